@@ -1,0 +1,241 @@
+"""Every error this package raises, drawn as the tree it is.
+
+* RoadworthyError
+  x DeclarationError
+  x MissingExtra
+  x StoreError
+    + StoreBusy
+  x NotFound
+  x RequestError
+    + Unauthenticated
+    + Forbidden
+    + PayloadTooLarge
+    + RequestTimeout
+    + Overloaded
+    + ContractViolation
+    + GuardDenied
+    + BudgetExhausted
+    + ServiceStopped
+  x ModelError
+    + ModelTimeout
+    + ModelUnavailable
+    + ModelRateLimited
+    + ModelRejected
+    + BadAnswer
+    + AllModelsFailed
+
+A class exists where someone would catch it separately. The gateway reads `code`, `status` and
+`retryable`; the failover reads `retryable`. A message says what was expected, what came, where, and
+what to do; it never holds a secret or a user's text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .types import Attempt, Problem
+
+
+class RoadworthyError(Exception):
+    """Base of all errors. Catch this to catch everything the package raises.
+
+    Attributes:
+        code: Stable machine name, part of the public API.
+        status: HTTP status the gateway answers with.
+        retryable: Whether the same request may succeed on another attempt or model.
+        param: The field of the request that is at fault, if one is.
+        retry_after_s: Seconds after which a retry makes sense, if known.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class DeclarationError(RoadworthyError):
+    """A declaration is wrong; raised before anything is served, with all its problems at once."""
+
+    code = "declaration_error"
+    status = 422
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class MissingExtra(RoadworthyError):
+    """An optional dependency is not installed; the message is the line that installs it."""
+
+    code = "missing_extra"
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs an extra: run `pip install 'roadworthy[{extra}]'`")
+        self.extra = extra
+
+
+class StoreError(RoadworthyError):
+    """The store cannot be reached or written."""
+
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+
+
+class StoreBusy(StoreError):
+    """Another process serves this project; the message names it and what to do."""
+
+    code = "project_in_use"
+    status = 409
+
+
+class NotFound(RoadworthyError):
+    """The service, request, release, key or route does not exist."""
+
+    code = "not_found"
+    status = 404
+
+
+class RequestError(RoadworthyError):
+    """The request may not be answered as it stands."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class Unauthenticated(RequestError):
+    """No valid key came with the request."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The key is valid but may not do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class PayloadTooLarge(RequestError):
+    """The body or the headers exceed the limit."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class RequestTimeout(RequestError):
+    """The client did not finish sending its request in time."""
+
+    code = "request_timeout"
+    status = 408
+
+
+class Overloaded(RequestError):
+    """More requests are in flight than this process accepts."""
+
+    code = "overloaded"
+    status = 429
+    retryable = True
+
+
+class ContractViolation(RequestError):
+    """The input does not keep the declared contract."""
+
+    code = "contract_violation"
+    status = 422
+
+
+class GuardDenied(RequestError):
+    """A guard denied the request or every answer to it."""
+
+    code = "guard_denied"
+    status = 403
+
+
+class BudgetExhausted(RequestError):
+    """Answering could cross a declared ceiling."""
+
+    code = "budget_exhausted"
+    status = 429
+
+
+class ServiceStopped(RequestError):
+    """A person stopped this service."""
+
+    code = "service_stopped"
+    status = 503
+    retryable = True
+
+
+class ModelError(RoadworthyError):
+    """A model could not answer.
+
+    Attributes:
+        attempts: What was tried, in order, with what each try cost.
+    """
+
+    code = "model_error"
+    status = 502
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: Sequence[Attempt] = (),
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.attempts = tuple(attempts)
+
+
+class ModelTimeout(ModelError):
+    """A model did not answer within the time that was left."""
+
+    code = "model_timeout"
+    status = 504
+
+
+class ModelUnavailable(ModelError):
+    """A model could not be reached, failed inside, or has no key (`no_key`)."""
+
+    code = "model_unavailable"
+    status = 503
+
+
+class ModelRateLimited(ModelError):
+    """A provider refused for now; `retry_after_s` is its own advice."""
+
+    code = "model_rate_limited"
+    status = 503
+
+
+class ModelRejected(ModelError):
+    """A provider refuses this request as it stands: too long, filtered, malformed."""
+
+    code = "model_rejected"
+    status = 502
+
+
+class BadAnswer(ModelError):
+    """What came back is not a whole answer: malformed, truncated, or against the schema."""
+
+    code = "bad_answer"
+    status = 502
+
+
+class AllModelsFailed(ModelError):
+    """Every model of the chain failed; the message and `attempts` keep each one in order."""
+
+    code = "all_models_failed"

@@ -1,0 +1,201 @@
+"""The tables, as SQLAlchemy Core sees them; SQLite and Postgres share them.
+
+Times are Unix microseconds (UTC), money is micro-dollars, both in BIGINT. What a list filters or sorts
+by is a column; the rest of a record is the JSON of `detail`, so that a row costs few binds.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("disposition", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("arm", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("error_code", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost_micro", BigInteger, nullable=False),
+    Column("latency_us", BigInteger, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+)
+Index("records_service_id", records.c.service, records.c.id)
+Index("records_user_id", records.c.user, records.c.id)
+Index(
+    "records_not_answered",
+    records.c.disposition,
+    records.c.id,
+    sqlite_where=records.c.disposition != "answered",
+    postgresql_where=records.c.disposition != "answered",
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("input", LargeBinary),
+    Column("output", LargeBinary),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("request_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("propensity", Float, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("known_at_us", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+)
+Index("outcomes_request", outcomes.c.request_id)
+Index("outcomes_known", outcomes.c.known_at_us)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("entry", LargeBinary, nullable=False),
+    Column("lease_us", BigInteger, nullable=False),
+)
+
+spool_positions = Table(
+    "spool_positions",
+    metadata,
+    Column("spool", Text, primary_key=True),
+    Column("segment", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)
+
+LATENCY_BUCKETS = 30
+"""Bucket k counts latencies up to 0.25 ms x 1.5**k; the last one has no upper end (32 s and more)."""
+
+COUNTS = (
+    "requests",
+    "answered",
+    "cached",
+    "fallback",
+    "review",
+    "refused",
+    "failed",
+    "late",
+    "input_tokens",
+    "output_tokens",
+    "cost_micro",
+    "latency_us",
+)
+"""What a rollup adds up; the latency histogram `b00` … follows."""
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("hour_us", BigInteger, primary_key=True),
+    Column("service", Text, primary_key=True),
+    Column("release", Text, primary_key=True),
+    Column("arm", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("by", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False, default=0) for name in COUNTS),
+    *(
+        Column(f"b{k:02}", BigInteger, nullable=False, default=0)
+        for k in range(LATENCY_BUCKETS)
+    ),
+)
+
+spendings = Table(
+    "spendings",
+    metadata,
+    Column("day_us", BigInteger, primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("micro", BigInteger, nullable=False),
+)
+"""What each ceiling's scope has settled per day, added up in the writer's transaction."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("services", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("per_day_micro", BigInteger),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_at_us", BigInteger),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+)
+Index("releases_service", releases.c.service, releases.c.created_at_us)
+
+switchboard = Table(
+    "switchboard",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("every_s", BigInteger, nullable=False),
+    Column("last_run_us", BigInteger),
+    Column("last_ms", BigInteger),
+    Column("last_result", Text),
+    Column("last_error", Text),
+    Column("failures", SmallInteger, nullable=False, default=0),
+    Column("lease_owner", Text),
+    Column("lease_until_us", BigInteger),
+)

@@ -1,0 +1,353 @@
+"""The values that rooms hand to each other, and the protocols they meet through."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Kind = Literal["predict", "generate"]
+Disposition = Literal["answered", "cached", "fallback", "review", "refused", "failed"]
+Arm = Literal["champion", "candidate", "shadow", "audit"]
+VerdictName = Literal["allow", "ask", "deny", "redact", "not_run"]
+Scope = Literal["answer", "read", "review", "release", "budget", "admin", "act_as"]
+
+MICRO = 1_000_000
+DAY_US = 86_400 * MICRO
+HOUR_US = 3_600 * MICRO
+
+
+class Clock(Protocol):
+    """Where every time comes from, so that a replay can live in another year."""
+
+    def now_us(self) -> int:
+        """Return the project's time in Unix microseconds, UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds for durations and deadlines, the event loop's own time base."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_us(self) -> int:
+        """Return the wall clock in Unix microseconds, UTC."""
+        return time.time_ns() // 1000
+
+    def monotonic(self) -> float:
+        """Return `time.monotonic()`, which asyncio's `loop.time()` reads too."""
+        return time.monotonic()
+
+
+class SettableClock(SystemClock):
+    """A clock that can be set and then runs on at the machine's pace."""
+
+    def __init__(self) -> None:
+        self._offset_us = 0
+
+    def set(self, now_us: int) -> None:
+        """Make it `now_us`."""
+        self._offset_us = now_us - time.time_ns() // 1000
+
+    def now_us(self) -> int:
+        """Return the time that was set plus what has passed since."""
+        return time.time_ns() // 1000 + self._offset_us
+
+
+class Ids:
+    """Time-ordered ids: `rq_` + 12 hex of milliseconds + 5 of a counter + 9 of this process.
+
+    Random ids cost the store seven times as much, because every insert meets a cold page.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._process = os.urandom(5).hex()[:9]
+        self._count = 0
+
+    def new(self, prefix: str, at_us: int | None = None) -> str:
+        """Return a new id that sorts by `at_us`, by default now."""
+        self._count = (self._count + 1) & 0xFFFFF
+        ms = (self._clock.now_us() if at_us is None else at_us) // 1000
+        return f"{prefix}_{ms:012x}{self._count:05x}{self._process}"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong in a declaration."""
+
+    path: str
+    expected: str
+    got: str
+    file: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.path}: expected {self.expected}, got {self.got} - {self.file}{advice}"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What a caller's key may do. The key itself is stored only as a hash.
+
+    Attributes:
+        services: Names of the services it may call; empty means all.
+        per_day_micro: Its own ceiling in micro-dollars a day, if it has one.
+        expires_us: Unix microseconds after which it is refused.
+    """
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    services: frozenset[str] = frozenset()
+    team: str = ""
+    per_day_micro: int | None = None
+    expires_us: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens a model counted; cached ones are part of the input, reasoning ones of the output."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try of one model. `status` is `ok` or the code of the error that ended it."""
+
+    model: str
+    status: str
+    us: int
+    usage: Usage | None = None
+    cost_micro: int = 0
+    price_source: str = ""
+    detail: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one guard said, about what (`input` or `output`), and how long it took."""
+
+    guard: str
+    on: Literal["input", "output"]
+    verdict: VerdictName
+    reason: str = ""
+    us: int = 0
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What the checks say of one answer.
+
+    Attributes:
+        schema: Why the output breaks its schema; empty when it keeps it.
+        confidence: Calibrated probability that the answer is right; None until calibrated.
+    """
+
+    schema: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    confidence: float | None = None
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether the answer may be shown."""
+        return not self.schema and all(v.verdict in ("allow", "redact") for v in self.verdicts)
+
+    @property
+    def reason(self) -> str:
+        """The first thing that speaks against the answer, or an empty string."""
+        if self.schema:
+            return f"schema: {self.schema}"
+        bad = (v for v in self.verdicts if v.verdict not in ("allow", "redact"))
+        return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), "")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks: the key, and on whose behalf."""
+
+    key: Key
+    user: str
+    role: str = ""
+    parent: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Call(msgspec.Struct):
+    """What a model is asked.
+
+    Attributes:
+        input: Fields of a predict, variables of a generate.
+        body: For a generate, the OpenAI chat body without `model`; values still JSON bytes, so that
+            what nobody needs to read is passed through untouched.
+        deadline: Monotonic seconds by which the answer must be there.
+        max_cost_micro: What this call may still cost, in micro-dollars; None where nothing is metered.
+        caller: Who asks, for guards and expressions.
+    """
+
+    input: dict[str, Any]
+    caller: Caller
+    deadline: float
+    body: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    max_cost_micro: int | None = None
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What came back.
+
+    Attributes:
+        model: The declared name of the model that gave it.
+        output: The prediction or `{"text": …}`/JSON output; None while only `completion` is read.
+        completion: The OpenAI chat completion as its upstream sent it, if there is one.
+        finish_reason: Why the text ended: `stop`, `length`, `tool_calls`, `content_filter`.
+        judgement: What the judge said, where a chain had to judge to accept it.
+    """
+
+    model: str
+    output: Any = None
+    completion: bytes | None = None
+    usage: Usage | None = None
+    finish_reason: str = "stop"
+    attempts: tuple[Attempt, ...] = ()
+    judgement: Judgement | None = None
+
+
+class Model(Protocol):
+    """Anything that answers. Failover, cascade and batch are models that hold models.
+
+    Attributes:
+        name: The name the declaration gives it.
+    """
+
+    name: str
+
+    async def answer(self, call: Call) -> Answer:
+        """Answer `call` before its deadline.
+
+        Raises:
+            ModelError: It could not; `attempts` says what was tried and what it cost.
+        """
+
+    def stream(self, call: Call) -> AsyncIterator[bytes | Answer]:
+        """Yield server-sent events as they come, each whole with its blank line, then the `Answer`.
+
+        Raises:
+            ModelError: It could not, or stopped in the middle.
+        """
+
+    async def close(self) -> None:
+        """Free what it holds."""
+
+
+Judge = Callable[[Call, Answer], Judgement]
+
+
+class Hold(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """A reservation: what was set aside before a call, in which scopes, until when.
+
+    Attributes:
+        id: The request's id; its record settles the hold.
+        scopes: Names of the ceilings it counts against.
+        lease_us: Unix microseconds after which an unsettled hold no longer counts.
+    """
+
+    id: str
+    at_us: int
+    scopes: tuple[str, ...]
+    micro: int
+    lease_us: int
+    service: str = ""
+    key: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=True):
+    """The truth that arrives later about an answer.
+
+    Attributes:
+        kind: `label`, `correct`, `rating`, `correction` or `audit`.
+        weight: How much it counts as evidence; `propensity` is the chance with which it was sampled.
+        at_us: When it happened; `known_at_us` is when it became known.
+    """
+
+    id: str
+    request_id: str
+    kind: str
+    value: Any
+    source: str
+    at_us: int
+    known_at_us: int
+    by: str
+    reason: str = ""
+    weight: float = 1.0
+    propensity: float = 1.0
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, tag="r", kw_only=True):
+    """The one row that every request leaves. New fields go to the end, with a default.
+
+    Attributes:
+        scopes: The ceilings that `cost_micro` counts against, as in the hold it settles.
+        timings: Microseconds per step of the engine, in the order they ran.
+        is_late: Whether it took longer than `objectives.latency_p95_ms`.
+        input: The request's body as JSON bytes, as `[records] bodies` allows; `output` likewise.
+    """
+
+    id: str
+    at_us: int
+    service: str
+    kind: Kind
+    disposition: Disposition
+    release: str = ""
+    arm: Arm = "champion"
+    canary: str = ""
+    propensity: float = 1.0
+    key: str = ""
+    team: str = ""
+    user: str = ""
+    entity: str = ""
+    conversation: str = ""
+    role: str = ""
+    parent: str = ""
+    tags: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    error_code: str = ""
+    model: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_micro: int = 0
+    reserved_micro: int = 0
+    price_source: str = ""
+    scopes: tuple[str, ...] = ()
+    confidence: float | None = None
+    certificates: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    features: dict[str, Any] | None = None
+    contracts: dict[str, str] | None = None
+    cache: dict[str, Any] | None = None
+    timings: dict[str, int] = msgspec.field(default_factory=dict)
+    latency_us: int = 0
+    first_token_us: int = 0
+    is_late: bool = False
+    is_stream: bool = False
+    protocol: str = ""
+    declaration_hash: str = ""
+    environment_hash: str = ""
+    input: bytes | None = None
+    output: bytes | None = None
+
+
+SpoolEntry = Hold | Record | Outcome
+
+
+class Room(Protocol):
+    """What a room offers to the assembly: which declared keys it enforces, and where.
+
+    Attributes:
+        ENFORCES: Dotted key of the declaration → the file that enforces it.
+    """
+
+    ENFORCES: Mapping[str, str]

@@ -1,0 +1,29 @@
+"""Roadworthy: declare one AI job in one file; it is served, and every line of the file enforced."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .app import Project, open_project
+    from .errors import RoadworthyError
+
+    __version__: str
+
+__all__ = ["Project", "RoadworthyError", "__version__", "open_project"]
+
+_HOMES = {"Project": "app", "RoadworthyError": "errors", "open_project": "app"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, so that `import roadworthy` alone costs nothing."""
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("roadworthy")
+    if name not in _HOMES:
+        raise AttributeError(f"module `roadworthy` has no attribute `{name}`")
+    return getattr(importlib.import_module(f"roadworthy.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,7 +10,6 @@
     + Unauthenticated
     + Forbidden
     + PayloadTooLarge
-    + RequestTimeout
     + Overloaded
     + ContractViolation
     + GuardDenied
@@ -36,7 +35,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .types import Attempt, Problem
+    from .types import Attempt, Judgement, Problem
 
 
 class RoadworthyError(Exception):
@@ -131,13 +130,6 @@ class PayloadTooLarge(RequestError):
 
     code = "payload_too_large"
     status = 413
-
-
-class RequestTimeout(RequestError):
-    """The client did not finish sending its request in time."""
-
-    code = "request_timeout"
-    status = 408
 
 
 class Overloaded(RequestError):
@@ -236,6 +228,11 @@ class BadAnswer(ModelError):
 
 
 class AllModelsFailed(ModelError):
-    """Every model of the chain failed; the message and `attempts` keep each one in order."""
+    """Every model of the chain failed; the message and `attempts` keep each one in order.
+
+    Attributes:
+        judgement: What the judge said of the last answer, if any model gave one.
+    """
 
     code = "all_models_failed"
+    judgement: Judgement | None = None

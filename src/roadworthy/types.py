@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -129,13 +129,23 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What one guard said, about what (`input` or `output`), and how long it took."""
+    """What one guard said, about what (`input` or `output`), and how long it took.
+
+    Attributes:
+        is_open: Whether the guard is declared `fail = "open"`: where it did not run, it lets pass.
+    """
 
     guard: str
     on: Literal["input", "output"]
     verdict: VerdictName
     reason: str = ""
     us: int = 0
+    is_open: bool = False
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether it lets pass; a guard that did not run does so only where it is declared open."""
+        return self.verdict in ("allow", "redact") or (self.verdict == "not_run" and self.is_open)
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -143,24 +153,26 @@ class Judgement(msgspec.Struct, frozen=True):
 
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
+        schema_us: Microseconds the schema took.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
     schema: str = ""
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
+    schema_us: int = 0
 
     @property
     def is_acceptable(self) -> bool:
         """Whether the answer may be shown."""
-        return not self.schema and all(v.verdict in ("allow", "redact") for v in self.verdicts)
+        return not self.schema and all(verdict.is_acceptable for verdict in self.verdicts)
 
     @property
     def reason(self) -> str:
         """The first thing that speaks against the answer, or an empty string."""
         if self.schema:
             return f"schema: {self.schema}"
-        bad = (v for v in self.verdicts if v.verdict not in ("allow", "redact"))
+        bad = (verdict for verdict in self.verdicts if not verdict.is_acceptable)
         return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), "")
 
 
@@ -174,6 +186,22 @@ class Caller(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
+class CallSize(msgspec.Struct, frozen=True):
+    """How large a call is, as far as its price depends on it.
+
+    Attributes:
+        input_bytes: Bytes of JSON that go up; no tokenizer makes more tokens than bytes of them.
+        images: Image parts, which are priced by themselves.
+        output_tokens: The client's own limit, or None.
+        choices: How many completions it asks for.
+    """
+
+    input_bytes: int
+    images: int = 0
+    output_tokens: int | None = None
+    choices: int = 1
+
+
 class Call(msgspec.Struct):
     """What a model is asked.
 
@@ -182,15 +210,25 @@ class Call(msgspec.Struct):
         body: For a generate, the OpenAI chat body without `model`; values still JSON bytes, so that
             what nobody needs to read is passed through untouched.
         deadline: Monotonic seconds by which the answer must be there.
-        max_cost_micro: What this call may still cost, in micro-dollars; None where nothing is metered.
+        size: How large it is; None where nothing is metered.
+        max_cost_micro: What it may cost in all, in micro-dollars; None where nothing is metered.
+        max_output_tokens: The most a model may write; None leaves it to the client's own limit.
         caller: Who asks, for guards and expressions.
+        asked: Name of the model that is being asked, left here by the chain.
+        unfinished: What a try that was cancelled had used by then, left here by the model.
+        abandoned: All tries of a chain that was cancelled, left here by the chain.
     """
 
     input: dict[str, Any]
     caller: Caller
     deadline: float
     body: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    size: CallSize | None = None
     max_cost_micro: int | None = None
+    max_output_tokens: int | None = None
+    asked: str = ""
+    unfinished: Attempt | None = None
+    abandoned: tuple[Attempt, ...] = ()
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -229,7 +267,7 @@ class Model(Protocol):
             ModelError: It could not; `attempts` says what was tried and what it cost.
         """
 
-    def stream(self, call: Call) -> AsyncIterator[bytes | Answer]:
+    def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Yield server-sent events as they come, each whole with its blank line, then the `Answer`.
 
         Raises:
@@ -266,7 +304,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=Tru
 
     Attributes:
         kind: `label`, `correct`, `rating`, `correction` or `audit`.
-        weight: How much it counts as evidence; `propensity` is the chance with which it was sampled.
+        weight: How much it counts as evidence; `propensity`: the chance with which it was sampled.
         at_us: When it happened; `known_at_us` is when it became known.
     """
 

@@ -1,0 +1,11 @@
+"""What answers cost: prices, metering, and budgets that are reserved before they are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ENFORCES: Mapping[str, str] = {
+    "cost.per_request_usd": "cost/prices.py",
+    "cost.per_day_usd": "cost/ledger.py",
+    "cost.per_user_per_day_usd": "cost/ledger.py",
+}

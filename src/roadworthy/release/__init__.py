@@ -1,0 +1,7 @@
+"""Releases: the immutable, hashed bundles that answer, and which of them serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ENFORCES: Mapping[str, str] = {}

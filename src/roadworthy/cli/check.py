@@ -1,0 +1,117 @@
+"""`roadworthy check`: whether every declaration holds, and what enforces each of its lines."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..declare.show import show as show_whole
+from .common import (
+    NOT_KEPT,
+    command,
+    json_option,
+    print_json,
+    print_line,
+    print_table,
+    project_option,
+)
+from .examine import ModelFact, Report, examine
+
+_SHOWN = 60
+
+
+@click.command()
+@click.argument("service", default="")
+@click.option("--show", "is_shown", is_flag=True, help="Print the files with all defaults too.")
+@project_option
+@json_option
+@click.pass_context
+@command
+def check(ctx: click.Context, service: str, is_shown: bool, folder: Path, as_json: bool) -> None:
+    """Check every declaration, or that of SERVICE, and show what enforces each key.
+
+    Everything is opened as `up` would open it: schemas, expressions, models. Ends with 1 if there
+    is a problem; a warning is no problem.
+    """
+    report = examine(folder, service)
+    if as_json:
+        print_json(_facts(report))
+    else:
+        _print(report, is_shown)
+    ctx.exit(NOT_KEPT if report.problems else 0)
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {
+        "project": report.project,
+        "services": [entry.name for entry in report.services],
+        "problems": report.problems,
+        "warnings": report.warnings,
+        "keys": report.keys,
+        "models": report.models,
+        "releases": report.releases,
+    }
+
+
+def _print(report: Report, is_shown: bool) -> None:
+    for service in report.services:
+        print_line(f"{service.name} ({service.kind})", style="bold")
+        rows = [
+            [entry.path, _value(entry.value), entry.enforced_by]
+            for entry in report.keys
+            if entry.service == service.name
+        ]
+        print_table("", ("key", "value", "enforced by"), rows)
+        print_line()
+        if is_shown:
+            print_line(show_whole(service))
+    columns = ("service", "model", "asked", "provider", "upstream", "price", "state")
+    print_table("models", columns, [_model_row(entry) for entry in report.models])
+    for warning in report.warnings:
+        print_line(f"warning {warning.code}  {warning.message}", style="yellow")
+    for problem in report.problems:
+        print_line(f"problem  {problem.message}", style="red")
+    print_line(_verdict(report), style="bold")
+
+
+def _model_row(entry: ModelFact) -> list[str]:
+    state = "down (no_key)" if entry.is_down else "ready"
+    return [
+        entry.service,
+        entry.name,
+        entry.asked,
+        f"{entry.provider} ({entry.kind})",
+        _value(entry.upstream),
+        entry.price,
+        state,
+    ]
+
+
+def _value(value: Any) -> str:
+    """Return a declared value on one line, as short as a table needs it."""
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+    elif isinstance(value, str):
+        text = " ".join(value.split())
+    else:
+        text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _verdict(report: Report) -> str:
+    warned = _counted(len(report.warnings), "warning")
+    if report.problems:
+        return f"not kept: {_counted(len(report.problems), 'problem')}, {warned}"
+    services = _counted(len(report.services), "service")
+    return f"kept: {services}, {_counted(len(report.keys), 'key')}, no problems, {warned}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+COMMANDS = {"check": check}

@@ -1,0 +1,281 @@
+"""What `roadworthy check` finds out: problems, warnings, facts about keys, models and releases."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..app import ENFORCES
+from ..cost.prices import Rates, load_rates
+from ..declare.load import load_project, load_service
+from ..declare.project import SERVICE_FILE, ProjectDeclaration
+from ..declare.service import ModelEntry, ServiceDeclaration
+from ..declare.show import check_report
+from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
+from ..release import bundle, registry
+from ..serve.opened import OpenRelease, open_release
+from ..store.state import find_schema, open_state
+from ..store.switchboard import Switchboard
+from ..types import SystemClock
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """Something that is wrong; without a `path` only its `message` says what."""
+
+    file: str
+    message: str
+    path: str = ""
+    expected: str = ""
+    got: str = ""
+    advice: str = ""
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """Something that holds, and that its owner may still not want.
+
+    Attributes:
+        code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `release_differs`,
+            `stopped`, `no_services` or `store`.
+        service: The service it concerns; empty for the project.
+        model: The model it concerns; empty for the service.
+    """
+
+    code: str
+    message: str
+    service: str = ""
+    model: str = ""
+
+
+class KeyFact(msgspec.Struct, frozen=True):
+    """One key that stands in a service file, and what enforces it (or `descriptive`)."""
+
+    service: str
+    path: str
+    value: Any
+    enforced_by: str
+
+
+class ModelFact(msgspec.Struct, frozen=True):
+    """One declared model.
+
+    Attributes:
+        asked: `in turn`, or `on the ladder` where a rung keeps it.
+        price: Where its price is from: `free`, `override`, `rates:<date>`, `unknown`; `-` where the
+            service could not be opened here.
+        is_down: Whether its provider's key is unset, so that it answers nothing (`no_key`).
+    """
+
+    service: str
+    name: str
+    asked: str
+    provider: str
+    kind: str
+    upstream: str
+    price: str
+    is_down: bool
+
+
+class ReleaseFact(msgspec.Struct, frozen=True):
+    """What serves a service, and how its files differ from that."""
+
+    service: str
+    release: str
+    differences: tuple[bundle.Difference, ...]
+
+
+class Report(msgspec.Struct):
+    """Everything that was found, in the order of the services' names.
+
+    Attributes:
+        services: The declarations that could be loaded.
+    """
+
+    project: str = ""
+    services: list[ServiceDeclaration] = []
+    problems: list[Complaint] = []
+    warnings: list[Warned] = []
+    keys: list[KeyFact] = []
+    models: list[ModelFact] = []
+    releases: list[ReleaseFact] = []
+
+
+def examine(folder: Path, only: str = "") -> Report:
+    """Look at every declaration in `folder`, or at that of the service `only`.
+
+    Raises:
+        NotFound: There is no such service.
+    """
+    report = Report()
+    try:
+        project = load_project(folder)
+    except DeclarationError as error:
+        report.problems += _complaints(error, "roadworthy.toml")
+        return report
+    report.project = project.name
+    rates = load_rates()
+    for place in _chosen(project, only):
+        try:
+            service = load_service(place, project, ENFORCES)
+        except DeclarationError as error:
+            report.problems += _complaints(error, _file_of(place, project))
+            continue
+        report.services.append(service)
+        report.keys += [KeyFact(service.name, *row) for row in check_report(service, ENFORCES)]
+        _look_inside(report, service, project, rates)
+    if not report.services and not report.problems:
+        where = project.folder / "services"
+        message = f"no services: expected {SERVICE_FILE} in a folder of {where}, got none"
+        report.warnings.append(Warned("no_services", message))
+    _look_at_store(report, project)
+    return report
+
+
+def _chosen(project: ProjectDeclaration, only: str) -> list[Path]:
+    folders = list(project.service_folders())
+    if not only:
+        return folders
+    chosen = [folder for folder in folders if folder.name == only]
+    if not chosen:
+        known = ", ".join(f"`{folder.name}`" for folder in folders) or "none"
+        raise NotFound(f"no service `{only:.80}` in {project.folder}; services: {known}")
+    return chosen
+
+
+def _complaints(error: DeclarationError, file: str) -> list[Complaint]:
+    """Return what an error says; one that has no problems says it in its message alone."""
+    if not error.problems:
+        return [Complaint(file, f"{error} - {file}")]
+    return [Complaint(p.file, str(p), p.path, p.expected, p.got, p.advice) for p in error.problems]
+
+
+def _file_of(folder: Path, project: ProjectDeclaration) -> str:
+    return (folder / SERVICE_FILE).relative_to(project.folder).as_posix()
+
+
+def _look_inside(
+    report: Report, service: ServiceDeclaration, project: ProjectDeclaration, rates: Rates
+) -> None:
+    """Open a service as `up` would, and note what its models are and lack."""
+    prices: dict[str, str] = {}
+    try:
+        bundle.describe(service, project)
+        opened = open_release("check", service, project, service.folder, rates, SystemClock())
+    except DeclarationError as error:
+        report.problems += _complaints(error, _file_of(service.folder, project))
+    except MissingExtra as error:
+        report.warnings.append(Warned("missing_extra", str(error), service.name))
+    else:
+        prices = _prices(opened)
+        asyncio.run(opened.close())
+    models = [_model_fact(entry, service, project, prices) for entry in service.models]
+    report.models += models
+    for fact in models:
+        report.warnings += _model_warnings(fact, service, project)
+    if not service.fallback:
+        message = (
+            f"`{service.name}` has no `[[fallback]]`: when its models fail, are late or may not be"
+            " shown, its callers get an error"
+        )
+        report.warnings.append(Warned("no_fallback", message, service.name))
+
+
+def _prices(opened: OpenRelease) -> dict[str, str]:
+    links = [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+    return {link.name: link.meter.source for link in links}
+
+
+def _model_fact(
+    entry: ModelEntry,
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    prices: dict[str, str],
+) -> ModelFact:
+    provider = project.providers[entry.provider]
+    variable = provider.api_key_env
+    return ModelFact(
+        service=service.name,
+        name=entry.name,
+        asked="in turn" if entry in service.chain else "on the ladder",
+        provider=entry.provider,
+        kind=provider.kind,
+        upstream=entry.model,
+        price=prices.get(entry.name, "-"),
+        is_down=variable is not None and not os.environ.get(variable),
+    )
+
+
+def _model_warnings(
+    fact: ModelFact, service: ServiceDeclaration, project: ProjectDeclaration
+) -> Iterator[Warned]:
+    who = f"model `{fact.name}` of `{service.name}`"
+    if fact.is_down:
+        variable = project.providers[fact.provider].api_key_env
+        message = f"{who} is down: `{variable}` is unset; set it where `roadworthy up` runs"
+        yield Warned("no_key", message, service.name, fact.name)
+    if fact.price == "unknown":
+        ceiling = service.cost.per_request_usd
+        message = (
+            f"the price of {who} is unknown, so each answer counts as ${ceiling:f}, its"
+            f' `cost.per_request_usd`; declare `providers.{fact.provider}.prices."{fact.upstream}"`'
+        )
+        yield Warned("unknown_price", message, service.name, fact.name)
+
+
+def _look_at_store(report: Report, project: ProjectDeclaration) -> None:
+    """Compare files with releases where there is a store; a check makes none."""
+    try:
+        url = project.store.resolved_url(project.folder)
+        if not find_schema(url):
+            return
+        state = open_state(url)
+        try:
+            board = Switchboard(state, SystemClock())
+            try:
+                for service in report.services:
+                    champion = registry.champion_of(state, service.name)
+                    _look_at_release(report, service, project, champion)
+                    _look_at_stops(report, service, board)
+            finally:
+                board.close()
+        finally:
+            state.dispose()
+    except DeclarationError as error:
+        report.problems += _complaints(error, "roadworthy.toml")
+    except StoreError as error:
+        report.warnings.append(Warned("store", f"releases were not compared: {error}"))
+
+
+def _look_at_release(
+    report: Report,
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    champion: registry.Release | None,
+) -> None:
+    file = _file_of(service.folder, project)
+    if champion is None or any(problem.file.startswith(file) for problem in report.problems):
+        return
+    found = bundle.differences(champion, service, project)
+    report.releases.append(ReleaseFact(service.name, champion.id, found))
+    if found:
+        message = (
+            f"`{champion.id}` serves, and the files differ: {', '.join(map(str, found))}; "
+            f"`roadworthy release build {service.name}` and `release promote` take them over"
+        )
+        report.warnings.append(Warned("release_differs", message, service.name))
+
+
+def _look_at_stops(report: Report, service: ServiceDeclaration, board: Switchboard) -> None:
+    for model in ("", *(entry.name for entry in service.models)):
+        stop = board.stopped(service.name, model)
+        if stop is None:
+            continue
+        what = f"model `{model}` of `{service.name}`" if model else f"`{service.name}`"
+        undo = f"roadworthy resume {service.name}{f' --model {model}' if model else ''}"
+        why = f" ({stop.reason})" if stop.reason else ""
+        message = f"{what} was stopped by {stop.by}{why}; `{undo}` lets it go on"
+        report.warnings.append(Warned("stopped", message, service.name, model))

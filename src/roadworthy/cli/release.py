@@ -1,0 +1,193 @@
+"""`roadworthy release`: the immutable bundles that answer, and which of them serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ..app import Project, open_project
+from ..errors import NotFound
+from ..release import bundle, registry
+from ..release.registry import Release
+from .common import (
+    NOT_KEPT,
+    acting,
+    command,
+    json_option,
+    print_json,
+    print_line,
+    print_table,
+    project_option,
+    time_text,
+)
+
+
+@click.group()
+def release() -> None:
+    """Build, list, show and promote releases."""
+
+
+@release.command()
+@click.argument("service")
+@project_option
+@json_option
+@command
+def build(service: str, folder: Path, as_json: bool) -> None:
+    """Build the release that the files of SERVICE describe; the same files give the same id."""
+    with open_project(folder) as project:
+        built = project.build_release(service, by=acting())
+        serves = _champion_id(project, service)
+    if as_json:
+        print_json(_summary(built) | {"is_champion": built.id == serves})
+        return
+    print_line(built.id, style="bold")
+    if built.id == serves:
+        print_line("it serves already")
+    else:
+        print_line(f"`roadworthy release promote {service} {built.id}` lets it serve")
+
+
+@release.command("list")
+@click.argument("service", default="")
+@click.option("--limit", default=100, show_default=True, help="Most releases to list.")
+@project_option
+@json_option
+@command
+def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
+    """List releases, newest first: those of SERVICE, or of all."""
+    with open_project(folder) as project:
+        found = registry.list_releases(project.state, service, limit)
+        names = {entry.service for entry in found}
+        champions = {_champion_id(project, name) for name in names}
+    if as_json:
+        facts = [_summary(entry) | {"is_champion": entry.id in champions} for entry in found]
+        print_json({"releases": facts})
+        return
+    rows = [
+        [
+            entry.id,
+            "serves" if entry.id in champions else "",
+            time_text(entry.created_at_us),
+            entry.by,
+            registry.commit_of(entry.manifest)[:13] or "-",
+            ", ".join(model.name for model in entry.manifest.models),
+        ]
+        for entry in found
+    ]
+    print_table("releases", ("release", "", "built", "by", "commit", "models"), rows)
+
+
+@release.command()
+@click.argument("release_id", metavar="RELEASE")
+@project_option
+@json_option
+@command
+def show(release_id: str, folder: Path, as_json: bool) -> None:
+    """Show everything that RELEASE is made of."""
+    with open_project(folder) as project:
+        found = registry.read_release(project.state, release_id)
+        is_champion = _champion_id(project, found.service) == found.id
+    if as_json:
+        facts = _summary(found) | {"is_champion": is_champion}
+        print_json(facts | {"manifest": msgspec.to_builtins(found.manifest)})
+        return
+    manifest = found.manifest
+    print_line(f"{found.id}{' (serves)' if is_champion else ''}", style="bold")
+    print_line(f"built {time_text(found.created_at_us)} by {found.by}")
+    print_line(f"commit {registry.commit_of(manifest) or 'none: it was in no git repository'}")
+    print_line(f"declaration {manifest.declaration_hash}")
+    print_table("files", ("file", "SHA-256"), sorted(manifest.files.items()))
+    models = [
+        [model.name, f"{model.provider} ({model.kind})", model.model, model.pin]
+        for model in manifest.models
+    ]
+    print_table("models", ("name", "provider", "model", "held still by"), models)
+    print_table("packages that decide", ("package", "version"), sorted(manifest.packages.items()))
+
+
+@release.command()
+@click.argument("service")
+@click.argument("release_id", metavar="RELEASE")
+@project_option
+@json_option
+@command
+def promote(service: str, release_id: str, folder: Path, as_json: bool) -> None:
+    """Let RELEASE serve SERVICE; going back to an older one is the same."""
+    with open_project(folder) as project:
+        left = _champion_id(project, service)
+        chosen = _release_of(project, service, release_id)
+        promoted = registry.promote(project.state, project.clock, chosen.id, by=acting())
+    if as_json:
+        print_json({"service": service, "release": promoted.id, "before": left})
+    elif left == promoted.id:
+        print_line(f"`{promoted.id}` serves already")
+    else:
+        before = f" instead of `{left}`" if left else ""
+        print_line(f"`{promoted.id}` serves{before}; a running server follows within 100 ms")
+
+
+@release.command()
+@click.argument("service")
+@click.argument("release_id", metavar="[RELEASE]", default="")
+@project_option
+@json_option
+@click.pass_context
+@command
+def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_json: bool) -> None:
+    """Say how the files of SERVICE differ from RELEASE, or from the one that serves.
+
+    Ends with 1 if they do.
+    """
+    with open_project(folder) as project:
+        declared = project.load(service)
+        against = _release_of(project, service, release_id or _champion_id(project, service))
+        found = bundle.differences(against, declared, project.declaration)
+    if as_json:
+        facts = {"service": service, "release": against.id}
+        print_json(facts | {"differences": [msgspec.to_builtins(entry) for entry in found]})
+    elif found:
+        rows = [[entry.name, entry.change] for entry in found]
+        print_table(f"since {against.id}", ("what", "change"), rows)
+        print_line(f"`roadworthy release build {service}` and `release promote` take this over")
+    else:
+        print_line(f"the files of `{service}` are those of `{against.id}`")
+    ctx.exit(NOT_KEPT if found else 0)
+
+
+def _champion_id(project: Project, service: str) -> str:
+    champion = registry.champion_of(project.state, service)
+    return champion.id if champion else ""
+
+
+def _release_of(project: Project, service: str, release_id: str) -> Release:
+    """Return a release of `service`; its id may be given without the service's name."""
+    if not release_id:
+        raise NotFound(
+            f"no release of `{service}` serves yet; `roadworthy release build {service}` makes one"
+        )
+    whole = release_id if "@" in release_id else f"{service}@{release_id}"
+    found = registry.read_release(project.state, whole)
+    if found.service != service:
+        raise NotFound(
+            f"expected a release of `{service}`, got `{found.id}`; "
+            f"`roadworthy release list {service}` shows those there are"
+        )
+    return found
+
+
+def _summary(entry: Release) -> dict[str, Any]:
+    return {
+        "release": entry.id,
+        "service": entry.service,
+        "built_at_us": entry.created_at_us,
+        "by": entry.by,
+        "commit": registry.commit_of(entry.manifest),
+        "declaration_hash": entry.manifest.declaration_hash,
+        "models": [model.name for model in entry.manifest.models],
+    }
+
+
+COMMANDS = {"release": release}

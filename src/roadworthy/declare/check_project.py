@@ -1,0 +1,95 @@
+"""What roadworthy.toml must keep beyond the types of its values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from ..net import is_private_host
+from .planned import is_reserved_value
+from .project import SQLITE, ProjectDeclaration, Provider, Store
+from .source import Finding, join
+from .validate import Draft, looks_like_secret, shown
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_REMOTE_KEYS = ("base_url", "api_key_env", "max_connections")
+_NEIGHBOUR = re.compile(r"[a-z][a-z0-9_-]*")
+"""A host name without a dot: a container or a machine beside this one."""
+
+
+def check_project(draft: Draft[ProjectDeclaration]) -> list[Finding]:
+    """Return everything that does not fit, as far as the parts it rests on are sound."""
+    project = draft.value
+    findings = list(_store(project.store))
+    for name, provider in project.providers.items():
+        path = join("providers", name)
+        if name == "local":
+            advice = "give yours another name"
+            findings.append(Finding(path, "another name: `local` is built in", "it", advice))
+        findings += _provider(path, provider)
+    return [finding for finding in findings if draft.is_judged(finding.path)]
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    expected = f"`{SQLITE}<path below the project>`"
+    path = store.url.removeprefix(SQLITE)
+    if is_reserved_value("store.url", store.url):
+        got = "a Postgres URL, which is not enforced yet"
+        yield Finding("store.url", expected, got, "leave it out for a file beside the project")
+    elif path == store.url or not _is_below(path) or path.startswith(":"):
+        # A URL may hold a password, so it is not shown.
+        yield Finding("store.url", expected, "another URL")
+    if not _is_below(store.artifacts):
+        yield Finding("store.artifacts", "a path below the project", shown(store.artifacts))
+
+
+def _is_below(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts
+
+
+def _provider(path: str, provider: Provider) -> Iterator[Finding]:
+    if provider.kind != "openai":
+        for key in _REMOTE_KEYS:
+            if key in provider.model_fields_set:
+                expected = f"no such key, because `kind` is `{provider.kind}`"
+                yield Finding(f"{path}.{key}", expected, "one", "remove it")
+        return
+    if provider.base_url is None:
+        advice = "like `https://api.openai.com/v1`"
+        yield Finding(f"{path}.base_url", "where its API starts", "none", advice)
+    else:
+        yield from _base_url(f"{path}.base_url", provider.base_url)
+    if provider.api_key_env is not None:
+        yield from _api_key_env(f"{path}.api_key_env", provider.api_key_env)
+
+
+def _base_url(path: str, url: str) -> Iterator[Finding]:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        yield Finding(path, "an http(s) URL", "something else", "like `https://api.openai.com/v1`")
+    elif parts.username is not None or parts.query or parts.fragment:
+        # What stands there may be a password or a key, so the URL is not shown.
+        advice = "name the variable that holds the key in `api_key_env`"
+        yield Finding(path, "a URL of scheme, host, port and path", "one with more", advice)
+    elif parts.scheme == "http" and not (is_private_host(url) or _NEIGHBOUR.fullmatch(host)):
+        advice = "use https: the key and every message would travel in the open"
+        yield Finding(path, "https, or http to a private host", f"http to `{host}`", advice)
+
+
+def _api_key_env(path: str, name: str) -> Iterator[Finding]:
+    expected = "the name of an environment variable, like `OPENAI_API_KEY`"
+    if looks_like_secret(name):
+        advice = (
+            "put the key into an environment variable and its name here, and revoke the key if "
+            "this file was shared"
+        )
+        yield Finding(path, expected, "what looks like the secret itself", advice)
+    elif not _VARIABLE.fullmatch(name):
+        yield Finding(path, expected, "something else")

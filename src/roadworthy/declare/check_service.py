@@ -1,0 +1,348 @@
+"""What the parts of a service file promise together: each check yields what does not fit."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from .expressions import ExpressionError, Place, compile_expression
+from .project import ProjectDeclaration, Provider
+from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema
+from .service import GuardEntry, ModelEntry, Rung, ServiceDeclaration
+from .source import Finding
+from .validate import Draft, shown
+
+Findings = Iterator[Finding]
+Check = Callable[[ServiceDeclaration, ProjectDeclaration], Findings]
+
+
+def check_service(draft: Draft[ServiceDeclaration], project: ProjectDeclaration) -> list[Finding]:
+    """Return everything that does not fit, as far as the parts it rests on are sound."""
+    return [
+        finding
+        for check, parts in CHECKS
+        if draft.is_sound(*parts)
+        for finding in check(draft.value, project)
+        if draft.is_judged(finding.path)
+    ]
+
+
+def name_is_its_folder(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """A service is found by its folder, so both have one name; a copy elsewhere is not found so."""
+    is_found = service.folder.parent == project.folder / "services"
+    if is_found and service.name != service.folder.name:
+        yield Finding("name", f"`{service.folder.name}`, the folder's name", shown(service.name))
+
+
+def high_risk_has_three_owners(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Nobody watches over themselves where a wrong answer does harm."""
+    owners = service.owners
+    people = {name.strip().casefold() for name in (owners.product, owners.model, owners.platform)}
+    if service.risk == "high" and len(people) < 3:
+        yield Finding(
+            "owners",
+            "three different people, because `risk` is `high`",
+            f"{len(people)}",
+            "name `product`, `model` and `platform`",
+        )
+
+
+def chat_is_for_generate(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Only a generate service speaks in messages."""
+    if service.chat and service.kind != "generate":
+        yield Finding("chat", "no chat in a `predict`", "a table", "remove `[chat]`")
+
+
+def chat_variable_is_an_input(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """What the last message becomes must be a field of the contract."""
+    if not (service.chat and service.chat.variable and service.contract.input):
+        return
+    schema = _schema(service, project, service.contract.input)
+    fields = schema.schema.get("properties", {}) if schema else None
+    if fields is not None and service.chat.variable not in fields:
+        known = ", ".join(f"`{name}`" for name in fields) or "none"
+        yield Finding(
+            "chat.variable",
+            f"a property of {service.contract.input} ({known})",
+            shown(service.chat.variable),
+        )
+
+
+def times_fit_the_deadline(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Nothing can be promised, or take, longer than the deadline."""
+    deadline = service.objectives.deadline_ms
+    limits = [("objectives.latency_p95_ms", service.objectives.latency_p95_ms)]
+    limits += [(f"models[{i}].timeout_ms", m.timeout_ms) for i, m in enumerate(service.models)]
+    for path, limit in limits:
+        if limit is not None and limit > deadline:
+            yield Finding(path, f"<= objectives.deadline_ms ({deadline})", str(limit))
+
+
+def ceilings_nest(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """A ceiling above the one it lies under would never be reached."""
+    cost = service.cost
+    names = ("per_request_usd", "per_user_per_day_usd", "per_day_usd")
+    set_ones = [(name, value) for name in names if (value := getattr(cost, name)) is not None]
+    for (name, value), (above, limit) in itertools.pairwise(set_ones):
+        if value > limit:
+            yield Finding(f"cost.{name}", f"<= cost.{above} ({limit:f})", f"{value:f}")
+
+
+def what_charges_has_a_ceiling(
+    service: ServiceDeclaration, project: ProjectDeclaration
+) -> Findings:
+    """Money is never spent without a limit."""
+    priced = _priced(service, project)
+    if priced and service.cost.per_day_usd is None:
+        yield Finding(
+            "cost.per_day_usd",
+            f"a ceiling, because provider `{priced[0].provider}` charges",
+            "none",
+            "add `per_day_usd` to `[cost]`",
+        )
+
+
+def exhausted_has_where_to_fall(
+    service: ServiceDeclaration, project: ProjectDeclaration
+) -> Findings:
+    """Falling back for lack of money needs a rung that costs nothing."""
+    dear = {entry.name for entry in _priced(service, project)}
+    has_free = any(rung.use != "model" or rung.model not in dear for rung in service.fallback)
+    if service.cost.on_exhausted == "fallback" and not has_free:
+        yield Finding(
+            "cost.on_exhausted",
+            "a rung of the ladder that costs nothing",
+            "none",
+            "add a `[[fallback]]` that uses `static` or `rule`, or choose `refuse`",
+        )
+
+
+def _priced(service: ServiceDeclaration, project: ProjectDeclaration) -> list[ModelEntry]:
+    """Return the models whose answers may cost money; another check tells of unknown providers."""
+    return [
+        entry
+        for entry in service.models
+        if (provider := project.providers.get(entry.provider)) and provider.is_priced
+    ]
+
+
+def names_differ(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Records and messages tell models and guards apart by name."""
+    parts: tuple[tuple[str, Sequence[ModelEntry | GuardEntry]], ...] = (
+        ("models", service.models),
+        ("guards", service.guards),
+    )
+    for part, entries in parts:
+        names = [entry.name for entry in entries]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                expected = f"a name that no other of the {part} has"
+                advice = "give each its own `name`"
+                yield Finding(f"{part}[{index}].name", expected, shown(name), advice)
+
+
+def models_exist(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """Every model has a provider, and is named the way its provider names models."""
+    for index, entry in enumerate(service.models):
+        path = f"models[{index}]"
+        provider = project.providers.get(entry.provider)
+        if provider is None:
+            known = ", ".join(f"`{name}`" for name in project.providers)
+            yield Finding(
+                f"{path}.provider",
+                f"a provider of this project ({known})",
+                shown(entry.provider),
+                f"declare `[providers.{entry.provider}]` in roadworthy.toml",
+            )
+        else:
+            yield from _model_fits(service, project, f"{path}.model", entry.model, provider)
+
+
+def _model_fits(
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    path: str,
+    model: str,
+    provider: Provider,
+) -> Findings:
+    if provider.kind == "rule":
+        yield from _expression(path, model, "model_rule")
+    elif provider.kind == "builtin" and not model.startswith("builtin:"):
+        yield Finding(path, "`builtin:<name>`", shown(model))
+    elif provider.kind == "python" and not re.fullmatch(r"[\w.]+:\w+", model):
+        yield Finding(path, "`module:callable`", shown(model))
+    elif _is_file(model, provider):
+        yield from _file(service, project, path, model)
+
+
+def _is_file(model: str, provider: Provider) -> bool:
+    return provider.kind in ("onnx", "scripted") and not model.startswith("package:")
+
+
+def a_model_is_left_to_try(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Rungs take their models out of the chain; one must stay."""
+    if not service.chain:
+        yield Finding("models", "at least one that no rung names", "none", "add a `[[models]]`")
+
+
+def files_are_there(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """Every schema named exists inside the project and is one."""
+    for path, name in _schema_files(service):
+        problems = list(_file(service, project, path, name))
+        if not problems:
+            try:
+                compile_schema(read_schema(service.folder / name))
+            except SchemaError as error:
+                problems = [Finding(path, error.expected, f"{error.got} in {name}")]
+        yield from problems
+
+
+def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """A guard holds what its kind needs, and nothing that its kind ignores."""
+    for index, guard in enumerate(service.guards):
+        path = f"guards[{index}]"
+        needs = {"rule": "expression", "schema": "schema"}[guard.use]
+        yield from _shape(path, guard, needs, ("expression", "schema"))
+        if guard.use == "rule" and guard.expression:
+            place: Place = "guard_input" if guard.on == "input" else "guard_output"
+            yield from _expression(f"{path}.expression", guard.expression, place)
+
+
+def rungs_are_whole(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """A rung holds what its kind needs, and a fixed output keeps the contract."""
+    for index, rung in enumerate(service.fallback):
+        path = f"fallback[{index}]"
+        needs = {"rule": "expression", "static": "output", "model": "model"}[rung.use]
+        yield from _shape(path, rung, needs, ("model", "expression", "output"))
+        if rung.use == "rule" and rung.expression:
+            yield from _expression(f"{path}.expression", rung.expression, "fallback_rule")
+
+
+def static_outputs_keep_the_contract(
+    service: ServiceDeclaration, project: ProjectDeclaration
+) -> Findings:
+    """What answers in need is no less an answer."""
+    schema = service.contract.output and _schema(service, project, service.contract.output)
+    for index, rung in enumerate(service.fallback):
+        if not schema or rung.use != "static" or rung.output is None:
+            continue
+        if problem := schema.first_mismatch(rung.output):
+            path = f"fallback[{index}].{problem.path}"
+            advice = f"keep {service.contract.output}"
+            yield Finding(path, problem.expected, problem.got, advice)
+
+
+def rungs_name_models(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """A model rung leads to an entry of `[[models]]`."""
+    names = [entry.name for entry in service.models]
+    for index, rung in enumerate(service.fallback):
+        if rung.use == "model" and rung.model and rung.model not in names:
+            yield Finding(
+                f"fallback[{index}].model",
+                f"the name of a declared model ({', '.join(f'`{name}`' for name in names)})",
+                shown(rung.model),
+                "declare it as one of `[[models]]`; the ladder then keeps it",
+            )
+
+
+CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
+    (name_is_its_folder, ("name",)),
+    (high_risk_has_three_owners, ("risk", "owners")),
+    (chat_is_for_generate, ("kind", "chat")),
+    (chat_variable_is_an_input, ("chat.variable", "contract.input")),
+    (times_fit_the_deadline, ("objectives.deadline_ms",)),
+    (ceilings_nest, ()),
+    (what_charges_has_a_ceiling, ("cost.per_day_usd",)),
+    (exhausted_has_where_to_fall, ("cost.on_exhausted", "models", "fallback")),
+    (names_differ, ()),
+    (models_exist, ()),
+    (a_model_is_left_to_try, ("models", "fallback")),
+    (files_are_there, ()),
+    (guards_are_whole, ()),
+    (rungs_are_whole, ()),
+    (static_outputs_keep_the_contract, ("contract.output",)),
+    (rungs_name_models, ("models",)),
+)
+"""Every check, with the parts that must be sound for it to say anything."""
+
+
+def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tuple[str, ...]:
+    """Return every file the service names, relative to its folder, sorted."""
+    files = {name for _, name in _schema_files(service)}
+    for entry in service.models:
+        provider = project.providers[entry.provider]
+        if _is_file(entry.model, provider):
+            files.add(entry.model)
+    return tuple(sorted(files))
+
+
+def _schema_files(service: ServiceDeclaration) -> Iterator[tuple[str, str]]:
+    for side in ("input", "output"):
+        if name := getattr(service.contract, side):
+            yield f"contract.{side}", name
+    for index, guard in enumerate(service.guards):
+        if guard.use == "schema" and guard.schema_file:
+            yield f"guards[{index}].schema", guard.schema_file
+
+
+def _shape(path: str, entry: GuardEntry | Rung, needs: str, keys: tuple[str, ...]) -> Findings:
+    """Yield the key that `entry` needs and lacks, and those it holds in vain."""
+    given = {type(entry).model_fields[name].alias or name for name in entry.model_fields_set}
+    if needs not in given:
+        yield Finding(f"{path}.{needs}", f"a value, because `use` is `{entry.use}`", "none")
+    for key in keys:
+        if key in given and key != needs:
+            expected = f"no such key, because `use` is `{entry.use}`"
+            yield Finding(f"{path}.{key}", expected, "one", "remove it")
+
+
+def _expression(path: str, source: str, place: Place) -> Findings:
+    try:
+        compile_expression(source, place)
+    except ExpressionError as error:
+        yield Finding(path, "an expression", error.got, error.advice)
+
+
+def _schema(
+    service: ServiceDeclaration, project: ProjectDeclaration, name: str
+) -> SchemaCheck | None:
+    """Return the check of a schema file, or None where another check tells what is wrong."""
+    if list(_file(service, project, "", name)):
+        return None
+    try:
+        return compile_schema(read_schema(service.folder / name), "output")
+    except SchemaError:
+        return None
+
+
+def _file(
+    service: ServiceDeclaration, project: ProjectDeclaration, path: str, name: str
+) -> Findings:
+    """Yield what is wrong with naming the file `name`: where it leads, or that it is not there."""
+    if name.endswith((".odcs.yaml", ".odcs.yml")):
+        got = f"{shown(name)}, a data contract, which is not enforced yet"
+        yield Finding(path, "a JSON Schema file", got, "name a JSON Schema file")
+        return
+    expected = "a relative path below the service's folder"
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in name or re.match(r"[A-Za-z]:", name):
+        yield Finding(path, expected, shown(name))
+        return
+    try:
+        target = (service.folder / name).resolve()
+        roots = (project.folder.resolve(), service.folder.resolve())
+        if not any(target.is_relative_to(root) for root in roots):
+            yield Finding(path, expected, f"{shown(name)}, a link out of the project")
+        elif not target.is_file():
+            yield Finding(
+                path, "a file", f"{shown(name)}, which does not exist", _near(service.folder)
+            )
+    except (OSError, RuntimeError, ValueError):
+        yield Finding(path, expected, f"{shown(name)}, which cannot be followed")
+
+
+def _near(folder: Path) -> str:
+    files = sorted(path.name for path in folder.iterdir() if path.is_file())[:12]
+    return f"files there: {', '.join(files)}"

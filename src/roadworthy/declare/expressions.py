@@ -1,0 +1,209 @@
+"""Expressions (CEL) that a declaration may hold, compiled once, each with the names of its place.
+
+An expression reads like `input.amount_usd <= 500.0 && role == "agent"`. It cannot loop without end,
+call out or change anything. docs/reference/expressions.md tells users the rest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.machinery import PathFinder
+from types import ModuleType
+from typing import Any, Literal
+
+Place = Literal["guard_input", "guard_output", "model_rule", "fallback_rule"]
+
+_ASKED = {
+    "input": "map: fields of a predict, variables of a generate",
+    "user": "text: the end user's id",
+    "role": "text: who the end user is towards data and tools; may be empty",
+    "team": "text: the team of the caller's key; may be empty",
+    "tags": "list of texts: the request's tags",
+}
+
+PLACES: Mapping[Place, Mapping[str, str]] = {
+    "guard_input": _ASKED,
+    "guard_output": {**_ASKED, "output": "what the model answered"},
+    "model_rule": _ASKED,
+    "fallback_rule": _ASKED,
+}
+"""Place → the names an expression may use there, and what each holds."""
+
+FUNCTIONS: Mapping[str, str] = {
+    "size": "`size(x)`: length of a text, list or map",
+    "contains": "`text.contains(part)`",
+    "startsWith": "`text.startsWith(part)`",
+    "endsWith": "`text.endsWith(part)`",
+    "matches": "`text.matches(pattern)`: a regular expression, in linear time",
+    "int": "`int(x)`: a whole number",
+    "double": "`double(x)`: a number with decimals",
+    "string": "`string(x)`: a text",
+    "timestamp": "`timestamp(text)`: a point in time, from RFC 3339",
+    "duration": "`duration(text)`: a length of time, from text like `90m`",
+    "getFullYear": "`time.getFullYear()`: the year, UTC",
+    "getMonth": "`time.getMonth()`: the month, January is 0",
+    "getDate": "`time.getDate()`: the day of the month, the first is 1",
+    "getDayOfWeek": "`time.getDayOfWeek()`: the day of the week, Sunday is 0",
+    "getHours": "`time.getHours()`: the hour",
+    "getMinutes": "`time.getMinutes()`: the minute; of a duration, all its minutes",
+}
+"""Function → how it is written and what it gives."""
+
+MACROS: Mapping[str, str] = {
+    "has": "`has(input.carrier)`: whether the field is there",
+    "all": "`list.all(x, x > 0)`: whether it is true for every item",
+    "exists": "`list.exists(x, x > 0)`: whether it is true for some item",
+    "exists_one": "`list.exists_one(x, x > 0)`: whether it is true for exactly one item",
+    "map": "`list.map(x, x * 2)`: each item turned into another",
+    "filter": "`list.filter(x, x > 0)`: the items for which it is true",
+}
+"""Form that binds or tests a name → how it is written and what it gives."""
+
+MOST_CHARACTERS = 4000
+
+_TEXT_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|//[^\n]*')
+
+
+class ExpressionError(ValueError):
+    """An expression is wrong or has no value; it quotes the expression, never the input.
+
+    Attributes:
+        got: What is wrong.
+        advice: What to do, if that is known.
+    """
+
+    def __init__(self, got: str, advice: str = "") -> None:
+        super().__init__(f"{got}; {advice}" if advice else got)
+        self.got = got
+        self.advice = advice
+
+
+class Expression:
+    """A compiled expression.
+
+    Attributes:
+        source: Its text.
+        names: The names of its place that it reads.
+    """
+
+    __slots__ = ("_execute", "names", "source")
+
+    def __init__(self, source: str, names: tuple[str, ...], execute: Any) -> None:
+        self.source = source
+        self.names = names
+        self._execute = execute
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
+
+    def evaluate(self, names: dict[str, Any]) -> Any:
+        """Return its value where `names` holds at least the names that it reads.
+
+        Raises:
+            ExpressionError: A field is missing, types do not fit, a division by zero and the like.
+        """
+        try:
+            # Only what it reads: an input of 20 fields costs 6 µs to hand over, a comparison .2.
+            return self._execute({name: names[name] for name in self.names})
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # The engine's own message may quote the input, so only the kind of failure is told.
+            got, advice = _failure(error)
+            raise ExpressionError(f"`{self.source}` has no value: {got}", advice) from None
+
+
+def compile_expression(source: str, place: Place) -> Expression:
+    """Return the compiled expression.
+
+    Raises:
+        ExpressionError: It is not CEL, or uses a name or function that its place does not have.
+    """
+    if len(source) > MOST_CHARACTERS:
+        raise ExpressionError(f"{len(source)} characters", f"use at most {MOST_CHARACTERS}")
+    try:
+        program = _cel.compile(source)
+    except ValueError as error:
+        raise ExpressionError(f"`{source}`: {_syntax(error)}") from None
+    used, known = program.references(), PLACES[place]
+    for name in used["variables"]:
+        if name not in known and _is_free(name, source):
+            raise _unknown("name", name, source, known)
+    for name in used["functions"]:
+        # Operators are functions too, of names like `_+_`.
+        if name.isidentifier() and name not in FUNCTIONS:
+            raise _unknown("function", name, source, FUNCTIONS)
+    names = tuple(name for name in used["variables"] if name in known)
+    return Expression(source, names, program.execute)
+
+
+def _unknown(what: str, name: str, source: str, known: Iterable[str]) -> ExpressionError:
+    close = difflib.get_close_matches(name, known, 1)
+    guess = f"did you mean `{close[0]}`? " if close else ""
+    got = f"`{source}` with the unknown {what} `{name}`"
+    return ExpressionError(got, f"{guess}known here: {', '.join(known)}")
+
+
+def _is_free(name: str, source: str) -> bool:
+    """Return whether `name` stands outside of every macro that binds it: `list.all(name, …)`."""
+    text = _TEXT_OR_COMMENT.sub('""', source)
+    binds = rf"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*{name}\s*,"
+    while macro := re.search(binds, text):
+        text = text[: macro.start()] + text[_end(text, macro.end()) :]
+    return re.search(rf"(?<![.\w]){name}\b", text) is not None
+
+
+def _end(text: str, start: int) -> int:
+    """Return the position after the parenthesis that closes the one open before `start`."""
+    depth = 1
+    for position in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if depth == 0:
+            return position + 1
+    return len(text)
+
+
+def _failure(error: Exception) -> tuple[str, str]:
+    """Return what went wrong and what to do."""
+    if isinstance(error, IndexError):
+        return "an index is out of range", "test it with `size(…)`"
+    if isinstance(error, LookupError):
+        return "a field is missing", "test it with `has(…)`"
+    if isinstance(error, TypeError):
+        return "types do not fit", "convert with `int(…)`, `double(…)` or `string(…)`"
+    if isinstance(error, ArithmeticError):
+        return "division by zero, or a number too large", ""
+    return "a value cannot be converted", ""
+
+
+def _syntax(error: ValueError) -> str:
+    # What the parser would have liked instead is a list of all its tokens.
+    pattern = r"ERROR: <input>:\d+:(\d+): (?:Syntax error: )?([^\n]{1,80}?)(?: expecting|\n|$)"
+    found = re.search(pattern, str(error))
+    return f"{found[2]} (character {found[1]})" if found else "it cannot be parsed"
+
+
+def _load_cel() -> ModuleType:
+    """Return the extension module of `common-expression-language`, without the package around it.
+
+    `import cel` also imports its command line, with everything that draws on a terminal: 211 ms,
+    against 16 for the extension alone (Python 3.11, 2 cores). It enters `sys.modules` under its own
+    name, so that a later `import cel` finds it; an extension must not be loaded twice.
+    """
+    name = "cel.cel"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec("cel")
+    spec = PathFinder.find_spec(name, package.submodule_search_locations) if package else None
+    if spec is None or spec.loader is None:
+        return importlib.import_module("cel")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_cel = _load_cel()

@@ -1,0 +1,86 @@
+"""Keys and values of the declaration that are reserved, and that nothing enforces yet.
+
+A declaration must not promise what nothing keeps, so the loader refuses these, and says why,
+instead of calling them unknown. What a room starts to enforce moves from here into the models of
+`service.py` and `project.py`. Paths are dotted, without list indices and names that a user gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SERVICE_KEYS = frozenset(
+    (
+        "prompt.file",
+        "features.views",
+        "objectives.quality",
+        "objectives.fairness",
+        "context.max_input_tokens",
+        "context.overflow",
+        "context.retrieval",
+        "routing.max_error",
+        "routing.sure",
+        "routing.of",
+        "routing.lifetime",
+        "routing.reference",
+        "routing.rules",
+        "cache.exact_ttl_s",
+        "cache.semantic",
+        "tools.name",
+        "tools.mcp",
+        "tools.effect",
+        "tools.roles",
+        "tools.approve",
+        "tools.limit",
+        "outcomes.unit",
+        "outcomes.window",
+        "outcomes.matures_after",
+        "outcomes.entity",
+        "outcomes.groups",
+        "review.max_error",
+        "review.sure",
+        "review.of",
+        "review.lifetime",
+        "review.when",
+        "review.queue",
+        "review.respond_within",
+        "review.capacity_per_day",
+        "review.on_expiry",
+        "review.overflow",
+        "review.audit_share",
+        "failures.slow",
+        "failures.down",
+        "failures.wrong",
+        "evaluation.suites",
+        "evaluation.repeats",
+        "release.judge",
+        "release.canary",
+        "monitor.reference",
+        "monitor.alert",
+        "monitor.on_breach",
+        "retrain.when",
+        "retrain.run",
+    )
+)
+
+PROJECT_KEYS = frozenset(("sources", "webhooks", "queues", "budgets", "glossary"))
+
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "routing.strategy": ("rules", "intent", "learned", "cascade"),
+    "guards.use": ("grounded", "injection", "secrets", "sql", "images"),
+    "guards.verdict": ("ask", "redact"),
+    "fallback.use": ("last_good", "stale_cache", "human"),
+    "records.bodies": ("redacted",),
+    "providers.kind": ("anthropic", "gemini", "llama_cpp"),
+    "store.counters": ("redis://",),
+    "store.url": ("postgresql://", "postgresql+psycopg://", "postgres://"),
+}
+"""Reserved values by key; one that ends in `://` reserves everything that starts with it."""
+
+
+def is_reserved_value(key: str, value: object) -> bool:
+    """Return whether `value` of `key` has a meaning that nothing keeps yet."""
+    return isinstance(value, str) and any(
+        value.startswith(word) if word.endswith("://") else value == word
+        for word in VALUES.get(key, ())
+    )

@@ -1,0 +1,134 @@
+"""`roadworthy.toml` as frozen values, with every default filled in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PrivateAttr
+
+from ..errors import DeclarationError
+from .values import File, Label, Rate, Section, Text, Word
+
+PROJECT_FILE = "roadworthy.toml"
+SERVICE_FILE = "service.toml"
+STORE_URL_VARIABLE = "ROADWORTHY_STORE_URL"
+SQLITE = "sqlite:///"
+
+ProviderKind = Literal["openai", "onnx", "python", "rule", "scripted", "builtin"]
+
+
+class Identity(Section):
+    """What the project is."""
+
+    name: Word = Field(description="Name of the project.")
+    clock: Literal["system", "settable"] = Field(
+        "system",
+        description="Where times come from: the machine, or (`settable`) what an admin key sets, "
+        "for replaying the past.",
+    )
+
+
+class Store(Section):
+    """Where the project remembers."""
+
+    url: Text = Field(
+        f"{SQLITE}.roadworthy/state.db",
+        description="State database; a SQLite path is relative to the project's folder. The "
+        f"variable {STORE_URL_VARIABLE} overrides it.",
+    )
+    counters: Literal["local"] = Field(
+        "local", description="Where budgets are counted: `local` means one serving process."
+    )
+    artifacts: Text = Field(
+        ".roadworthy/artifacts",
+        description="Folder of releases and model files, relative to the project's folder.",
+    )
+
+    def resolved_url(self, folder: Path) -> str:
+        """Return the store's URL with an absolute path, for the project in `folder`.
+
+        Raises:
+            DeclarationError: The variable that overrides it names no SQLite file.
+        """
+        url = os.environ.get(STORE_URL_VARIABLE) or self.url
+        path = url.removeprefix(SQLITE)
+        if path == url or not path:
+            raise DeclarationError(
+                f"{STORE_URL_VARIABLE}: expected `{SQLITE}<path>`, got another kind of store; "
+                "other stores are not enforced yet, unset it or name a SQLite file"
+            )
+        return f"{SQLITE}{(folder.absolute() / path).as_posix()}"
+
+
+class PriceOverride(Section):
+    """What a provider charges for one model, where its public price does not hold."""
+
+    input_usd_per_million: Rate = Field(description="USD per million input tokens.")
+    output_usd_per_million: Rate = Field(description="USD per million output tokens.")
+    cached_input_usd_per_million: Rate | None = Field(
+        None, description="USD per million input tokens read from the provider's cache."
+    )
+    request_usd: Rate | None = Field(None, description="USD per request, beside its tokens.")
+
+
+class Provider(Section):
+    """Where models live."""
+
+    kind: ProviderKind = Field(
+        description="How it is spoken to: `openai` (any OpenAI-compatible server), or in this "
+        "process `onnx`, `python`, `rule`, `scripted`, `builtin`."
+    )
+    base_url: Text | None = Field(
+        None,
+        description="For `openai`: where its API starts, like https://api.openai.com/v1. Plain "
+        "http only to this machine or a private network.",
+    )
+    api_key_env: str | None = Field(
+        None,
+        description="For `openai`: name of the environment variable that holds the key, never the "
+        "key itself.",
+    )
+    prices: dict[Text, PriceOverride] = Field(
+        {}, description="Own prices per model, where the public ones do not hold."
+    )
+    max_connections: int = Field(
+        100, ge=1, le=10_000, description="Most connections held open to it at once."
+    )
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether its answers may cost money."""
+        return self.kind == "openai" or bool(self.prices)
+
+
+class ProjectDeclaration(File):
+    """What all services of a project share."""
+
+    project: Identity = Field(description="What the project is.")
+    store: Store = Field(Store(), description="Where the project remembers.")
+    providers: dict[Label, Provider] = Field(
+        {}, description="Where models live, by name; `local` (kind `builtin`) is always there."
+    )
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def name(self) -> str:
+        """Name of the project."""
+        return self.project.name
+
+    @property
+    def clock(self) -> Literal["system", "settable"]:
+        """Where times come from."""
+        return self.project.clock
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds roadworthy.toml."""
+        return self._folder
+
+    def service_folders(self) -> tuple[Path, ...]:
+        """Return the folders of all services, in the order of their names."""
+        return tuple(sorted(p.parent for p in self.folder.glob(f"services/*/{SERVICE_FILE}")))

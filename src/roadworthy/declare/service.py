@@ -1,0 +1,274 @@
+"""`services/<name>/service.toml` as frozen values, with every default filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr
+
+from ..types import Kind
+from .values import (
+    File,
+    Json,
+    Label,
+    Milliseconds,
+    Section,
+    Text,
+    Usd,
+    Word,
+    micro,
+)
+
+Risk = Literal["low", "limited", "high"]
+
+
+class Owners(Section):
+    """Who answers for the service. A high-risk service needs three different people."""
+
+    product: Text = Field(description="Who decides what the service should do.")
+    model: Text = Field(
+        default_factory=lambda owners: str(owners["product"]),
+        description="Who answers for the quality of the answers; by default the product's owner.",
+    )
+    platform: Text = Field(
+        default_factory=lambda owners: str(owners["product"]),
+        description="Who answers for running it; by default the product's owner.",
+    )
+
+
+class Contract(Section):
+    """What goes in and comes out: files of JSON Schema (draft 2020-12) beside the service file."""
+
+    input: Text | None = Field(
+        None, description="File of the JSON Schema that every input must keep."
+    )
+    output: Text | None = Field(
+        None, description="File of the JSON Schema that every answer must keep."
+    )
+
+
+class Chat(Section):
+    """How clients of the OpenAI chat protocol meet a generate service.
+
+    Without this table messages and all client parameters pass straight through; with it only what
+    it allows does.
+    """
+
+    variable: Label | None = Field(
+        None, description="Input variable that the last user message becomes."
+    )
+    history: bool = Field(True, description="Whether earlier messages are passed on.")
+    client_system: Literal["refuse", "untrusted"] = Field(
+        "refuse",
+        description="What happens to a client's system message: it is refused (422), "
+        "or passed on as untrusted user text.",
+    )
+    allow: Annotated[tuple[Label, ...], Field(strict=False)] = Field(
+        (), description="Client parameters that count; any other is refused (422)."
+    )
+
+
+class Objectives(Section):
+    """Promises with numbers."""
+
+    deadline_ms: Milliseconds = Field(
+        description="Hard limit in milliseconds: by then there is an answer, a fallback or an "
+        "error."
+    )
+    latency_p95_ms: Milliseconds | None = Field(
+        None, description="Milliseconds within which 95 of 100 requests are answered."
+    )
+    availability: float | None = Field(
+        None, gt=0, lt=1, description="Share of requests (0-1) that end without a failure."
+    )
+
+
+class Cost(Section):
+    """Ceilings in USD. What a request may cost is reserved before its call."""
+
+    per_request_usd: Usd | None = Field(None, description="Most that one request may cost, in USD.")
+    per_day_usd: Usd | None = Field(
+        None,
+        description="Most that all requests of a UTC day may cost, in USD; "
+        "required where a provider charges.",
+    )
+    per_user_per_day_usd: Usd | None = Field(
+        None, description="Most that the requests of one user may cost in a UTC day, in USD."
+    )
+    on_exhausted: Literal["refuse", "fallback"] = Field(
+        "refuse",
+        description="What happens at a ceiling: refuse with 429, or try the rungs of the ladder "
+        "that cost nothing (`rule`, `static`, a model in this process).",
+    )
+    value_per_answer_usd: Usd | None = Field(
+        None, description="What one good answer is worth, in USD; shown beside its cost."
+    )
+
+    @property
+    def per_request_micro(self) -> int | None:
+        """`per_request_usd` in micro-dollars."""
+        return micro(self.per_request_usd)
+
+    @property
+    def per_day_micro(self) -> int | None:
+        """`per_day_usd` in micro-dollars."""
+        return micro(self.per_day_usd)
+
+    @property
+    def per_user_per_day_micro(self) -> int | None:
+        """`per_user_per_day_usd` in micro-dollars."""
+        return micro(self.per_user_per_day_usd)
+
+
+class ModelEntry(Section):
+    """One model. All are tried in order, but one that a rung of the ladder names waits for it."""
+
+    provider: Label = Field(description="Name of the provider in roadworthy.toml that serves it.")
+    model: Text = Field(
+        description="What the provider calls it: an upstream name, an ONNX file, "
+        "`module:callable`, an expression, a script file, or `builtin:<name>`."
+    )
+    name: Label = Field(
+        default_factory=lambda entry: str(entry["model"]),
+        validate_default=True,
+        description="Name that records, headers and the ladder use; by default as `model`.",
+    )
+    timeout_ms: Milliseconds | None = Field(
+        None,
+        description="Most milliseconds that one attempt may take; by default an equal share of the "
+        "time left among the models left.",
+    )
+    max_output_tokens: int | None = Field(
+        None, gt=0, le=10_000_000, description="Most tokens that it may put out for one request."
+    )
+
+
+class Routing(Section):
+    """How a model is chosen."""
+
+    strategy: Literal["first"] = Field(
+        "first", description="`first`: in the order of the file, the next when one fails."
+    )
+
+
+class GuardEntry(Section):
+    """A check of every input or every answer."""
+
+    use: Literal["schema", "rule"] = Field(
+        description="Which guard: `rule` holds while its expression is true, `schema` while the "
+        "value keeps a JSON Schema."
+    )
+    on: Literal["input", "output"] = Field("output", description="What it looks at.")
+    name: Label = Field(
+        default_factory=lambda guard: str(guard["use"]),
+        description="Name in records and messages; by default the same as `use`.",
+    )
+    expression: Text | None = Field(
+        None, description="For `rule`: the expression (CEL) that must be true."
+    )
+    schema_file: Text | None = Field(
+        None,
+        alias="schema",
+        description="For `schema`: the file of the JSON Schema that must be kept.",
+    )
+    verdict: Literal["deny"] = Field("deny", description="What it says when its check fails.")
+    fail: Literal["closed", "open"] = Field(
+        "closed", description="When the guard itself fails: `closed` denies, `open` lets pass."
+    )
+
+
+class Rung(Section):
+    """One rung of the ladder, tried when the models fail, are late or too dear."""
+
+    use: Literal["model", "rule", "static"] = Field(
+        description="What answers: a declared model, an expression, or a fixed output."
+    )
+    model: Label | None = Field(
+        None,
+        description="For `model`: the name of an entry of `[[models]]`, which is then kept for the "
+        "ladder.",
+    )
+    expression: Text | None = Field(
+        None, description="For `rule`: the expression (CEL) whose value is the output."
+    )
+    output: Json | None = Field(
+        None, description="For `static`: the output, a table that keeps the contract."
+    )
+
+
+class Records(Section):
+    """What is remembered of each request."""
+
+    bodies: Literal["full", "none"] = Field(
+        "full", description="Whether inputs and outputs are kept (`full`) or not (`none`)."
+    )
+    keep_days: int = Field(90, ge=1, le=36_500, description="Days after which records are deleted.")
+
+
+class ServiceDeclaration(File):
+    """One job that AI does in a product, as its team declares it."""
+
+    name: Word = Field(description="Name of the service, the same as its folder's.")
+    kind: Kind = Field(
+        description="`predict` (features in, prediction out) or `generate` (messages in, text, "
+        "JSON or tool calls out)."
+    )
+    purpose: str = Field("", max_length=4000, description="What it is for, in one sentence.")
+    risk: Risk = Field(
+        "limited", description="How much harm a wrong answer can do: sets what is obligatory."
+    )
+    owners: Owners = Field(description="Who answers for the service.")
+    contract: Contract = Field(Contract(), description="What goes in and comes out.")
+    chat: Chat | None = Field(
+        None,
+        description="How OpenAI chat clients meet a generate service; without it all passes.",
+    )
+    objectives: Objectives = Field(description="Promises with numbers.")
+    cost: Cost = Field(description="Ceilings in USD.")
+    models: Annotated[tuple[ModelEntry, ...], Field(strict=False)] = Field(
+        min_length=1, description="What answers, in the order it is tried."
+    )
+    routing: Routing = Field(Routing(), description="How a model is chosen.")
+    guards: Annotated[tuple[GuardEntry, ...], Field(strict=False)] = Field(
+        (), description="Checks of every input and every answer, in order."
+    )
+    fallback: Annotated[tuple[Rung, ...], Field(strict=False)] = Field(
+        (), description="The ladder: what answers when the models do not, in order."
+    )
+    records: Records = Field(Records(), description="What is remembered of each request.")
+
+    _folder: Path = PrivateAttr(default=Path())
+    _files: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the service file and everything it names."""
+        return self._folder
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file the service file names, relative to `folder`, sorted."""
+        return self._files
+
+    @property
+    def value_per_answer_usd(self) -> Usd | None:
+        """`cost.value_per_answer_usd`."""
+        return self.cost.value_per_answer_usd
+
+    @property
+    def chain(self) -> tuple[ModelEntry, ...]:
+        """The models that routing tries: all but those a rung of the ladder names."""
+        kept = {rung.model for rung in self.fallback if rung.use == "model"}
+        return tuple(entry for entry in self.models if entry.name not in kept)
+
+    def model_named(self, name: str) -> ModelEntry:
+        """Return the entry of `[[models]]` of this name.
+
+        Raises:
+            KeyError: There is none; loading has checked that the ladder's names exist.
+        """
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise KeyError(name)

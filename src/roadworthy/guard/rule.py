@@ -1,0 +1,58 @@
+"""A guard that holds while an expression is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..declare.expressions import ExpressionError, compile_expression
+from ..declare.service import GuardEntry
+from ..errors import DeclarationError
+from ..types import Call, VerdictName
+
+
+class RuleGuard:
+    """Allows what its expression (CEL) is true for.
+
+    Args:
+        entry: Its declaration, with an `expression`.
+        folder: Not used: a rule names no files.
+
+    Raises:
+        DeclarationError: The expression is missing or wrong.
+    """
+
+    def __init__(self, entry: GuardEntry, folder: Path) -> None:
+        self.name = entry.name
+        self.on = entry.on
+        self.fail = entry.fail
+        self._verdict: VerdictName = entry.verdict
+        try:
+            self._expression = compile_expression(
+                entry.expression or "", "guard_input" if entry.on == "input" else "guard_output"
+            )
+        except ExpressionError as error:
+            raise DeclarationError(f"expression of guard `{entry.name}`: {error}") from error
+
+    def check(self, call: Call, output: Any) -> tuple[VerdictName, str]:
+        """Allow what the rule holds for.
+
+        Raises:
+            ExpressionError: The expression has no value for this call, or one that is no truth.
+        """
+        caller = call.caller
+        holds = self._expression.evaluate(
+            {
+                "input": call.input,
+                "output": output,
+                "user": caller.user,
+                "role": caller.role,
+                "team": caller.key.team,
+                "tags": list(caller.tags),
+            }
+        )
+        if holds is True:
+            return "allow", ""
+        if holds is False:
+            return self._verdict, f"`{self._expression.source}` does not hold"
+        raise ExpressionError(f"expected true or false, got {type(holds).__name__}")

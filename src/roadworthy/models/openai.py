@@ -1,0 +1,355 @@
+"""Any OpenAI-compatible upstream: chat completions, streamed or whole, passed through untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..errors import (
+    BadAnswer,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
+    ModelUnavailable,
+)
+from ..net import HttpClient
+from ..types import Answer, Attempt, Call, Usage
+from .spec import ModelSpec
+
+PATH = "/chat/completions"
+DONE = b"data: [DONE]\n\n"
+_EVENT_END = re.compile(rb"\r?\n\r?\n")
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = 0
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = 0
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+    message: _Message | None = None
+    delta: _Message | None = None
+
+
+class _Completion(msgspec.Struct):
+    """The part of a completion, or of one streamed chunk, that Roadworthy has to read."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    code: str | int | None = None
+    type: str | None = None
+
+
+class _ErrorEnvelope(msgspec.Struct):
+    error: _ErrorBody
+
+
+_completion = msgspec.json.Decoder(_Completion)
+_error = msgspec.json.Decoder(_ErrorEnvelope)
+_encode = msgspec.json.Encoder().encode
+
+
+def open_model(spec: ModelSpec) -> OpenAIModel | KeylessModel:
+    """Open the upstream that `spec` names; one whose key is unset counts as down."""
+    if spec.api_key == "":
+        return KeylessModel(spec.name)
+    headers = {"content-type": "application/json"}
+    if spec.api_key:
+        headers["authorization"] = f"Bearer {spec.api_key}"
+    client = HttpClient(spec.base_url, headers, spec.max_connections)
+    return OpenAIModel(spec.name, spec.upstream, client, spec.base_url)
+
+
+class KeylessModel:
+    """Stands in for an upstream whose `api_key_env` is unset, so that nothing hangs on that."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def answer(self, call: Call) -> Answer:
+        """Refuse at once.
+
+        Raises:
+            ModelUnavailable: Always, with the attempt's status `no_key`.
+        """
+        attempt = Attempt(self.name, "no_key", 0)
+        raise ModelUnavailable(
+            f"model `{self.name}` has no key: set the variable its `api_key_env` names",
+            attempts=(attempt,),
+        )
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Refuse at once, as `answer` does."""
+        yield await self.answer(call)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class OpenAIModel:
+    """One model of one OpenAI-compatible upstream.
+
+    The client's body goes up as it came, but for `model`, the output limit the budget allows, and
+    `stream_options.include_usage`. What comes down is read for usage and completeness only.
+
+    Args:
+        name: The declared name.
+        upstream: The name the upstream knows it by.
+        client: The pool to its base URL.
+        base_url: Tells which name the output limit goes by.
+    """
+
+    def __init__(self, name: str, upstream: str, client: HttpClient, base_url: str) -> None:
+        self.name = name
+        self._client = client
+        self._model = msgspec.Raw(_encode(upstream))
+        official = urlsplit(base_url).hostname == "api.openai.com"
+        self._limit_key = "max_completion_tokens" if official else "max_tokens"
+
+    async def answer(self, call: Call) -> Answer:
+        """Ask for one whole completion.
+
+        Raises:
+            ModelError: Mapped from the upstream's status, or the reply was not a whole completion.
+        """
+        started = time.perf_counter_ns()
+        body = self._body(call, stream=False)
+        try:
+            reply = await self._client.post(PATH, body)
+            if reply.status != 200:
+                raise error_of(reply.status, reply.headers, reply.body)
+            return self._read(reply.body, started)
+        except ModelError as error:
+            error.attempts = (self._attempt(error.code, started, None, str(error)),)
+            raise
+        except asyncio.CancelledError:
+            call.unfinished = self._attempt("cancelled", started, estimate_usage(body, ()))
+            raise
+
+    def _read(self, body: bytes, started: int) -> Answer:
+        try:
+            seen = _completion.decode(body)
+        except msgspec.DecodeError as error:
+            raise BadAnswer("expected a chat completion, got malformed JSON") from error
+        if not seen.choices:
+            raise BadAnswer("expected at least one choice, got none")
+        choice = seen.choices[0]
+        if choice.finish_reason == "content_filter":
+            raise ModelRejected("the upstream's content filter stopped the answer")
+        usage = usage_of(seen.usage)
+        return Answer(
+            model=self.name,
+            output={"text": (choice.message and choice.message.content) or ""},
+            completion=body,
+            usage=usage,
+            finish_reason=choice.finish_reason or "stop",
+            attempts=(self._attempt("ok", started, usage),),
+        )
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Yield the upstream's events as they come, then the answer; the engine writes `[DONE]`.
+
+        Raises:
+            ModelError: Also when the stream ends without a finish reason: a cut is not a success.
+        """
+        started = time.perf_counter_ns()
+        reader = _StreamReader(wants_usage=_wants_usage(call))
+        body = self._body(call, stream=True)
+        try:
+            async with self._client.stream(PATH, body) as reply:
+                if reply.status != 200:
+                    raise error_of(reply.status, reply.headers, await reply.read())
+                async for chunk in reply.chunks():
+                    if events := reader.feed(chunk):
+                        yield events
+                    if reader.is_done:
+                        break
+            reader.check_complete()
+        except ModelError as error:
+            usage = reader.usage or (estimate_usage(body, reader.text) if reader.text else None)
+            error.attempts = (self._attempt(error.code, started, usage, str(error)),)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            usage = reader.usage or estimate_usage(body, reader.text)
+            call.unfinished = self._attempt("cancelled", started, usage)
+            raise
+        yield Answer(
+            model=self.name,
+            output={"text": "".join(reader.text)},
+            usage=reader.usage,
+            finish_reason=reader.finish_reason,
+            attempts=(self._attempt("ok", started, reader.usage),),
+        )
+
+    def _body(self, call: Call, *, stream: bool) -> bytes:
+        body = {"model": self._model, **call.body}
+        if call.max_output_tokens is not None:
+            body.pop("max_tokens", None)
+            body.pop("max_completion_tokens", None)
+            body[self._limit_key] = msgspec.Raw(b"%d" % call.max_output_tokens)
+        if stream:
+            body["stream"] = msgspec.Raw(b"true")
+            body["stream_options"] = msgspec.Raw(b'{"include_usage":true}')
+        else:
+            body.pop("stream", None)
+            body.pop("stream_options", None)
+        return _encode(body)
+
+    def _attempt(self, status: str, started: int, usage: Usage | None, detail: str = "") -> Attempt:
+        us = (time.perf_counter_ns() - started) // 1000
+        return Attempt(self.name, status, us, usage, detail=detail)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._client.close()
+
+
+class _StreamReader:
+    """Cuts a byte stream into whole events and keeps what must be known at its end."""
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._wants_usage = wants_usage
+        self._rest = b""
+        self.text: list[str] = []
+        self.usage: Usage | None = None
+        self.finish_reason = ""
+        self.is_done = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take what arrived; return the whole events to pass on, in one piece.
+
+        Raises:
+            BadAnswer: An event is not a chunk of a completion.
+        """
+        data = self._rest + chunk if self._rest else chunk
+        passed: list[bytes] = []
+        start = 0
+        for end in _EVENT_END.finditer(data):
+            if self._is_for_client(data[start : end.start()]):
+                passed.append(data[start : end.end()])
+            start = end.end()
+        self._rest = data[start:]
+        return passed[0] if len(passed) == 1 else b"".join(passed)
+
+    def _is_for_client(self, event: bytes) -> bool:
+        if not event.startswith(b"data:"):
+            return event.startswith(b":")
+        payload = event[5:].strip()
+        if payload == b"[DONE]":
+            self.is_done = True
+            return False
+        try:
+            seen = _completion.decode(payload)
+        except msgspec.DecodeError as error:
+            raise self._error_in(payload) from error
+        if seen.usage is not None:
+            self.usage = usage_of(seen.usage)
+        for choice in seen.choices:
+            if choice.delta is not None and choice.delta.content:
+                self.text.append(choice.delta.content)
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+        if self.finish_reason == "content_filter":
+            raise ModelRejected("the upstream's content filter stopped the answer")
+        return bool(seen.choices) or self._wants_usage
+
+    @staticmethod
+    def _error_in(payload: bytes) -> ModelError:
+        try:
+            envelope = _error.decode(payload)
+        except msgspec.DecodeError:
+            return BadAnswer("expected a streamed chunk, got malformed JSON")
+        return ModelUnavailable(f"the upstream sent an error: {_short(envelope.error.code)}")
+
+    def check_complete(self) -> None:
+        """Refuse a stream that ended before its answer did.
+
+        Raises:
+            BadAnswer: There was no finish reason, so the text is cut off somewhere.
+        """
+        if not self.finish_reason:
+            raise BadAnswer("the stream ended without a finish reason: the answer is cut off")
+
+
+def _wants_usage(call: Call) -> bool:
+    options = call.body.get("stream_options")
+    return options is not None and b"true" in bytes(options)
+
+
+def estimate_usage(body: bytes, text: Sequence[str]) -> Usage:
+    """Estimate what a try used that ended before its upstream counted: four bytes a token."""
+    written = sum(map(len, text))
+    return Usage(input_tokens=-(-len(body) // 4), output_tokens=-(-written // 4))
+
+
+def usage_of(usage: _Usage | None) -> Usage | None:
+    """Read an upstream's count; absent or all-zero counts are unknown, not free."""
+    if usage is None or (usage.prompt_tokens <= 0 and usage.completion_tokens <= 0):
+        return None
+    prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        max(usage.prompt_tokens, 0),
+        max(usage.completion_tokens, 0),
+        (prompt.cached_tokens or 0) if prompt else 0,
+        (output.reasoning_tokens or 0) if output else 0,
+    )
+
+
+def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+    """Turn an upstream's refusal into ours; its message may hold user text and is left out."""
+    code = _error_code(body)
+    if status == 429:
+        return ModelRateLimited(
+            f"the upstream's rate limit: {code}", retry_after_s=_retry_after(headers)
+        )
+    if status in (401, 403):
+        return ModelUnavailable(f"the upstream refuses the key: {status} {code}")
+    if status in (408, 504):
+        return ModelTimeout(f"the upstream timed out: {status} {code}")
+    if 400 <= status < 500:
+        return ModelRejected(f"the upstream rejects the request: {status} {code}")
+    return ModelUnavailable(f"the upstream failed: {status} {code}")
+
+
+def _error_code(body: bytes) -> str:
+    try:
+        error = _error.decode(body).error
+    except msgspec.DecodeError:
+        return "without a code"
+    return _short(error.code or error.type)
+
+
+def _short(code: str | int | None) -> str:
+    return re.sub(r"[^\w.-]", "_", str(code))[:60] if code is not None else "without a code"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after")
+    try:
+        return max(float(value), 0.0) if value else None
+    except ValueError:
+        return None

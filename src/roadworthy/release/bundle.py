@@ -1,0 +1,202 @@
+"""Builds releases from a service's folder, lays them out to be served, and compares the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine
+
+from ..declare.project import ProjectDeclaration, Provider
+from ..declare.service import ModelEntry, ServiceDeclaration
+from ..errors import DeclarationError, StoreError
+from ..net import is_private_host
+from ..store.artifacts import Artifacts, digest_of
+from ..types import Clock, Problem
+from .environment import describe_environment, read_commit
+from .pins import is_pinned
+from .registry import (
+    SERVICE_FILE,
+    Manifest,
+    Pin,
+    PinnedModel,
+    PinnedProvider,
+    Release,
+    add_release,
+)
+
+_PIN_OF_KIND: dict[str, Pin] = {
+    "builtin": "declaration",
+    "onnx": "digest",
+    "python": "files",
+    "rule": "declaration",
+    "scripted": "digest",
+}
+"""How models that run here are held still; those of any other kind answer elsewhere."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One thing that is not as it was released.
+
+    Attributes:
+        name: A file's path, `provider <name>` or `package <name>`.
+        change: What became of it since: `added`, `changed` or `removed`.
+    """
+
+    name: str
+    change: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.change}"
+
+
+def build_release(
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    artifacts: Artifacts,
+    engine: Engine,
+    clock: Clock,
+    by: str,
+) -> Release:
+    """Make the release that these files are, and return it; it may have been there before.
+
+    Raises:
+        DeclarationError: A model's name does not say which version it means.
+        StoreError: A file changed meanwhile, or the store cannot be written.
+    """
+    manifest = describe(service, project)
+    for name, digest in manifest.files.items():
+        if artifacts.put(service.folder / name) != digest:
+            raise StoreError(f"{service.folder / name} changed while it was released; build again")
+    return add_release(engine, clock, manifest, by)
+
+
+def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manifest:
+    """Return what a release of the files as they stand would be made of.
+
+    Raises:
+        DeclarationError: A model's name does not say which version it means.
+    """
+    _check_pins(service, project)
+    providers = {entry.provider: project.providers[entry.provider] for entry in service.models}
+    kinds = {provider.kind for provider in providers.values()}
+    names = {SERVICE_FILE, *service.files}
+    if "python" in kinds:
+        names.update(_python_files(service.folder))
+    files = {name: digest_of(service.folder / name) for name in sorted(names)}
+    environment = describe_environment()
+    return Manifest(
+        service=service.name,
+        declaration_hash=service.hash,
+        files=files,
+        models=tuple(_pin(entry, providers[entry.provider], files) for entry in service.models),
+        providers={
+            name: PinnedProvider(provider.kind, provider.base_url or "")
+            for name, provider in sorted(providers.items())
+        },
+        packages=environment.deciding(kinds),
+        environment=environment,
+        commit=read_commit(project.folder),
+    )
+
+
+def differences(
+    release: Release, service: ServiceDeclaration, project: ProjectDeclaration
+) -> tuple[Difference, ...]:
+    """Return what a release built now would not have in common with `release`.
+
+    Raises:
+        DeclarationError: A model's name does not say which version it means.
+    """
+    released, now = release.manifest.facts, describe(service, project).facts
+    changed = sorted(k for k in released.keys() | now.keys() if released.get(k) != now.get(k))
+    return tuple(Difference(name, _change(name in released, name in now)) for name in changed)
+
+
+def materialise(release: Release, artifacts: Artifacts, folder: Path) -> Path:
+    """Lay out a release's files, checked against their digests, and return their folder.
+
+    It is `folder/<release id>/<service>`, named like a service's folder, and holds nothing else
+    afterwards. Laying out again repairs what was changed there.
+
+    Raises:
+        NotFound: An artifact is gone.
+        StoreError: An artifact is damaged.
+    """
+    root = folder / release.id / release.service
+    files = release.manifest.files
+    for name, digest in files.items():
+        target = root / name
+        if not target.resolve().is_relative_to(root.resolve()):
+            raise StoreError(f"release `{release.id}` names `{name}`, outside its own folder")
+        artifacts.link(digest, target)
+    for path in root.rglob("*"):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not is_folder and path.relative_to(root).as_posix() not in files:
+            path.unlink(missing_ok=True)
+    return root
+
+
+def as_released(project: ProjectDeclaration, release: Release) -> ProjectDeclaration:
+    """Return `project` with its providers where they were when the release was built.
+
+    Keys, prices and limits stay as they are now: they may change without another release.
+
+    Raises:
+        DeclarationError: A provider the release uses is no longer declared.
+    """
+    providers = dict(project.providers)
+    for name, released in release.manifest.providers.items():
+        if name not in providers:
+            raise DeclarationError(
+                f"providers.{name}: expected the provider that release `{release.id}` uses, got "
+                "none - roadworthy.toml; declare it again, or promote another release"
+            )
+        where = {"kind": released.kind, "base_url": released.base_url or None}
+        providers[name] = providers[name].model_copy(update=where)
+    return project.model_copy(update={"providers": providers})
+
+
+def _check_pins(service: ServiceDeclaration, project: ProjectDeclaration) -> None:
+    file = (service.folder / SERVICE_FILE).relative_to(project.folder).as_posix()
+    problems = [
+        Problem(
+            f"models[{index}].model",
+            "a name with a date or version, like `gpt-5-2025-08-07`",
+            f"`{entry.model}`, which its provider may point at another model any day",
+            file,
+            "name the version you tested",
+        )
+        for index, entry in enumerate(service.models)
+        if _floats(entry, project.providers[entry.provider])
+    ]
+    if problems:
+        raise DeclarationError("\n".join(map(str, problems)), problems)
+
+
+def _floats(entry: ModelEntry, provider: Provider) -> bool:
+    """Whether somebody else decides which model the entry's name means."""
+    return _how_pinned(provider) == "name" and not is_pinned(entry.model)
+
+
+def _pin(entry: ModelEntry, provider: Provider, files: dict[str, str]) -> PinnedModel:
+    pin = _how_pinned(provider)
+    digest = files[entry.model] if pin == "digest" else ""
+    return PinnedModel(entry.name, entry.provider, provider.kind, entry.model, pin, digest)
+
+
+def _how_pinned(provider: Provider) -> Pin:
+    elsewhere: Pin = "host" if is_private_host(provider.base_url or "") else "name"
+    return _PIN_OF_KIND.get(provider.kind, elsewhere)
+
+
+def _python_files(folder: Path) -> list[str]:
+    """Return every Python file below `folder`, whichever of them a model imports."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*.py") if path.is_file())
+    return [path.as_posix() for path in paths if not any(p.startswith(".") for p in path.parts)]
+
+
+def _change(was: bool, is_now: bool) -> str:
+    if was and is_now:
+        return "changed"
+    return "removed" if was else "added"

@@ -1,0 +1,105 @@
+"""How an OpenAI-style chat meets a service: which parts of it count as what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..declare.service import Chat
+from ..errors import ContractViolation
+
+Body = dict[str, msgspec.Raw]
+
+_ALWAYS = frozenset({"messages", "stream", "stream_options", "user", "model"})
+_encode = msgspec.json.Encoder().encode
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message])
+_raw_messages = msgspec.json.Decoder(list[msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
+
+def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str, Any], Body]:
+    """Return the service's input and the body that goes to the model.
+
+    Without `[chat]` the body passes straight through, and is decoded only where a contract or a
+    guard reads it. With `[chat]` the last user message is the declared variable, and of the client's
+    parameters only those in `allow` count.
+
+    Raises:
+        ContractViolation: The chat holds what the declaration does not allow.
+    """
+    if "messages" not in body:
+        raise ContractViolation("`messages`: expected a list, got nothing", param="messages")
+    if chat is None:
+        return ({k: _anything.decode(v) for k, v in body.items()} if is_read else {}), body
+    unknown = sorted(set(body) - _ALWAYS - set(chat.allow))
+    if unknown:
+        allowed = ", ".join(f"`{name}`" for name in chat.allow) or "none"
+        raise ContractViolation(
+            f"`{unknown[0]}` does not count here; parameters that do: {allowed}", param=unknown[0]
+        )
+    messages = _decode(body["messages"])
+    _check_roles(messages, chat)
+    text = _text_of(messages[-1])
+    passed = {name: raw for name, raw in body.items() if name not in ("model", "user")}
+    if not chat.history:
+        last = _raw_messages.decode(body["messages"])[-1]
+        passed["messages"] = msgspec.Raw(b"[" + bytes(last) + b"]")
+    return ({chat.variable: text} if chat.variable else {"text": text}), passed
+
+
+def _decode(raw: msgspec.Raw) -> list[_Message]:
+    try:
+        messages = _messages.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ContractViolation(
+            f"`messages`: expected a list of messages with role and content; {error}",
+            param="messages",
+        ) from error
+    if not messages or messages[-1].role not in ("user", "tool"):
+        raise ContractViolation(
+            "`messages`: expected the last one to be the user's", param="messages"
+        )
+    return messages
+
+
+def _check_roles(messages: list[_Message], chat: Chat) -> None:
+    if chat.client_system == "untrusted":
+        return
+    if any(message.role in ("system", "developer") for message in messages):
+        raise ContractViolation(
+            "`messages`: this service takes no system message from clients "
+            '(`chat.client_system = "refuse"`)',
+            param="messages",
+        )
+
+
+def _text_of(message: _Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    parts = message.content or []
+    return "\n".join(str(part["text"]) for part in parts if part.get("type") == "text")
+
+
+def write_chat(values: dict[str, Any], chat: Chat | None) -> Body:
+    """Return the chat body for variables that came by the native protocol.
+
+    Raises:
+        ContractViolation: There is neither a list of messages nor the declared variable.
+    """
+    if "messages" in values:
+        return {name: msgspec.Raw(_encode(value)) for name, value in values.items()}
+    variable = (chat and chat.variable) or "text"
+    text = values.get(variable)
+    if not isinstance(text, str):
+        raise ContractViolation(
+            f"`input`: expected `{variable}` (text) or `messages`, got neither", param="input"
+        )
+    return {"messages": msgspec.Raw(_encode([{"role": "user", "content": text}]))}

@@ -1,0 +1,99 @@
+"""uvicorn's HTTP connection with what it lacks: limits on a head, and it notices who left."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+MAX_HEADER_BYTES = 32 * 1024
+HEADER_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 30.0
+
+_IDLE, _HEAD, _BODY = range(3)
+
+_CLOSE = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _CLOSE
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _CLOSE
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection.
+
+    A request's head must be small and arrive in time, its body must not stall, and when the client
+    goes away its request is cancelled, so that nothing is computed and paid for nobody.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stage = _IDLE
+        self._head_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self._time_out)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel what still works for this client."""
+        self._stop_timer()
+        is_done = self.cycle is None or self.cycle.response_complete
+        super().connection_lost(exc)
+        if self._task is not None and not is_done:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, then see to it that what has begun also ends, in size and in time."""
+        self._head_bytes += len(data)
+        stage = self._stage
+        super().data_received(data)
+        if self._stage == _HEAD and self._head_bytes > MAX_HEADER_BYTES:
+            self._refuse(_TOO_LARGE)
+        elif self._stage != stage or self._timer is not None:
+            self._watch(stage)
+
+    def _watch(self, stage: int) -> None:
+        if self._stage == _IDLE:
+            self._stop_timer()
+        elif self._stage != stage or self._timer is None:
+            self._stop_timer()
+            limit_s = HEADER_TIMEOUT_S if self._stage == _HEAD else BODY_TIMEOUT_S
+            self._timer = self.loop.call_later(limit_s, self._time_out)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._stage = _HEAD
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; the body follows."""
+        self._stage = _BODY
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole; from here on its deadline counts."""
+        self._stage = _IDLE
+        super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._task = self.loop.create_task(cycle.run_asgi(app))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self._refuse(_TOO_SLOW)
+
+    def _refuse(self, response: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(response)
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,341 @@
+"""The engine: what is enforced on every request, in the order it is enforced.
+
+The core is synchronous and knows no HTTP; the only wait is for the model. Whatever happens on the
+way (an answer, an error, a timeout, a client that left), the request settles its reservation once
+and leaves one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from ..cost.ledger import Ceiling, Ledger
+from ..errors import (
+    AllModelsFailed,
+    BudgetExhausted,
+    ContractViolation,
+    GuardDenied,
+    ModelError,
+    NotFound,
+    RoadworthyError,
+    ServiceStopped,
+    StoreError,
+)
+from ..guard.slot import run_guards
+from ..store.spool import Spool
+from ..types import Answer, Call, Clock, Ids
+from .chat import read_chat, write_chat
+from .failover import Failover
+from .identify import Keyring, caller_of
+from .opened import OpenRelease
+from .record import record_of, reply_of
+from .request import Plan, Reply, Request
+from .size import size_of
+from .sse import DONE, completion_events, error_event
+
+LEASE_US = 60_000_000
+"""How long past its deadline a hold counts if nobody settles it: a crashed process's requests."""
+
+
+class Engine:
+    """Answers requests with the champions of the services it was given.
+
+    Args:
+        clock: Where every time comes from.
+        keyring: The valid keys.
+        releases: Service name → its champion, opened. Replaced when the switchboard changes.
+        stopped: Names of services that a person has stopped; replaced likewise.
+        ledger: The budgets.
+        spool: Where holds and records are written before an answer is sent.
+        environment_hash: What is installed here, for the record.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        keyring: Keyring,
+        releases: Mapping[str, OpenRelease],
+        stopped: frozenset[str],
+        ledger: Ledger,
+        spool: Spool,
+        environment_hash: str,
+    ) -> None:
+        self.keyring = keyring
+        self.releases = releases
+        self.stopped = stopped
+        self.in_flight = 0
+        self._clock = clock
+        self._ids = Ids(clock)
+        self._ledger = ledger
+        self._spool = spool
+        self._environment_hash = environment_hash
+
+    def release_of(self, service: str) -> OpenRelease:
+        """Return the release that answers for `service`.
+
+        Raises:
+            NotFound: There is no such service; the message lists those there are.
+        """
+        release = self.releases.get(service)
+        if release is None:
+            known = ", ".join(f"`{name}`" for name in sorted(self.releases)) or "none"
+            raise NotFound(f"no service `{service:.80}`; services: {known}")
+        return release
+
+    def new_parent(self) -> str:
+        """Return an id for requests that belong together."""
+        return self._ids.new("rp")
+
+    async def answer(self, request: Request) -> Reply:
+        """Answer `request`, whole.
+
+        Raises:
+            Unauthenticated, Forbidden, NotFound: It is not known whose request this is or for which
+                service; it is counted, not recorded.
+            StoreError: It could not be recorded, so it is not begun.
+        """
+        plan = self._begin(request)
+        try:
+            try:
+                call = self._admit(plan)
+                self._accept(plan, await plan.release.chain.answer(call))
+            except RoadworthyError as error:
+                await self._descend(plan, error)
+        finally:
+            self._settle(plan)
+        return reply_of(plan)
+
+    async def stream(self, request: Request) -> Reply:
+        """Answer `request` as server-sent events; the reply comes with the first of them ready.
+
+        Raises:
+            Unauthenticated, Forbidden, NotFound: As `answer` does.
+        """
+        plan = self._begin(request)
+        events = self._events(plan)
+        try:
+            first = await anext(events)
+        except StopAsyncIteration:
+            return reply_of(plan)
+        reply = reply_of(plan)
+        reply.events = _chained(first, events)
+        return reply
+
+    async def _events(self, plan: Plan) -> AsyncGenerator[bytes, None]:
+        try:
+            try:
+                call = self._admit(plan)
+                if (
+                    plan.release.judge.has_checks
+                ):  # held until judged: what is shown cannot be unshown
+                    self._accept(plan, await plan.release.chain.answer(call))
+                else:
+                    async with aclosing(plan.release.chain.stream(call)) as events:
+                        async for event in events:
+                            if isinstance(event, Answer):
+                                self._accept(plan, event)
+                            else:
+                                self._note_first_token(plan)
+                                yield event
+            except RoadworthyError as error:
+                await self._descend(plan, error)
+        finally:
+            self._settle(plan)
+        if plan.error is not None:
+            if plan.first_token_us:
+                yield error_event(plan.error, plan.id)
+            return
+        if not plan.first_token_us:
+            yield completion_events(reply_of(plan))
+        yield DONE
+
+    def _begin(self, request: Request) -> Plan:
+        """Identify the caller and the release: without both there is nobody to record."""
+        key = request.key or self.keyring.find(request.authorization)
+        caller = caller_of(request, key)
+        release = self.release_of(request.service)
+        if self._spool.is_full:
+            raise StoreError(f"no room to record another request: {self._spool.trouble}")
+        at_us = self._clock.now_us()
+        plan = Plan(
+            request=request,
+            id=self._ids.new("rq", at_us),
+            at_us=at_us,
+            caller=caller,
+            release=release,
+            marked_ns=request.started_ns,
+        )
+        self.in_flight += 1
+        plan.mark("identify")
+        return plan
+
+    def _admit(self, plan: Plan) -> Call:
+        """Do all that comes before the model is asked, and return what to ask it."""
+        if plan.release.name in self.stopped:
+            raise ServiceStopped(
+                f"service `{plan.release.name}` is stopped; `roadworthy resume` starts it"
+            )
+        call = plan.call = self._read(plan)
+        self._check_contract(plan, call)
+        plan.mark("contract")
+        self._guard_input(plan, call)
+        if plan.release.is_paid:
+            self._reserve(plan, call)
+        return call
+
+    def _read(self, plan: Plan) -> Call:
+        request, release = plan.request, plan.release
+        values, body = request.input, request.body
+        if release.kind == "generate":
+            body = body or write_chat(values, release.chat)
+            values, body = read_chat(body, release.chat, is_read=release.reads_input)
+        deadline_s = release.deadline_s
+        if request.deadline_ms is not None:
+            deadline_s = min(deadline_s, request.deadline_ms / 1000)
+        elapsed_s = (time.perf_counter_ns() - request.started_ns) / 1e9
+        deadline = self._clock.monotonic() - elapsed_s + deadline_s
+        return Call(input=values, caller=plan.caller, deadline=deadline, body=body)
+
+    def _check_contract(self, plan: Plan, call: Call) -> None:
+        check = plan.release.input_check
+        problem = check.first_problem(call.input) if check is not None else ""
+        if problem:
+            raise ContractViolation(problem, param=problem.partition(":")[0])
+
+    def _guard_input(self, plan: Plan, call: Call) -> None:
+        guards = plan.release.input_guards
+        if not guards:
+            return
+        plan.verdicts = run_guards(guards, call, None, "input")
+        plan.mark("guard_input")
+        denied = next((v for v in plan.verdicts if not v.is_acceptable), None)
+        if denied is not None:
+            raise GuardDenied(f"guard `{denied.guard}` denied the request: {denied.reason}")
+
+    def _reserve(self, plan: Plan, call: Call) -> None:
+        release = plan.release
+        call.size = size_of(call.body)
+        worst = release.worst_case_micro(call.size)
+        ceilings = self._ceilings(plan)
+        lease_us = plan.at_us + int(release.deadline_s * 1e6) + LEASE_US
+        plan.hold = self._ledger.reserve(
+            plan.id, ceilings, worst, lease_us, release.name, plan.caller.key.id
+        )
+        plan.at_us = plan.hold.at_us  # the day that it counts on
+        call.max_cost_micro = worst
+        plan.mark("reserve")
+
+    def _ceilings(self, plan: Plan) -> tuple[Ceiling, ...]:
+        release, caller = plan.release, plan.caller
+        ceilings = release.service_ceilings
+        per_user = release.declaration.cost.per_user_per_day_micro
+        if per_user is not None:
+            scope = f"user:{release.name}/{caller.user}"
+            ceilings = (*ceilings, Ceiling(scope, per_user, "cost.per_user_per_day_usd"))
+        if caller.key.per_day_micro is not None:
+            scope = f"key:{caller.key.id}"
+            what = "per_day_usd of the key"
+            ceilings = (*ceilings, Ceiling(scope, caller.key.per_day_micro, what))
+        return ceilings
+
+    def _accept(self, plan: Plan, answer: Answer) -> None:
+        """Take an answer of the chain that the judge let pass."""
+        plan.mark("call")
+        plan.answer = answer
+        plan.attempts.extend(answer.attempts)
+        plan.disposition = "answered"
+        self._note_judgement(plan, answer)
+
+    def _note_judgement(self, plan: Plan, answer: Answer) -> None:
+        judgement = answer.judgement
+        if judgement is None:
+            return
+        plan.verdicts += judgement.verdicts
+        if judgement.schema_us or judgement.verdicts:
+            guards_us = sum(verdict.us for verdict in judgement.verdicts)
+            plan.timings["schema"] = judgement.schema_us
+            plan.timings["guard_output"] = guards_us
+            plan.timings["call"] -= min(judgement.schema_us + guards_us, plan.timings["call"])
+
+    async def _descend(self, plan: Plan, error: RoadworthyError) -> None:
+        """Go down the ladder after `error`, where it allows that, or end with it."""
+        plan.error = error
+        if isinstance(error, ModelError):
+            plan.attempts.extend(error.attempts)
+            plan.mark("call")
+        ladder = self._ladder_for(plan, error)
+        if ladder is None or plan.call is None or plan.first_token_us:
+            self._refuse(plan, error)
+            return
+        try:
+            answer = await ladder.answer(plan.call)
+        except AllModelsFailed as last:
+            plan.attempts.extend(last.attempts)
+            self._refuse(plan, error)
+        else:
+            plan.answer = answer
+            plan.attempts.extend(answer.attempts)
+            plan.disposition = "fallback"
+            plan.reasons.append(f"{error.code}: {error}")
+            plan.error = None
+        plan.mark("decide")
+
+    def _ladder_for(self, plan: Plan, error: RoadworthyError) -> Failover | None:
+        if isinstance(error, ModelError):
+            return plan.release.ladder
+        spends_on = plan.release.declaration.cost.on_exhausted == "fallback"
+        if isinstance(error, BudgetExhausted) and spends_on:
+            return plan.release.free_ladder
+        return None
+
+    def _refuse(self, plan: Plan, error: RoadworthyError) -> None:
+        """End without an answer: `refused` if this one may not be given, `failed` if none came."""
+        if isinstance(error, AllModelsFailed) and error.judgement is not None:
+            plan.verdicts += error.judgement.verdicts
+            plan.error = error = GuardDenied(
+                f"no answer may be shown; the last one: {error.judgement.reason}"
+            )
+        plan.error_code = error.code
+        plan.reasons.append(f"{error.code}: {error}")
+        is_theirs = not isinstance(error, ModelError) and error.status != 500
+        plan.disposition = "refused" if is_theirs else "failed"
+
+    def _note_first_token(self, plan: Plan) -> None:
+        if not plan.first_token_us:
+            plan.disposition = "answered"
+            plan.first_token_us = (time.perf_counter_ns() - plan.request.started_ns) // 1000
+
+    def _settle(self, plan: Plan) -> None:
+        """Settle the reservation and write the record: once, on every way out."""
+        self.in_flight -= 1
+        if plan.answer is None and plan.error is None:
+            self._note_abandoned(plan)
+        plan.cost_micro = sum(attempt.cost_micro for attempt in plan.attempts)
+        plan.latency_us = (time.perf_counter_ns() - plan.request.started_ns) // 1000
+        if plan.hold is not None:
+            self._ledger.settle(plan.hold, plan.cost_micro)
+            plan.mark("settle")
+        self._spool.append(record_of(plan, self._environment_hash))
+
+    def _note_abandoned(self, plan: Plan) -> None:
+        """Nobody waits any more, or our own code failed: what was used until now still counts."""
+        plan.disposition = "failed"
+        if isinstance(sys.exception(), asyncio.CancelledError | GeneratorExit):
+            plan.error_code = "cancelled"
+            plan.reasons.append("cancelled: the client left before the answer was complete")
+        else:
+            plan.error_code = RoadworthyError.code
+        if plan.call is not None:
+            plan.attempts.extend(plan.call.abandoned)
+
+
+async def _chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for event in rest:
+            yield event

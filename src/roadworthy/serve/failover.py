@@ -1,0 +1,251 @@
+"""Failover: a model that holds models and takes the first acceptable answer, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from ..cost.prices import Meter
+from ..errors import AllModelsFailed, ModelError, ModelTimeout
+from ..net import expire_at
+from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
+
+DEFAULT_OUTPUT_TOKENS = 4096
+"""What a priced model may write where nobody says: a call without an end has no worst case."""
+
+IMPLAUSIBLE_EXTRA_TOKENS = 16_384
+"""Tokens beyond what was sent or allowed that a count may show: templates, images, reasoning."""
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """One model in a chain, and what bounds its tries.
+
+    Attributes:
+        is_instant: Answers without waiting for anything, so it also works after the deadline.
+        timeout_s: Most one try may take; None is an equal share of what is left.
+    """
+
+    model: Model
+    meter: Meter
+    is_instant: bool = False
+    timeout_s: float | None = None
+    max_output_tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The declared name."""
+        return self.model.name
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no try of it costs anything."""
+        return self.meter.is_free
+
+    def output_tokens(self, size: CallSize) -> int:
+        """Return the most tokens a try may write, as client and declaration say."""
+        limit = self.max_output_tokens or DEFAULT_OUTPUT_TOKENS
+        wanted = limit if size.output_tokens is None else size.output_tokens
+        return min(wanted, limit) if self.max_output_tokens else wanted
+
+    def worst_case_micro(self, size: CallSize) -> int:
+        """Return the most one try can cost."""
+        return self.meter.worst_case_micro(
+            size.input_bytes, self.output_tokens(size) * size.choices, size.images
+        )
+
+
+class Failover:
+    """Tries models in order with the time and the money that are left.
+
+    Args:
+        name: What it is called where a chain of chains is tried.
+        links: The models, first choice first.
+        judge: Says whether an answer may be shown; one that may not counts as a failed try.
+    """
+
+    def __init__(self, name: str, links: Sequence[Link], judge: Judge) -> None:
+        self.name = name
+        self.links = tuple(links)
+        self._judge = judge
+
+    async def answer(self, call: Call) -> Answer:
+        """Return the first acceptable answer, with all attempts.
+
+        Raises:
+            AllModelsFailed: None was; the message names each model and why.
+        """
+        tries = _Tries(call, self.links)
+        for link in self.links:
+            if not tries.prepare(link):
+                continue
+            try:
+                if link.is_instant:
+                    answer = await link.model.answer(call)
+                else:
+                    with expire_at(call.deadline, time.monotonic()):
+                        answer = await link.model.answer(call)
+            except ModelError as error:
+                tries.failed(link, error)
+                continue
+            except asyncio.CancelledError:
+                tries.cancelled(link)
+                raise
+            if self._accepts(tries, link, answer):
+                return answer
+        raise tries.exhausted()
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Yield the events of the first model that begins to answer, then its `Answer`.
+
+        Until the first event the next model can still take over; after it, an error is final.
+
+        Raises:
+            AllModelsFailed: No model began.
+            ModelError: The one that began broke off.
+        """
+        tries = _Tries(call, self.links)
+        for link in self.links:
+            if not tries.prepare(link):
+                continue
+            has_begun = False
+            try:
+                async with aclosing(link.model.stream(call)) as events:
+                    while True:
+                        with expire_at(call.deadline, time.monotonic()):
+                            event = await anext(events)
+                        if isinstance(event, bytes):
+                            has_begun = True
+                            call.deadline = tries.deadline
+                            yield event
+                        elif self._accepts(tries, link, event):
+                            yield event
+                            return
+                        else:
+                            break
+            except ModelError as error:
+                tries.failed(link, error)
+                if has_begun:
+                    error.attempts = tuple(tries.attempts)
+                    raise
+            except (asyncio.CancelledError, GeneratorExit):
+                tries.cancelled(link)
+                raise
+        raise tries.exhausted()
+
+    def _accepts(self, tries: _Tries, link: Link, answer: Answer) -> bool:
+        judgement = self._judge(tries.call, answer)
+        tries.answered(link, answer, judgement)
+        return judgement.is_acceptable
+
+    async def close(self) -> None:
+        """Close every model."""
+        for link in self.links:
+            await link.model.close()
+
+
+class _Tries:
+    """The log and the purse of one walk along a chain."""
+
+    def __init__(self, call: Call, links: Sequence[Link]) -> None:
+        self.call = call
+        self.deadline = call.deadline
+        self.attempts: list[Attempt] = []
+        self.judgement: Judgement | None = None
+        self._left = len(links)
+        self._spent = 0
+        self._started = 0
+
+    def prepare(self, link: Link) -> bool:
+        """Set the call's time and money for this try; False if there is too little of either."""
+        call, left = self.call, self._left
+        call.asked = link.name
+        self._left -= 1
+        self._started = time.perf_counter_ns()
+        if not link.is_instant:
+            now = time.monotonic()
+            remaining = self.deadline - now
+            if remaining <= 0:
+                return self._skip(link, "no_time_left")
+            share = remaining / left if link.timeout_s is None else link.timeout_s
+            call.deadline = now + min(share, remaining)
+        if link.is_free or call.size is None:
+            call.max_output_tokens = link.max_output_tokens
+            return True
+        tokens = self._affordable_tokens(link, call.size)
+        call.max_output_tokens = tokens
+        return tokens > 0 or self._skip(link, "too_dear")
+
+    def _affordable_tokens(self, link: Link, size: CallSize) -> int:
+        wanted = link.output_tokens(size)
+        purse = self.call.max_cost_micro
+        if purse is None:
+            return wanted
+        affordable = link.meter.affordable_output_tokens(
+            purse - self._spent, size.input_bytes, size.images
+        )
+        return wanted if affordable is None else min(wanted, affordable // size.choices)
+
+    def _skip(self, link: Link, status: str) -> bool:
+        self.attempts.append(Attempt(link.name, status, 0))
+        return False
+
+    def answered(self, link: Link, answer: Answer, judgement: Judgement) -> None:
+        """Note an answer, with what it cost; one that may not be shown has a failed status."""
+        status = "ok" if judgement.is_acceptable else "rejected"
+        self._note(link, status, answer.attempts, answer.usage, judgement.reason)
+        self.judgement = answer.judgement = judgement
+        answer.attempts = tuple(self.attempts)
+
+    def failed(self, link: Link, error: ModelError) -> None:
+        """Note a try that ended in an error."""
+        if isinstance(error, ModelTimeout) and not error.attempts and self.call.unfinished:
+            error.attempts = (self.call.unfinished,)
+        usage = error.attempts[-1].usage if error.attempts else None
+        status = error.attempts[-1].status if error.attempts else error.code
+        status = error.code if status == "cancelled" else status
+        self._note(link, status, (), usage, str(error), is_billed=usage is not None)
+
+    def cancelled(self, link: Link) -> None:
+        """Leave on the call what a try had used when everything was cancelled."""
+        unfinished = self.call.unfinished
+        usage = unfinished.usage if unfinished else None
+        self._note(link, "cancelled", (), usage, "", is_billed=usage is not None)
+        self.call.abandoned = tuple(self.attempts)
+
+    def _note(
+        self,
+        link: Link,
+        status: str,
+        nested: Sequence[Attempt],
+        usage: Usage | None,
+        detail: str,
+        *,
+        is_billed: bool = True,
+    ) -> None:
+        if len(nested) > 1:
+            self.attempts.extend(nested[:-1])
+        cost, source = self._cost(link, usage) if is_billed else (0, "")
+        us = (time.perf_counter_ns() - self._started) // 1000
+        self._spent += cost
+        self.attempts.append(Attempt(link.name, status, us, usage, cost, source, detail))
+
+    def _cost(self, link: Link, usage: Usage | None) -> tuple[int, str]:
+        """Return what a try cost; a count that cannot be true costs what was set aside for it."""
+        size = self.call.size
+        if size is not None and usage is not None and not link.is_free:
+            sent = size.input_bytes + (1 + size.images) * IMPLAUSIBLE_EXTRA_TOKENS
+            written = link.output_tokens(size) * size.choices + IMPLAUSIBLE_EXTRA_TOKENS
+            if usage.input_tokens > sent or usage.output_tokens > written:
+                usage = None
+        return link.meter.cost(usage, link.worst_case_micro(size) if size is not None else None)
+
+    def exhausted(self) -> AllModelsFailed:
+        """Return the error that names every try."""
+        tried = "; ".join(f"`{a.model}`: {a.detail or a.status}" for a in self.attempts)
+        error = AllModelsFailed(f"no model gave an answer: {tried}", attempts=self.attempts)
+        error.judgement = self.judgement
+        return error

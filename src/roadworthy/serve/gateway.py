@@ -1,0 +1,238 @@
+"""The HTTP data plane as bare ASGI: routes, limits, and the edge where errors get their shape."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from ..errors import NotFound, Overloaded, PayloadTooLarge, RoadworthyError
+from ..types import Clock
+from . import native, oip, openai_chat
+from .engine import Engine
+from .http import Incoming, Outgoing, error_response, json_response
+from .outcomes import OutcomeDesk
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Incoming], Awaitable[Outgoing]]
+
+log = logging.getLogger("roadworthy.gateway")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one process accepts before it says no.
+
+    Attributes:
+        body_bytes: Largest request body.
+        in_flight: Requests at work at the same time; further ones get 429 with Retry-After.
+    """
+
+    body_bytes: int = 8 * 1024 * 1024
+    in_flight: int = 2048
+
+
+class Gateway:
+    """Routes the data plane to the engine; everything else goes to the control plane.
+
+    Args:
+        engine: Answers.
+        control: The control plane's ASGI app.
+        desk: Takes outcomes.
+        limits: What is accepted.
+        metrics: Gives the Prometheus page.
+        health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        control: AsgiApp,
+        desk: OutcomeDesk,
+        limits: Limits,
+        clock: Clock,
+        metrics: Callable[[], bytes],
+        health: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.rejected: Counter[str] = Counter()
+        self.is_draining = False
+        self._engine = engine
+        self._control = control
+        self._desk = desk
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._health = health
+        self._in_flight = 0
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("POST", "/v1/chat/completions"): self._chat,
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/healthz"): self._healthz,
+            ("GET", "/metrics"): self._metrics_page,
+            ("GET", "/v2"): self._server,
+            ("GET", "/v2/health/live"): self._live,
+            ("GET", "/v2/health/ready"): self._ready,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request, as ASGI asks."""
+        if scope["type"] != "http":
+            await self._control(scope, receive, send)
+            return
+        handler = self._route(scope["method"], scope["path"])
+        if handler is None:
+            await self._control(scope, receive, send)
+            return
+        if self._in_flight >= self._limits.in_flight:
+            await _send(send, self._reject(_overloaded(self._limits.in_flight)))
+            return
+        self._in_flight += 1
+        try:
+            await _send(send, await self._handle(handler, scope, receive))
+        except asyncio.CancelledError:
+            return  # the client left; the engine has settled and recorded on its way out
+        finally:
+            self._in_flight -= 1
+
+    async def _handle(self, handler: Handler, scope: Scope, receive: Receive) -> Outgoing:
+        started_ns = time.perf_counter_ns()
+        try:
+            headers = dict(scope["headers"])
+            body = await self._body(headers, receive)
+            incoming = Incoming(scope["method"], scope["path"], headers, body, started_ns)
+            return await handler(incoming)
+        except RoadworthyError as error:
+            return self._reject(error)
+        except Exception as error:
+            log.exception("a request failed inside")
+            return self._reject(RoadworthyError(f"internal error: {type(error).__name__}"))
+
+    def _reject(self, error: RoadworthyError) -> Outgoing:
+        self.rejected[error.code] += 1
+        return error_response(error)
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        message = await _receive(receive)
+        if not message.get("more_body"):
+            first: bytes = message.get("body", b"")
+            return first
+        parts = [message["body"]]
+        size = len(parts[0])
+        while message.get("more_body"):
+            message = await _receive(receive)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise _too_large(limit)
+        return b"".join(parts)
+
+    def _route(self, method: str, path: str) -> Handler | None:
+        handler = self._routes.get((method, path))
+        if handler is not None:
+            return handler
+        parts = path.split("/")
+        if method == "POST" and len(parts) == 5 and parts[0] == "":
+            return self._post_route(parts)
+        if method == "GET" and parts[1:3] == ["v2", "models"] and len(parts) in (4, 5):
+            return self._model_route(parts)
+        if parts[1] in ("v1", "v2"):
+            return _no_route
+        return None
+
+    def _post_route(self, parts: list[str]) -> Handler | None:
+        match parts:
+            case ["", "v1", "services", service, "answer"]:
+                return lambda incoming: native.answer(self._engine, incoming, service)
+            case ["", "v2", "models", service, "infer"]:
+                return lambda incoming: oip.infer(self._engine, incoming, service)
+            case ["", "v1", "requests", request_id, "outcome"]:
+                return lambda incoming: self._desk.take(incoming, request_id)
+        return _no_route if parts[1] in ("v1", "v2") else None
+
+    def _model_route(self, parts: list[str]) -> Handler:
+        async def describe(incoming: Incoming) -> Outgoing:
+            self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+            if parts[4:] == ["ready"]:
+                self._engine.release_of(parts[3])
+                return json_response({"name": parts[3], "ready": not self.is_draining})
+            if parts[4:]:
+                return await _no_route(incoming)
+            return oip.metadata(self._engine, parts[3])
+
+        return describe
+
+    async def _chat(self, incoming: Incoming) -> Outgoing:
+        return await openai_chat.chat_completions(self._engine, incoming)
+
+    async def _models(self, incoming: Incoming) -> Outgoing:
+        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        return openai_chat.models(self._engine, self._clock.now_us())
+
+    async def _healthz(self, incoming: Incoming) -> Outgoing:
+        return json_response(self._health())
+
+    async def _metrics_page(self, incoming: Incoming) -> Outgoing:
+        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        return Outgoing(200, [kind], self._metrics())
+
+    async def _server(self, incoming: Incoming) -> Outgoing:
+        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        return json_response({"name": "roadworthy", "extensions": ["binary_tensor_data"]})
+
+    async def _live(self, incoming: Incoming) -> Outgoing:
+        return json_response({"live": True})
+
+    async def _ready(self, incoming: Incoming) -> Outgoing:
+        is_ready = not self.is_draining
+        return json_response({"ready": is_ready}, 200 if is_ready else 503)
+
+
+async def _receive(receive: Receive) -> MutableMapping[str, Any]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise asyncio.CancelledError
+    return message
+
+
+async def _no_route(incoming: Incoming) -> Outgoing:
+    raise NotFound(f"no route {incoming.method} {incoming.path:.120}; see /api/openapi.json")
+
+
+def _overloaded(limit: int) -> Overloaded:
+    return Overloaded(f"{limit} requests are at work already; come back later", retry_after_s=1)
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"expected a body of at most {limit} bytes, got more")
+
+
+async def _send(send: Send, out: Outgoing) -> None:
+    if out.events is None:
+        length = (b"content-length", b"%d" % len(out.body))
+        start = {
+            "type": "http.response.start",
+            "status": out.status,
+            "headers": [*out.headers, length],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": out.body})
+        return
+    async with aclosing(out.events) as events:
+        await send({"type": "http.response.start", "status": out.status, "headers": out.headers})
+        async for event in events:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

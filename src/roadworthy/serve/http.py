@@ -1,0 +1,116 @@
+"""What the protocols see of HTTP: a request that has arrived whole, and a response to send."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import RequestError, RoadworthyError
+from ..types import MICRO
+from .envelope import envelope_of
+from .request import Reply
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+_encode = msgspec.json.Encoder().encode
+
+
+class Incoming(msgspec.Struct):
+    """One HTTP request, whole. Header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    started_ns: int
+
+    def text(self, name: bytes) -> str:
+        """Return a header as text, or an empty string."""
+        value = self.headers.get(name)
+        return value.decode("latin-1").strip() if value else ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags in `x-roadworthy-tags`, comma separated."""
+        text = self.text(b"x-roadworthy-tags")
+        return tuple(tag.strip() for tag in text.split(",") if tag.strip()) if text else ()
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """The time the client gives, in `x-roadworthy-deadline-ms`."""
+        text = self.text(b"x-roadworthy-deadline-ms")
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 < value < 1e9:
+            raise RequestError("`x-roadworthy-deadline-ms`: expected milliseconds above 0")
+        return value
+
+    def common(self) -> dict[str, Any]:
+        """Return what every protocol takes from the headers."""
+        headers = self.headers
+        common: dict[str, Any] = {
+            "authorization": headers.get(b"authorization", b""),
+            "started_ns": self.started_ns,
+        }
+        if b"x-roadworthy-user" in headers:
+            common["user"] = self.text(b"x-roadworthy-user")
+        if b"x-roadworthy-role" in headers:
+            common["role"] = self.text(b"x-roadworthy-role")
+        if b"x-roadworthy-parent" in headers:
+            common["parent"] = self.text(b"x-roadworthy-parent")
+        if b"x-roadworthy-tags" in headers:
+            common["tags"] = self.tags
+        if b"x-roadworthy-deadline-ms" in headers:
+            common["deadline_ms"] = self.deadline_ms
+        return common
+
+
+class Outgoing(msgspec.Struct):
+    """One HTTP response; `events` instead of `body` where it is a stream."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    events: AsyncGenerator[bytes, None] | None = None
+
+
+def json_response(value: Any, status: int = 200, headers: Headers | None = None) -> Outgoing:
+    """Return `value` as JSON."""
+    return Outgoing(status, [JSON, *(headers or ())], _encode(value))
+
+
+def error_response(error: RoadworthyError, request_id: str = "") -> Outgoing:
+    """Return the error's envelope with its status, and when to come back if that is known."""
+    headers: Headers = [JSON]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after_s // 1))))
+    if request_id:
+        headers.append((b"x-roadworthy-request-id", request_id.encode()))
+    return Outgoing(error.status, headers, _encode(envelope_of(error, request_id)))
+
+
+def reply_headers(reply: Reply) -> Headers:
+    """Return the `x-roadworthy-*` headers that say what happened to a request."""
+    headers: Headers = [
+        (b"x-roadworthy-request-id", reply.request_id.encode()),
+        (b"x-roadworthy-release", reply.release.encode()),
+        (b"x-roadworthy-disposition", reply.disposition.encode()),
+        (b"x-roadworthy-model", reply.model.encode("latin-1", "replace")),
+    ]
+    if reply.events is None:
+        headers.append((b"x-roadworthy-cost-usd", usd(reply.cost_micro)))
+    if reply.confidence is not None:
+        headers.append((b"x-roadworthy-confidence", b"%.4f" % reply.confidence))
+    return headers
+
+
+def usd(micro: int) -> bytes:
+    """Return micro-dollars as dollars with six decimals."""
+    return b"%d.%06d" % divmod(micro, MICRO)

@@ -1,0 +1,74 @@
+"""The OpenAI protocol: a service is the `model` of `POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import ContractViolation, RequestError
+from ..types import MICRO
+from .engine import Engine
+from .http import JSON, Incoming, Outgoing, error_response, json_response, reply_headers
+from .request import Request
+from .sse import completion_of
+
+_body = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_CACHE = (b"cache-control", b"no-cache")
+
+
+async def chat_completions(engine: Engine, incoming: Incoming) -> Outgoing:
+    """Answer one chat, whole or as a stream.
+
+    Raises:
+        RequestError: The body is not a JSON object with a `model`.
+        ContractViolation: The service is a `predict`, which chats cannot ask.
+    """
+    body = _read(incoming.body)
+    service = _service_of(body)
+    release = engine.releases.get(service)
+    if release is not None and release.kind == "predict":
+        raise ContractViolation(
+            f"`{service}` is a predict service: expected POST /v2/models/{service}/infer",
+            param="model",
+        )
+    is_stream = "stream" in body and bytes(body["stream"]) == b"true"
+    request = Request(
+        service=service, protocol="openai", body=body, is_stream=is_stream, **incoming.common()
+    )
+    reply = await (engine.stream(request) if is_stream else engine.answer(request))
+    if reply.error is not None and reply.events is None:
+        return error_response(reply.error, reply.request_id)
+    headers = reply_headers(reply)
+    if reply.events is not None:
+        return Outgoing(200, [_STREAM, _NO_CACHE, *headers], events=reply.events)
+    return Outgoing(200, [JSON, *headers], completion_of(reply))
+
+
+def _read(raw: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _body.decode(raw)
+    except msgspec.DecodeError as error:
+        raise RequestError(f"body: expected a JSON object; {error}") from error
+
+
+def _service_of(body: dict[str, msgspec.Raw]) -> str:
+    raw = body.pop("model", None)
+    try:
+        return _text.decode(raw) if raw is not None else _missing()
+    except msgspec.DecodeError as error:
+        raise RequestError("`model`: expected the name of a service", param="model") from error
+
+
+def _missing() -> str:
+    raise RequestError("`model`: expected the name of a service, got nothing", param="model")
+
+
+def models(engine: Engine, now_us: int) -> Outgoing:
+    """List the services that a chat can name as its `model`."""
+    data = [
+        {"id": name, "object": "model", "created": now_us // MICRO, "owned_by": "roadworthy"}
+        for name, release in sorted(engine.releases.items())
+        if release.kind == "generate"
+    ]
+    return json_response({"object": "list", "data": data})

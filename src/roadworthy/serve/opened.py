@@ -1,0 +1,193 @@
+"""A release, opened: all that answering needs is compiled, so that no request compiles anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from ..cost.ledger import Ceiling
+from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
+from ..declare.project import PriceOverride, ProjectDeclaration, Provider
+from ..declare.schemas import SchemaCheck, open_schema
+from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
+from ..guard.slot import Guard, open_guard
+from ..models.spec import ModelSpec
+from ..plugins import load_plugin
+from ..types import CallSize, Clock, Kind, Model
+from .failover import Failover, Link
+from .judge import OutputJudge
+from .ladder import StaticModel
+
+FREE = Meter(None, None, "free")
+INSTANT_KINDS = frozenset({"rule"})
+"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
+
+
+class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine needs of a release, ready to use.
+
+    Attributes:
+        late_us: Latency above which a request counts as late; None where nothing is promised.
+        free_ladder: The rungs that cost nothing, for when the money is spent.
+        reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
+    """
+
+    id: str
+    name: str
+    kind: Kind
+    declaration: ServiceDeclaration
+    input_check: SchemaCheck | None
+    input_guards: tuple[Guard, ...]
+    judge: OutputJudge
+    chain: Failover
+    ladder: Failover | None
+    free_ladder: Failover | None
+    deadline_s: float
+    late_us: int | None
+    is_paid: bool
+    reads_input: bool
+    service_ceilings: tuple[Ceiling, ...]
+
+    @property
+    def chat(self) -> Chat | None:
+        """How chats are read; None passes them through."""
+        return self.declaration.chat
+
+    def worst_case_micro(self, size: CallSize) -> int:
+        """Return the most a request of this size can cost: each paid try once, under its ceiling."""
+        rungs = self.ladder.links if self.ladder else ()
+        paid = [link for link in (*self.chain.links, *rungs) if not link.is_free]
+        total = sum(link.worst_case_micro(size) for link in paid)
+        ceiling = self.declaration.cost.per_request_micro
+        return total if ceiling is None else min(total, ceiling)
+
+    async def close(self) -> None:
+        """Close its models."""
+        await self.chain.close()
+        if self.ladder is not None:
+            await self.ladder.close()
+
+
+def open_release(
+    release_id: str,
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    folder: Path,
+    rates: Rates,
+    clock: Clock,
+) -> OpenRelease:
+    """Open the release that was laid out in `folder`.
+
+    Raises:
+        DeclarationError: A model, schema or guard cannot be opened, or a price is unknown and no
+            ceiling stands in for it.
+        MissingExtra: A model needs a package that is not installed.
+    """
+    opener = _Opener(service, project.providers, folder, rates, clock)
+    input_check = open_schema(folder, service.contract.input)
+    judge = OutputJudge(
+        open_schema(folder, service.contract.output),
+        [open_guard(guard, folder) for guard in service.guards if guard.on == "output"],
+        reads_json=service.kind == "generate",
+    )
+    input_guards = tuple(open_guard(g, folder) for g in service.guards if g.on == "input")
+    links = [opener.link(entry) for entry in service.chain]
+    rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
+    free = [rung for rung in rungs if rung.is_free]
+    late_ms = service.objectives.latency_p95_ms
+    per_day = service.cost.per_day_micro
+    return OpenRelease(
+        id=release_id,
+        name=service.name,
+        kind=service.kind,
+        declaration=service,
+        input_check=input_check,
+        input_guards=input_guards,
+        judge=judge,
+        chain=Failover("models", links, judge),
+        ladder=Failover("ladder", rungs, judge) if rungs else None,
+        free_ladder=Failover("ladder", free, judge) if free else None,
+        deadline_s=service.objectives.deadline_ms / 1000,
+        late_us=None if late_ms is None else int(late_ms * 1000),
+        is_paid=any(not link.is_free for link in (*links, *rungs)),
+        reads_input=input_check is not None or bool(input_guards) or judge.has_checks,
+        service_ceilings=()
+        if per_day is None
+        else (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),),
+    )
+
+
+class _Opener:
+    """Opens one release's models, each with its meter."""
+
+    def __init__(
+        self,
+        service: ServiceDeclaration,
+        providers: Mapping[str, Provider],
+        folder: Path,
+        rates: Rates,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._providers = providers
+        self._folder = folder
+        self._rates = rates
+        self._clock = clock
+
+    def link(self, entry: ModelEntry) -> Link:
+        """Open one `[[models]]` entry."""
+        provider = self._providers[entry.provider]
+        override = provider.prices.get(entry.model)
+        meter = open_meter(
+            kind=provider.kind,
+            base_url=provider.base_url or "",
+            model=entry.model,
+            override=price_of(override) if override else None,
+            rates=self._rates,
+            ceiling_micro=self._service.cost.per_request_micro,
+        )
+        return Link(
+            model=self._open(entry.name, provider, entry.model),
+            meter=meter,
+            is_instant=provider.kind in INSTANT_KINDS,
+            timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
+            max_output_tokens=entry.max_output_tokens,
+        )
+
+    def _open(self, name: str, provider: Provider, upstream: str) -> Model:
+        variable = provider.api_key_env
+        spec = ModelSpec(
+            name=name,
+            upstream=upstream,
+            folder=self._folder,
+            base_url=provider.base_url or "",
+            api_key=os.environ.get(variable, "") if variable else None,
+            max_connections=provider.max_connections,
+            clock=self._clock,
+        )
+        model: Model = load_plugin("models", provider.kind)(spec)
+        return model
+
+    def rung(self, rung: Rung, number: int) -> Link:
+        """Open one rung of the ladder."""
+        name = f"{rung.use}:{number}"
+        if rung.use == "static":
+            return Link(model=StaticModel(name, rung.output or {}), meter=FREE, is_instant=True)
+        if rung.use == "rule":
+            model = self._open(name, Provider(kind="rule"), rung.expression or "")
+            return Link(model=model, meter=FREE, is_instant=True)
+        return self.link(self._service.model_named(rung.model or ""))
+
+
+def price_of(override: PriceOverride) -> Price:
+    """Return the declared price of one model."""
+    return usd_per_million(
+        override.input_usd_per_million,
+        override.output_usd_per_million,
+        override.cached_input_usd_per_million,
+        override.request_usd or Decimal(0),
+    )

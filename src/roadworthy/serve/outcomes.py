@@ -1,0 +1,107 @@
+"""Outcomes: the truth that arrives later, by `POST /v1/requests/{id}/outcome`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ..errors import Forbidden, NotFound, RequestError
+from ..store.spool import Spool
+from ..types import MICRO, Clock, Ids, Outcome
+from .http import Incoming, Outgoing, json_response
+from .identify import Keyring
+
+KINDS = ("label", "correct", "rating", "correction")
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    source: str
+    label: Any = msgspec.UNSET
+    correct: bool | msgspec.UnsetType = msgspec.UNSET
+    rating: float | msgspec.UnsetType = msgspec.UNSET
+    correction: Any = msgspec.UNSET
+    reason: str = ""
+    at: datetime | None = None
+
+
+_decoder = msgspec.json.Decoder(_Body)
+
+
+class OutcomeDesk:
+    """Takes outcomes and writes them to the spool.
+
+    Args:
+        keyring: The valid keys; an outcome needs the scope `answer` or `review`.
+        spool: Where they are written.
+        clock: Says when an outcome became known: now.
+        service_of: Request id → its service, or None where there is no such request.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        spool: Spool,
+        clock: Clock,
+        service_of: Callable[[str], Awaitable[str | None]],
+    ) -> None:
+        self._keyring = keyring
+        self._spool = spool
+        self._clock = clock
+        self._ids = Ids(clock)
+        self._service_of = service_of
+
+    async def take(self, incoming: Incoming, request_id: str) -> Outgoing:
+        """Take what is known now about an earlier answer.
+
+        Raises:
+            RequestError: The body says nothing, or something in it has the wrong type.
+            NotFound: There is no such request.
+        """
+        key = self._keyring.find(incoming.headers.get(b"authorization", b""))
+        if not key.scopes & {"answer", "review"}:
+            raise Forbidden(f"key `{key.id}` lacks the scope `answer` or `review`")
+        body = _read(incoming.body)
+        service = await self._service_of(request_id)
+        if service is None or (key.services and service not in key.services):
+            raise NotFound(f"no request `{request_id:.60}`")
+        now_us = self._clock.now_us()
+        at_us = _micros(body.at) if body.at is not None else now_us
+        given = {kind: getattr(body, kind) for kind in KINDS}
+        ids = []
+        for kind, value in given.items():
+            if value is msgspec.UNSET:
+                continue
+            outcome = Outcome(
+                id=self._ids.new("oc", now_us),
+                request_id=request_id,
+                kind=kind,
+                value=value,
+                source=body.source,
+                at_us=at_us,
+                known_at_us=now_us,
+                by=f"key:{key.id}",
+                reason=body.reason,
+            )
+            self._spool.append(outcome)
+            ids.append(outcome.id)
+        return json_response({"request_id": request_id, "outcomes": ids}, 201)
+
+
+def _read(raw: bytes) -> _Body:
+    try:
+        body = _decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise RequestError(f"body: {error}") from error
+    if all(getattr(body, kind) is msgspec.UNSET for kind in KINDS):
+        raise RequestError(f"body: expected at least one of {', '.join(KINDS)}, got none")
+    return body
+
+
+def _micros(at: datetime) -> int:
+    if at.tzinfo is None:
+        raise RequestError("`at`: expected a time with its zone, got one without", param="at")
+    delta = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * MICRO + delta.microseconds

@@ -1,0 +1,103 @@
+"""What a finished plan leaves: its record for the store and its reply for the caller."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..types import Answer, Record, Usage
+from .request import Plan, Reply
+
+_encode = msgspec.json.Encoder().encode
+_NOTHING = Usage()
+
+
+def record_of(plan: Plan, environment_hash: str) -> Record:
+    """Return the one row that `plan` leaves."""
+    release, caller, request, answer = plan.release, plan.caller, plan.request, plan.answer
+    usage = total_usage(plan)
+    last = plan.attempts[-1] if plan.attempts else None
+    keeps_bodies = release.declaration.records.bodies == "full"
+    hold = plan.hold
+    return Record(
+        id=plan.id,
+        at_us=plan.at_us,
+        service=release.name,
+        kind=release.kind,
+        disposition=plan.disposition,
+        release=release.id,
+        key=caller.key.id,
+        team=caller.key.team,
+        user=caller.user,
+        role=caller.role,
+        parent=caller.parent,
+        tags=caller.tags,
+        reasons=tuple(plan.reasons),
+        error_code=plan.error_code,
+        model=answer.model if answer is not None else (last.model if last else ""),
+        attempts=tuple(plan.attempts),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_micro=plan.cost_micro,
+        reserved_micro=hold.micro if hold else 0,
+        price_source=last.price_source if last else "",
+        scopes=hold.scopes if hold else (),
+        verdicts=plan.verdicts,
+        timings=plan.timings,
+        latency_us=plan.latency_us,
+        first_token_us=plan.first_token_us,
+        is_late=release.late_us is not None and plan.latency_us > release.late_us,
+        is_stream=request.is_stream,
+        protocol=request.protocol,
+        declaration_hash=release.declaration.hash,
+        environment_hash=environment_hash,
+        input=_input_of(plan) if keeps_bodies else None,
+        output=_output_of(answer) if keeps_bodies and answer is not None else None,
+    )
+
+
+def _input_of(plan: Plan) -> bytes:
+    request = plan.request
+    return _encode(request.body or request.input)
+
+
+def _output_of(answer: Answer) -> bytes:
+    return answer.completion if answer.completion is not None else _encode(answer.output)
+
+
+def total_usage(plan: Plan) -> Usage:
+    """Return the tokens of all tries together: a failed one may have been billed too."""
+    used = [attempt.usage for attempt in plan.attempts if attempt.usage is not None]
+    if len(used) == 1:
+        return used[0]
+    if not used:
+        return _NOTHING
+    return Usage(
+        sum(u.input_tokens for u in used),
+        sum(u.output_tokens for u in used),
+        sum(u.cached_tokens for u in used),
+        sum(u.reasoning_tokens for u in used),
+    )
+
+
+def reply_of(plan: Plan) -> Reply:
+    """Return what the caller gets; of a stream that has just begun, what is known by then."""
+    answer = plan.answer
+    return Reply(
+        request_id=plan.id,
+        service=plan.release.name,
+        disposition=plan.disposition,
+        release=plan.release.id,
+        model=plan.model,
+        output=answer.output if answer is not None else None,
+        completion=answer.completion if answer is not None else None,
+        finish_reason=answer.finish_reason if answer is not None else "stop",
+        usage=answer.usage if answer is not None else None,
+        confidence=None,
+        cost_micro=plan.cost_micro,
+        latency_us=plan.latency_us,
+        reasons=tuple(plan.reasons),
+        error=plan.error,
+        at_us=plan.at_us,
+    )

@@ -1,0 +1,109 @@
+"""What comes in, what is known on the way, and what goes out: the values the engine works on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ..errors import RoadworthyError
+from ..types import Answer, Attempt, Call, Caller, Disposition, Hold, Key, Usage, Verdict
+
+if TYPE_CHECKING:
+    from .opened import OpenRelease
+
+Protocol = Literal["native", "openai", "oip", "python"]
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """One question to one service, whatever protocol it came by.
+
+    Attributes:
+        key: Who asks, where that is known without a header: calls from the same process.
+        input: Fields of a predict or variables of a generate; empty where a chat client sent a
+            `body`, which the engine reads.
+        body: OpenAI chat parameters and messages, values still JSON bytes.
+        user, role, tags, parent: From headers or the native body; `user` and `role` need `act_as`.
+        deadline_ms: A client may ask for less time than declared, never for more.
+        started_ns: `time.perf_counter_ns()` when the request began to arrive.
+    """
+
+    service: str
+    authorization: bytes = b""
+    key: Key | None = None
+    protocol: Protocol = "native"
+    input: dict[str, Any] = msgspec.field(default_factory=dict)
+    body: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    is_stream: bool = False
+    user: str = ""
+    role: str = ""
+    parent: str = ""
+    tags: tuple[str, ...] = ()
+    deadline_ms: float | None = None
+    started_ns: int = msgspec.field(default_factory=time.perf_counter_ns)
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """One request on its way through the engine; each step fills its part."""
+
+    request: Request
+    id: str
+    at_us: int
+    caller: Caller
+    release: OpenRelease
+    marked_ns: int
+    call: Call | None = None
+    hold: Hold | None = None
+    answer: Answer | None = None
+    error: RoadworthyError | None = None
+    error_code: str = ""
+    disposition: Disposition = "failed"
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
+    verdicts: tuple[Verdict, ...] = ()
+    reasons: list[str] = msgspec.field(default_factory=list)
+    timings: dict[str, int] = msgspec.field(default_factory=dict)
+    cost_micro: int = 0
+    latency_us: int = 0
+    first_token_us: int = 0
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or the one that is being asked."""
+        if self.answer is not None:
+            return self.answer.model
+        return self.call.asked if self.call is not None else ""
+
+    def mark(self, step: str) -> None:
+        """Note how many microseconds have passed since the last mark as the time of `step`."""
+        now = time.perf_counter_ns()
+        self.timings[step] = self.timings.get(step, 0) + (now - self.marked_ns) // 1000
+        self.marked_ns = now
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What goes back to whoever asked.
+
+    Attributes:
+        completion: The upstream's own chat completion, to be passed on untouched.
+        error: Why there is no answer, for `refused` and `failed`.
+        events: For a stream, the server-sent events after which everything is settled.
+    """
+
+    request_id: str
+    service: str
+    disposition: Disposition
+    release: str = ""
+    model: str = ""
+    output: Any = None
+    completion: bytes | None = None
+    finish_reason: str = "stop"
+    usage: Usage | None = None
+    confidence: float | None = None
+    cost_micro: int = 0
+    latency_us: int = 0
+    reasons: tuple[str, ...] = ()
+    error: RoadworthyError | None = None
+    events: AsyncGenerator[bytes, None] | None = None
+    at_us: int = 0

@@ -1,0 +1,82 @@
+"""The HTTP server: uvicorn on uvloop, with a drain that lets every request finish."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from ..errors import RoadworthyError
+from .connection import Connection
+from .gateway import Gateway
+
+DRAIN_S = 20
+
+
+class Server(uvicorn.Server):
+    """Serves a gateway until it is told to stop; then it finishes what has begun.
+
+    Args:
+        gateway: What to serve.
+        sock: Where to listen, bound already.
+        on_ready: Called once requests are accepted.
+    """
+
+    def __init__(self, gateway: Gateway, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                loop="none",
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=60,
+                timeout_graceful_shutdown=DRAIN_S,
+                backlog=4096,
+            )
+        )
+        self._gateway = gateway
+        self._socket = sock
+        self._on_ready = on_ready
+
+    async def run_until_stopped(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        await self.serve(sockets=[self._socket])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Turn unready, so that a balancer sends nothing more; a second signal ends at once."""
+        self._gateway.is_draining = True
+        super().handle_exit(signal.SIGTERM if sig == signal.SIGINT else sig, frame)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind the address before anything else is started.
+
+    Raises:
+        RoadworthyError: The port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise RoadworthyError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with `--port`"
+        ) from error
+    return sock

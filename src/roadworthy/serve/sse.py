@@ -1,0 +1,75 @@
+"""Chat completions in OpenAI's form, whole or as events, for answers that are not yet in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..errors import RoadworthyError
+from ..types import MICRO
+from .envelope import envelope_of
+from .request import Reply
+
+DONE = b"data: [DONE]\n\n"
+_encode = msgspec.json.Encoder().encode
+
+
+def text_of(output: Any) -> str:
+    """Return what a chat shows of an output: its text, or the JSON it is."""
+    if isinstance(output, dict) and isinstance(output.get("text"), str) and len(output) == 1:
+        text: str = output["text"]
+        return text
+    return _encode(output).decode()
+
+
+def completion_of(reply: Reply) -> bytes:
+    """Return the chat completion of `reply`: the upstream's own bytes, or one of its output."""
+    if reply.completion is not None:
+        return reply.completion
+    message = {"role": "assistant", "content": text_of(reply.output)}
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+    return _encode({**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)})
+
+
+def completion_events(reply: Reply) -> bytes:
+    """Return `reply` as the events of a stream: one with all its text, one that ends it."""
+    head = _head(reply, "chat.completion.chunk")
+    delta = _message_of(reply)
+    first = {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    last = {
+        **head,
+        "choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}],
+    }
+    return b"data: " + _encode(first) + b"\n\ndata: " + _encode(last) + b"\n\n"
+
+
+def _message_of(reply: Reply) -> Any:
+    if reply.completion is not None:
+        choices = msgspec.json.decode(reply.completion)["choices"]
+        return choices[0]["message"]
+    return {"role": "assistant", "content": text_of(reply.output)}
+
+
+def error_event(error: RoadworthyError, request_id: str) -> bytes:
+    """Return the event that says a stream has broken off, and why."""
+    return b"data: " + _encode(envelope_of(error, request_id)) + b"\n\n"
+
+
+def _head(reply: Reply, kind: str) -> dict[str, Any]:
+    return {
+        "id": reply.request_id,
+        "object": kind,
+        "created": reply.at_us // MICRO,
+        "model": reply.service,
+    }
+
+
+def _usage(reply: Reply) -> dict[str, int]:
+    usage = reply.usage
+    sent, written = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
+    return {
+        "prompt_tokens": sent,
+        "completion_tokens": written,
+        "total_tokens": sent + written,
+    }

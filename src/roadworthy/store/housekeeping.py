@@ -1,0 +1,62 @@
+"""The standing jobs: check the rollups, drop what is old, let go of holds nobody settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Engine
+
+from ..types import DAY_US, HOUR_US, Clock
+from .jobs import Job
+from .records import drop_before
+from .rollups import rebuild_hours
+from .spending import expire_holds, prune_spending
+from .spool import Spool
+
+KEEP_SPENDINGS_DAYS = 400
+
+
+def standing_jobs(
+    engine: Engine,
+    clock: Clock,
+    spool: Spool,
+    keep_days: Callable[[], Mapping[str, int]],
+    expire: Callable[[], int],
+) -> list[Job]:
+    """Return the jobs that every serving process runs.
+
+    Args:
+        engine: The state database.
+        clock: The project's time.
+        spool: Where records of lost requests are written.
+        keep_days: Service → days that its records are kept.
+        expire: Lets holds in memory whose lease has ended count no longer; returns how many.
+    """
+
+    def rollup() -> str:
+        """Compare the last hours with their records, and repair what differs."""
+        now_us = clock.now_us()
+        repaired = rebuild_hours(engine, now_us - 3 * HOUR_US, now_us - now_us % HOUR_US)
+        return f"{repaired} cells repaired"
+
+    def retention() -> str:
+        """Drop records older than their service keeps them."""
+        now_us = clock.now_us()
+        dropped = sum(
+            drop_before(engine, service, now_us - days * DAY_US)
+            for service, days in keep_days().items()
+        )
+        days = prune_spending(engine, now_us - KEEP_SPENDINGS_DAYS * DAY_US)
+        return f"{dropped} records and {days} spendings dropped"
+
+    def leases() -> str:
+        """Let go of holds whose process ended before it could settle them."""
+        ended = expire()
+        lost = expire_holds(engine, clock.now_us(), spool.append)
+        return f"{ended} holds let go, {lost} requests recorded as lost"
+
+    return [
+        Job("leases", 30, leases),
+        Job("rollup", 3600, rollup),
+        Job("retention", 3600, retention),
+    ]

@@ -1,0 +1,1 @@
+"""How the state's schema came to be, one revision a file; `env.py` is what Alembic runs."""

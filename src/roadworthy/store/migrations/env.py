@@ -1,0 +1,15 @@
+"""What Alembic runs to migrate, on the connection and in the transaction that `state` hands it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from roadworthy.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,1 @@
+"""The revisions, numbered. A published one is never edited: it has run on somebody's data."""

@@ -1,0 +1,300 @@
+"""Records, bodies and outcomes: how they lie in their tables, how they are found and forgotten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    and_,
+    delete,
+    literal_column,
+    select,
+    update,
+)
+
+from ..errors import NotFound
+from ..types import Disposition, Outcome, Record
+from .tables import bodies, outcomes, records, rollups, spendings
+
+_BATCH = 500
+"""Rows that one transaction of `delete_user` and `drop_before` touches: the writer waits little."""
+
+_ID_SLACK_US = 60_000_000
+"""How far the time in an id may lie from its record's `at_us`."""
+
+_COLUMNS = tuple(column.name for column in records.c if column.name != "detail")
+_REST = [f for f in msgspec.structs.fields(Record) if f.name not in {*_COLUMNS, "input", "output"}]
+
+
+def _with_default(field: msgspec.structs.FieldInfo) -> tuple[str, Any] | tuple[str, Any, Any]:
+    if field.required:
+        return field.name, field.type
+    if field.default is not msgspec.NODEFAULT:
+        return field.name, field.type, field.default
+    return field.name, field.type, msgspec.field(default_factory=field.default_factory)
+
+
+_Detail = msgspec.defstruct("_Detail", map(_with_default, _REST), frozen=True, omit_defaults=True)
+_columns_of: Callable[[Record], tuple[Any, ...]] = attrgetter(*_COLUMNS)
+_rest_of: Callable[[Record], tuple[Any, ...]] = attrgetter(*(field.name for field in _REST))
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Detail).decode
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What `delete_user` removed.
+
+    Attributes:
+        pseudonym: What stands in the user's place; random, so that it does not lead back.
+        records: How many records now bear it.
+        bodies: How many requests had their input and output deleted.
+        outcomes: How many outcomes were deleted.
+    """
+
+    pseudonym: str
+    records: int = 0
+    bodies: int = 0
+    outcomes: int = 0
+
+
+def record_row(record: Record) -> tuple[Any, ...]:
+    """Return the row of `records` that holds all of `record` but its bodies.
+
+    JSON has no word for NaN and infinity: in `features` and `cache` they come back as None.
+    """
+    return (*_columns_of(record), _encode(_Detail(*_rest_of(record))))
+
+
+def record_of(row: Row[Any]) -> Record:
+    """Return the record that a whole row of `records` holds, without its bodies."""
+    *columns, detail = tuple(row)
+    rest = msgspec.structs.asdict(_decode(detail))
+    return Record(**dict(zip(_COLUMNS, columns, strict=True)), **rest)
+
+
+def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
+    """Return the row of `outcomes` that holds all of `outcome`; its value becomes JSON."""
+    fields = {**msgspec.structs.asdict(outcome), "value": _encode(outcome.value).decode()}
+    return tuple(fields[column.name] for column in outcomes.c)
+
+
+def read_record(engine: Engine, id: str) -> Record:
+    """Return one record without its bodies.
+
+    Raises:
+        NotFound: There is none with this id, or not any more.
+    """
+    with engine.connect() as connection:
+        row = connection.execute(select(records).where(records.c.id == id)).first()
+    if row is None:
+        raise NotFound(f"no record `{id:.60}`: it never was, or is older than `records.keep_days`")
+    return record_of(row)
+
+
+def read_bodies(engine: Engine, id: str) -> tuple[bytes | None, bytes | None]:
+    """Return the input and the output of a request as JSON, each None where it was not kept."""
+    query = select(bodies.c.input, bodies.c.output).where(bodies.c.request_id == id)
+    with engine.connect() as connection:
+        row = connection.execute(query).first()
+    return (None, None) if row is None else (row.input, row.output)
+
+
+def outcomes_of(engine: Engine, id: str) -> list[Outcome]:
+    """Return what became known of a request, in the order it became known."""
+    query = select(outcomes).where(outcomes.c.request_id == id)
+    with engine.connect() as connection:
+        rows = connection.execute(query.order_by(outcomes.c.known_at_us, outcomes.c.id)).all()
+    return [Outcome(**{**row._mapping, "value": msgspec.json.decode(row.value)}) for row in rows]
+
+
+def children_of(engine: Engine, parent: str, limit: int = 1000) -> list[Record]:
+    """Return the first requests made on behalf of `parent`, oldest first."""
+    query = select(records).where(records.c.parent == parent, records.c.parent != _literal(""))
+    with engine.connect() as connection:
+        return [
+            record_of(row) for row in connection.execute(query.order_by(records.c.id).limit(limit))
+        ]
+
+
+def find_records(
+    engine: Engine,
+    *,
+    service: str = "",
+    disposition: Disposition | None = None,
+    release: str = "",
+    model: str = "",
+    user: str = "",
+    key: str = "",
+    team: str = "",
+    error_code: str = "",
+    since_us: int | None = None,
+    until_us: int | None = None,
+    before_id: str = "",
+    limit: int = 100,
+) -> list[Record]:
+    """Return one page of records without bodies, newest first; what is empty does not filter.
+
+    The next page begins `before_id`, the id of the last record of this one. `since_us` is included,
+    `until_us` is not.
+    """
+    wanted = {
+        records.c.service: service,
+        records.c.disposition: disposition,
+        records.c.release: release,
+        records.c.model: model,
+        records.c.user: user,
+        records.c.key: key,
+        records.c.team: team,
+        records.c.error_code: error_code,
+    }
+    conditions: list[ColumnElement[bool]] = [c == value for c, value in wanted.items() if value]
+    if disposition is not None and disposition != "answered":
+        conditions.append(records.c.disposition != _literal("answered"))  # opens the partial index
+    if since_us is not None:
+        conditions.append(_since(since_us))
+    if until_us is not None:
+        conditions.append(_until(until_us))
+    if before_id:
+        conditions.append(records.c.id < before_id)
+    # The ids are found in an index alone; only the rows of the page itself are read.
+    page = select(records.c.id).where(*conditions).order_by(records.c.id.desc()).limit(limit)
+    query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
+    with engine.connect() as connection:
+        return [record_of(row) for row in connection.execute(query)]
+
+
+def each_record(
+    connection: Connection, since_us: int, until_us: int, *, service: str = "", chunk: int = 2000
+) -> Iterator[list[Record]]:
+    """Yield all records of a span in chunks, oldest first, without their bodies."""
+    span = [_since(since_us), _until(until_us)]
+    if service:
+        span.append(records.c.service == service)
+    page = select(records).where(*span).order_by(records.c.id).limit(chunk)
+    last = ""
+    while True:
+        rows = connection.execute(page.where(records.c.id > last)).all()
+        if rows:
+            yield [record_of(row) for row in rows]
+            last = rows[-1].id
+        if len(rows) < chunk:
+            return
+
+
+def drop_before(engine: Engine, service: str, at_us: int) -> int:
+    """Delete the records of a service from before `at_us`, with bodies and outcomes.
+
+    Rollups stay: what was counted and spent is not forgotten. Returns how many records there were.
+    """
+    old = select(records.c.id).where(records.c.service == service, _until(at_us))
+    last, dropped = "", 0
+    while True:
+        with engine.connect() as connection:
+            query = old.where(records.c.id > last).order_by(records.c.id).limit(_BATCH)
+            ids = list(connection.execute(query).scalars())
+        if not ids:
+            return dropped
+        with engine.begin() as connection:
+            _drop_bodies_and_outcomes(connection, ids)
+            connection.execute(delete(records).where(records.c.id.in_(ids)))
+        last = ids[-1]
+        dropped += len(ids)
+
+
+def delete_user(engine: Engine, user: str) -> Forgotten:
+    """Remove what is personal about `user`, and keep what was counted and spent.
+
+    Bodies and outcomes of the user's requests are deleted. Their records stay, so that money,
+    latency and errors still add up; in them a random pseudonym takes the user's place, and
+    features, entity, conversation, cache source and the free text of attempts and verdicts are
+    emptied. Rollups and spendings per user move to the pseudonym. Tags, role, key and team stay:
+    they say who pays.
+
+    What has not been drained yet is not seen, and drained segments of the spool may still lie on
+    the disk: before, call `Spool.rotate` and `Writer.drain`. A running ledger keeps what the user
+    spent today in memory.
+    """
+    pseudonym = f"deleted-{os.urandom(6).hex()}"
+    total = Forgotten(pseudonym)
+    while True:
+        with engine.begin() as connection:
+            query = select(records).where(records.c.user == user).limit(_BATCH)
+            found = [record_of(row) for row in connection.execute(query)]
+            if not found:
+                break
+            gone = _drop_bodies_and_outcomes(connection, [record.id for record in found])
+            _rename_spendings(connection, found, user, pseudonym)
+            for record in found:
+                *_, detail = record_row(_without_person(record, user, pseudonym))
+                change = update(records).where(records.c.id == record.id)
+                connection.execute(change.values(user=pseudonym, detail=detail))
+        total = Forgotten(
+            pseudonym, total.records + len(found), total.bodies + gone[0], total.outcomes + gone[1]
+        )
+    with engine.begin() as connection:
+        cells = and_(rollups.c.by == "user", rollups.c.value == user)
+        connection.execute(update(rollups).where(cells).values(value=pseudonym))
+    return total
+
+
+def _without_person(record: Record, user: str, pseudonym: str) -> Record:
+    return msgspec.structs.replace(
+        record,
+        user=pseudonym,
+        entity="",
+        conversation="",
+        features=None,
+        cache=None,
+        attempts=tuple(msgspec.structs.replace(a, detail="") for a in record.attempts),
+        verdicts=tuple(msgspec.structs.replace(v, reason="") for v in record.verdicts),
+        scopes=tuple(_renamed(scope, user, pseudonym) for scope in record.scopes),
+    )
+
+
+def _renamed(scope: str, user: str, pseudonym: str) -> str:
+    """Return a ceiling's scope with the pseudonym; a user's is `user:<service>/<user>`."""
+    is_theirs = scope.startswith("user:") and scope.endswith(f"/{user}")
+    return scope.removesuffix(user) + pseudonym if is_theirs else scope
+
+
+def _rename_spendings(
+    connection: Connection, found: Iterable[Record], user: str, pseudonym: str
+) -> None:
+    for scope in {scope for record in found for scope in record.scopes}:
+        new = _renamed(scope, user, pseudonym)
+        if new != scope:
+            connection.execute(
+                update(spendings).where(spendings.c.scope == scope).values(scope=new)
+            )
+
+
+def _drop_bodies_and_outcomes(connection: Connection, ids: list[str]) -> tuple[int, int]:
+    dropped = connection.execute(delete(bodies).where(bodies.c.request_id.in_(ids))).rowcount
+    known = connection.execute(delete(outcomes).where(outcomes.c.request_id.in_(ids))).rowcount
+    return dropped, known
+
+
+def _since(at_us: int) -> ColumnElement[bool]:
+    return and_(records.c.at_us >= at_us, records.c.id >= _id_at(at_us - _ID_SLACK_US))
+
+
+def _until(at_us: int) -> ColumnElement[bool]:
+    return and_(records.c.at_us < at_us, records.c.id < _id_at(at_us + _ID_SLACK_US))
+
+
+def _id_at(at_us: int) -> str:
+    """Return what sorts before every id of this time and after every earlier one."""
+    return f"rq_{max(at_us, 0) // 1000:012x}"
+
+
+def _literal(value: str) -> ColumnElement[str]:
+    """Write a value into the SQL itself, where the planner must see that a partial index fits."""
+    return literal_column(f"'{value}'")

@@ -1,0 +1,90 @@
+"""What every ceiling's scope has settled per day, and the holds that are still open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, delete, select
+
+from ..types import DAY_US, Hold, Record
+from .state import insert_rows
+from .tables import holds, spendings
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Hold).decode
+
+
+def read_spending(engine: Engine, day_us: int) -> dict[str, int]:
+    """Return the micro-dollars each scope has settled on the day that begins at `day_us`."""
+    query = select(spendings.c.scope, spendings.c.micro).where(spendings.c.day_us == day_us)
+    with engine.connect() as connection:
+        return {row.scope: row.micro for row in connection.execute(query)}
+
+
+def read_holds(engine: Engine) -> list[Hold]:
+    """Return the holds that no record has settled yet, in the order of their requests."""
+    with engine.connect() as connection:
+        entries = connection.execute(select(holds.c.entry).order_by(holds.c.id)).scalars()
+        return [_decode(entry) for entry in entries]
+
+
+def expire_holds(engine: Engine, now_us: int, append: Callable[[Record], None]) -> int:
+    """Give every hold whose lease has ended a record, which settles it at no cost.
+
+    The record says `failed` with code `lost`: a process ended before it could write the true one.
+    If that one still comes, it takes its place. Returns how many there were.
+    """
+    query = select(holds.c.entry).where(holds.c.lease_us <= now_us).order_by(holds.c.id)
+    with engine.connect() as connection:
+        ended = [_decode(entry) for entry in connection.execute(query).scalars()]
+    for hold in ended:
+        append(_lost(hold))
+    return len(ended)
+
+
+def prune_spending(engine: Engine, before_us: int) -> int:
+    """Delete the spendings of days that began before `before_us`; returns how many rows."""
+    with engine.begin() as connection:
+        return connection.execute(delete(spendings).where(spendings.c.day_us < before_us)).rowcount
+
+
+def add_spending(connection: Connection, records: Iterable[Record]) -> None:
+    """Add what `records` cost to each of their scopes, on the day of the request."""
+    spent: dict[tuple[int, str], int] = {}
+    for record in records:
+        if cost := record.cost_micro:
+            day_us = record.at_us - record.at_us % DAY_US
+            for scope in record.scopes:
+                spent[day_us, scope] = spent.get((day_us, scope), 0) + cost
+    insert_rows(
+        connection, spendings, [(*cell, micro) for cell, micro in sorted(spent.items())], "add"
+    )
+
+
+def open_holds(connection: Connection, opened: Iterable[Hold]) -> None:
+    """Remember holds, so that they count after a restart too."""
+    rows: list[tuple[Any, ...]] = [(hold.id, _encode(hold), hold.lease_us) for hold in opened]
+    insert_rows(connection, holds, rows, "ignore")
+
+
+def close_holds(connection: Connection, ids: list[str]) -> None:
+    """Forget the holds of settled requests."""
+    if ids:
+        connection.execute(delete(holds).where(holds.c.id.in_(ids)))
+
+
+def _lost(hold: Hold) -> Record:
+    return Record(
+        id=hold.id,
+        at_us=hold.at_us,
+        service=hold.service,
+        kind="generate",
+        disposition="failed",
+        key=hold.key,
+        reasons=("lost: the process ended before the request did",),
+        error_code="lost",
+        reserved_micro=hold.micro,
+        scopes=hold.scopes,
+    )

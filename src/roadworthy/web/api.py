@@ -1,0 +1,524 @@
+"""The control plane's routes: every figure a page shows, and every act the command line can take.
+
+A handler runs in a thread and is a few lines: it asks the rooms below and shows what they say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.routing import Route as Path
+
+from ..declare.service import ServiceDeclaration
+from ..declare.show import check_report
+from ..errors import DeclarationError, Forbidden, NotFound, RequestError, StoreBusy
+from ..release import registry
+from ..release.lineage import lineage
+from ..release.registry import PinnedModel
+from ..serve.opened import OpenRelease
+from ..store.actions import Action, Chain, append_action, list_actions, verify_chain
+from ..store.jobs import list_jobs
+from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
+from ..store.records import (
+    children_of,
+    delete_user,
+    find_records,
+    outcomes_of,
+    read_bodies,
+    read_record,
+)
+from ..store.rollups import Summary, summarise, summarise_by
+from ..store.switchboard import Stop
+from ..types import DAY_US, HOUR_US, MICRO, Clock, Record, SettableClock
+from . import shapes
+from .control import Ask, Control
+from .openapi import describe
+from .route import MOST_AT_WORK, Resource, Route, refuse_unknown
+from .units import micros_of, show, time_of, usd_of
+
+
+def route_table() -> tuple[Route, ...]:
+    """Return every route but the one that describes them."""
+    return (
+        Route("GET", "/api/services", "read", list_services),
+        Route("GET", "/api/services/{name}", "read", read_service),
+        Route("POST", "/api/services/{name}/stop", "admin", stop_service),
+        Route("POST", "/api/services/{name}/resume", "admin", resume_service),
+        Route(
+            "POST",
+            "/api/services/{name}/releases",
+            "release",
+            build_release,
+            status=201,
+            errors=(DeclarationError,),
+        ),
+        Route("GET", "/api/requests", "read", list_requests),
+        Route("GET", "/api/requests/{id}", "read", read_request),
+        Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),
+        Route("GET", "/api/rollups", "read", read_rollups),
+        Route("GET", "/api/releases", "read", list_releases),
+        Route("GET", "/api/releases/{id}", "read", read_release),
+        Route("POST", "/api/releases/{id}/promote", "release", promote_release),
+        Route("GET", "/api/keys", "admin", read_keys, whole=True),
+        Route("POST", "/api/keys", "admin", make_key, status=201, whole=True),
+        Route("DELETE", "/api/keys/{id}", "admin", delete_key, whole=True),
+        Route("GET", "/api/jobs", "read", read_jobs),
+        Route("POST", "/api/jobs/{name}/run", "admin", run_job, whole=True, errors=(StoreBusy,)),
+        Route("GET", "/api/actions", "read", read_actions, whole=True),
+        Route("GET", "/api/actions/verify", "read", verify_actions, whole=True),
+        Route("GET", "/api/clock", "read", read_clock),
+        Route("PUT", "/api/clock", "admin", set_clock, whole=True),
+        Route("GET", "/api/health", "read", read_health),
+        Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
+    )
+
+
+def control_app(control: Control) -> Starlette:
+    """Return the control plane as an ASGI app."""
+
+    def read_openapi(ask: Ask) -> dict[str, Any]:
+        """This document."""
+        return document
+
+    routes = (*route_table(), Route("GET", "/api/openapi.json", "read", read_openapi))
+    document = describe(routes)
+    limiter = CapacityLimiter(MOST_AT_WORK)
+    paths: dict[str, dict[str, Route]] = defaultdict(dict)
+    for route in routes:
+        paths[route.path][route.method] = route
+    app = Starlette(
+        routes=[Path(path, Resource(control, here, limiter)) for path, here in paths.items()],
+        exception_handlers={404: refuse_unknown},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def list_services(ask: Ask, query: shapes.Window) -> shapes.Services:
+    """List every service: its promises beside what was measured, and what it costs today."""
+    opened = sorted(ask.control.engine.releases.items())
+    rows = (_service_facts(ask, release, query) for name, release in opened if ask.sees(name))
+    return shapes.Services(services=tuple(shapes.ServiceRow(**facts) for facts in rows))
+
+
+def read_service(ask: Ask, name: str, query: shapes.Window) -> shapes.ServicePage:
+    """Show one service with its declaration as it was released, and what enforces each key."""
+    release = ask.service(name)
+    declared, board = release.declaration, ask.control.switchboard
+    stops = {entry.name: board.stopped(name, entry.name) for entry in declared.models}
+    report = check_report(declared, ask.control.enforces)
+    return shapes.ServicePage(
+        **_service_facts(ask, release, query),
+        stopped_models={model: _stopped(stop) for model, stop in stops.items() if stop},
+        declaration_hash=declared.hash,
+        declaration=_plain(declared.model_dump(by_alias=True)),
+        keys=tuple(
+            shapes.EnforcedKey(path=path, value=_plain(value), enforced_by=where)
+            for path, value, where in report
+        ),
+    )
+
+
+def stop_service(ask: Ask, name: str, body: shapes.Switch) -> shapes.Switched:
+    """Stop a service, or one of its models, in every process, until it is resumed."""
+    model = _model_of(ask, name, body.model)
+    ask.control.switchboard.stop(name, model, by=ask.by, reason=body.reason)
+    return shapes.Switched(service=name, model=model or None, is_stopped=True)
+
+
+def resume_service(ask: Ask, name: str, body: shapes.Switch) -> shapes.Switched:
+    """Let a service, or one of its models, answer again."""
+    model = _model_of(ask, name, body.model)
+    ask.control.switchboard.resume(name, model, by=ask.by, reason=body.reason)
+    return shapes.Switched(service=name, model=model or None, is_stopped=False)
+
+
+def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
+    """List requests, newest first."""
+    found = find_records(
+        ask.control.state,
+        service=ask.only_service(query.service),
+        disposition=query.disposition or None,
+        release=query.release,
+        model=query.model,
+        user=query.user,
+        key=query.key,
+        team=query.team,
+        error_code=query.error_code,
+        since_us=micros_of(query.since, "since") if query.since else None,
+        until_us=micros_of(query.until, "until") if query.until else None,
+        before_id=query.before,
+        limit=query.limit,
+    )
+    before = found[-1].id if len(found) == query.limit else None
+    return shapes.Requests(requests=_rows(found), before=before)
+
+
+def read_request(ask: Ask, id: str) -> shapes.RequestPage:
+    """Show one request: its record, its bodies, what became known of it, and its children."""
+    return _request_page(ask, _record(ask, id))
+
+
+def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
+    """Show everything that led to one answer, down to the files and the act that let them serve."""
+    record = _record(ask, id)
+    found = lineage(ask.control.state, record)
+    released = found["release"] or {}
+    problem = released.get("problem", "")
+    release = msgspec.convert(released, registry.Release) if released and not problem else None
+    promotions = msgspec.convert(found["promotions"], list[Action])
+    return shapes.Lineage(
+        record=_request_page(ask, record),
+        release=_release_page(ask, release) if release else None,
+        problem=problem,
+        model=msgspec.convert(found["model"], PinnedModel | None),
+        promotions=tuple(show(shapes.ActionShown, act) for act in promotions),
+        as_released=msgspec.convert(found["as_released"], shapes.AsReleased | None),
+    )
+
+
+def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
+    """Sum up whole hours: an hourly series for charts, or one row for each of something else."""
+    since_us, until_us = _span(ask.control.clock, query)
+    service = ask.only_service(query.service)
+    dimension = "hour_us" if query.by == "hour" else query.by
+    found = summarise_by(ask.control.state, dimension, service, since_us, until_us)
+    return shapes.Rollups(
+        by=query.by,
+        since=time_of(since_us),
+        until=time_of(until_us),
+        rollups=tuple(
+            show(shapes.RollupRow, summary, value=_text(value)) for value, summary in found.items()
+        ),
+    )
+
+
+def build_release(ask: Ask, name: str) -> shapes.ReleasePage:
+    """Build the release that the working tree describes; the same content gives the same id."""
+    ask.check_sees(name)
+    return _release_page(ask, ask.control.build_release(name, by=ask.by))
+
+
+def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
+    """List releases, newest first."""
+    service = ask.only_service(query.service)
+    found = registry.list_releases(ask.control.state, service, query.limit)
+    champions = {name: _champion(ask, name) for name in {release.service for release in found}}
+    rows = (_release_facts(release, champions[release.service]) for release in found)
+    return shapes.Releases(releases=tuple(shapes.ReleaseRow(**facts) for facts in rows))
+
+
+def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
+    """Show everything that a release is made of."""
+    return _release_page(ask, _release(ask, id))
+
+
+def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:
+    """Let a release serve its service, in every process; going back to an older one is the same."""
+    control = ask.control
+    promoted = registry.promote(control.state, control.clock, _release(ask, id).id, by=ask.by)
+    return _release_page(ask, promoted)
+
+
+def read_keys(ask: Ask) -> shapes.Keys:
+    """List every key, revoked and expired ones too."""
+    now_us = ask.control.clock.now_us()
+    entries = list_keys(ask.control.state)
+    return shapes.Keys(keys=tuple(_key_shown(entry, now_us) for entry in entries))
+
+
+def make_key(ask: Ask, body: shapes.KeyWanted) -> shapes.KeyMade:
+    """Make a key and show its secret, this once: only its hash is kept."""
+    for name in body.services:
+        if name not in ask.control.engine.releases:
+            known = ", ".join(f"`{known}`" for known in ask.control.engine.releases) or "none"
+            message = f"services: expected some of {known}, got `{name}`"
+            raise RequestError(message, param="services")
+    key, secret = create_key(
+        ask.control.state,
+        ask.control.clock,
+        name=body.name,
+        scopes=body.scopes,
+        services=body.services,
+        team=body.team,
+        per_day_micro=None if body.per_day_usd is None else _micro(body.per_day_usd),
+        expires_us=None if body.expires is None else micros_of(body.expires, "expires"),
+        by=ask.by,
+    )
+    names = {"scopes": tuple(sorted(key.scopes)), "services": tuple(sorted(key.services))}
+    return show(shapes.KeyMade, key, key=secret, **names)
+
+
+def delete_key(ask: Ask, id: str) -> shapes.KeyRevoked:
+    """Refuse a key from now on, in every process, within 100 ms."""
+    revoke_key(ask.control.state, ask.control.clock, id, by=ask.by)
+    return shapes.KeyRevoked(id=id, state="revoked")
+
+
+def read_jobs(ask: Ask) -> shapes.Jobs:
+    """List every periodic job: when it ran, what it did, why it failed."""
+    jobs = list_jobs(ask.control.state)
+    return shapes.Jobs(jobs=tuple(show(shapes.JobShown, job) for job in jobs))
+
+
+def run_job(ask: Ask, name: str) -> shapes.JobShown:
+    """Run a job now, whether or not it is due, and say how it stands then."""
+    return show(shapes.JobShown, ask.control.jobs.run_now(name))
+
+
+def read_actions(ask: Ask, query: shapes.ActionQuery) -> shapes.Actions:
+    """List the acts of people and of Roadworthy, newest first."""
+    found = list_actions(
+        ask.control.state,
+        before=query.before or None,
+        limit=query.limit,
+        action=query.action,
+        subject=query.subject,
+    )
+    before = found[-1].seq if len(found) == query.limit else None
+    return shapes.Actions(
+        actions=tuple(show(shapes.ActionShown, action) for action in found), before=before
+    )
+
+
+def verify_actions(ask: Ask) -> Chain:
+    """Walk the audit chain from its first act and say where it breaks, if it does."""
+    return verify_chain(ask.control.state)
+
+
+def read_clock(ask: Ask) -> shapes.ClockShown:
+    """Show the project's time."""
+    control = ask.control
+    return shapes.ClockShown(now=time_of(control.clock.now_us()), clock=control.declaration.clock)
+
+
+def set_clock(ask: Ask, body: shapes.ClockWanted) -> shapes.ClockShown:
+    """Set the project's time, which then runs on; only where `project.clock` is `settable`."""
+    clock, now_us = ask.control.clock, micros_of(body.now, "now")
+    if not isinstance(clock, SettableClock):
+        raise Forbidden(
+            "the clock of this project is the machine's; set `project.clock` to `settable` in "
+            "roadworthy.toml and start again"
+        )
+    detail = {"to": _text(now_us)}
+    append_action(ask.control.state, clock, ask.by, "clock.set", "project.clock", detail)
+    clock.set(now_us)
+    return read_clock(ask)
+
+
+def read_health(ask: Ask) -> shapes.Health:
+    """Say whether everything works, and what does not."""
+    return msgspec.convert(ask.on_loop(ask.control.health), shapes.Health)
+
+
+def forget_user(ask: Ask, user: str) -> shapes.Forgotten:
+    """Delete what is personal in a user's records; what was counted and spent stays."""
+    if not user:
+        raise RequestError("user: expected a name, got an empty one", param="user")
+    control = ask.control
+    control.spool.rotate()
+    control.drain()
+    gone = delete_user(control.state, user)
+    detail = {"records": gone.records, "bodies": gone.bodies, "outcomes": gone.outcomes}
+    append_action(control.state, control.clock, ask.by, "records.delete", gone.pseudonym, detail)
+    return show(shapes.Forgotten, gone)
+
+
+def _service_facts(ask: Ask, release: OpenRelease, window: shapes.Window) -> dict[str, Any]:
+    declared = release.declaration
+    stop = ask.control.switchboard.stopped(release.name)
+    since_us, until_us = _span(ask.control.clock, window)
+    measured = summarise(ask.control.state, release.name, since_us, until_us)
+    return {
+        "name": release.name,
+        "kind": release.kind,
+        "purpose": declared.purpose,
+        "risk": declared.risk,
+        "release": release.id,
+        "stopped": _stopped(stop) if stop else None,
+        "objectives": _objectives(declared, measured, since_us, until_us),
+        "cost_today": (_budget(ask, f"service:{release.name}", declared.cost.per_day_micro),),
+    }
+
+
+def _objectives(
+    declared: ServiceDeclaration, found: Summary, since_us: int, until_us: int
+) -> shapes.Objectives:
+    promised, n = declared.objectives, found.requests
+    late = None if promised.latency_p95_ms is None else 0.05
+    return shapes.Objectives(
+        since=time_of(since_us),
+        until=time_of(until_us),
+        latency_p95_ms=_measured(promised.latency_p95_ms, found.p95_ms, n),
+        late_share=_measured(late, found.late_share if late else None, n),
+        availability=_measured(promised.availability, found.availability, n),
+    )
+
+
+def _measured(promise: float | None, measured: float | None, n: int) -> shapes.Measured:
+    return shapes.Measured(promise=promise, measured=measured, n=n)
+
+
+def _budget(ask: Ask, scope: str, ceiling_micro: int | None) -> shapes.Budget:
+    settled, held = ask.on_loop(ask.control.ledger.spent, scope)
+    return shapes.Budget(
+        scope=scope,
+        settled_usd=usd_of(settled),
+        held_usd=usd_of(held),
+        ceiling_usd=None if ceiling_micro is None else usd_of(ceiling_micro),
+    )
+
+
+def _stopped(stop: Stop) -> shapes.Stopped:
+    return show(shapes.Stopped, stop)
+
+
+def _model_of(ask: Ask, name: str, model: str) -> str:
+    """Return the model after checking that the service serves it; empty means the service.
+
+    Raises:
+        NotFound: It has no such model.
+    """
+    models = [entry.name for entry in ask.service(name).declaration.models]
+    if model and model not in models:
+        known = ", ".join(f"`{known}`" for known in models)
+        raise NotFound(f"no model `{model}` in `{name}`; models: {known}")
+    return model
+
+
+def _span(clock: Clock, window: shapes.Window) -> tuple[int, int]:
+    """Return the first and last microsecond of a window; it begins with a whole hour."""
+    until_us = micros_of(window.until, "until") if window.until else clock.now_us()
+    since_us = micros_of(window.since, "since") if window.since else max(0, until_us - DAY_US)
+    return since_us - since_us % HOUR_US, until_us
+
+
+def _record(ask: Ask, id: str) -> Record:
+    """Return a record that the key may see; what was answered a moment ago may be in the spool.
+
+    Raises:
+        NotFound: There is none, or it belongs to another service.
+    """
+    try:
+        record = read_record(ask.control.state, id)
+    except NotFound:
+        ask.control.drain()
+        record = read_record(ask.control.state, id)
+    if not ask.sees(record.service):
+        raise NotFound(f"no record `{id:.60}` that key `{ask.key.id}` may see")
+    return record
+
+
+def _request_page(ask: Ask, record: Record) -> shapes.RequestPage:
+    state, id = ask.control.state, record.id
+    body_in, body_out = read_bodies(state, id)
+    children = [child for child in children_of(state, id, 200) if ask.sees(child.service)]
+    return show(
+        shapes.RequestPage,
+        record,
+        attempts=tuple(show(shapes.AttemptShown, attempt) for attempt in record.attempts),
+        verdicts=tuple(show(shapes.VerdictShown, verdict) for verdict in record.verdicts),
+        timings_ms={step: us / 1000 for step, us in record.timings.items()},
+        first_token_ms=record.first_token_us / 1000 if record.first_token_us else None,
+        input=_json(body_in),
+        output=_json(body_out),
+        outcomes=tuple(show(shapes.OutcomeShown, outcome) for outcome in outcomes_of(state, id)),
+        children=_rows(children),
+    )
+
+
+def _rows(records: Sequence[Record]) -> tuple[shapes.RequestRow, ...]:
+    return tuple(show(shapes.RequestRow, record) for record in records)
+
+
+def _release(ask: Ask, id: str) -> registry.Release:
+    release = registry.read_release(ask.control.state, id)
+    if not ask.sees(release.service):
+        raise NotFound(f"no release `{id:.100}` that key `{ask.key.id}` may see")
+    return release
+
+
+def _release_page(ask: Ask, release: registry.Release) -> shapes.ReleasePage:
+    facts = _release_facts(release, _champion(ask, release.service))
+    return shapes.ReleasePage(**facts, manifest=release.manifest)
+
+
+def _release_facts(release: registry.Release, champion: str) -> dict[str, Any]:
+    return {
+        "release": release.id,
+        "service": release.service,
+        "built_at": time_of(release.created_at_us),
+        "by": release.by,
+        "commit": registry.commit_of(release.manifest),
+        "declaration_hash": release.manifest.declaration_hash,
+        "models": tuple(model.name for model in release.manifest.models),
+        "is_champion": release.id == champion,
+    }
+
+
+def _champion(ask: Ask, service: str) -> str:
+    champion = registry.champion_of(ask.control.state, service)
+    return champion.id if champion else ""
+
+
+def _key_shown(entry: KeyEntry, now_us: int) -> shapes.KeyShown:
+    key = entry.key
+    is_over = key.expires_us is not None and key.expires_us <= now_us
+    return show(
+        shapes.KeyShown,
+        key,
+        scopes=tuple(sorted(key.scopes)),
+        services=tuple(sorted(key.services)),
+        created_at=time_of(entry.created_at_us),
+        revoked_at=None if entry.revoked_at_us is None else time_of(entry.revoked_at_us),
+        state="revoked" if entry.revoked_at_us is not None else "expired" if is_over else "valid",
+    )
+
+
+def _micro(usd: float) -> int:
+    """Return dollars in micro-dollars.
+
+    Raises:
+        RequestError: It is finer than that.
+    """
+    micro = Decimal(repr(usd)) * MICRO
+    if micro % 1:
+        raise RequestError(
+            "per_day_usd: expected at most 6 decimals, got more", param="per_day_usd"
+        )
+    return int(micro)
+
+
+def _text(value: int | str) -> str:
+    """Return a name as it is, and microseconds as a time."""
+    if isinstance(value, str):
+        return value
+    text: str = msgspec.to_builtins(time_of(value))
+    return text
+
+
+def _json(body: bytes | None) -> Any:
+    """Return a stored body as JSON; what an upstream sent that is none, as text."""
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")
+
+
+def _plain(value: Any) -> Any:
+    """Return a declared value as JSON can hold it: amounts are numbers."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

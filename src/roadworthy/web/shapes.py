@@ -1,0 +1,547 @@
+"""The shapes of the control plane's JSON: what comes in as query and body, and what goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ..release.registry import Manifest, PinnedModel
+from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from .units import Time
+
+Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every query and body is: other names than its own are refused."""
+
+
+Name = Annotated[str, Meta(max_length=200)]
+Page = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
+Since = Annotated[Time, Meta(description="From this time on.")]
+Until = Annotated[Time, Meta(description="Before this time.")]
+OfService = Annotated[
+    Name,
+    Meta(description="Only this service; a key that is limited to several services must name one."),
+]
+
+
+class Window(Given):
+    """A span of whole hours; by default the last 24."""
+
+    since: Since | UnsetType = UNSET
+    until: Until | UnsetType = UNSET
+
+
+class RollupQuery(Window):
+    """Which hours to sum up, and by what."""
+
+    service: OfService = ""
+    by: Annotated[Dimension, Meta(description="One row for each of these.")] = "hour"
+
+
+class RequestQuery(Given):
+    """Which requests to list; what is not given does not filter."""
+
+    service: OfService = ""
+    disposition: Disposition | UnsetType = UNSET
+    release: Name = ""
+    model: Name = ""
+    user: Name = ""
+    key: Name = ""
+    team: Name = ""
+    error_code: Name = ""
+    since: Since | UnsetType = UNSET
+    until: Until | UnsetType = UNSET
+    before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
+    limit: Page = 50
+
+
+class ReleaseQuery(Given):
+    """Which releases to list."""
+
+    service: OfService = ""
+    limit: Page = 50
+
+
+class ActionQuery(Given):
+    """Which part of the audit chain to list."""
+
+    action: Annotated[Name, Meta(description="Only acts of this kind: `release.promote`.")] = ""
+    subject: Annotated[Name, Meta(description="Only acts on this: a key, a release, …")] = ""
+    before: (
+        Annotated[
+            int,
+            Meta(ge=1, le=2**53, description="The `before` of the page above this one."),
+        ]
+        | UnsetType
+    ) = UNSET
+    limit: Page = 50
+
+
+class Switch(Given):
+    """What to stop or resume, and why; the reason is kept in the audit chain."""
+
+    model: Annotated[Name, Meta(description="Only this model; by default the service.")] = ""
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class KeyWanted(Given):
+    """What a new key may do.
+
+    Attributes:
+        services: The services it may call and see; empty means all.
+        team: The team its requests are counted for.
+        per_day_usd: Most that it may spend in a UTC day.
+        expires: When it ends.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+    scopes: Annotated[list[Scope], Meta(min_length=1)]
+    services: list[Name] = []
+    team: Name = ""
+    per_day_usd: Annotated[float, Meta(ge=0, le=1_000_000_000)] | None = None
+    expires: Time | None = None
+
+
+class ClockWanted(Given):
+    """The time that it is to be."""
+
+    now: Time
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer is."""
+
+
+class Measured(Frozen):
+    """A promise beside what was measured; each None where there is none.
+
+    Attributes:
+        n: How many requests were measured.
+    """
+
+    promise: float | None
+    measured: float | None
+    n: int
+
+
+class Objectives(Frozen):
+    """A service's promises beside what was measured from `since` to `until`.
+
+    Attributes:
+        latency_p95_ms: Milliseconds within which 95 of 100 requests are answered; measured in
+            buckets whose ends are a factor of 1.5 apart.
+        late_share: Share of requests (0-1) that took longer than `objectives.latency_p95_ms`.
+        availability: Share of requests (0-1) that ended without a failure.
+    """
+
+    since: Time
+    until: Time
+    latency_p95_ms: Measured
+    late_share: Measured
+    availability: Measured
+
+
+class Budget(Frozen):
+    """What counts against one ceiling on the UTC day of the project's clock.
+
+    Attributes:
+        scope: Whose spending counts: `service:…`, `key:…`.
+        settled_usd: What requests that have ended cost.
+        held_usd: What is set aside for requests under way.
+        ceiling_usd: The most that may be spent; None where no ceiling is declared.
+    """
+
+    scope: str
+    settled_usd: float
+    held_usd: float
+    ceiling_usd: float | None
+
+
+class Stopped(Frozen):
+    """Who stopped a service or a model, since when, and why."""
+
+    by: str
+    since: Time
+    reason: str
+
+
+class ServiceRow(Frozen):
+    """One service as it is served.
+
+    Attributes:
+        release: The id of the release that answers.
+        stopped: Who stopped it; None while it answers.
+        cost_today: What counts against its ceilings.
+    """
+
+    name: str
+    kind: Kind
+    purpose: str
+    risk: str
+    release: str
+    stopped: Stopped | None
+    objectives: Objectives
+    cost_today: tuple[Budget, ...]
+
+
+class EnforcedKey(Frozen):
+    """One key that stands in the service file, and what enforces it (or `descriptive`)."""
+
+    path: str
+    value: Any
+    enforced_by: str
+
+
+class ServicePage(ServiceRow):
+    """One service with its whole declaration.
+
+    Attributes:
+        stopped_models: Model → who stopped it.
+        declaration: The released service file with every default filled in.
+        keys: What enforces each key that stands in the file.
+    """
+
+    stopped_models: dict[str, Stopped]
+    declaration_hash: str
+    declaration: dict[str, Any]
+    keys: tuple[EnforcedKey, ...]
+
+
+class Services(Frozen):
+    """Every service the key may see, by name."""
+
+    services: tuple[ServiceRow, ...]
+
+
+class Switched(Frozen):
+    """A service, or one model of it, after it was stopped or resumed; followed within 100 ms."""
+
+    service: str
+    model: str | None
+    is_stopped: bool
+
+
+class RequestRow(Frozen):
+    """One request as a list shows it."""
+
+    id: str
+    at: Time
+    service: str
+    kind: Kind
+    disposition: Disposition
+    release: str
+    arm: Arm
+    model: str
+    key: str
+    team: str
+    user: str
+    role: str
+    parent: str
+    tags: tuple[str, ...]
+    reasons: tuple[str, ...]
+    error_code: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    latency_ms: float
+    is_late: bool
+    is_stream: bool
+    protocol: str
+    confidence: float | None
+
+
+class Requests(Frozen):
+    """One page of requests, newest first.
+
+    Attributes:
+        before: What to ask the next page with; None when this is the last.
+    """
+
+    requests: tuple[RequestRow, ...]
+    before: str | None
+
+
+class AttemptShown(Frozen):
+    """One try of one model; `status` is `ok` or the code of the error that ended it."""
+
+    model: str
+    status: str
+    ms: float
+    usage: Usage | None
+    cost_usd: float
+    price_source: str
+    detail: str
+
+
+class VerdictShown(Frozen):
+    """What one guard said, about what, and how long it took."""
+
+    guard: str
+    on: Literal["input", "output"]
+    verdict: VerdictName
+    reason: str
+    ms: float
+
+
+class OutcomeShown(Frozen):
+    """The truth that came later about an answer."""
+
+    id: str
+    kind: str
+    value: Any
+    source: str
+    reason: str
+    weight: float
+    propensity: float
+    at: Time
+    known_at: Time
+    by: str
+
+
+class RequestPage(RequestRow):
+    """One request, whole.
+
+    Attributes:
+        reserved_usd: What was set aside for it.
+        scopes: The ceilings that its cost counts against.
+        timings_ms: Milliseconds per step of the engine, in the order they ran.
+        first_token_ms: Milliseconds to the first event of a stream; None where nothing was streamed.
+        input: The request's body; None where bodies are not kept. `output` likewise.
+        children: Requests made on its behalf, oldest first.
+    """
+
+    canary: str
+    propensity: float
+    entity: str
+    conversation: str
+    attempts: tuple[AttemptShown, ...]
+    cached_tokens: int
+    reasoning_tokens: int
+    reserved_usd: float
+    price_source: str
+    scopes: tuple[str, ...]
+    certificates: tuple[str, ...]
+    verdicts: tuple[VerdictShown, ...]
+    features: dict[str, Any] | None
+    contracts: dict[str, str] | None
+    cache: dict[str, Any] | None
+    timings_ms: dict[str, float]
+    first_token_ms: float | None
+    declaration_hash: str
+    environment_hash: str
+    input: Any
+    output: Any
+    outcomes: tuple[OutcomeShown, ...]
+    children: tuple[RequestRow, ...]
+
+
+class ReleaseRow(Frozen):
+    """One release as a list shows it; `release` is its id."""
+
+    release: str
+    service: str
+    built_at: Time
+    by: str
+    commit: str
+    declaration_hash: str
+    models: tuple[str, ...]
+    is_champion: bool
+
+
+class Releases(Frozen):
+    """The latest releases, newest first."""
+
+    releases: tuple[ReleaseRow, ...]
+
+
+class ReleasePage(ReleaseRow):
+    """One release with everything it is made of."""
+
+    manifest: Manifest
+
+
+class ActionShown(Frozen):
+    """One act of a person or of Roadworthy; `hash` covers it and `previous`, the hash before."""
+
+    seq: int
+    at: Time
+    by: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class AsReleased(Frozen):
+    """Whether what answered is what the release was built with."""
+
+    declaration: bool
+    environment: bool
+
+
+class Lineage(Frozen):
+    """Everything that led to one answer.
+
+    Attributes:
+        release: What answered; None where no release was reached or it cannot be read.
+        problem: Why the release cannot be read; empty when it can.
+        model: The pin of the model that answered; None where none of the release's did.
+        promotions: The acts that let the release serve, newest first.
+    """
+
+    record: RequestPage
+    release: ReleasePage | None
+    problem: str
+    model: PinnedModel | None
+    promotions: tuple[ActionShown, ...]
+    as_released: AsReleased | None
+
+
+class KeyShown(Frozen):
+    """One key; its secret is stored nowhere.
+
+    Attributes:
+        services: The services it may call and see; empty means all.
+    """
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    services: tuple[str, ...]
+    team: str
+    per_day_usd: float | None
+    created_at: Time
+    expires: Time | None
+    revoked_at: Time | None
+    state: Literal["valid", "expired", "revoked"]
+
+
+class Keys(Frozen):
+    """Every key ever created, oldest first."""
+
+    keys: tuple[KeyShown, ...]
+
+
+class KeyMade(Frozen):
+    """A new key with its secret, which is shown this once."""
+
+    key: str
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    services: tuple[str, ...]
+    team: str
+    per_day_usd: float | None
+    expires: Time | None
+
+
+class KeyRevoked(Frozen):
+    """A key that is refused from now on."""
+
+    id: str
+    state: Literal["revoked"]
+
+
+class JobShown(Frozen):
+    """How a job stands.
+
+    Attributes:
+        every_s: Seconds of the project's time from one start to the next.
+        last_run: When it started last; None if it never did.
+        last_error: Why the last run failed; empty when it did not.
+        failures: Runs that failed since one succeeded.
+        lease_owner: The process that runs it now; empty when none does.
+    """
+
+    name: str
+    every_s: int
+    last_run: Time | None
+    last_ms: int | None
+    last_result: str
+    last_error: str
+    failures: int
+    lease_owner: str
+    lease_until: Time | None
+
+
+class Jobs(Frozen):
+    """Every periodic job, by name."""
+
+    jobs: tuple[JobShown, ...]
+
+
+class Actions(Frozen):
+    """One page of the audit chain, newest first; `before` asks for the next, None ends."""
+
+    actions: tuple[ActionShown, ...]
+    before: int | None
+
+
+class ClockShown(Frozen):
+    """The project's time, and whether an admin key may set it."""
+
+    now: Time
+    clock: Literal["system", "settable"]
+
+
+class Health(Frozen):
+    """Whether everything works; `trouble` says what does not, by part."""
+
+    status: Literal["ok", "degraded"]
+    trouble: dict[str, str]
+    in_flight: int
+
+
+class RollupRow(Frozen):
+    """What happened in one hour, or to one service, release, model, user, team, tag or key.
+
+    Attributes:
+        value: The hour as a time, or the name of the one.
+        requests: n of everything below.
+        late: How many took longer than `objectives.latency_p95_ms`.
+        availability: Share of requests (0-1) that did not fail; None without requests.
+        late_share: Share of requests (0-1) that were late; None without requests.
+        p50_ms: Estimated from buckets whose ends are a factor of 1.5 apart, like p95 and p99.
+    """
+
+    value: str
+    requests: int
+    answered: int
+    cached: int
+    fallback: int
+    review: int
+    refused: int
+    failed: int
+    late: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    availability: float | None
+    late_share: float | None
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+class Rollups(Frozen):
+    """Sums of whole hours from `since` to `until`; an hour without requests is not there."""
+
+    by: str
+    since: Time
+    until: Time
+    rollups: tuple[RollupRow, ...]
+
+
+class Forgotten(Frozen):
+    """What was removed of a user, and the pseudonym that now stands in their place."""
+
+    pseudonym: str
+    records: int
+    bodies: int
+    outcomes: int

@@ -1,0 +1,72 @@
+"""What many tests need: a project on disk, opened, and closed again."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from roadworthy.app import Project
+
+PROJECT = """
+[project]
+name = "trial"
+clock = "settable"
+
+[providers.scripted]
+kind = "scripted"
+
+[providers.rule]
+kind = "rule"
+"""
+
+MakeProject = Callable[..., "Project"]
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Iterator[MakeProject]:
+    """Return a function that writes a project of `services` (name → service.toml) and opens it.
+
+    `files` are further files by path; `project` is added to roadworthy.toml.
+    """
+    from roadworthy.app import open_project
+
+    opened: list[Project] = []
+
+    def make(
+        services: Mapping[str, str], files: Mapping[str, str] | None = None, project: str = ""
+    ) -> Project:
+        folder = write_project(tmp_path / "project", services, files, project)
+        opened.append(open_project(folder))
+        return opened[-1]
+
+    yield make
+    for project in opened:
+        project.close()
+
+
+def write_project(
+    folder: Path,
+    services: Mapping[str, str],
+    files: Mapping[str, str] | None = None,
+    project: str = "",
+) -> Path:
+    """Write a project's files and return its folder."""
+    texts = {f"services/{name}/service.toml": text for name, text in services.items()}
+    texts |= {"roadworthy.toml": PROJECT + textwrap.dedent(project), **(files or {})}
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run coroutine tests on the loop that the product uses."""
+    return "asyncio", {"use_uvloop": True}

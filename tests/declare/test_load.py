@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from declare_files import EIGHT_LINES, ENFORCES, load_text, write_project, write_service
+from pydantic import ValidationError
+
+from roadworthy.declare.keys import DESCRIPTIVE
+from roadworthy.declare.load import load_project, load_service
+from roadworthy.errors import DeclarationError
+
+FULL = """\
+name = "case"
+kind = "generate"
+purpose = "Draft the answer to a passenger's question."
+risk = "high"
+[owners]
+product = "Ana"
+model = "Ben"
+platform = "Cem"
+[contract]
+input = "request.schema.json"
+output = "reply.schema.json"
+[chat]
+variable = "question"
+history = false
+client_system = "untrusted"
+allow = ["temperature", "max_tokens"]
+[objectives]
+latency_p95_ms = 800
+deadline_ms = 2000
+availability = 0.999
+[cost]
+per_request_usd = 0.01
+per_day_usd = 50
+per_user_per_day_usd = 0.25
+on_exhausted = "fallback"
+value_per_answer_usd = 0.40
+[[models]]
+name = "frontier"
+provider = "upstream"
+model = "gpt-5-2025-08-07"
+timeout_ms = 900
+max_output_tokens = 300
+[[models]]
+name = "spare"
+provider = "onnx"
+model = "model.onnx"
+[routing]
+strategy = "first"
+[[guards]]
+use = "rule"
+on = "output"
+expression = "size(output.text) <= 200"
+verdict = "deny"
+fail = "open"
+[[guards]]
+use = "schema"
+name = "asked-well"
+on = "input"
+schema = "request.schema.json"
+[[fallback]]
+use = "model"
+model = "spare"
+[[fallback]]
+use = "rule"
+expression = "{'text': 'We will answer ' + user}"
+[[fallback]]
+use = "static"
+output = { text = "A colleague will answer you by e-mail." }
+[records]
+bodies = "none"
+keep_days = 30
+"""
+
+
+def problems_of(folder: Path, text: str) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        load_text(folder, text)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_smallest_service_is_eight_lines(tmp_path: Path) -> None:
+    service = load_text(tmp_path, EIGHT_LINES)
+    assert len(EIGHT_LINES.splitlines()) == 8
+    assert service.chat is None
+    assert service.cost.per_day_micro == 20_000_000
+    assert service.cost.per_request_micro is None
+    assert service.models[0].name == "gpt-5-2025-08-07"
+    assert service.owners.platform == "Ana"
+    assert service.files == ()
+
+
+def test_a_full_service_loads_as_written(tmp_path: Path) -> None:
+    service = load_text(tmp_path, FULL)
+    assert service.cost.per_request_micro == 10_000
+    assert service.cost.per_user_per_day_micro == 250_000
+    assert str(service.value_per_answer_usd) == "0.4"
+    assert service.objectives.availability == 0.999
+    assert service.chat is not None
+    assert service.chat.allow == ("temperature", "max_tokens")
+    assert service.guards[1].schema_file == "request.schema.json"
+    assert service.fallback[2].output == {"text": "A colleague will answer you by e-mail."}
+    assert service.folder == tmp_path / "services" / "case"
+
+
+def test_a_model_that_a_rung_names_is_kept_for_the_ladder(tmp_path: Path) -> None:
+    service = load_text(tmp_path, FULL)
+    assert [entry.name for entry in service.chain] == ["frontier"]
+    assert service.model_named("spare").model == "model.onnx"
+    with pytest.raises(KeyError):
+        service.model_named("nothing")
+
+
+def test_every_file_a_service_names_is_listed_once(tmp_path: Path) -> None:
+    service = load_text(tmp_path, FULL)
+    assert service.files == ("model.onnx", "reply.schema.json", "request.schema.json")
+
+
+def test_money_is_exact_in_micro_dollars(tmp_path: Path) -> None:
+    text = EIGHT_LINES.replace("per_day_usd = 20", "per_day_usd = 0.000001")
+    assert load_text(tmp_path, text).cost.per_day_micro == 1
+    text = EIGHT_LINES.replace("per_day_usd = 20", "per_day_usd = 1234567.654321")
+    assert load_text(tmp_path, text).cost.per_day_micro == 1_234_567_654_321
+
+
+def test_values_are_frozen(tmp_path: Path) -> None:
+    service = load_text(tmp_path, EIGHT_LINES)
+    with pytest.raises(ValidationError):
+        service.name = "other"
+    with pytest.raises(ValidationError):
+        service.cost.on_exhausted = "fallback"
+
+
+@pytest.mark.parametrize("key", sorted(ENFORCES.keys() - DESCRIPTIVE))
+def test_a_key_that_no_room_enforces_is_refused(key: str, tmp_path: Path) -> None:
+    enforces = {name: where for name, where in ENFORCES.items() if name != key}
+    project = write_project(tmp_path)
+    folder = write_service(tmp_path, FULL)
+    given = _given(tomllib.loads(FULL), key.split("."))
+    assert given, "the full service holds every key"
+    with pytest.raises(DeclarationError) as caught:
+        load_service(folder, project, enforces)
+    refused = [p for p in caught.value.problems if "not enforced yet" in p.got]
+    assert [p.path.replace("[0]", "").replace("[1]", "").replace("[2]", "") for p in refused] == (
+        [key] * given
+    )
+    assert all(problem.advice == "remove it" for problem in refused)
+
+
+def _given(data: object, parts: list[str]) -> int:
+    if not parts:
+        return 1
+    if isinstance(data, list):
+        return sum(_given(item, parts) for item in data)
+    return _given(data[parts[0]], parts[1:]) if isinstance(data, dict) and parts[0] in data else 0
+
+
+def test_descriptive_keys_need_no_enforcer(tmp_path: Path) -> None:
+    enforces = {name: where for name, where in ENFORCES.items() if name not in DESCRIPTIVE}
+    project = write_project(tmp_path)
+    assert load_service(write_service(tmp_path, FULL), project, enforces).purpose
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ('purpos = "x"', "did you mean `purpose`?"),
+        ("deadline_ms = 3", "did you mean `objectives.deadline_ms`?"),
+        ("max_tokens = 3", "did you mean `models.max_output_tokens`?"),
+        ("objectives.latency_ms = 3", "did you mean `latency_p95_ms`?"),
+        ("cost.value_usd = 3", "did you mean `value_per_answer_usd`?"),
+        ("records.xyzzy = 3", "known here: bodies, keep_days"),
+    ],
+)
+def test_an_unknown_key_gets_the_nearest_known_one(line: str, advice: str, tmp_path: Path) -> None:
+    assert problems_of(tmp_path, f"{line}\n{EIGHT_LINES}")[0].endswith(f"toml:1; {advice}")
+
+
+def test_the_message_holds_one_problem_a_line_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = EIGHT_LINES.replace("30000", "-1").replace("20", "-2") + "timeout_ms = 0\nx = 1\n"
+    with pytest.raises(DeclarationError) as caught:
+        load_text(tmp_path, text)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == (
+        "objectives.deadline_ms: expected > 0, got -1 - services/case/service.toml:4"
+    )
+    files = [problem.file for problem in caught.value.problems]
+    assert files == [f"services/case/service.toml:{line}" for line in (4, 5, 9, 10)]
+    assert [str(problem) for problem in caught.value.problems] == lines
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    secret = "sk-proj-0123456789abcdefghij"
+    text = EIGHT_LINES.replace('"case"', f'"{secret}"') + f'api_key = "{secret}"\n'
+    project = f'[project]\nname = "{secret}"\nkey = "{secret}"\n'
+    assert secret not in "\n".join(problems_of(tmp_path, text))
+    with pytest.raises(DeclarationError) as caught:
+        write_project(tmp_path, project)
+    assert secret not in str(caught.value)
+
+
+def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    project = write_project(tmp_path / "project")
+    text = EIGHT_LINES.replace("[[models]]", 'contract.input = "link.json"\n[[models]]')
+    folder = write_service(tmp_path / "project", text)
+    (folder / "link.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(DeclarationError, match="link out of the project"):
+        load_service(folder, project, ENFORCES)
+    (folder / "link.json").unlink()
+    (folder / "link.json").symlink_to("link.json")
+    with pytest.raises(DeclarationError, match="cannot be followed|does not exist"):
+        load_service(folder, project, ENFORCES)
+
+
+def test_a_link_within_the_project_shares_a_file(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    (tmp_path / "shared.json").write_text("{}")
+    text = EIGHT_LINES.replace("[[models]]", 'contract.input = "link.json"\n[[models]]')
+    folder = write_service(tmp_path, text)
+    (folder / "link.json").symlink_to(tmp_path / "shared.json")
+    assert load_service(folder, project, ENFORCES).files == ("link.json",)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    text = EIGHT_LINES.replace("[[models]]", 'contract.input = "pipe"\n[[models]]')
+    folder = write_service(tmp_path, text)
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(DeclarationError, match="expected a file"):
+        load_service(folder, project, ENFORCES)
+
+
+def test_a_copy_outside_services_may_have_any_folder_name(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    folder = write_service(tmp_path / "elsewhere", FULL, name="rl_1")
+    assert load_service(folder, project, ENFORCES).name == "case"
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"expected a TOML file, got none.*roadworthy init"):
+        load_project(tmp_path)
+    project = write_project(tmp_path)
+    with pytest.raises(DeclarationError, match=r"services/none/service\.toml"):
+        load_service(tmp_path / "services" / "none", project, ENFORCES)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b'name = "\xff"', "bytes that are not UTF-8"),
+        (b"x = " + b"[" * 5000, "one that nests too deeply"),
+        (b"name = 1\nname = 2", "a syntax error (cannot overwrite a value)"),
+        (b"\x00", "a syntax error"),
+    ],
+)
+def test_what_is_no_toml_is_one_problem(content: bytes, got: str, tmp_path: Path) -> None:
+    (tmp_path / "roadworthy.toml").write_bytes(content)
+    with pytest.raises(DeclarationError) as caught:
+        load_project(tmp_path)
+    assert caught.value.problems[0].got.startswith(got)
+
+
+def test_a_folder_in_place_of_the_file_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "roadworthy.toml").mkdir()
+    with pytest.raises(DeclarationError, match="cannot be read"):
+        load_project(tmp_path)
+
+
+def test_a_file_from_windows_loads(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    folder = write_service(tmp_path, "")
+    text = EIGHT_LINES.replace("\n", "\r\n") + "x = 1\r\n"
+    (folder / "service.toml").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    with pytest.raises(DeclarationError) as caught:
+        load_service(folder, project, ENFORCES)
+    assert [problem.file for problem in caught.value.problems] == ["services/case/service.toml:9"]

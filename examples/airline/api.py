@@ -96,7 +96,7 @@ class Api:
         except PyreqwestError as error:
             raise ReplayError(
                 f"expected Roadworthy at {self._url}, got no answer; start it with"
-                f" `roadworthy up --project {FOLDER.name}`"
+                f" `roadworthy up --project {FOLDER}`"
             ) from error
         check(reply, "read the services (scope `read`)")
         return {entry["name"]: promise_of(entry) for entry in json.loads(reply.body)["services"]}

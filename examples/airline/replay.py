@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from api import TIMEOUT_S, Api, ReplayError, Reply, check, opened_client
+from api import Api, ReplayError, Reply, check, opened_client
 from flights import DATA, FOLDER, count_flights, read_flights
 from pyreqwest.exceptions import PyreqwestError
 from rich.console import Console
@@ -92,12 +92,15 @@ class Replay:
         except PyreqwestError as error:
             raise ReplayError("the server is gone") from error
         self._board.tick(now)
+        trouble: list[BaseException] = []
         try:
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._concurrency):
                     workers.create_task(self._work(batch))
         except* ReplayError as errors:
-            raise errors.exceptions[0] from None
+            trouble.extend(errors.exceptions)
+        if trouble:
+            raise trouble[0]
 
     async def _work(self, batch: Iterator[Event]) -> None:
         for event in batch:
@@ -153,7 +156,7 @@ class Replay:
         self._note(CHAT, disposition, reply.ms, round(cost_usd * MICRO))
 
     def _note(
-        self, service: str, disposition: str, ms: float, micro: int = 0, error: str = ""
+        self, service: str, disposition: str, ms: float | None, micro: int = 0, error: str = ""
     ) -> None:
         tally = self._board.tallies[service]
         tally.note(disposition, ms, micro, self._board.day, error)
@@ -171,7 +174,7 @@ class Replay:
             self._board.outcomes_refused += 1
         else:
             service = PREDICT if isinstance(event, Ask) else CHAT
-            self._note(service, "failed", TIMEOUT_S * 1000, error=type(error).__name__)
+            self._note(service, "failed", None, error=type(error).__name__)
 
 
 def parse_speed(text: str) -> float | None:

@@ -98,10 +98,21 @@ class Tally:
         self.latencies = Latencies()
         self.day_costs_micro: Counter[str] = Counter()
 
-    def note(self, disposition: str, ms: float, cost_micro: int, day: str, error: str = "") -> None:
-        """Note how one request ended; `day` is the simulated day its cost counts for."""
+    def note(
+        self, disposition: str, ms: float | None, cost_micro: int, day: str, error: str = ""
+    ) -> None:
+        """Note how one request ended.
+
+        Args:
+            disposition: How.
+            ms: How long it took; None if nobody answered.
+            cost_micro: What it cost, in micro-dollars.
+            day: The simulated day that its cost counts for.
+            error: The code of its error, if it had one.
+        """
         self.dispositions[disposition] += 1
-        self.latencies.add(ms)
+        if ms is not None:
+            self.latencies.add(ms)
         self.day_costs_micro[day] += cost_micro
         if error:
             self.errors[error] += 1

@@ -26,7 +26,7 @@ COMMANDS = {
     "records": Entry("records", "List records, or delete those of one user."),
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, or one of its models."),
-    "resume": Entry("resume", "Let a stopped service or model go on."),
+    "resume": Entry("stop", "Let a stopped service or model go on."),
     "jobs": Entry("jobs", "List periodic jobs, or run one now."),
     "prices": Entry("prices", "Compile a new file of public prices."),
     "store": Entry("store", "Migrate or back up the state database."),

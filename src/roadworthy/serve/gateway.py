@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from ..errors import NotFound, Overloaded, PayloadTooLarge, RoadworthyError
+from ..errors import Forbidden, NotFound, Overloaded, PayloadTooLarge, RoadworthyError
+from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock
 from . import native, oip, openai_chat
 from .engine import Engine
@@ -48,7 +48,7 @@ class Gateway:
         control: The control plane's ASGI app.
         desk: Takes outcomes.
         limits: What is accepted.
-        metrics: Gives the Prometheus page.
+        metrics: Counts what was turned away, and gives the Prometheus page.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
     """
 
@@ -60,10 +60,9 @@ class Gateway:
         desk: OutcomeDesk,
         limits: Limits,
         clock: Clock,
-        metrics: Callable[[], bytes],
+        metrics: Metrics,
         health: Callable[[], dict[str, Any]],
     ) -> None:
-        self.rejected: Counter[str] = Counter()
         self.is_draining = False
         self._engine = engine
         self._control = control
@@ -117,7 +116,7 @@ class Gateway:
             return self._reject(RoadworthyError(f"internal error: {type(error).__name__}"))
 
     def _reject(self, error: RoadworthyError) -> Outgoing:
-        self.rejected[error.code] += 1
+        self._metrics.reject(error.code)
         return error_response(error)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -185,9 +184,11 @@ class Gateway:
         return json_response(self._health())
 
     async def _metrics_page(self, incoming: Incoming) -> Outgoing:
-        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
-        kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-        return Outgoing(200, [kind], self._metrics())
+        key = self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        if "read" not in key.scopes:
+            raise Forbidden(f"key `{key.id}` lacks the scope `read`")
+        kind = (b"content-type", CONTENT_TYPE.encode())
+        return Outgoing(200, [kind], self._metrics.render())
 
     async def _server(self, incoming: Incoming) -> Outgoing:
         self._engine.keyring.find(incoming.headers.get(b"authorization", b""))

@@ -102,9 +102,9 @@ def tally(records: Iterable[Record]) -> dict[Cell, list[int]]:
             sums[_COST] += cost
             sums[_LATENCY] += latency_us
             sums[bucket] += 1
-    for (hour_us, service, release, arm, model, key, team), sums in payers.items():
-        group = (hour_us, service, release, arm, model)
-        for cell in (*group, "all", ""), (*group, "key", key), (*group, "team", team):
+    for (*where, key, team), sums in payers.items():
+        for by, value in ("all", ""), ("key", key), ("team", team):
+            cell: Any = (*where, by, value)
             others[cell] = _sum(others[cell], sums)
     return {cell: sums for cell, sums in others.items() if cell[6] or cell[5] == "all"}
 

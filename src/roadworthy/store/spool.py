@@ -26,7 +26,7 @@ from ..types import MICRO, Clock, SpoolEntry
 
 SEGMENT_BYTES = 64 << 20
 BACKLOG_BYTES = 64 << 20
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 19
 
 _HEADER = struct.Struct("<II")
 _log = logging.getLogger("roadworthy.store")

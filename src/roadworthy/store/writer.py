@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ..errors import StoreError
@@ -21,10 +21,21 @@ from .tables import bodies, outcomes, records, spool_positions
 
 Sink = Callable[[Sequence[SpoolEntry]], None]
 
-BATCH = 1000
+BATCH = 500
 _WAKE_S = 0.05
 _LONGEST_WAIT_S = 5.0
 _log = logging.getLogger("roadworthy.store")
+
+
+_MOVE = (
+    update(spool_positions)
+    .where(
+        spool_positions.c.spool == bindparam("id"),
+        spool_positions.c.segment == bindparam("from_segment"),
+        spool_positions.c.offset == bindparam("from_offset"),
+    )
+    .values(segment=bindparam("to_segment"), offset=bindparam("to_offset"))
+)
 
 
 class Lag(NamedTuple):
@@ -166,10 +177,10 @@ class Writer:
 
     def _move(self, connection: Connection, start: Position, end: Position) -> None:
         """Move the stored position, which also takes the write lock before anything is read."""
-        table = spool_positions.c
-        here = (table.spool == self._spool.id, table.segment == start.segment)
-        move = update(spool_positions).where(*here, table.offset == start.offset)
-        moved = connection.execute(move.values(segment=end.segment, offset=end.offset))
+        places = {"id": self._spool.id, "from_segment": start.segment, "from_offset": start.offset}
+        moved = connection.execute(
+            _MOVE, {**places, "to_segment": end.segment, "to_offset": end.offset}
+        )
         if moved.rowcount != 1:
             raise StoreError(f"expected one process to drain this spool - {self._spool.folder}")
 

@@ -1,0 +1,1 @@
+"""The control plane: every figure and every act of the project, as JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any
@@ -10,14 +11,12 @@ from typing import Any
 import msgspec
 
 from ..errors import (
-    DeclarationError,
     Forbidden,
     NotFound,
     Overloaded,
     PayloadTooLarge,
     RequestError,
     RoadworthyError,
-    StoreBusy,
     StoreError,
     Unauthenticated,
 )
@@ -51,32 +50,37 @@ class Error(msgspec.Struct, frozen=True):
 
 
 _ALWAYS = (RequestError, Unauthenticated, Forbidden, Overloaded, RoadworthyError, StoreError)
+_ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n     +.+)*)", re.MULTILINE)
 
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """Return the document, as JSON values."""
     routes = tuple(routes)
-    paths: dict[str, dict[str, Any]] = {}
     types: list[Any] = [Error, *_types_of(routes)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     schema_of = dict(zip(types, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         path = route.path.replace(":path}", "}")
         paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of)
-    document = {
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "Roadworthy control plane",
             "version": version("roadworthy"),
             "description": "Every figure a page shows, and every act the command line can take. "
-            "Times are ISO 8601 in UTC, money is US dollars. No route takes parameters that it "
-            "does not name.",
+            "Times are ISO 8601 in UTC, money is US dollars. A parameter that a route does not "
+            "name is refused.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"key": []}],
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": {name: _explained(schema) for name, schema in components.items()},
+            "responses": {
+                error.__name__: _json_response(_meaning(error), schema_of[Error])
+                for error in sorted(set().union(*map(_errors_of, routes)), key=_name)
+            },
             "securitySchemes": {
                 "key": {
                     "type": "http",
@@ -86,8 +90,6 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
             },
         },
     }
-    cleaned: dict[str, Any] = _clean(document)
-    return cleaned
 
 
 def _types_of(routes: Iterable[Route]) -> Iterator[Any]:
@@ -100,35 +102,43 @@ def _types_of(routes: Iterable[Route]) -> Iterator[Any]:
 
 
 def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
-    name = route.handler.__name__
     whole = " Not for keys that are limited to some services." if route.whole else ""
+    errors = sorted(_errors_of(route), key=lambda error: error.status)
     operation: dict[str, Any] = {
-        "operationId": name,
-        "summary": (inspect.getdoc(route.handler) or name).partition("\n")[0],
+        "operationId": route.handler.__name__,
+        "summary": inspect.getdoc(route.handler),
         "description": f"Needs a key with the scope `{route.scope}`.{whole}",
         "tags": [route.path.split("/")[2]],
         "parameters": [*_path_parameters(route), *_query_parameters(route, schema_of)],
-        "responses": {str(route.status): _response("What was asked for.", schema_of[route.answer])},
+        "responses": {
+            str(route.status): _json_response("What was asked for.", schema_of[route.answer]),
+            **{str(e.status): {"$ref": f"#/components/responses/{e.__name__}"} for e in errors},
+        },
     }
     if route.body is not None:
         is_required = any(field.required for field in msgspec.structs.fields(route.body))
         content = {"application/json": {"schema": schema_of[route.body]}}
         operation["requestBody"] = {"required": is_required, "content": content}
-    for error in sorted(_errors_of(route), key=lambda error: error.status):
-        meaning = (error.__doc__ or "").partition("\n")[0]
-        if error is RoadworthyError:
-            meaning = "A fault of the server's own."
-        operation["responses"][str(error.status)] = _response(meaning, schema_of[Error])
     return operation
 
 
 def _errors_of(route: Route) -> set[type[RoadworthyError]]:
-    errors = {*_ALWAYS, *route.errors}
+    errors: set[type[RoadworthyError]] = {*_ALWAYS, *route.errors}
     if route.parameters:
         errors.add(NotFound)
     if route.body is not None:
         errors.add(PayloadTooLarge)
     return errors
+
+
+def _name(error: type[RoadworthyError]) -> str:
+    return error.__name__
+
+
+def _meaning(error: type[RoadworthyError]) -> str:
+    if error is RoadworthyError:
+        return "The server failed inside; its log says why."
+    return (inspect.getdoc(error) or "").partition("\n")[0]
 
 
 def _path_parameters(route: Route) -> Iterator[dict[str, Any]]:
@@ -148,14 +158,16 @@ def _query_parameters(route: Route, schema_of: dict[Any, Any]) -> Iterator[dict[
         yield parameter | {"schema": schema}
 
 
-def _response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _json_response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _clean(value: Any) -> Any:
-    """Return a part of the document with the indentation of docstrings taken out."""
-    if isinstance(value, dict):
-        return {name: _clean(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    return inspect.cleandoc(value) if isinstance(value, str) else value
+def _explained(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a struct's schema with what its docstring says of each attribute beside that one."""
+    text, _, attributes = inspect.cleandoc(schema.get("description", "")).partition(
+        "\n\nAttributes:\n"
+    )
+    properties = dict(schema["properties"])
+    for name, meaning in _ATTRIBUTE.findall(attributes):
+        properties[name] = {"description": " ".join(meaning.split()), **properties[name]}
+    return {**schema, "description": text, "properties": properties}

@@ -1,8 +1,8 @@
-"""One route of the control plane: what it takes, whom it lets in, and the edge where errors get shape.
+"""One route: what it takes, whom it lets in, and the edge where every error gets its shape.
 
 A route's handler is a plain function, and its signature says it all: `query` and `body` are structs
-to read the request into, other parameters come from the path, and what it returns is the answer. The
-OpenAPI document is made from the same signature.
+to read the request into, other parameters come from the path, and what it returns is the answer.
+The OpenAPI document is made from the same signature.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Route:
             raise Forbidden(f"key `{key.id}` lacks the scope `{self.scope}`")
         if self.whole and key.services:
             raise Forbidden(
-                f"key `{key.id}` is limited to some services, and {self.method} {self.path} concerns"
-                " all; use a key without `services`"
+                f"key `{key.id}` is limited to some services, and {self.method} {self.path}"
+                " concerns all; use a key without `services`"
             )
 
     def read(self, given: Iterable[tuple[str, str]], body: bytes) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Resource:
             response = refuse(StoreError(f"the store failed: {type(error).__name__}; try again"))
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - outer edge: no traceback may reach a client
+        except Exception as error:  # outer edge: no traceback may reach a client
             log.exception("a request to the control plane failed inside")
             response = refuse(RoadworthyError(f"internal error: {type(error).__name__}"))
         await response(scope, receive, send)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
@@ -14,7 +13,7 @@ from .units import Time
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Given(Struct, frozen=True, forbid_unknown_fields=True):
     """What every query and body is: other names than its own are refused."""
 
 
@@ -28,21 +27,21 @@ OfService = Annotated[
 ]
 
 
-class Window(Given):
+class Window(Given, frozen=True):
     """A span of whole hours; by default the last 24."""
 
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
 
 
-class RollupQuery(Window):
+class RollupQuery(Window, frozen=True):
     """Which hours to sum up, and by what."""
 
     service: OfService = ""
     by: Annotated[Dimension, Meta(description="One row for each of these.")] = "hour"
 
 
-class RequestQuery(Given):
+class RequestQuery(Given, frozen=True):
     """Which requests to list; what is not given does not filter."""
 
     service: OfService = ""
@@ -59,14 +58,14 @@ class RequestQuery(Given):
     limit: Page = 50
 
 
-class ReleaseQuery(Given):
+class ReleaseQuery(Given, frozen=True):
     """Which releases to list."""
 
     service: OfService = ""
     limit: Page = 50
 
 
-class ActionQuery(Given):
+class ActionQuery(Given, frozen=True):
     """Which part of the audit chain to list."""
 
     action: Annotated[Name, Meta(description="Only acts of this kind: `release.promote`.")] = ""
@@ -81,14 +80,14 @@ class ActionQuery(Given):
     limit: Page = 50
 
 
-class Switch(Given):
+class Switch(Given, frozen=True):
     """What to stop or resume, and why; the reason is kept in the audit chain."""
 
     model: Annotated[Name, Meta(description="Only this model; by default the service.")] = ""
     reason: Annotated[str, Meta(max_length=1000)] = ""
 
 
-class KeyWanted(Given):
+class KeyWanted(Given, frozen=True):
     """What a new key may do.
 
     Attributes:
@@ -106,17 +105,13 @@ class KeyWanted(Given):
     expires: Time | None = None
 
 
-class ClockWanted(Given):
+class ClockWanted(Given, frozen=True):
     """The time that it is to be."""
 
     now: Time
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer is."""
-
-
-class Measured(Frozen):
+class Measured(Struct, frozen=True, kw_only=True):
     """A promise beside what was measured; each None where there is none.
 
     Attributes:
@@ -128,7 +123,7 @@ class Measured(Frozen):
     n: int
 
 
-class Objectives(Frozen):
+class Objectives(Struct, frozen=True, kw_only=True):
     """A service's promises beside what was measured from `since` to `until`.
 
     Attributes:
@@ -145,7 +140,7 @@ class Objectives(Frozen):
     availability: Measured
 
 
-class Budget(Frozen):
+class Budget(Struct, frozen=True, kw_only=True):
     """What counts against one ceiling on the UTC day of the project's clock.
 
     Attributes:
@@ -161,7 +156,7 @@ class Budget(Frozen):
     ceiling_usd: float | None
 
 
-class Stopped(Frozen):
+class Stopped(Struct, frozen=True, kw_only=True):
     """Who stopped a service or a model, since when, and why."""
 
     by: str
@@ -169,7 +164,7 @@ class Stopped(Frozen):
     reason: str
 
 
-class ServiceRow(Frozen):
+class ServiceRow(Struct, frozen=True, kw_only=True):
     """One service as it is served.
 
     Attributes:
@@ -188,7 +183,7 @@ class ServiceRow(Frozen):
     cost_today: tuple[Budget, ...]
 
 
-class EnforcedKey(Frozen):
+class EnforcedKey(Struct, frozen=True, kw_only=True):
     """One key that stands in the service file, and what enforces it (or `descriptive`)."""
 
     path: str
@@ -196,7 +191,7 @@ class EnforcedKey(Frozen):
     enforced_by: str
 
 
-class ServicePage(ServiceRow):
+class ServicePage(ServiceRow, frozen=True, kw_only=True):
     """One service with its whole declaration.
 
     Attributes:
@@ -211,13 +206,13 @@ class ServicePage(ServiceRow):
     keys: tuple[EnforcedKey, ...]
 
 
-class Services(Frozen):
+class Services(Struct, frozen=True, kw_only=True):
     """Every service the key may see, by name."""
 
     services: tuple[ServiceRow, ...]
 
 
-class Switched(Frozen):
+class Switched(Struct, frozen=True, kw_only=True):
     """A service, or one model of it, after it was stopped or resumed; followed within 100 ms."""
 
     service: str
@@ -225,7 +220,7 @@ class Switched(Frozen):
     is_stopped: bool
 
 
-class RequestRow(Frozen):
+class RequestRow(Struct, frozen=True, kw_only=True):
     """One request as a list shows it."""
 
     id: str
@@ -254,7 +249,7 @@ class RequestRow(Frozen):
     confidence: float | None
 
 
-class Requests(Frozen):
+class Requests(Struct, frozen=True, kw_only=True):
     """One page of requests, newest first.
 
     Attributes:
@@ -265,7 +260,7 @@ class Requests(Frozen):
     before: str | None
 
 
-class AttemptShown(Frozen):
+class AttemptShown(Struct, frozen=True, kw_only=True):
     """One try of one model; `status` is `ok` or the code of the error that ended it."""
 
     model: str
@@ -277,7 +272,7 @@ class AttemptShown(Frozen):
     detail: str
 
 
-class VerdictShown(Frozen):
+class VerdictShown(Struct, frozen=True, kw_only=True):
     """What one guard said, about what, and how long it took."""
 
     guard: str
@@ -287,7 +282,7 @@ class VerdictShown(Frozen):
     ms: float
 
 
-class OutcomeShown(Frozen):
+class OutcomeShown(Struct, frozen=True, kw_only=True):
     """The truth that came later about an answer."""
 
     id: str
@@ -302,14 +297,14 @@ class OutcomeShown(Frozen):
     by: str
 
 
-class RequestPage(RequestRow):
+class RequestPage(RequestRow, frozen=True, kw_only=True):
     """One request, whole.
 
     Attributes:
         reserved_usd: What was set aside for it.
         scopes: The ceilings that its cost counts against.
         timings_ms: Milliseconds per step of the engine, in the order they ran.
-        first_token_ms: Milliseconds to the first event of a stream; None where nothing was streamed.
+        first_token_ms: Milliseconds to the first event of a stream; None for whole answers.
         input: The request's body; None where bodies are not kept. `output` likewise.
         children: Requests made on its behalf, oldest first.
     """
@@ -339,7 +334,7 @@ class RequestPage(RequestRow):
     children: tuple[RequestRow, ...]
 
 
-class ReleaseRow(Frozen):
+class ReleaseRow(Struct, frozen=True, kw_only=True):
     """One release as a list shows it; `release` is its id."""
 
     release: str
@@ -352,19 +347,19 @@ class ReleaseRow(Frozen):
     is_champion: bool
 
 
-class Releases(Frozen):
+class Releases(Struct, frozen=True, kw_only=True):
     """The latest releases, newest first."""
 
     releases: tuple[ReleaseRow, ...]
 
 
-class ReleasePage(ReleaseRow):
+class ReleasePage(ReleaseRow, frozen=True, kw_only=True):
     """One release with everything it is made of."""
 
     manifest: Manifest
 
 
-class ActionShown(Frozen):
+class ActionShown(Struct, frozen=True, kw_only=True):
     """One act of a person or of Roadworthy; `hash` covers it and `previous`, the hash before."""
 
     seq: int
@@ -377,14 +372,14 @@ class ActionShown(Frozen):
     hash: str
 
 
-class AsReleased(Frozen):
+class AsReleased(Struct, frozen=True, kw_only=True):
     """Whether what answered is what the release was built with."""
 
     declaration: bool
     environment: bool
 
 
-class Lineage(Frozen):
+class Lineage(Struct, frozen=True, kw_only=True):
     """Everything that led to one answer.
 
     Attributes:
@@ -402,7 +397,7 @@ class Lineage(Frozen):
     as_released: AsReleased | None
 
 
-class KeyShown(Frozen):
+class KeyShown(Struct, frozen=True, kw_only=True):
     """One key; its secret is stored nowhere.
 
     Attributes:
@@ -421,13 +416,13 @@ class KeyShown(Frozen):
     state: Literal["valid", "expired", "revoked"]
 
 
-class Keys(Frozen):
+class Keys(Struct, frozen=True, kw_only=True):
     """Every key ever created, oldest first."""
 
     keys: tuple[KeyShown, ...]
 
 
-class KeyMade(Frozen):
+class KeyMade(Struct, frozen=True, kw_only=True):
     """A new key with its secret, which is shown this once."""
 
     key: str
@@ -440,14 +435,14 @@ class KeyMade(Frozen):
     expires: Time | None
 
 
-class KeyRevoked(Frozen):
+class KeyRevoked(Struct, frozen=True, kw_only=True):
     """A key that is refused from now on."""
 
     id: str
     state: Literal["revoked"]
 
 
-class JobShown(Frozen):
+class JobShown(Struct, frozen=True, kw_only=True):
     """How a job stands.
 
     Attributes:
@@ -469,27 +464,27 @@ class JobShown(Frozen):
     lease_until: Time | None
 
 
-class Jobs(Frozen):
+class Jobs(Struct, frozen=True, kw_only=True):
     """Every periodic job, by name."""
 
     jobs: tuple[JobShown, ...]
 
 
-class Actions(Frozen):
+class Actions(Struct, frozen=True, kw_only=True):
     """One page of the audit chain, newest first; `before` asks for the next, None ends."""
 
     actions: tuple[ActionShown, ...]
     before: int | None
 
 
-class ClockShown(Frozen):
+class ClockShown(Struct, frozen=True, kw_only=True):
     """The project's time, and whether an admin key may set it."""
 
     now: Time
     clock: Literal["system", "settable"]
 
 
-class Health(Frozen):
+class Health(Struct, frozen=True, kw_only=True):
     """Whether everything works; `trouble` says what does not, by part."""
 
     status: Literal["ok", "degraded"]
@@ -497,7 +492,7 @@ class Health(Frozen):
     in_flight: int
 
 
-class RollupRow(Frozen):
+class RollupRow(Struct, frozen=True, kw_only=True):
     """What happened in one hour, or to one service, release, model, user, team, tag or key.
 
     Attributes:
@@ -529,7 +524,7 @@ class RollupRow(Frozen):
     p99_ms: float | None
 
 
-class Rollups(Frozen):
+class Rollups(Struct, frozen=True, kw_only=True):
     """Sums of whole hours from `since` to `until`; an hour without requests is not there."""
 
     by: str
@@ -538,7 +533,7 @@ class Rollups(Frozen):
     rollups: tuple[RollupRow, ...]
 
 
-class Forgotten(Frozen):
+class Forgotten(Struct, frozen=True, kw_only=True):
     """What was removed of a user, and the pseudonym that now stands in their place."""
 
     pseudonym: str

@@ -1,0 +1,18 @@
+"""Assembly: the only room that knows every other. It opens a project and, on demand, serves it."""
+
+from __future__ import annotations
+
+from .http import gateway_of, serve_http
+from .project import Project, ServiceHandle, open_project
+from .rooms import ENFORCES
+from .serving import Serving
+
+__all__ = [
+    "ENFORCES",
+    "Project",
+    "ServiceHandle",
+    "Serving",
+    "gateway_of",
+    "open_project",
+    "serve_http",
+]

@@ -1,0 +1,57 @@
+"""What an open project stands on: its declarations, its store, its clock."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine as StateEngine
+
+from ..cost.prices import Rates, load_rates
+from ..declare.load import load_service
+from ..declare.project import ProjectDeclaration
+from ..declare.service import ServiceDeclaration
+from ..errors import NotFound
+from ..release import bundle, registry
+from ..store.artifacts import Artifacts
+from ..store.state import open_state
+from ..types import Clock, SettableClock, SystemClock
+from .rooms import ENFORCES
+
+
+class Ground:
+    """A project's files and its store, opened.
+
+    Attributes:
+        declaration: What roadworthy.toml says.
+        clock: Where its times come from.
+        state: Its database.
+    """
+
+    def __init__(self, declaration: ProjectDeclaration) -> None:
+        self.declaration = declaration
+        self.folder = declaration.folder
+        self.clock: Clock = SettableClock() if declaration.clock == "settable" else SystemClock()
+        self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
+        self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
+        self.rates: Rates = load_rates()
+
+    @property
+    def service_names(self) -> tuple[str, ...]:
+        """The names of the declared services."""
+        return tuple(folder.name for folder in self.declaration.service_folders())
+
+    def load(self, name: str) -> ServiceDeclaration:
+        """Load one service's declaration as the working tree has it.
+
+        Raises:
+            NotFound: There is no such service.
+            DeclarationError: Its file is wrong.
+        """
+        if name not in self.service_names:
+            known = ", ".join(f"`{name}`" for name in self.service_names) or "none"
+            raise NotFound(f"no service `{name:.80}` in {self.folder}; services: {known}")
+        return load_service(self.folder / "services" / name, self.declaration, ENFORCES)
+
+    def build_release(self, name: str, *, by: str) -> registry.Release:
+        """Build the release that the files of `name` are; the same content gives the same id."""
+        return bundle.build_release(
+            self.load(name), self.declaration, self.artifacts, self.state, self.clock, by=by
+        )

@@ -1,0 +1,87 @@
+"""A served project on a port: the gateway with the control plane beside it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvloop
+
+from ..serve.gateway import Gateway, Limits
+from ..serve.outcomes import OutcomeDesk
+from ..serve.server import Server
+from ..web.api import control_app
+from ..web.control import Control
+from .project import Project
+from .rooms import ENFORCES
+from .serving import Serving
+
+
+def serve_http(
+    project: Project,
+    sock: socket.socket,
+    address: str,
+    limits: Limits,
+    on_ready: Callable[[list[str]], None],
+) -> None:
+    """Serve `project` on a bound socket until the process is told to stop.
+
+    Args:
+        project: An open project; it is closed at the end.
+        sock: Where to listen.
+        address: The URL that others reach it by.
+        limits: What is accepted.
+        on_ready: Called with what to tell the person who started it, once requests are accepted.
+
+    Raises:
+        StoreBusy: Another process serves this project.
+        DeclarationError: A release cannot be opened.
+    """
+    with project:
+        serving = Serving(project)
+        serving.announce(address)
+        uvloop.run(_serve(project, serving, sock, limits, on_ready))
+
+
+async def _serve(
+    project: Project,
+    serving: Serving,
+    sock: socket.socket,
+    limits: Limits,
+    on_ready: Callable[[list[str]], None],
+) -> None:
+    gateway = gateway_of(project, serving, limits)
+    server = Server(gateway, sock, lambda: on_ready(serving.describe()))
+    await serving.start()
+    try:
+        await server.run_until_stopped()
+    finally:
+        await serving.stop()
+
+
+def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
+    """Return the data plane of a served project, with its control plane behind it."""
+    control = Control(
+        declaration=project.declaration,
+        enforces=ENFORCES,
+        state=project.state,
+        clock=project.clock,
+        keyring=serving.keyring,
+        switchboard=serving.switchboard,
+        engine=serving.engine,
+        ledger=serving.ledger,
+        jobs=serving.jobs,
+        spool=serving.spool,
+        build_release=project.build_release,
+        drain=serving.writer.drain,
+        health=serving.health,
+    )
+    return Gateway(
+        engine=serving.engine,
+        control=control_app(control),
+        desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.service_of),
+        limits=limits,
+        clock=project.clock,
+        metrics=serving.metrics,
+        health=serving.health,
+    )

@@ -1,0 +1,162 @@
+"""An open project: its declarations, its store, and answers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ..declare.load import load_project
+from ..declare.project import ProjectDeclaration
+from ..serve.identify import LOCAL_KEY
+from ..serve.request import Reply, Request
+from .ground import Ground
+from .serving import Serving
+
+T = TypeVar("T")
+
+
+def open_project(folder: str | Path = ".") -> Project:
+    """Open the project in `folder`: its declarations and its store, for reading and for answering.
+
+    Raises:
+        DeclarationError: roadworthy.toml is wrong; the message lists all problems.
+        StoreError: The store cannot be opened.
+    """
+    return Project(load_project(Path(folder)))
+
+
+class Project(Ground):
+    """An open project.
+
+    Nothing is served until the first answer is asked for; then this process holds the project's
+    lock, like `roadworthy up` does.
+    """
+
+    def __init__(self, declaration: ProjectDeclaration) -> None:
+        super().__init__(declaration)
+        self._background: _Background | None = None
+        self._closing = threading.Lock()
+
+    def service(self, name: str) -> ServiceHandle:
+        """Return a handle that answers in this process.
+
+        Raises:
+            NotFound: There is no such service.
+        """
+        self.load(name)
+        return ServiceHandle(self, name)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop that serves this project; it starts with the first use."""
+        return self._serve_in_background().run(coroutine)
+
+    @property
+    def serving(self) -> Serving:
+        """What answers in this process; starts with the first use."""
+        return self._serve_in_background().serving
+
+    def _serve_in_background(self) -> _Background:
+        with self._closing:
+            if self._background is None:
+                self._background = _Background(self)
+            return self._background
+
+    def close(self) -> None:
+        """Stop answering, drain the records, let go of the lock; more than once is harmless."""
+        with self._closing:
+            if self._background is not None:
+                self._background.stop()
+                self._background = None
+        self.state.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ServiceHandle:
+    """One service, answering in this process through the same engine that serves HTTP."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        self._project = project
+        self.name = name
+
+    def answer(
+        self,
+        values: Mapping[str, Any],
+        *,
+        user: str = "",
+        role: str = "",
+        tags: tuple[str, ...] = (),
+        deadline_ms: float | None = None,
+    ) -> Reply:
+        """Answer one input and wait for it. A refusal or a failure is a reply with `error` set.
+
+        Raises:
+            StoreBusy: Another process serves this project.
+        """
+        return self._ask(values, user, role, tags, deadline_ms).result()
+
+    async def answer_async(
+        self,
+        values: Mapping[str, Any],
+        *,
+        user: str = "",
+        role: str = "",
+        tags: tuple[str, ...] = (),
+        deadline_ms: float | None = None,
+    ) -> Reply:
+        """Answer one input without blocking the caller's loop.
+
+        Raises:
+            StoreBusy: Another process serves this project.
+        """
+        return await asyncio.wrap_future(self._ask(values, user, role, tags, deadline_ms))
+
+    def _ask(
+        self,
+        values: Mapping[str, Any],
+        user: str,
+        role: str,
+        tags: tuple[str, ...],
+        deadline_ms: float | None,
+    ) -> Future[Reply]:
+        request = Request(
+            service=self.name,
+            key=LOCAL_KEY,
+            protocol="python",
+            input=dict(values),
+            user=user,
+            role=role,
+            tags=tags,
+            deadline_ms=deadline_ms,
+        )
+        return self._project.run(self._project.serving.engine.answer(request))
+
+
+class _Background:
+    """A loop in a thread of its own, for answers that are asked for from plain Python."""
+
+    def __init__(self, project: Project) -> None:
+        self.serving = Serving(project)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="roadworthy", daemon=True
+        )
+        self._thread.start()
+        self.run(self.serving.start()).result()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def stop(self) -> None:
+        self.run(self.serving.stop()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,14 @@
+"""What the rooms enforce, all together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import cost, declare, guard, models, observe, release, serve, store
+
+ENFORCES: Mapping[str, str] = {
+    key: where
+    for room in (declare, store, models, guard, cost, observe, release, serve)
+    for key, where in room.ENFORCES.items()
+}
+"""Declared key → the file that enforces it; a key that no room names is refused at loading."""

@@ -1,0 +1,245 @@
+"""Everything that runs while a project is served, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from ..cost.ledger import Ledger
+from ..declare.load import load_service
+from ..errors import NotFound, RoadworthyError
+from ..observe.metrics import Metrics
+from ..observe.otel import open_otlp_sink
+from ..release import bundle, registry
+from ..release.environment import describe_environment
+from ..serve.engine import Engine
+from ..serve.identify import Keyring
+from ..serve.opened import OpenRelease, open_release
+from ..store.housekeeping import standing_jobs
+from ..store.jobs import JobRunner
+from ..store.keys import load_keys
+from ..store.lock import ProjectLock, hold_project
+from ..store.records import read_record
+from ..store.spending import read_holds, read_spending
+from ..store.spool import Spool
+from ..store.switchboard import Switchboard
+from ..store.writer import Writer
+from ..types import MICRO
+from .ground import Ground
+from .rooms import ENFORCES
+
+POLL_S = 0.05
+
+
+class Serving:
+    """Everything that runs while a project is served, started and stopped in order.
+
+    Attributes:
+        engine: Answers.
+        trouble: What is degraded at the moment, by part; empty when nothing is.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._lock: ProjectLock = hold_project(ground.folder)
+        try:
+            self._open(ground)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(self, ground: Ground) -> None:
+        folder = ground.folder / ".roadworthy"
+        clock, state = ground.clock, ground.state
+        self.metrics = Metrics()
+        self.traces = open_otlp_sink()
+        sinks = [self.metrics.see, *([self.traces.see] if self.traces else [])]
+        self.spool = Spool(folder / "spool", clock)
+        self.writer = Writer(self.spool, state, sinks, clock)
+        self.writer.drain()
+        self.switchboard = Switchboard(state, clock)
+        self.keyring = Keyring(clock, load_keys(state))
+        self._release_trouble: dict[str, str] = {}
+        self.ledger = Ledger(clock, self.spool.append, self._spent_on, read_holds(state))
+        self.engine = Engine(
+            clock=clock,
+            keyring=self.keyring,
+            releases=self._open_champions(),
+            stopped=self._stopped(),
+            ledger=self.ledger,
+            spool=self.spool,
+            environment_hash=describe_environment().hash,
+        )
+        self.jobs = JobRunner(
+            state,
+            clock,
+            standing_jobs(state, clock, self.spool, self._keep_days, self.ledger.expire),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._show_gauges()
+
+    def _show_gauges(self) -> None:
+        add, ledger = self.metrics.add_gauge, self.ledger
+        add("roadworthy_in_flight", "Requests at work.", lambda: self.engine.in_flight)
+        add(
+            "roadworthy_spool_bytes",
+            "Bytes of the spool that wait for the database.",
+            lambda: self.writer.lag.bytes,
+        )
+        add("roadworthy_degraded", "Parts that are degraded.", lambda: len(self.trouble))
+        add(
+            "roadworthy_held_usd",
+            "US dollars set aside for requests at work.",
+            lambda: {
+                name: ledger.spent(f"service:{name}")[1] / MICRO for name in self.engine.releases
+            },
+            label="service",
+        )
+
+    def _spent_on(self, day_us: int) -> Mapping[str, int]:
+        self.writer.drain()
+        return read_spending(self._ground.state, day_us)
+
+    def _keep_days(self) -> dict[str, int]:
+        releases = self.engine.releases.items()
+        return {name: opened.declaration.records.keep_days for name, opened in releases}
+
+    def _open_champions(self) -> dict[str, OpenRelease]:
+        """Open every service's champion; a service without one gets its first release now."""
+        ground = self._ground
+        opened = {}
+        for name in ground.service_names:
+            champion = registry.champion_of(ground.state, name)
+            if champion is None:
+                first = ground.build_release(name, by="up")
+                champion = registry.promote(ground.state, ground.clock, first.id, by="up")
+            opened[name] = self._open_release(champion)
+        return opened
+
+    def _open_release(self, stored: registry.Release) -> OpenRelease:
+        """Open what was released, from its own files: the working tree may say something else."""
+        ground = self._ground
+        releases = ground.folder / ".roadworthy" / "releases"
+        folder = bundle.materialise(stored, ground.artifacts, releases)
+        declared = bundle.as_released(ground.declaration, stored)
+        service = load_service(folder, declared, ENFORCES)
+        return open_release(stored.id, service, declared, folder, ground.rates, ground.clock)
+
+    def _stopped(self) -> frozenset[str]:
+        names = self._ground.service_names
+        return frozenset(name for name in names if self.switchboard.stopped(name) is not None)
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """What is degraded, by part: the spool, the writer, jobs, a release that would not open."""
+        parts = {
+            "spool": self.spool.trouble,
+            "writer": self.writer.trouble,
+            "jobs": self.jobs.trouble,
+            "traces": self.traces.trouble if self.traces else "",
+            **self._release_trouble,
+        }
+        return {part: text for part, text in parts.items() if text}
+
+    def health(self) -> dict[str, Any]:
+        """Return whether everything works, and what does not."""
+        trouble = self.trouble
+        status = "degraded" if trouble else "ok"
+        return {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
+
+    async def service_of(self, request_id: str) -> str | None:
+        """Return the service of a request that was answered before, or None.
+
+        What was answered a moment ago may still be in the spool, so one drain is waited for.
+        """
+        for _ in range(2):
+            with suppress(NotFound):
+                return read_record(self._ground.state, request_id).service
+            await asyncio.to_thread(self.writer.drain)
+        return None
+
+    def describe(self) -> list[str]:
+        """Return one line a service: what serves, and how the files differ from it."""
+        lines = []
+        for name, opened in self.engine.releases.items():
+            lines.append(f"  {name} ({opened.kind}): release {opened.id}")
+            lines += [f"    files differ: {change}" for change in self._differences(opened)]
+        return lines
+
+    def _differences(self, opened: OpenRelease) -> list[str]:
+        ground = self._ground
+        stored = registry.read_release(ground.state, opened.id)
+        try:
+            service = ground.load(opened.name)
+            changes = bundle.differences(stored, service, ground.declaration)
+        except RoadworthyError as error:
+            return [f"the working tree cannot be released: {error}"]
+        if not changes:
+            return []
+        advice = "`roadworthy release build` and `release promote` take them over"
+        return [*map(str, changes), advice]
+
+    async def start(self) -> None:
+        """Start the writer, the job runner and the watch on the switchboard."""
+        self.writer.start()
+        self._tasks = [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(self.jobs.run_forever()),
+        ]
+
+    async def _watch(self) -> None:
+        """Follow the switchboard: another process may promote, stop, or revoke at any time."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                if self.switchboard.poll():
+                    await self.refresh()
+            except RoadworthyError as error:
+                self._release_trouble["switchboard"] = str(error)
+            else:
+                self._release_trouble.pop("switchboard", None)
+
+    async def refresh(self) -> None:
+        """Take over what the switchboard says now: keys, stops, champions."""
+        self.keyring.replace(load_keys(self._ground.state))
+        self.engine.stopped = self._stopped()
+        for name, opened in list(self.engine.releases.items()):
+            champion = self.switchboard.get(f"champion:{name}")
+            if champion and champion != opened.id:
+                await self._swap(name, champion, opened)
+
+    async def _swap(self, name: str, release_id: str, old: OpenRelease) -> None:
+        try:
+            stored = registry.read_release(self._ground.state, release_id)
+            new = await asyncio.to_thread(self._open_release, stored)
+        except RoadworthyError as error:
+            self._release_trouble[f"release of {name}"] = (
+                f"`{release_id}` could not be opened, `{old.id}` goes on serving: {error}"
+            )
+            return
+        self._release_trouble.pop(f"release of {name}", None)
+        self.engine.releases = {**self.engine.releases, name: new}
+        loop = asyncio.get_running_loop()
+        loop.call_later(old.deadline_s + 1, lambda: loop.create_task(old.close()))
+
+    async def stop(self) -> None:
+        """Stop what `start` started, close the models, write everything down, free the lock."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        for opened in self.engine.releases.values():
+            await opened.close()
+        self.writer.stop()
+        if self.traces is not None:
+            self.traces.stop()
+        self.spool.close()
+        self.switchboard.close()
+        self._lock.close()
+
+    def announce(self, address: str) -> None:
+        """Tell other processes that are refused the lock where this one can be reached."""
+        self._lock.announce(address)

@@ -1,0 +1,416 @@
+"""The airline example: nothing of the future is a feature, and what is prepared can be served."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from roadworthy.declare.expressions import compile_expression
+from roadworthy.declare.load import load_project, load_service
+from roadworthy.declare.schemas import SchemaCheck, compile_schema, read_schema
+from roadworthy.declare.service import ServiceDeclaration
+from roadworthy.models.onnx import open_model
+from roadworthy.models.spec import ModelSpec
+
+AIRLINE = Path(__file__).parents[2] / "examples" / "airline"
+SERVICE = AIRLINE / "services" / "flight-delay"
+sys.path.append(str(AIRLINE))
+
+flights: Any = import_module("flights")
+prepare: Any = import_module("prepare")
+scoreboard: Any = import_module("scoreboard")
+timeline: Any = import_module("timeline")
+
+DAYS = ("2013-01-01", "2013-03-10", "2013-07-04", "2013-11-03")
+"""The first day, both changes of daylight saving time, and a summer evening."""
+
+
+@pytest.fixture(scope="module")
+def sources() -> Any:
+    """The real tables, with the flights of `DAYS` and some of the cancelled ones only."""
+    whole = prepare.read_sources()
+    table = whole.flights
+    day = pd.to_datetime(table[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
+    return whole._replace(flights=table[day.isin(DAYS)])
+
+
+@pytest.fixture(scope="module")
+def prepared(sources: Any) -> pd.DataFrame:
+    table: pd.DataFrame = prepare.prepare(sources)
+    return table
+
+
+@pytest.fixture(scope="module")
+def folder(prepared: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flights of `DAYS`, written as the scripts read them."""
+    folder: Path = tmp_path_factory.mktemp("data")
+    for month in (1, 3, 7, 11):
+        prepare.write_month(prepared, month, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def real(folder: Path) -> list[Any]:
+    """The flights of January 1st, as the replay asks about them."""
+    return read(folder, 1)
+
+
+@pytest.fixture(scope="module")
+def request_check() -> SchemaCheck:
+    return compile_schema(read_schema(SERVICE / "request.schema.json"))
+
+
+@pytest.fixture(scope="module")
+def answer_check() -> SchemaCheck:
+    return compile_schema(read_schema(SERVICE / "answer.schema.json"), "output")
+
+
+def read(folder: Path, month: int) -> list[Any]:
+    first = datetime(2013, month, 1, tzinfo=UTC).date()
+    return list(flights.read_flights(first, first + timedelta(days=27), folder))
+
+
+def one_flight(scheduled: str, **more: Any) -> pd.DataFrame:
+    """A flight of the source, planned for a local time like `2013-03-10 05:30`."""
+    at = datetime.fromisoformat(scheduled)
+    row = {
+        "year": at.year,
+        "month": at.month,
+        "day": at.day,
+        "hour": at.hour,
+        "minute": at.minute,
+        "origin": "JFK",
+        "carrier": "B6",
+        "flight": 1,
+        "tailnum": "N1",
+        "distance": 1,
+        "dep_delay": 0.0,
+    }
+    return pd.DataFrame([row | more])
+
+
+def hourly_weather(first: str, hours: int) -> pd.DataFrame:
+    """Weather whose temperature says which hour it is: the hours since `first`."""
+    times = pd.date_range(first, periods=hours, freq="h", tz="UTC")
+    table = pd.DataFrame({"origin": "JFK", "time_hour": times, "temp": np.arange(hours)})
+    others = dict.fromkeys(set(prepare.WEATHER_COLUMNS) - {"temp"}, 0.0)
+    return table.assign(**others)
+
+
+def test_no_column_of_the_future_is_a_feature() -> None:
+    future = {*flights.UNKNOWN_AT_T, *flights.TRUTH}
+    assert future == {
+        "dep_time",
+        "dep_delay",
+        "arr_time",
+        "arr_delay",
+        "air_time",
+        "truth_status",
+        "truth_delay_min",
+    }
+    assert not future & set(flights.FEATURES)
+    assert not any("sched_arr" in name or "tailnum" in name for name in flights.FEATURES)
+
+
+def test_features_do_not_change_with_what_happens_later(
+    sources: Any, prepared: pd.DataFrame
+) -> None:
+    changed = sources.flights.copy()
+    for name in flights.UNKNOWN_AT_T:
+        changed[name] = 1234.0
+    other = prepare.prepare(sources._replace(flights=changed))
+    known = [*flights.KEYS, *flights.FEATURES]
+    pd.testing.assert_frame_equal(other[known], prepared[known])
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "asked", "newest_known_hour"),
+    [
+        # Winter: local time is five hours behind UTC.
+        ("2013-01-02 05:15", "2013-01-02T08:15", "2013-01-02T07:00"),
+        # An hour that ends as the question is asked is known; one that has just begun is not.
+        ("2013-01-02 06:00", "2013-01-02T09:00", "2013-01-02T08:00"),
+        ("2013-01-02 06:59", "2013-01-02T09:59", "2013-01-02T08:00"),
+        # Asked before local midnight, and before midnight in UTC, about the day after.
+        ("2013-07-27 01:06", "2013-07-27T03:06", "2013-07-27T02:00"),
+        ("2013-07-04 21:30", "2013-07-04T23:30", "2013-07-04T22:00"),
+        ("2013-01-02 20:59", "2013-01-02T23:59", "2013-01-02T22:00"),
+        # Daylight saving time begins at 02:00 and ends at 02:00.
+        ("2013-03-09 05:30", "2013-03-09T08:30", "2013-03-09T07:00"),
+        ("2013-03-10 05:30", "2013-03-10T07:30", "2013-03-10T06:00"),
+        ("2013-11-02 05:10", "2013-11-02T07:10", "2013-11-02T06:00"),
+        ("2013-11-03 05:10", "2013-11-03T08:10", "2013-11-03T07:00"),
+    ],
+)
+def test_weather_is_the_last_whole_hour_two_hours_before(
+    scheduled: str, asked: str, newest_known_hour: str
+) -> None:
+    begin = "2013-01-01T00:00"
+    row = prepare.add_weather(
+        prepare.add_schedule(one_flight(scheduled)), hourly_weather(begin, 365 * 24)
+    ).iloc[0]
+    assert row["asked_at"] == pd.Timestamp(asked, tz="UTC")
+    assert row["weather_hour"] == pd.Timestamp(newest_known_hour, tz="UTC")
+    since = pd.Timestamp(newest_known_hour) - pd.Timestamp(begin)
+    assert row["temp_f"] == since / pd.Timedelta(hours=1)
+
+
+def test_first_flight_of_the_year_has_the_weather_of_two_in_the_morning(
+    prepared: pd.DataFrame,
+) -> None:
+    # UA1545 from Newark, planned for 05:15; the hour from 03:00 is not over at 03:15.
+    first = prepared[(prepared["date"] == "2013-01-01") & (prepared["flight"] == 1545)].iloc[0]
+    expected = {"temp_f": 39.02, "dewpoint_f": 26.96, "wind_from_deg": 250.0, "wind_mph": 8.06}
+    assert {name: first[name] for name in expected} == expected
+    assert first["humidity_share"] == 0.6163
+    assert np.isnan(first["gust_mph"])
+
+
+def test_a_wind_that_no_storm_ever_had_is_missing() -> None:
+    weather = hourly_weather("2013-01-02T00:00", 24).assign(wind_speed=1048.36, wind_gust=40.0)
+    row = prepare.add_weather(prepare.add_schedule(one_flight("2013-01-02 12:00")), weather).iloc[0]
+    assert np.isnan(row["wind_mph"])
+    assert row["gust_mph"] == 40.0
+
+
+def test_planes_have_one_name_per_manufacturer() -> None:
+    names = {
+        "AIRBUS INDUSTRIE": "AIRBUS",
+        "AIRBUS": "AIRBUS",
+        "MCDONNELL DOUGLAS AIRCRAFT CO": "MCDONNELL DOUGLAS",
+        "KILDALL GARY": "OTHER",
+    }
+    for name, expected in names.items():
+        planes = pd.DataFrame(
+            {"tailnum": ["N1"], "manufacturer": [name], "year": [2003.0], "seats": [55]}
+        )
+        row = prepare.add_plane(one_flight("2013-01-02 12:00"), planes).iloc[0]
+        assert (row["manufacturer"], row["plane_age_years"], row["seats"]) == (expected, 10, 55)
+        stranger = prepare.add_plane(one_flight("2013-01-02 12:00", tailnum="N2"), planes).iloc[0]
+        assert stranger["manufacturer"] == "UNKNOWN"
+        assert stranger[["plane_age_years", "seats"]].isna().all()
+
+
+def test_cancelled_flights_are_asked_about_and_have_no_label(folder: Path, sources: Any) -> None:
+    read_back = [flight for month in (1, 3, 7, 11) for flight in read(folder, month)]
+    assert len(read_back) == len(sources.flights)
+    unlabelled = [flight for flight in read_back if flight.is_late is None]
+    assert len(unlabelled) == sources.flights["dep_delay"].isna().sum() > 0
+    assert all(flight.departed_at is None for flight in unlabelled)
+
+
+def test_late_means_more_than_fifteen_minutes(real: list[Any]) -> None:
+    by_delay = {
+        int((flight.departed_at - flight.asked_at) / timedelta(minutes=1)) - 120: flight.is_late
+        for flight in real
+        if flight.departed_at
+    }
+    assert (by_delay[15], by_delay[16], by_delay[-5]) == (False, True, False)
+
+
+def test_the_contract_accepts_every_real_request(folder: Path, request_check: SchemaCheck) -> None:
+    for month in (1, 3, 7, 11):
+        for flight in read(folder, month):
+            assert request_check.first_problem(flight.input) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"distance_miles": "far"}, "input.distance_miles: expected integer"),
+        ({"distance_miles": -1}, "input.distance_miles: expected >= 0"),
+        ({"scheduled_minute": 1440}, "input.scheduled_minute: expected <= 1439"),
+        ({"scheduled_minute": None}, "input.scheduled_minute: expected integer"),
+        ({"weekday": 0}, "input.weekday: expected >= 1"),
+        ({"origin": "ORD"}, "input.origin: expected one of"),
+        ({"carrier": "Delta"}, "input.carrier: expected a string that matches"),
+        ({"manufacturer": None}, "input.manufacturer: expected one of"),
+        ({"humidity_share": 59.37}, "input.humidity_share: expected <= 1"),
+        ({"wind_mph": 1048.36}, "input.wind_mph: expected <= 254"),
+        ({"dep_delay": 4}, "input: expected only fields that the schema names"),
+    ],
+)
+def test_the_contract_refuses_what_cannot_be(
+    real: list[Any], request_check: SchemaCheck, change: dict[str, Any], problem: str
+) -> None:
+    assert request_check.first_problem(real[0].input | change).startswith(problem)
+
+
+def test_every_feature_is_required_and_only_the_weather_and_the_plane_may_be_unknown(
+    real: list[Any], request_check: SchemaCheck
+) -> None:
+    nullable = set()
+    for name in flights.FEATURES:
+        without = {key: value for key, value in real[0].input.items() if key != name}
+        assert request_check.first_problem(without) == f"input: expected field `{name}`, got none"
+        if request_check.is_valid(real[0].input | {name: None}):
+            nullable.add(name)
+    assert nullable == {*flights.WEATHER, *flights.PLANE_NUMBERS}
+    assert set(real[0].input) == set(flights.FEATURES)
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> ServiceDeclaration:
+    """The declaration of flight-delay, which names a model file that training writes."""
+    app: Any = import_module("roadworthy.app")
+    folder = tmp_path_factory.mktemp("airline")
+    for path in ("roadworthy.toml", *(f"services/{f}" for f in SERVICE_FILES)):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((AIRLINE / path).read_bytes())
+    (folder / "services/flight-delay/model.onnx").touch()
+    project = load_project(folder)
+    load_service(folder / "services" / "support-reply", project, app.ENFORCES)
+    return load_service(folder / "services" / "flight-delay", project, app.ENFORCES)
+
+
+SERVICE_FILES = (
+    "flight-delay/service.toml",
+    "flight-delay/request.schema.json",
+    "flight-delay/answer.schema.json",
+    "support-reply/service.toml",
+    "support-reply/request.schema.json",
+)
+
+
+def test_the_ladder_answers_within_the_contract(
+    declared: ServiceDeclaration, real: list[Any], answer_check: SchemaCheck
+) -> None:
+    rule, static = declared.fallback
+    assert answer_check.first_problem(static.output) == ""
+    expression = compile_expression(rule.expression or "", "fallback_rule")
+    answers = [expression.evaluate(names_of(flight.input)) for flight in real]
+    assert all(answer_check.first_problem(answer) == "" for answer in answers)
+    assert {answer["probability"] for answer in answers} == {0.12, 0.23, 0.29}
+
+
+def test_the_guards_let_real_flights_pass_and_stop_absurd_ones(
+    declared: ServiceDeclaration, real: list[Any]
+) -> None:
+    guard = {entry.name: entry.expression or "" for entry in declared.guards}
+    holds = compile_expression(guard["goes-somewhere"], "guard_input").evaluate
+    assert all(holds(names_of(flight.input)) for flight in real)
+    assert not holds(names_of(real[0].input | {"dest": real[0].input["origin"]}))
+    assert not holds(names_of(real[0].input | {"distance_miles": 0}))
+    holds = compile_expression(guard["is-a-probability"], "guard_output").evaluate
+    for probability, expected in ((0.0, True), (0.3, True), (1.0, True), (1.1, False)):
+        names = names_of(real[0].input) | {"output": {"probability": probability}}
+        assert holds(names) is expected
+
+
+def names_of(values: dict[str, Any]) -> dict[str, Any]:
+    return {"input": values, "user": "", "role": "", "team": "", "tags": []}
+
+
+def test_events_come_in_order_of_time_and_truths_not_before_the_plane_has_left(
+    real: list[Any],
+) -> None:
+    events = list(timeline.timeline(iter(real), ["why?"]))
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    told = {event.number: event for event in events if isinstance(event, timeline.Tell)}
+    departed = {n: flight for n, flight in enumerate(real) if flight.departed_at is not None}
+    assert told.keys() == departed.keys()
+    for number, flight in departed.items():
+        assert told[number].at == flight.departed_at
+        step = timedelta(hours=1)
+        asked, left = (timeline.end_of_step(at, step) for at in (flight.asked_at, told[number].at))
+        assert asked < left
+    assert sum(isinstance(event, timeline.Question) for event in events) == len(real) // 25 + 1
+
+
+def test_a_step_of_simulated_time_ends_after_everything_in_it() -> None:
+    at = datetime(2013, 4, 1, 9, tzinfo=UTC)
+    hour = timedelta(hours=1)
+    assert timeline.end_of_step(at, hour) == at + hour
+    assert timeline.end_of_step(at + timedelta(minutes=59), hour) == at + hour
+    assert timeline.end_of_step(at, timedelta(minutes=1)) == at + timedelta(minutes=1)
+
+
+def test_the_scoreboards_auc_is_that_of_scikit_learn() -> None:
+    draw = random.Random(0)
+    truth = [draw.random() < 0.2 for _ in range(5000)]
+    said = [min(max(draw.gauss(0.3 + 0.1 * late, 0.15), 0.0), 1.0) for late in truth]
+    matured = scoreboard.Matured()
+    for probability, late in zip(said, truth, strict=True):
+        matured.add(probability, probability > 0.5, late)
+    assert matured.auc == pytest.approx(roc_auc_score(truth, said), abs=0.001)
+    right = sum((p > 0.5) == late for p, late in zip(said, truth, strict=True))
+    assert matured.accuracy == right / 5000
+
+
+def test_questions_are_forty_different_ones() -> None:
+    lines = (AIRLINE / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    check = compile_schema(read_schema(AIRLINE / "services/support-reply/request.schema.json"))
+    asked = [json.loads(line)["question"] for line in lines]
+    assert len(set(asked)) == 40
+    assert all(check.is_valid({"question": question}) for question in asked)
+
+
+@pytest.fixture(scope="module")
+def train() -> Any:
+    return import_module("train")
+
+
+converts = pytest.mark.filterwarnings("ignore:Field onnx.AttributeProto:DeprecationWarning")
+"""skl2onnx 1.20 hands booleans to protobuf, which wants numbers."""
+
+
+def january(train: Any, prepared: pd.DataFrame) -> pd.DataFrame:
+    kinds = dict.fromkeys(flights.CATEGORIES, "object") | dict.fromkeys(flights.NUMBERS, "float32")
+    departed = prepared[prepared["truth_status"] == "departed"]
+    table: pd.DataFrame = departed.astype(kinds).reset_index(drop=True)
+    return table
+
+
+@pytest.mark.slow
+@converts
+def test_the_converted_model_answers_like_the_trained_one(
+    train: Any, prepared: pd.DataFrame, answer_check: SchemaCheck, real: list[Any], tmp_path: Path
+) -> None:
+    learned = january(train, prepared)
+    pipeline = train.fit(learned)
+    about = train.describe(learned, "")
+    model = train.convert(pipeline, about)
+    assert model == train.convert(train.fit(learned), about), "the same data, the same bytes"
+    session = train.open_session(model)
+    assert {tensor.name for tensor in session.get_inputs()} == set(flights.FEATURES)
+    cases = train.hard_cases(learned)
+    assert (cases["carrier"] == "??").any()
+    assert cases[list(flights.NUMBERS)].isna().all(axis=1).any()
+    assert train.check_equality(pipeline, session, cases) <= train.MOST_DIFFERENCE
+
+    (tmp_path / "model.onnx").write_bytes(model)
+    served = open_model(ModelSpec(name="trees", upstream="model.onnx", folder=tmp_path))
+    outputs = served.predict_rows([flight.input for flight in real])
+    assert all(answer_check.first_problem(output) == "" for output in outputs)
+    first = learned.iloc[[0]]
+    expected = pipeline.predict_proba(first)[0, 1]
+    row = {name: first[name].iloc[0] for name in flights.CATEGORIES}
+    row |= {name: none_of(first[name].iloc[0]) for name in flights.NUMBERS}
+    assert served.predict_rows([row])[0]["probability"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+@converts
+def test_training_fails_when_the_converted_model_answers_otherwise(
+    train: Any, prepared: pd.DataFrame
+) -> None:
+    learned = january(train, prepared)
+    half = learned.iloc[::2].reset_index(drop=True)
+    other = train.open_session(train.convert(train.fit(half), {}))
+    with pytest.raises(SystemExit, match="differ from scikit-learn"):
+        train.check_equality(train.fit(learned), other, train.hard_cases(learned))
+
+
+def none_of(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -64,6 +64,7 @@ class Replay:
         if speed is not None:
             self._step = max(SHORTEST_STEP, min(timedelta(seconds=speed), LONGEST_STEP))
         self._answers: dict[int, tuple[str, _Prediction]] = {}
+        self._trouble: ReplayError | None = None
 
     async def play(self, events: Iterator[Event]) -> None:
         """Play all events; those of one step of simulated time run side by side.
@@ -71,6 +72,12 @@ class Replay:
         Raises:
             ReplayError: The server is gone, or does not take the key.
         """
+        async with asyncio.TaskGroup() as self._passengers:
+            await self._play_steps(events)
+        if self._trouble is not None:
+            raise self._trouble
+
+    async def _play_steps(self, events: Iterator[Event]) -> None:
         started, begun = time.monotonic(), None
         for now, batch in groupby(events, lambda event: end_of_step(event.at, self._step)):
             begun = begun or now
@@ -79,46 +86,54 @@ class Replay:
                 await self._wait(due - time.monotonic())
             if self.stopping.is_set():
                 return
-            await self._play_step(now, batch)
+            await self._set_clock(now)
+            shared = iter(batch)
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._concurrency):
+                    workers.create_task(self._work(shared))
 
     async def _wait(self, seconds: float) -> None:
         """Wait so long, or until the replay is to stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), max(0.0, seconds))
 
-    async def _play_step(self, now: datetime, batch: Iterator[Event]) -> None:
+    async def _set_clock(self, now: datetime) -> None:
         try:
             await self._api.set_clock(now)
-        except PyreqwestError as error:
-            raise ReplayError("the server is gone") from error
-        self._board.tick(now)
-        trouble: list[BaseException] = []
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self._concurrency):
-                    workers.create_task(self._work(batch))
-        except* ReplayError as errors:
-            trouble.extend(errors.exceptions)
-        if trouble:
-            raise trouble[0]
+        except PyreqwestError:
+            self._give_up(ReplayError("the server is gone"))
+        except ReplayError as error:
+            self._give_up(error)
+        else:
+            self._board.tick(now)
+
+    def _give_up(self, trouble: ReplayError) -> None:
+        self._trouble = self._trouble or trouble
+        self.stopping.set()
 
     async def _work(self, batch: Iterator[Event]) -> None:
+        """Play events of a step, beside other workers that take from the same iterator."""
         for event in batch:
             if self.stopping.is_set():
                 return
-            try:
+            if isinstance(event, Question):  # a language model takes its time; flights go on
+                self._passengers.create_task(self._play_one(event))
+            else:
                 await self._play_one(event)
-            except PyreqwestError as error:
-                self._note_unreachable(event, error)
 
     async def _play_one(self, event: Event) -> None:
-        match event:
-            case Ask():
-                await self._ask(event)
-            case Tell():
-                await self._tell(event)
-            case Question():
-                await self._chat(event)
+        try:
+            match event:
+                case Ask():
+                    await self._ask(event)
+                case Tell():
+                    await self._tell(event)
+                case Question():
+                    await self._chat(event)
+        except PyreqwestError as error:
+            self._note_unreachable(event, error)
+        except ReplayError as error:
+            self._give_up(error)
 
     async def _ask(self, ask: Ask) -> None:
         self._board.advance()
@@ -169,7 +184,8 @@ class Replay:
 
     def _note_unreachable(self, event: Event, error: PyreqwestError) -> None:
         if self._api.misses >= GIVE_UP_AFTER:
-            raise ReplayError(f"the server is gone: {GIVE_UP_AFTER} requests reached nobody")
+            trouble = f"the server is gone: {GIVE_UP_AFTER} requests in a row reached nobody"
+            self._give_up(ReplayError(trouble))
         if isinstance(event, Tell):
             self._board.outcomes_refused += 1
         else:
@@ -251,6 +267,8 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
             with shown(board, console, is_quiet=options.json):
                 await replay.play(timeline(flights, questions))
         except ReplayError as error:
+            if not board.requests:
+                raise
             return board, str(error)
     return board, ""
 

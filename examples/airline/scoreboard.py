@@ -203,7 +203,7 @@ class Scoreboard:
         matured = self.matured
         lines = [
             f"{matured.count:,} labels matured, {_share(matured.late, matured.count)} of them late"
-            f"; {self.cancelled:,} flights were cancelled and have none",
+            f"; {self.cancelled:,} cancelled flights have none",
             f"accuracy {_figure(matured.accuracy)}, AUC {_figure(matured.auc)}"
             f"; {self.per_second:,.0f} requests a second",
         ]

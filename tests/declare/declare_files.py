@@ -13,7 +13,7 @@ from roadworthy.declare.service import ServiceDeclaration
 CASES = Path(__file__).parent.parent / "cases" / "declare"
 FILES = CASES / "files"
 
-ENFORCES = {key: "somewhere.py" for key in known_keys(ServiceDeclaration)}
+ENFORCES = dict.fromkeys(known_keys(ServiceDeclaration), "somewhere.py")
 
 PROJECT = """
 [project]
@@ -52,7 +52,8 @@ def write_project(folder: Path, text: str = PROJECT) -> ProjectDeclaration:
 def write_service(folder: Path, text: str, name: str = "case") -> Path:
     """Write a service, with every file of the cases beside it, and return its folder."""
     service = folder / "services" / name
-    shutil.copytree(FILES, service, dirs_exist_ok=True)
+    if not service.is_dir():
+        shutil.copytree(FILES, service)
     (service / "service.toml").write_text(text, encoding="utf-8")
     return service
 

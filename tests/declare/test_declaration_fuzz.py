@@ -43,11 +43,16 @@ def project() -> Iterator[ProjectDeclaration]:
 
 def check_loading(project: ProjectDeclaration, text: str) -> None:
     folder = write_service(project.folder, text)
+    problems = problems_of(folder, project)
+    assert all("\n" not in problem for problem in problems)
+
+
+def problems_of(folder: Path, project: ProjectDeclaration) -> list[str]:
     try:
         load_service(folder, project, ENFORCES)
     except DeclarationError as error:
-        assert error.problems
-        assert len(str(error).splitlines()) == len(error.problems)
+        return list(map(str, error.problems)) or ["an error without problems:\n"]
+    return []
 
 
 def toml(value: Any) -> str:
@@ -60,14 +65,14 @@ def toml(value: Any) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(table=st.dictionaries(words, values, max_size=12))
 def test_any_table_loads_or_is_refused(project: ProjectDeclaration, table: dict[str, Any]) -> None:
     text = "".join(f"{toml(key)} = {toml(value)}\n" for key, value in table.items())
     check_loading(project, text)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_a_sound_file_with_lines_changed_loads_or_is_refused(
     project: ProjectDeclaration, data: st.DataObject
@@ -76,7 +81,8 @@ def test_a_sound_file_with_lines_changed_loads_or_is_refused(
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(lines) - 1))
         key = lines[at].partition("=")[0]
-        lines[at] = data.draw(
-            st.sampled_from(["", *LINES]) | values.map(lambda value, k=key: f"{k}= {toml(value)}")
-        )
+        if data.draw(st.booleans()):
+            lines[at] = f"{key}= {toml(data.draw(values))}"
+        else:
+            lines[at] = data.draw(st.sampled_from(["", *LINES]))
     check_loading(project, "\n".join(lines))

@@ -1,7 +1,8 @@
 """Every file in tests/cases/declare holds mistakes, each followed by `#!` and what must be said.
 
-The remark stands on the line that the problem must name. On a line of its own it is a problem that has
-no line. Files whose names start with `project-` are a roadworthy.toml, all others a service.toml.
+The remark stands on the line that the problem must name. On a line of its own it is a problem that
+has no line. Files whose names start with `project-` are a roadworthy.toml, all others a
+service.toml.
 """
 
 from __future__ import annotations
@@ -27,11 +28,9 @@ def remarks(text: str) -> list[tuple[int | None, str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_mistake_of_a_file_is_told_with_its_line(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
+    load = write_project if path.name.startswith("project-") else load_text
     with pytest.raises(DeclarationError) as caught:
-        if path.name.startswith("project-"):
-            write_project(tmp_path, text)
-        else:
-            load_text(tmp_path, text)
+        load(tmp_path, text)
     told = []
     for problem in caught.value.problems:
         _, _, line = problem.file.partition(":")

@@ -68,7 +68,7 @@ def test_expressions_have_values(source: str, expected: Any) -> None:
 def test_every_documented_function_is_tried_above() -> None:
     tried = " ".join(
         mark.args[1][index][0]
-        for mark in test_expressions_have_values.pytestmark  # type: ignore[attr-defined]
+        for mark in test_expressions_have_values.pytestmark
         for index in range(len(mark.args[1]))
     )
     assert [name for name in (*FUNCTIONS, *MACROS) if f"{name}(" not in tried] == []

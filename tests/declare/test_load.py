@@ -130,9 +130,9 @@ def test_money_is_exact_in_micro_dollars(tmp_path: Path) -> None:
 def test_values_are_frozen(tmp_path: Path) -> None:
     service = load_text(tmp_path, EIGHT_LINES)
     with pytest.raises(ValidationError):
-        service.name = "other"
+        service.name = "other"  # type: ignore[misc]
     with pytest.raises(ValidationError):
-        service.cost.on_exhausted = "fallback"
+        service.cost.on_exhausted = "fallback"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("key", sorted(ENFORCES.keys() - DESCRIPTIVE))
@@ -213,7 +213,7 @@ def test_a_link_out_of_the_project_is_refused(tmp_path: Path) -> None:
         load_service(folder, project, ENFORCES)
     (folder / "link.json").unlink()
     (folder / "link.json").symlink_to("link.json")
-    with pytest.raises(DeclarationError, match="cannot be followed|does not exist"):
+    with pytest.raises(DeclarationError, match=r"cannot be followed|does not exist"):
         load_service(folder, project, ENFORCES)
 
 

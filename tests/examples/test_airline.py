@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +19,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from roadworthy.app import ENFORCES
 from roadworthy.declare.expressions import compile_expression
 from roadworthy.declare.load import load_project, load_service
 from roadworthy.declare.schemas import SchemaCheck, compile_schema, read_schema
@@ -259,28 +264,33 @@ def test_every_feature_is_required_and_only_the_weather_and_the_plane_may_be_unk
     assert set(real[0].input) == set(flights.FEATURES)
 
 
-@pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> ServiceDeclaration:
-    """The declaration of flight-delay, which names a model file that training writes."""
-    app: Any = import_module("roadworthy.app")
-    folder = tmp_path_factory.mktemp("airline")
-    for path in ("roadworthy.toml", *(f"services/{f}" for f in SERVICE_FILES)):
+DECLARED = (
+    "roadworthy.toml",
+    "services/flight-delay/service.toml",
+    "services/flight-delay/request.schema.json",
+    "services/flight-delay/answer.schema.json",
+    "services/support-reply/service.toml",
+    "services/support-reply/request.schema.json",
+)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what is declared, without what the scripts make."""
+    for path in DECLARED:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((AIRLINE / path).read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> ServiceDeclaration:
+    """The declaration of flight-delay, which names a model file that training writes."""
+    folder = copy_project(tmp_path_factory.mktemp("airline"))
     (folder / "services/flight-delay/model.onnx").touch()
     project = load_project(folder)
-    load_service(folder / "services" / "support-reply", project, app.ENFORCES)
-    return load_service(folder / "services" / "flight-delay", project, app.ENFORCES)
-
-
-SERVICE_FILES = (
-    "flight-delay/service.toml",
-    "flight-delay/request.schema.json",
-    "flight-delay/answer.schema.json",
-    "support-reply/service.toml",
-    "support-reply/request.schema.json",
-)
+    load_service(folder / "services" / "support-reply", project, ENFORCES)
+    return load_service(folder / "services" / "flight-delay", project, ENFORCES)
 
 
 def test_the_ladder_answers_within_the_contract(
@@ -414,3 +424,95 @@ def test_training_fails_when_the_converted_model_answers_otherwise(
 
 def none_of(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+@pytest.fixture
+def project(train: Any, prepared: pd.DataFrame, tmp_path: Path, practice_url: str) -> Path:
+    """A copy of the example with a model learned from few flights."""
+    declared = copy_project(tmp_path) / "roadworthy.toml"
+    text = declared.read_text(encoding="utf-8")
+    assert "http://127.0.0.1:8799/v1" in text
+    declared.write_text(text.replace("http://127.0.0.1:8799/v1", practice_url), encoding="utf-8")
+    learned = january(train, prepared)
+    about = train.describe(learned, "")
+    train.write(train.convert(train.fit(learned), about), about, tmp_path / "services/flight-delay")
+    return tmp_path
+
+
+@pytest.fixture
+def practice_url() -> Iterator[str]:
+    practice: Any = import_module("practice")
+    with practice.open_practice(port=0) as upstream:
+        yield upstream.base_url
+
+
+@pytest.fixture
+def served(project: Path) -> Iterator[str]:
+    """The address of a real server of the project."""
+    command = [sys.executable, "-m", "roadworthy", "up", "--project", str(project), "--port", "0"]
+    environment = {k: v for k, v in os.environ.items() if k != "OPENAI_API_KEY"}
+    with (
+        (project / "up.log").open("wb") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+        ) as server,
+    ):
+        try:
+            yield address_said_by(server)
+        finally:
+            server.terminate()
+
+
+def address_said_by(server: subprocess.Popen[str]) -> str:
+    """Wait until the server says that it is ready, and return where it listens."""
+    assert server.stdout is not None
+    said = ""
+    for line in server.stdout:
+        said += line
+        if "ready in" in line and (found := re.search(r"is served on (\S+)", said)):
+            return found[1]
+    raise AssertionError(f"the server ended: {said}")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.slow
+@converts
+def test_a_real_day_is_replayed_over_http(
+    project: Path, served: str, folder: Path, sources: Any
+) -> None:
+    made = run(
+        *("-m", "roadworthy", "keys", "create", "--project", str(project)),
+        *("--scopes", "answer,read,admin", "--json"),
+    )
+    key = json.loads(made.stdout)["key"]
+    options = ("--url", served, "--data", str(folder), "--from", "2013-07-04", "--days", "1")
+    replay = str(AIRLINE / "replay.py")
+    done = run(replay, *options, "--key", key, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+
+    day = sources.flights[(sources.flights["month"] == 7) & (sources.flights["day"] == 4)]
+    departed = int(day["dep_delay"].notna().sum())
+    assert told["services"]["flight-delay"]["dispositions"] == {"answered": len(day)}
+    assert told["outcomes"] == told["matured"] == departed
+    assert told["cancelled"] == len(day) - departed
+    assert 0.4 < told["auc"] <= 1
+    chat = told["services"]["support-reply"]
+    assert chat["dispositions"] == {"answered": len(day) // 25 + 1}
+    assert 0 < chat["dearest_day_usd"] <= chat["cost_usd"] < chat["per_day_usd"] == 2.0
+    assert chat["promised_p95_ms"] == 2500
+
+    refused = run(replay, *options, "--key", "rw_nobody")
+    assert refused.returncode == 4
+    assert "unauthenticated" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_replay_without_a_server_says_how_to_start_one(folder: Path) -> None:
+    options = ("--url", "http://127.0.0.1:1", "--data", str(folder), "--key", "rw_x")
+    done = run(str(AIRLINE / "replay.py"), *options, "--from", "2013-07-04", "--days", "1")
+    assert done.returncode == 4
+    assert "roadworthy up" in done.stderr

@@ -99,6 +99,18 @@ def test_the_answer_can_be_a_text_or_made_from_the_messages() -> None:
         assert ask(upstream)[1]["choices"][0]["message"]["content"] == "1 said"
 
 
+def test_a_bug_in_the_answer_function_does_not_leave_the_client_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        FaultyUpstream(answer=lambda messages: str(messages[9])) as upstream,
+        Client(upstream) as client,
+        pytest.raises((ConnectionError, http.client.RemoteDisconnected)),
+    ):
+        client.send()
+    assert "IndexError" in caplog.text
+
+
 def test_messages_in_parts_are_understood(upstream: FaultyUpstream) -> None:
     parts = [{"type": "text", "text": "Row 12?"}, {"type": "image_url", "image_url": {"url": "x"}}]
     status, body = ask(upstream, messages=[{"role": "user", "content": parts}])
@@ -226,6 +238,15 @@ def test_a_cut_answer_ends_too_early(upstream: FaultyUpstream, is_stream: bool) 
             response.read()
     assert b"chatcmpl" in caught.value.partial
     assert QUESTION.encode() not in caught.value.partial
+
+
+def test_a_stream_is_never_cut_after_its_finish(upstream: FaultyUpstream) -> None:
+    upstream.chunks = 1
+    upstream.next(Fault.STREAM_CUT, after_chunks=100)
+    with Client(upstream) as client, pytest.raises(http.client.IncompleteRead) as caught:
+        client.send(stream=True, stream_options={"include_usage": True}).read()
+    assert QUESTION.encode() in caught.value.partial
+    assert b'"stop"' not in caught.value.partial
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

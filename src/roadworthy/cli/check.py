@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from ..declare.show import show as show_whole
 from .common import (
@@ -18,10 +16,9 @@ from .common import (
     print_line,
     print_table,
     project_option,
+    short_text,
 )
 from .examine import ModelFact, Report, examine
-
-_SHOWN = 60
 
 
 @click.command()
@@ -61,7 +58,7 @@ def _print(report: Report, is_shown: bool) -> None:
     for service in report.services:
         print_line(f"{service.name} ({service.kind})", style="bold")
         rows = [
-            [entry.path, _value(entry.value), entry.enforced_by]
+            [entry.path, short_text(entry.value), entry.enforced_by]
             for entry in report.keys
             if entry.service == service.name
         ]
@@ -85,21 +82,10 @@ def _model_row(entry: ModelFact) -> list[str]:
         entry.name,
         entry.asked,
         f"{entry.provider} ({entry.kind})",
-        _value(entry.upstream),
+        short_text(entry.upstream),
         entry.price,
         state,
     ]
-
-
-def _value(value: Any) -> str:
-    """Return a declared value on one line, as short as a table needs it."""
-    if isinstance(value, Decimal):
-        text = format(value, "f")
-    elif isinstance(value, str):
-        text = " ".join(value.split())
-    else:
-        text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _verdict(report: Report) -> str:

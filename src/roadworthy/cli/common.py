@@ -8,16 +8,18 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import DeclarationError, RequestError, RoadworthyError
+from ..errors import DeclarationError, RequestError, RoadworthyError, StoreError
 from ..types import MICRO
 
 KEPT, NOT_KEPT, USAGE, INCONCLUSIVE, COULD_NOT = range(5)
@@ -55,12 +57,16 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except RoadworthyError as error:
-            return _end(error, as_json=bool(kwargs.get("as_json")))
+            _end(error, as_json=bool(kwargs.get("as_json")))
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            refusal = StoreError(f"the store failed: {reason}; `roadworthy doctor` looks at it")
+            _end(refusal, as_json=bool(kwargs.get("as_json")))
 
     return run
 
 
-def _end(error: RoadworthyError, *, as_json: bool) -> Any:
+def _end(error: RoadworthyError, *, as_json: bool) -> NoReturn:
     """Print an error and end: a wrong declaration is not kept, a wrong argument is wrong usage."""
     if isinstance(error, DeclarationError):
         exit_code = NOT_KEPT
@@ -119,6 +125,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     for row in rows:
         table.add_row(*map(plain, row))
     console.print(table)
+
+
+def short_text(value: Any, most: int = 60) -> str:
+    """Return a declared value on one line, as short as a table needs it."""
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+    elif isinstance(value, str):
+        text = " ".join(value.split())
+    else:
+        text = _encode(value).decode()
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def time_text(us: int | None) -> str:

@@ -179,7 +179,7 @@ def look_at_store(project: ProjectDeclaration) -> Signs:
         last = list_actions(state, limit=1)
     finally:
         state.dispose()
-    found = f"{size_text(waiting)} wait to be stored"
+    found = f"{size_text(waiting)} wait to be stored" if waiting else "nothing waits to be stored"
     if waiting > LARGE_BACKLOG:
         yield Sign("spool", "warn", found, "roadworthy up: it drains the spool when it starts")
     else:
@@ -287,7 +287,7 @@ def look_at_server(folder: Path, port: int) -> Signs:
             yield Sign(f"port {port}", "ok", "taken by that process")
             return
     else:
-        yield Sign("lock", "ok", "free: nobody serves this project")
+        yield Sign("lock", "ok", "free, nobody serves this project")
     try:
         bind("127.0.0.1", port).close()
     except RoadworthyError as error:

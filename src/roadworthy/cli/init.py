@@ -59,7 +59,7 @@ def init(folder: Path, as_json: bool) -> None:
     print_line("next:")
     for step in steps:
         print_line(f"  {step}")
-    print_line(f"{folder / 'README.md'} shows the first request", style="dim")
+    print_line(f"{folder / 'README.md'} shows the first request")
 
 
 def _check_is_free(folder: Path) -> None:

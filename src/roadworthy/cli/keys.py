@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -11,7 +10,9 @@ from ..app import Project, open_project
 from ..cost.prices import format_usd
 from ..errors import RequestError
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
-from ..types import MICRO, Key
+from ..types import Key
+from ..web.shapes import KeyMade, KeyShown
+from ..web.units import show, time_of
 from .common import (
     acting,
     command,
@@ -23,7 +24,7 @@ from .common import (
     project_option,
     time_text,
 )
-from .parameters import AHEAD, NAMES, USD
+from .parameters import ahead, names, usd
 
 
 @click.group()
@@ -35,18 +36,22 @@ def keys() -> None:
 @click.option("--name", default=os_user, show_default="your user name", help="What lists call it.")
 @click.option(
     "--scopes",
-    type=NAMES,
+    type=names,
     default=("answer",),
     show_default="answer",
     help="What it may do: some of answer, read, review, release, budget, admin, act_as.",
 )
 @click.option(
-    "--services", type=NAMES, default=(), show_default="all", help="The services it may call."
+    "--services", type=names, default=(), show_default="all", help="The services it may call."
 )
 @click.option("--team", default="", help="The team its requests are counted for.")
-@click.option("--per-day-usd", "per_day_micro", type=USD, help="Most that it may spend in a day.")
+@click.option("--per-day-usd", "per_day_micro", type=usd, help="Most that it may spend in a day.")
 @click.option(
-    "--expires", "expires_us", type=AHEAD, help="When it ends: `30d` from now, or a UTC date."
+    "--expires",
+    "expires_us",
+    type=ahead,
+    metavar="TIME",
+    help="When it ends: `30d` from now, or a UTC date.",
 )
 @project_option
 @json_option
@@ -76,7 +81,7 @@ def create(
             by=acting(),
         )
     if as_json:
-        print_json({"key": secret} | _facts(key))
+        print_json(show(KeyMade, key, key=secret, **_lists(key)))
     else:
         print_key(key, secret)
 
@@ -98,16 +103,21 @@ def print_key(key: Key, secret: str) -> None:
 
 
 @keys.command("list")
+@click.option("--all", "is_all", is_flag=True, help="Revoked and expired ones too.")
 @project_option
 @json_option
 @command
-def list_all(folder: Path, as_json: bool) -> None:
-    """List every key, revoked and expired ones too."""
+def list_all(is_all: bool, folder: Path, as_json: bool) -> None:
+    """List the keys that are valid, oldest first."""
     with open_project(folder) as project:
-        entries = list_keys(project.state)
         now_us = project.clock.now_us()
+        entries = [
+            entry
+            for entry in list_keys(project.state)
+            if is_all or _state(entry, now_us) == "valid"
+        ]
     if as_json:
-        print_json({"keys": [_entry_facts(entry, now_us) for entry in entries]})
+        print_json({"keys": [_shown(entry, now_us) for entry in entries]})
         return
     columns = ("id", "name", "scopes", "services", "team", "a day", "created", "expires", "state")
     print_table("keys", columns, [_row(entry, now_us) for entry in entries])
@@ -135,22 +145,14 @@ def _state(entry: KeyEntry, now_us: int) -> str:
     return "expired" if is_over else "valid"
 
 
-def _entry_facts(entry: KeyEntry, now_us: int) -> dict[str, Any]:
-    times = {"created_at_us": entry.created_at_us, "revoked_at_us": entry.revoked_at_us}
-    return _facts(entry.key) | times | {"state": _state(entry, now_us)}
+def _shown(entry: KeyEntry, now_us: int) -> KeyShown:
+    times = {name: getattr(entry, f"{name}_us") for name in ("created_at", "revoked_at")}
+    given = {name: None if us is None else time_of(us) for name, us in times.items()}
+    return show(KeyShown, entry.key, **given, **_lists(entry.key), state=_state(entry, now_us))
 
 
-def _facts(key: Key) -> dict[str, Any]:
-    ceiling = None if key.per_day_micro is None else key.per_day_micro / MICRO
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "services": sorted(key.services),
-        "team": key.team,
-        "per_day_usd": ceiling,
-        "expires_us": key.expires_us,
-    }
+def _lists(key: Key) -> dict[str, tuple[str, ...]]:
+    return {"scopes": tuple(sorted(key.scopes)), "services": tuple(sorted(key.services))}
 
 
 @keys.command()

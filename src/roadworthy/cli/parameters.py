@@ -1,11 +1,10 @@
-"""Arguments that are more than text: money, and moments before or after now."""
+"""Arguments that are more than text: money, moments before or after now, lists of names."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
 
 import click
 
@@ -14,85 +13,58 @@ from ..types import DAY_US, HOUR_US, MICRO, SystemClock
 _MOST_USD = 1_000_000_000
 _UNITS = {"s": MICRO, "m": 60 * MICRO, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Moment(click.ParamType):
-    """A date, a time, or a span from now such as `30d`; becomes Unix microseconds.
+def ago(value: str | int) -> int:
+    """Return a moment in Unix microseconds: a UTC date or time, or a span back from now."""
+    return value if isinstance(value, int) else _moment(value, -1)
 
-    Args:
-        direction: -1 where a span reaches back from now, 1 where it reaches ahead.
-    """
 
-    name = "time"
+def ahead(value: str | int) -> int:
+    """Return a moment in Unix microseconds: a UTC date or time, or a span from now on."""
+    return value if isinstance(value, int) else _moment(value, 1)
 
-    def __init__(self, direction: int) -> None:
-        self._direction = direction
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """Return the moment, refusing what is none."""
-        if value is None or isinstance(value, int):
-            return value
-        if span := _SPAN.fullmatch(value):
-            us = int(span[1]) * _UNITS[span[2]]
-            return SystemClock().now_us() + self._direction * us
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self._refuse(value, param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since.days * 86_400 + since.seconds) * MICRO + since.microseconds
-
-    def _refuse(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> NoReturn:
-        self.fail(
+def _moment(text: str, direction: int) -> int:
+    if span := _SPAN.fullmatch(text):
+        return SystemClock().now_us() + direction * int(span[1]) * _UNITS[span[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
             "expected a span like `30m`, `12h` or `7d`, or a UTC date or time like `2026-01-31` or"
-            f" `2026-01-31T14:00`, got `{value}`",
-            param,
-            ctx,
-        )
+            f" `2026-01-31T14:00`, got `{text}`"
+        ) from None
+    passed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * MICRO + passed.microseconds
 
 
-class Usd(click.ParamType):
-    """An amount in USD; becomes micro-dollars."""
-
-    name = "usd"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """Return the amount, refusing what is none or finer than a micro-dollar."""
-        if value is None or isinstance(value, int):
-            return value
-        try:
-            micro = Decimal(value.removeprefix("$")) * MICRO
-        except InvalidOperation:
-            micro = Decimal("NaN")
-        if not (micro.is_finite() and 0 <= micro <= _MOST_USD * MICRO and micro == int(micro)):
-            wanted = "an amount in USD >= 0 with at most 6 decimals, like `5` or `0.25`"
-            self.fail(f"expected {wanted}, got `{value}`", param, ctx)
-        return int(micro)
+def usd(value: str | int) -> int:
+    """Return an amount in USD as micro-dollars."""
+    if isinstance(value, int):
+        return value
+    try:
+        micro = Decimal(value.removeprefix("$")) * MICRO
+    except InvalidOperation:
+        micro = Decimal("NaN")
+    if not (micro.is_finite() and 0 <= micro <= _MOST_USD * MICRO and micro == int(micro)):
+        wanted = "an amount in USD >= 0 with at most 6 decimals, like `5` or `0.25`"
+        raise click.BadParameter(f"expected {wanted}, got `{value}`")
+    return int(micro)
 
 
-class Names(click.ParamType):
-    """Names with commas between them; becomes a tuple without repetitions, in their order."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Split at commas."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(dict.fromkeys(filter(None, (part.strip() for part in value.split(",")))))
+def names(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return names that stand between commas, each once, in their order."""
+    if isinstance(value, tuple):
+        return value
+    return tuple(dict.fromkeys(filter(None, map(str.strip, value.split(",")))))
 
 
-AGO = Moment(-1)
-AHEAD = Moment(1)
-USD = Usd()
-NAMES = Names()
+_WHEN = "`12h` or `7d` back from now, or a UTC date or time."
+since_option = click.option(
+    "--since", "since_us", type=ago, metavar="TIME", help=f"From then on: {_WHEN}"
+)
+until_option = click.option(
+    "--until", "until_us", type=ago, metavar="TIME", help=f"Until then: {_WHEN}"
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,7 +37,7 @@ def refresh(out: Path, as_json: bool) -> None:
     rates = load_rates(out)
     after = _rows(rates)
     known = before.keys() & after.keys()
-    facts = {
+    facts: dict[str, Any] = {
         "file": str(out),
         "dated": rates.dated,
         "source": rates.source,

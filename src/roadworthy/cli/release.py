@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from ..app import Project, open_project
 from ..errors import NotFound
 from ..release import bundle, registry
 from ..release.registry import Release
+from ..web.units import time_of
 from .common import (
     NOT_KEPT,
     acting,
@@ -21,6 +21,7 @@ from .common import (
     print_line,
     print_table,
     project_option,
+    short_text,
     time_text,
 )
 
@@ -41,7 +42,7 @@ def build(service: str, folder: Path, as_json: bool) -> None:
         built = project.build_release(service, by=acting())
         serves = _champion_id(project, service)
     if as_json:
-        print_json(_summary(built) | {"is_champion": built.id == serves})
+        print_json(_summary(built, is_champion=built.id == serves))
         return
     print_line(built.id, style="bold")
     if built.id == serves:
@@ -63,7 +64,7 @@ def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
         names = {entry.service for entry in found}
         champions = {_champion_id(project, name) for name in names}
     if as_json:
-        facts = [_summary(entry) | {"is_champion": entry.id in champions} for entry in found]
+        facts = [_summary(entry, is_champion=entry.id in champions) for entry in found]
         print_json({"releases": facts})
         return
     rows = [
@@ -91,8 +92,8 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
         found = registry.read_release(project.state, release_id)
         is_champion = _champion_id(project, found.service) == found.id
     if as_json:
-        facts = _summary(found) | {"is_champion": is_champion}
-        print_json(facts | {"manifest": msgspec.to_builtins(found.manifest)})
+        facts = _summary(found, is_champion=is_champion)
+        print_json(facts | {"manifest": found.manifest})
         return
     manifest = found.manifest
     print_line(f"{found.id}{' (serves)' if is_champion else ''}", style="bold")
@@ -101,7 +102,7 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     print_line(f"declaration {manifest.declaration_hash}")
     print_table("files", ("file", "SHA-256"), sorted(manifest.files.items()))
     models = [
-        [model.name, f"{model.provider} ({model.kind})", model.model, model.pin]
+        [model.name, f"{model.provider} ({model.kind})", short_text(model.model), model.pin]
         for model in manifest.models
     ]
     print_table("models", ("name", "provider", "model", "held still by"), models)
@@ -147,7 +148,7 @@ def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_jso
         found = bundle.differences(against, declared, project.declaration)
     if as_json:
         facts = {"service": service, "release": against.id}
-        print_json(facts | {"differences": [msgspec.to_builtins(entry) for entry in found]})
+        print_json(facts | {"differences": found})
     elif found:
         rows = [[entry.name, entry.change] for entry in found]
         print_table(f"since {against.id}", ("what", "change"), rows)
@@ -178,15 +179,16 @@ def _release_of(project: Project, service: str, release_id: str) -> Release:
     return found
 
 
-def _summary(entry: Release) -> dict[str, Any]:
+def _summary(entry: Release, *, is_champion: bool) -> dict[str, Any]:
     return {
         "release": entry.id,
         "service": entry.service,
-        "built_at_us": entry.created_at_us,
+        "built_at": time_of(entry.created_at_us),
         "by": entry.by,
         "commit": registry.commit_of(entry.manifest),
         "declaration_hash": entry.manifest.declaration_hash,
         "models": [model.name for model in entry.manifest.models],
+        "is_champion": is_champion,
     }
 
 

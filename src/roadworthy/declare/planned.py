@@ -67,7 +67,7 @@ PROJECT_KEYS = frozenset(("sources", "webhooks", "queues", "budgets", "glossary"
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),
-    "guards.use": ("grounded", "injection", "secrets", "sql", "images"),
+    "guards.use": ("grounded",),
     "guards.verdict": ("ask", "redact"),
     "fallback.use": ("last_good", "stale_cache", "human"),
     "records.bodies": ("redacted",),

@@ -62,7 +62,7 @@ class SchemaCheck:
 
     Attributes:
         schema: The schema it was compiled from.
-        is_valid: Tells whether a value keeps it (20 fields: 2.7 µs).
+        is_valid: Tells whether a value keeps it (20 fields: 1 to 3 µs).
     """
 
     __slots__ = ("_name", "_properties", "_validator", "is_valid", "schema")

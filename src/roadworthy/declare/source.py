@@ -15,6 +15,7 @@ _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=(.*)$")
+_LAST = re.compile(rf"(?:\[\d+\]|(?:^|\.){_PART})$")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _STRING_OR_COMMENT = re.compile(
     r'"""(?:\\.|[^\\])*?"""'
@@ -74,13 +75,13 @@ def join(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
     if not _BARE.fullmatch(key):
-        key = '"' + key.encode("unicode_escape").decode()[:60].replace('"', '\\"') + '"'
+        key = '"' + key.encode("unicode_escape").decode()[:60].replace('"', "'") + '"'
     return f"{path}.{key}" if path else key
 
 
 def parent(path: str) -> str:
     """Return the path that `path` is a member of; empty at the top."""
-    return re.sub(rf"(?:\[\d+\]|(?:^|\.){_PART})$", "", path) if path else ""
+    return path[: match.start()] if (match := _LAST.search(path)) else ""
 
 
 def is_within(path: str, whole: str) -> bool:

@@ -160,7 +160,12 @@ class Connection(asyncio.Protocol):
     async def _answer_waiting(self) -> None:
         while self._waiting:
             request, keep_alive = self._waiting.popleft()
-            await self._answer(request)
+            try:
+                await self._answer(request)
+            except Exception as error:  # noqa: BLE001 - a plugin call: an `answer` function
+                failure = {"message": "a rehearsal's answer failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(failure)
+                self._transport.abort()
             if not keep_alive:
                 self._transport.close()
 

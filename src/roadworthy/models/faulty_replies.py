@@ -197,5 +197,6 @@ def spoilt_events(events: Sequence[bytes], order: Order) -> Sequence[bytes]:
 
 
 def middle_of(events: Sequence[bytes], order: Order) -> int:
-    """Return the place in a stream where its middle is: inside the text, whatever was ordered."""
-    return min(order.after_chunks, len(events) - 2)
+    """Return the place in a stream where its middle is: before its finish, whatever was ordered."""
+    finish = next(i for i, event in enumerate(events) if b'"finish_reason":"' in event)
+    return min(order.after_chunks, finish)

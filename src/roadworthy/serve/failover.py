@@ -17,14 +17,15 @@ from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Us
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
 
-IMPLAUSIBLE_EXTRA_TOKENS = 16_384
-"""Tokens beyond what was sent or allowed that a count may show: templates, images, reasoning."""
+IMPLAUSIBLE_FACTOR = 8
+"""An upstream that counts this many times the worst case counts wrong; less is an overrun and paid."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One model in a chain, and what bounds its tries.
 
     Attributes:
+        name, is_free: The model's name and whether it costs nothing, taken from `model` and `meter`.
         is_instant: Answers without waiting for anything, so it also works after the deadline.
         timeout_s: Most one try may take; None is an equal share of what is left.
     """
@@ -35,15 +36,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     max_output_tokens: int | None = None
 
-    @property
-    def name(self) -> str:
-        """The declared name."""
-        return self.model.name
+    name: str = ""
+    is_free: bool = False
 
-    @property
-    def is_free(self) -> bool:
-        """Whether no try of it costs anything."""
-        return self.meter.is_free
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", self.model.name)
+        msgspec.structs.force_setattr(self, "is_free", self.meter.is_free)
 
     def output_tokens(self, size: CallSize) -> int:
         """Return the most tokens a try may write, as client and declaration say."""
@@ -157,6 +155,7 @@ class _Tries:
         self.judgement: Judgement | None = None
         self._left = len(links)
         self._spent = 0
+        self._worst_micro = 0
         self._started = 0
 
     def prepare(self, link: Link) -> bool:
@@ -175,6 +174,7 @@ class _Tries:
         if link.is_free or call.size is None:
             call.max_output_tokens = link.max_output_tokens
             return True
+        self._worst_micro = link.worst_case_micro(call.size)
         tokens = self._affordable_tokens(link, call.size)
         call.max_output_tokens = tokens
         return tokens > 0 or self._skip(link, "too_dear")
@@ -182,7 +182,7 @@ class _Tries:
     def _affordable_tokens(self, link: Link, size: CallSize) -> int:
         wanted = link.output_tokens(size)
         purse = self.call.max_cost_micro
-        if purse is None:
+        if purse is None or self._worst_micro <= purse - self._spent:
             return wanted
         affordable = link.meter.affordable_output_tokens(
             purse - self._spent, size.input_bytes, size.images
@@ -195,8 +195,10 @@ class _Tries:
 
     def answered(self, link: Link, answer: Answer, judgement: Judgement) -> None:
         """Note an answer, with what it cost; one that may not be shown has a failed status."""
-        status = "ok" if judgement.is_acceptable else "rejected"
-        self._note(link, status, answer.attempts, answer.usage, judgement.reason)
+        if judgement.is_acceptable:
+            self._note(link, "ok", answer.attempts, answer.usage, "")
+        else:
+            self._note(link, "rejected", answer.attempts, answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
         answer.attempts = tuple(self.attempts)
 
@@ -235,13 +237,12 @@ class _Tries:
 
     def _cost(self, link: Link, usage: Usage | None) -> tuple[int, str]:
         """Return what a try cost; a count that cannot be true costs what was set aside for it."""
-        size = self.call.size
-        if size is not None and usage is not None and not link.is_free:
-            sent = size.input_bytes + (1 + size.images) * IMPLAUSIBLE_EXTRA_TOKENS
-            written = link.output_tokens(size) * size.choices + IMPLAUSIBLE_EXTRA_TOKENS
-            if usage.input_tokens > sent or usage.output_tokens > written:
-                usage = None
-        return link.meter.cost(usage, link.worst_case_micro(size) if size is not None else None)
+        if link.is_free:
+            return 0, "free"
+        cost, source = link.meter.cost(usage, self._worst_micro)
+        if cost > IMPLAUSIBLE_FACTOR * self._worst_micro:
+            return self._worst_micro, "unknown"
+        return cost, source
 
     def exhausted(self) -> AllModelsFailed:
         """Return the error that names every try."""

@@ -40,6 +40,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: Kind
     declaration: ServiceDeclaration
+    declaration_hash: str
+    keeps_bodies: bool
     input_check: SchemaCheck | None
     input_guards: tuple[Guard, ...]
     judge: OutputJudge
@@ -105,6 +107,8 @@ def open_release(
         name=service.name,
         kind=service.kind,
         declaration=service,
+        declaration_hash=service.hash,
+        keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
         input_guards=input_guards,
         judge=judge,

@@ -16,7 +16,6 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
     release, caller, request, answer = plan.release, plan.caller, plan.request, plan.answer
     usage = total_usage(plan)
     last = plan.attempts[-1] if plan.attempts else None
-    keeps_bodies = release.declaration.records.bodies == "full"
     hold = plan.hold
     return Record(
         id=plan.id,
@@ -50,10 +49,10 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         is_late=release.late_us is not None and plan.latency_us > release.late_us,
         is_stream=request.is_stream,
         protocol=request.protocol,
-        declaration_hash=release.declaration.hash,
+        declaration_hash=release.declaration_hash,
         environment_hash=environment_hash,
-        input=_input_of(plan) if keeps_bodies else None,
-        output=_output_of(answer) if keeps_bodies and answer is not None else None,
+        input=_input_of(plan) if release.keeps_bodies else None,
+        output=_output_of(answer) if release.keeps_bodies and answer is not None else None,
     )
 
 

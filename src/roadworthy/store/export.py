@@ -1,114 +1,122 @@
-"""Records as a Parquet file, for whatever a team analyses its data with."""
+"""Records as a Parquet file, for notebooks and warehouses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 import msgspec
-from msgspec import inspect
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 
 from ..errors import MissingExtra, StoreError
 from ..types import Record
 from .records import each_record
+from .state import reading
+from .tables import bodies, outcomes
 
-try:
-    import pyarrow
-    from pyarrow import parquet
-except ModuleNotFoundError:
-    pyarrow = None
+END_US = 2**53
+"""Later than any record: in the year 2255."""
 
-_CHUNK = 10_000
-_END_US = 1 << 62
 _BODIES = ("input", "output")
+_encode = msgspec.json.Encoder().encode
+
+Row = dict[str, Any]
 
 
 def export_records(
     engine: Engine,
-    path: Path,
+    target: Path,
     *,
     service: str = "",
     since_us: int = 0,
-    until_us: int = _END_US,
+    until_us: int = END_US,
+    with_bodies: bool = False,
 ) -> int:
-    """Write the records of a span to one Parquet file, oldest first, and return how many.
+    """Write records, oldest first, with their outcomes to `target`, and return how many they are.
 
-    `at` is a timestamp in UTC, money is int64 micro-dollars, lists and structs stay what they are,
-    and what has no fixed shape (features, contracts, cache) is JSON. Bodies are left out. The file
-    appears under its name when it is complete.
+    The columns are a record's fields under their names and in their units, but for `at`, a
+    timestamp in UTC in place of `at_us`. What has parts (attempts, verdicts, outcomes, timings) is
+    JSON. Bodies are left out unless asked for: they hold what people wrote.
 
     Raises:
         MissingExtra: pyarrow is not installed.
         StoreError: The file cannot be written.
     """
-    if pyarrow is None:
-        raise MissingExtra("data", "writing Parquet")
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with engine.connect() as connection:
-            chunks = each_record(connection, since_us, until_us, service=service, chunk=_CHUNK)
-            count = _write(partial, chunks)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"expected a file that can be written, got `{error.strerror or error}` - {path}"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
-
-
-def _write(path: Path, chunks: Iterable[list[Record]]) -> int:
-    schema = _schema()
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra("data", "an export to Parquet") from error
+    schema = _schema(pyarrow, with_bodies)
+    unfinished = target.with_name(f".{target.name}.unfinished")
     count = 0
-    with parquet.ParquetWriter(path, schema, compression="zstd") as file:
-        for chunk in chunks:
-            file.write_table(pyarrow.Table.from_pylist([_row(r) for r in chunk], schema=schema))
-            count += len(chunk)
+    try:
+        with (
+            reading(engine) as connection,
+            parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer,
+        ):
+            for found in each_record(connection, since_us, until_us, service=service):
+                rows = _rows(connection, found, with_bodies)
+                writer.write_table(pyarrow.Table.from_pylist(rows, schema))
+                count += len(rows)
+        unfinished.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise StoreError(
+            f"expected a file that can be written, got `{error.strerror or error}` - {target};"
+            " check the folder, its permissions and the free space"
+        ) from error
     return count
 
 
-def _schema() -> Any:
-    """Derive the columns from `Record`, so that a field that is added there appears here."""
-    kept = (field for field in _fields(Record) if field.name not in ("at_us", *_BODIES))
-    at = ("at", pyarrow.timestamp("us", tz="UTC"))
-    return pyarrow.schema([at, *((field.name, _arrow_type(field.type)) for field in kept)])
+def _kind(field: msgspec.structs.FieldInfo) -> str:
+    """Return how a field of `Record` is written: as text, number or list of texts, or as JSON."""
+    plain = {str: "string", bool: "bool", int: "int64", float: "float64", float | None: "float64"}
+    if field.type == tuple[str, ...]:
+        return "list"
+    return "string" if get_origin(field.type) is Literal else plain.get(field.type, "json")
 
 
-def _fields(struct: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    info = inspect.type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    return info.fields
+_KINDS = {f.name: _kind(f) for f in msgspec.structs.fields(Record) if f.name not in _BODIES}
+_AS_JSON = (*(name for name, kind in _KINDS.items() if kind == "json"), "outcomes")
 
 
-def _arrow_type(type_: inspect.Type) -> Any:
-    match type_:
-        case inspect.UnionType(types=types):
-            return _arrow_type(next(t for t in types if not isinstance(t, inspect.NoneType)))
-        case inspect.BoolType():
-            return pyarrow.bool_()
-        case inspect.IntType():
-            return pyarrow.int64()
-        case inspect.FloatType():
-            return pyarrow.float64()
-        case inspect.VarTupleType(item_type=item):
-            return pyarrow.list_(_arrow_type(item))
-        case inspect.StructType(fields=fields):
-            return pyarrow.struct([(field.name, _arrow_type(field.type)) for field in fields])
-        case inspect.DictType(value_type=inspect.IntType()):
-            return pyarrow.map_(pyarrow.string(), pyarrow.int64())
-    return pyarrow.string()
+def _schema(pyarrow: Any, with_bodies: bool) -> Any:
+    """Return the Arrow schema; a field that is added to `Record` gets its column by itself."""
+    texts = pyarrow.list_(pyarrow.string())
+    types = {"list": texts, "json": pyarrow.string(), "string": pyarrow.string()}
+    types |= {"bool": pyarrow.bool_(), "int64": pyarrow.int64(), "float64": pyarrow.float64()}
+    columns = [("at", pyarrow.timestamp("us", tz="UTC"))]
+    columns += [(name, types[kind]) for name, kind in _KINDS.items() if name != "at_us"]
+    names = ("outcomes", *(_BODIES if with_bodies else ()))
+    return pyarrow.schema([*columns, *((name, pyarrow.string()) for name in names)])
 
 
-def _row(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(record, name) for name in record.__struct_fields__}
-    row["at"] = row.pop("at_us")
-    row["timings"] = list(record.timings.items())
-    row["attempts"] = msgspec.to_builtins(record.attempts)
-    row["verdicts"] = msgspec.to_builtins(record.verdicts)
-    for name in ("features", "contracts", "cache"):
-        if row[name] is not None:
-            row[name] = msgspec.json.encode(row[name]).decode()
-    return row
+def _rows(connection: Connection, found: Sequence[Record], with_bodies: bool) -> list[Row]:
+    rows = {record.id: _row(record) for record in found}
+    for name, row in _outcomes(connection, list(rows)):
+        rows[name]["outcomes"].append(row)
+    if with_bodies:
+        query = select(bodies).where(bodies.c.request_id.in_(list(rows)))
+        for name, *kept in connection.execute(query):
+            rows[name] |= {k: v and v.decode() for k, v in zip(_BODIES, kept, strict=True)}
+    for row in rows.values():
+        parts = {name: row[name] for name in _AS_JSON}
+        row |= {k: None if v is None else _encode(v).decode() for k, v in parts.items()}
+    return list(rows.values())
+
+
+def _row(record: Record) -> Row:
+    row = msgspec.structs.asdict(record)
+    return row | {"at": row.pop("at_us"), "outcomes": []}
+
+
+def _outcomes(connection: Connection, ids: list[str]) -> Iterator[tuple[str, Row]]:
+    query = select(outcomes).where(outcomes.c.request_id.in_(ids))
+    for row in connection.execute(query.order_by(outcomes.c.known_at_us, outcomes.c.id)):
+        fields = dict(row._mapping)
+        fields["value"] = msgspec.json.decode(row.value)
+        yield fields.pop("request_id"), fields

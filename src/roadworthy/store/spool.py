@@ -71,8 +71,8 @@ class Spool:
         self._fd = -1
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.id = _read_id(folder / "id")
             self._sizes = _segments_in(folder)
+            self.id = _read_id(folder / "id", is_new=not self._sizes)
             self._damage = _left_aside(folder)
             self._current = max(self._sizes, default=0)
             self._begin(self._current + 1)
@@ -99,15 +99,15 @@ class Spool:
         with self._lock:
             self._flush()
 
-    def rotate(self, past: int = 0) -> None:
-        """Begin a new segment, numbered above `past` too, so that the present one can be dropped.
+    def rotate(self) -> None:
+        """Begin a new segment, so that the present one can be drained and dropped.
 
         Raises:
             StoreError: The disk does not take a new file.
         """
         with self._lock:
             try:
-                self._begin(max(self._current, past) + 1)
+                self._begin(self._current + 1)
             except OSError as error:
                 raise StoreError(
                     f"expected a new file in the spool, got `{error.strerror}` - {self.folder}"
@@ -318,12 +318,11 @@ class Spool:
         return self.folder / f"{number:012}.spool"
 
 
-def _read_id(path: Path) -> str:
-    name = path.read_text() if path.exists() else ""
-    if not name:
-        name = os.urandom(8).hex()
-        path.write_text(name)
-    return name
+def _read_id(path: Path, is_new: bool) -> str:
+    """Return the spool's name; one whose segments somebody removed begins to count anew."""
+    if is_new or not path.exists():
+        path.write_text(os.urandom(8).hex())
+    return path.read_text()
 
 
 def _segments_in(folder: Path) -> dict[int, int]:

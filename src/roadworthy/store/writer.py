@@ -202,14 +202,17 @@ class Writer:
 
     def _read_position(self) -> Position:
         table = spool_positions
-        query = select(table.c.segment, table.c.offset).where(table.c.spool == self._spool.id)
+        is_ours = table.c.spool == self._spool.id
         with self._engine.begin() as connection:
             insert_rows(connection, table, [(self._spool.id, 0, 0)], "ignore")
-            segment, offset = connection.execute(query).one()
-        if segment >= self._spool.end.segment:  # the folder was emptied or is an older copy
-            self._spool.rotate(past=segment)
-        self._position = Position(segment, offset)
-        return self._position
+            query = select(table.c.segment, table.c.offset).where(is_ours)
+            position = Position(*connection.execute(query).one())
+            if position > self._spool.end:
+                # The folder is an older copy. What it repeats is known by its ids.
+                position = Position(0, 0)
+                connection.execute(update(table).where(is_ours).values(segment=0, offset=0))
+        self._position = position
+        return position
 
     def _tell_sinks(self, entries: Sequence[SpoolEntry]) -> None:
         for sink in self._sinks:

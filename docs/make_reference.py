@@ -29,9 +29,9 @@ def cli_page() -> str:
         "",
         "<!-- Written by docs/make_reference.py from the commands themselves; do not edit. -->",
         "",
-        "Run `roadworthy` in a project's folder, or name the folder with `--project`. With `--json`",
-        "a command prints one JSON document in the units of the HTTP API: times in UTC, money in",
-        "USD. Commands work while a server runs; it follows what they change within 100 ms.",
+        "Run `roadworthy` in a project's folder, or name the folder with `--project`. With",
+        "`--json` a command prints one JSON document. Commands work while a server runs; it follows",
+        "what they change within 100 ms.",
         "",
         "| exit code | means |",
         "|---|---|",
@@ -67,7 +67,8 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
 
 def _option(option: click.Option, context: click.Context) -> str:
     written, text = option.get_help_record(context) or ("", "")
-    return f"| `{written}` | {text.replace('|', chr(92) + '|')} |"
+    # A bar would end the cell, in code too.
+    return "| " + f"`{written}` | {text}".replace("|", "\\|").replace("\\|", "|", 1) + " |"
 
 
 def _prose(text: str) -> str:

@@ -89,7 +89,7 @@ class Plane:
         self.project = project
         self.serving = project.serving
         self.gateway = gateway_of(project, self.serving, Limits())
-        self.admin, self._secret = self.make_key("read", "admin", "release", "answer", "act_as")
+        self.admin, self.secret = self.make_key("read", "admin", "release", "answer", "act_as")
 
     def make_key(self, *scopes: str, **more: Any) -> tuple[Key, str]:
         """Make a key that is valid at once."""
@@ -124,7 +124,7 @@ class Plane:
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )
         sent = dict(headers or {})
-        secret = self._secret if key is None else key
+        secret = self.secret if key is None else key
         if secret:
             sent[b"authorization"] = f"Bearer {secret}".encode()
         return self.project.run(self._ask(method, target, raw, list(sent.items())))

@@ -53,6 +53,8 @@ def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_does(shared
         ("since=yesterday", "since", "RFC3339"),
         ("since=2013-04-01T05:00:00", "since", "timezone"),
         ("since=1969-12-31T23:59:59Z", "since", "1970"),
+        ("until=9999-12-31T23:59:59-14:00", "until", "1970-9998"),
+        ("since=0001-01-01T00:00:00%2B14:00", "since", "1970-9998"),
         ("user=" + "u" * 201, "user", "200"),
     ],
 )

@@ -26,8 +26,7 @@ def check_project(draft: Draft[ProjectDeclaration]) -> list[Finding]:
     for name, provider in project.providers.items():
         path = join("providers", name)
         if name == "local":
-            advice = "give yours another name"
-            findings.append(Finding(path, "another name: `local` is built in", "it", advice))
+            findings.append(Finding(path, "another name: `local` is built in", "`local`"))
         findings += _provider(path, provider)
     return [finding for finding in findings if draft.is_judged(finding.path)]
 

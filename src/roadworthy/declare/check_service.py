@@ -210,8 +210,8 @@ def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Find
             yield from _expression(f"{path}.expression", guard.expression, place)
 
 
-def rungs_are_whole(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
-    """A rung holds what its kind needs, and a fixed output keeps the contract."""
+def rungs_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """A rung holds what its kind needs, and nothing that its kind ignores."""
     for index, rung in enumerate(service.fallback):
         path = f"fallback[{index}]"
         needs = {"rule": "expression", "static": "output", "model": "model"}[rung.use]
@@ -329,6 +329,10 @@ def _file(
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or re.match(r"[A-Za-z]:", name):
         yield Finding(path, expected, shown(name))
+        return
+    if str(pure) != name:
+        # One file has one name, because a release finds files by it.
+        yield Finding(path, f"`{pure}`", shown(name))
         return
     try:
         target = (service.folder / name).resolve()

@@ -16,6 +16,7 @@ _DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(rf"\s*({_DOTTED})\s*=(.*)$")
 _LAST = re.compile(rf"(?:\[\d+\]|(?:^|\.){_PART})$")
+_AFTER_KEY = re.compile(r"[ \t]*[=.\]]")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _STRING_OR_COMMENT = re.compile(
     r'"""(?:\\.|[^\\])*?"""'
@@ -173,9 +174,8 @@ def _blank(match: re.Match[str]) -> str:
     token = match[0]
     if token[0] == "#":
         return ""
-    rest = match.string[match.end() : match.end() + 20].lstrip(" \t")
-    is_key = "\n" not in token and rest[:1] in ("=", ".", "]") and rest[:1] != ""
     # `]` ends an array too, but a string that holds no bracket does no harm there.
-    if is_key and not set(token) & set("[]{}"):
+    is_key = _AFTER_KEY.match(match.string, match.end()) and not set(token) & set("[]{}\n")
+    if is_key:
         return token
     return '""' + "\n" * token.count("\n")

@@ -30,6 +30,7 @@ _SECRET = re.compile(
     r"(?:(?:[srp]k|rw|hf|gh[a-z]|glpat|xox[a-z])[-_]|AIza|AKIA|ASIA|eyJ)[\w.-]{12,}"
     r"|(?=.*\d)[A-Za-z0-9+/=]{20,}"
 )
+_USER_OF_URL = re.compile(r"//[^/\s]*@")
 
 
 class StandIns(NamedTuple):
@@ -168,6 +169,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         if looks_like_secret(value):
             return "text that looks like a secret"
+        value = _USER_OF_URL.sub("//…@", value)
         short = value if len(value) <= 60 else value[:60] + "…"
         return f"`{short.encode('unicode_escape').decode() if not short.isprintable() else short}`"
     if isinstance(value, list | tuple):

@@ -69,7 +69,16 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole; the body follows."""
+        """The head is whole; the body follows.
+
+        Raises:
+            ValueError: The head came whole and is too large; the parser stops at it.
+        """
+        if self._head_bytes > MAX_HEADER_BYTES:  # of which a part may be the body
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > MAX_HEADER_BYTES:
+                self._refuse(_TOO_LARGE)
+                raise ValueError("the head is too large")
         self._stage = _BODY
         self._head_bytes = 0
         super().on_headers_complete()
@@ -78,6 +87,11 @@ class Connection(HttpToolsProtocol):
         """The request is whole; from here on its deadline counts."""
         self._stage = _IDLE
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, unless it was refused for something else already."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._task = self.loop.create_task(cycle.run_asgi(app))

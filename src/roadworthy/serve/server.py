@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -57,10 +60,27 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_ready()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as a wish to end; having done so is a success, not a death."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        try:
+            yield
+        finally:
+            for sig in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(sig)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn unready, so that a balancer sends nothing more; a second signal ends at once."""
         self._gateway.is_draining = True
-        super().handle_exit(signal.SIGTERM if sig == signal.SIGINT else sig, frame)
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ from ..errors import RequestError
 from ..types import MICRO
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 T = TypeVar("T")
@@ -29,13 +30,11 @@ def micros_of(time: datetime, param: str) -> int:
     """Return a time in Unix microseconds.
 
     Raises:
-        RequestError: It lies before 1970; `param` says where it was given.
+        RequestError: It lies outside 1970-9998; `param` says where it was given.
     """
     us = (time - EPOCH) // timedelta(microseconds=1)
-    if us < 0:
-        raise RequestError(
-            f"{param}: expected a time from 1970 on, got an earlier one", param=param
-        )
+    if not 0 <= us < _END_US:
+        raise RequestError(f"{param}: expected a time in 1970-9998, got another", param=param)
     return us
 
 

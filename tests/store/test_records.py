@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Engine, event, func, select, update
+from store_samples import (
+    CLOCK,
+    HOUR_US,
+    START_US,
+    a_record,
+    an_outcome,
+    settled,
+    some_records,
+)
+
+from roadworthy.errors import NotFound
+from roadworthy.store.records import (
+    children_of,
+    delete_user,
+    drop_before,
+    each_record,
+    find_records,
+    outcomes_of,
+    read_bodies,
+    read_record,
+)
+from roadworthy.store.rollups import summarise, summarise_by, verify_hours
+from roadworthy.store.spending import read_spending
+from roadworthy.store.spool import Spool
+from roadworthy.store.state import open_state
+from roadworthy.store.tables import bodies, outcomes, records
+from roadworthy.store.writer import Writer
+from roadworthy.types import DAY_US, Attempt, Record, SpoolEntry, Verdict
+
+EVER = (START_US - HOUR_US, START_US + 10 * HOUR_US)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_state(f"sqlite:///{tmp_path / 'state.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+def store(engine: Engine, folder: Path, entries: Sequence[SpoolEntry]) -> None:
+    spool = Spool(folder, CLOCK)
+    for entry in entries:
+        spool.append(entry)
+    Writer(spool, engine, (), CLOCK).drain()
+    spool.close()
+
+
+def rows_in(engine: Engine, table: Any) -> int:
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def ids(found: Sequence[Record]) -> list[str]:
+    return [record.id for record in found]
+
+
+def test_pages_come_newest_first_and_join_without_a_gap(engine: Engine, folder: Path) -> None:
+    given = some_records(25)
+    store(engine, folder, given)
+    seen: list[Record] = []
+    before = ""
+    while page := find_records(engine, before_id=before, limit=10):
+        seen += page
+        before = page[-1].id
+    assert seen == given[::-1]
+
+
+def test_a_page_does_not_shift_when_records_come_in(engine: Engine, folder: Path) -> None:
+    given = some_records(10)
+    store(engine, folder, given)
+    first = find_records(engine, limit=5)
+    store(engine, folder, [a_record(START_US + HOUR_US)])
+    second = find_records(engine, before_id=first[-1].id, limit=5)
+    assert first + second == given[::-1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"service": "reply"},
+        {"disposition": "failed"},
+        {"disposition": "answered"},
+        {"release": "rl_2"},
+        {"model": "rule"},
+        {"user": "ann"},
+        {"key": "k2"},
+        {"team": "ops"},
+        {"error_code": "model_timeout"},
+        {"service": "reply", "model": "rule", "disposition": "fallback"},
+    ],
+)
+def test_a_page_can_be_filtered_by_what_a_list_shows(
+    engine: Engine, folder: Path, fields: dict[str, Any]
+) -> None:
+    wanted = [a_record(START_US + k * HOUR_US, **fields) for k in range(3)]
+    plain = {"disposition": "cached"}
+    others = [a_record(START_US + k, **plain) for k in range(20)]
+    half = [a_record(START_US, **{**plain, name: fields[name]}) for name in list(fields)[1:]]
+    store(engine, folder, [*others, *half, *wanted])
+    assert find_records(engine, **fields) == wanted[::-1]
+    assert find_records(engine, **fields, limit=1) == wanted[-1:]
+
+
+def test_a_span_includes_its_begin_and_not_its_end(engine: Engine, folder: Path) -> None:
+    given = some_records(10, step_us=1000)
+    store(engine, folder, given)
+    found = find_records(engine, since_us=START_US + 2000, until_us=START_US + 5000)
+    assert found == given[4:1:-1]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"service": "s", "model": "m", "key": "k", "team": "t", "release": "r", "error_code": "e"},
+        {"disposition": "failed"},
+        {"user": "u"},
+        {"service": "s", "since_us": START_US, "until_us": START_US + 1, "before_id": "rq_x"},
+    ],
+)
+def test_a_page_is_found_in_an_index_and_only_its_own_rows_are_read(
+    engine: Engine, filters: dict[str, Any]
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        engine, "before_cursor_execute", lambda _c, _u, sql, values, *_: asked.append((sql, values))
+    )
+    find_records(engine, **filters)
+    (sql, values) = asked.pop()
+    with engine.connect() as connection:
+        plan = [r[3] for r in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+    scans = [line for line in plan if line.startswith("SCAN") and "USING" not in line]
+    assert scans == []
+    assert not [line for line in plan if "TEMP B-TREE" in line and "records" in line]
+    used = " ".join(plan)
+    if filters.keys() & {"disposition", "user"}:
+        assert "records_not_answered" in used or "records_user_id" in used
+    elif filters:
+        assert "COVERING INDEX records_page" in used
+
+
+def test_children_are_found_by_their_parent(engine: Engine, folder: Path) -> None:
+    parent = a_record()
+    children = some_records(3, parent=parent.id)
+    store(engine, folder, [parent, *children, a_record(parent="rq_other")])
+    assert children_of(engine, parent.id) == children
+    assert children_of(engine, parent.id, limit=2) == children[:2]
+    assert children_of(engine, "") == []
+
+
+def test_a_record_that_is_not_there_is_not_found(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no record `rq_nowhere`"):
+        read_record(engine, "rq_nowhere")
+    assert read_bodies(engine, "rq_nowhere") == (None, None)
+    assert outcomes_of(engine, "rq_nowhere") == []
+
+
+def test_outcomes_come_in_the_order_they_became_known(engine: Engine, folder: Path) -> None:
+    record = a_record()
+    late = an_outcome(record.id, {"minutes": 20}, known_at_us=START_US + 2)
+    soon = an_outcome(
+        record.id, None, kind="rating", known_at_us=START_US + 1, reason="r", weight=0.5
+    )
+    store(engine, folder, [record, late, soon, an_outcome("rq_other")])
+    assert outcomes_of(engine, record.id) == [soon, late]
+
+
+def test_nan_has_no_word_in_json_and_comes_back_as_none(engine: Engine, folder: Path) -> None:
+    record = a_record(features={"wind": float("nan"), "gust": float("inf")})
+    store(engine, folder, [record])
+    assert read_record(engine, record.id).features == {"wind": None, "gust": None}
+
+
+def test_a_record_with_fields_of_a_later_version_can_be_read(engine: Engine, folder: Path) -> None:
+    record = a_record(tags=("a",))
+    store(engine, folder, [record])
+    with engine.begin() as connection:
+        connection.execute(update(records).values(detail=b'{"kind":"predict","later":[1]}'))
+    assert read_record(engine, record.id) == msgspec.structs.replace(record, tags=())
+
+
+def test_all_records_of_a_span_come_once_in_chunks(engine: Engine, folder: Path) -> None:
+    given = [a_record(START_US + k, service=("delay", "reply")[k % 2]) for k in range(20)]
+    store(engine, folder, given)
+    with engine.connect() as connection:
+        chunks = list(each_record(connection, START_US + 2, START_US + 18, chunk=7))
+        assert [len(chunk) for chunk in chunks] == [7, 7, 2]
+        assert [record for chunk in chunks for record in chunk] == given[2:18]
+        (replies,) = each_record(connection, 0, 1 << 62, service="reply")
+    assert replies == given[1::2]
+
+
+def test_retention_drops_what_is_old_of_one_service_and_keeps_the_sums(
+    engine: Engine, folder: Path
+) -> None:
+    old = [a_record(START_US + k, input=b"{}") for k in range(1200)]
+    new = a_record(START_US + HOUR_US, input=b"{}")
+    other = a_record(service="reply", input=b"{}")
+    store(engine, folder, [*old, new, other, *(an_outcome(r.id) for r in (old[0], new, other))])
+    assert drop_before(engine, "delay", START_US + HOUR_US) == 1200
+    assert ids(find_records(engine)) == [new.id, other.id]
+    assert rows_in(engine, bodies) == rows_in(engine, outcomes) == 2
+    assert summarise(engine, "delay").requests == 1201
+    assert drop_before(engine, "delay", START_US + HOUR_US) == 0
+
+
+def personal(k: int) -> Record:
+    record = a_record(
+        START_US + k,
+        user="ann",
+        team="ops",
+        entity="passenger-7",
+        conversation="c-7",
+        features={"seat": "12A"},
+        cache={"kind": "exact", "source": "rq_7"},
+        attempts=(Attempt("gpt", "ok", 5, detail="ann said so"),),
+        verdicts=(Verdict("pii", "input", "redact", "ann's address"),),
+        input=b'"ann asks"',
+        output=b'"dear ann"',
+    )
+    return settled(record, 7, scopes=("service:delay", "user:delay/ann"))
+
+
+def test_a_deleted_user_leaves_only_what_was_counted_and_spent(
+    engine: Engine, folder: Path
+) -> None:
+    mine = [personal(k) for k in range(1100)]
+    other = a_record(user="joann", input=b"1", scopes=("user:delay/joann",))
+    store(engine, folder, [*mine, other, an_outcome(mine[0].id, "ann"), an_outcome(other.id)])
+    gone = delete_user(engine, "ann")
+    assert (gone.records, gone.bodies, gone.outcomes) == (1100, 1100, 1)
+    record = read_record(engine, mine[0].id)
+    assert "ann" not in str(record)
+    for trace in ("passenger-7", "c-7", "12A", "rq_7"):
+        assert trace not in str(record)
+    assert (record.user, record.team, record.cost_micro) == (gone.pseudonym, "ops", 7)
+    assert read_bodies(engine, record.id) == (None, None)
+    assert summarise(engine).cost_micro == 7700
+    assert summarise_by(engine, "user").keys() == {gone.pseudonym, "joann"}
+    assert read_spending(engine, START_US - START_US % DAY_US) == {
+        "service:delay": 7700,
+        f"user:delay/{gone.pseudonym}": 7700,
+    }
+    assert read_record(engine, other.id).user == "joann"
+    assert read_bodies(engine, other.id) == (b"1", None)
+    assert len(outcomes_of(engine, other.id)) == 1
+    assert verify_hours(engine, *EVER) == {}
+
+
+def test_deleting_a_user_who_left_nothing_is_no_error(engine: Engine) -> None:
+    gone = delete_user(engine, "nobody")
+    assert (gone.records, gone.bodies, gone.outcomes) == (0, 0, 0)
+
+
+def test_two_deletions_do_not_meet_in_one_pseudonym(engine: Engine, folder: Path) -> None:
+    store(engine, folder, [a_record(user="ann"), a_record(user="bob")])
+    assert delete_user(engine, "ann").pseudonym != delete_user(engine, "bob").pseudonym

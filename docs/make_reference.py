@@ -1,8 +1,9 @@
-"""Write the generated pages of docs/reference: `make docs`. Tests compare them with the code."""
+"""Write the generated parts of docs/reference: `make docs`. Tests compare them with the code."""
 
 from __future__ import annotations
 
 import inspect
+import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,8 +31,8 @@ def cli_page() -> str:
         "<!-- Written by docs/make_reference.py from the commands themselves; do not edit. -->",
         "",
         "Run `roadworthy` in a project's folder, or name the folder with `--project`. With",
-        "`--json` a command prints one JSON document. Commands work while a server runs; it follows",
-        "what they change within 100 ms.",
+        "`--json` a command prints one JSON document. Commands work while a server runs; it"
+        " follows what they change within 100 ms.",
         "",
         "| exit code | means |",
         "|---|---|",
@@ -68,7 +69,8 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
 def _option(option: click.Option, context: click.Context) -> str:
     written, text = option.get_help_record(context) or ("", "")
     # A bar would end the cell, in code too.
-    return "| " + f"`{written}` | {text}".replace("|", "\\|").replace("\\|", "|", 1) + " |"
+    cells = [cell.replace("|", r"\|") for cell in (f"`{written}`", text)]
+    return f"| {' | '.join(cells)} |"
 
 
 def _prose(text: str) -> str:
@@ -82,9 +84,12 @@ PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page}
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, those of the declaration too."""
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), encoding="utf-8")
+    runpy.run_path(
+        str(Path(__file__).with_name("make_declaration_reference.py")), run_name="__main__"
+    )
 
 
 if __name__ == "__main__":

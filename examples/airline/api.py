@@ -7,14 +7,15 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from flights import FOLDER
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError
 from scoreboard import Promise
+
+from roadworthy.errors import ModelError
+from roadworthy.net import HttpClient
 
 TIMEOUT_S = 30
 
@@ -58,32 +59,29 @@ class Api:
         misses: Requests in a row that reached nobody.
     """
 
-    def __init__(self, client: Client, url: str, key: str) -> None:
+    def __init__(self, client: HttpClient, url: str) -> None:
         self.misses = 0
         self._client = client
         self._url = url
-        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 
     async def send(self, method: str, path: str, body: Any = None) -> Reply:
         """Send one request.
 
         Raises:
-            PyreqwestError: Nobody answered.
+            ModelError: Nobody answered.
+            TimeoutError: Nobody answered in time.
         """
-        request = self._client.request(method, self._url + path).headers(self._headers)
-        if body is not None:
-            request = request.body_bytes(msgspec.json.encode(body))
+        raw = b"" if body is None else msgspec.json.encode(body)
         started = time.perf_counter()
         try:
-            response = await request.build().send()
-            content = (await response.bytes()).to_bytes()
-        except PyreqwestError:
+            async with asyncio.timeout(TIMEOUT_S):
+                got = await self._client.request(method, path, raw)
+        except (ModelError, TimeoutError):
             self.misses += 1
             raise
         self.misses = 0
-        return Reply(
-            response.status, response.headers, content, (time.perf_counter() - started) * 1000
-        )
+        ms = (time.perf_counter() - started) * 1000
+        return Reply(got.status, got.headers, got.body, ms)
 
     async def services(self) -> dict[str, Promise]:
         """Return what each service promises.
@@ -93,7 +91,7 @@ class Api:
         """
         try:
             reply = await self.send("GET", "/api/services")
-        except PyreqwestError as error:
+        except (ModelError, TimeoutError) as error:
             raise ReplayError(
                 f"expected Roadworthy at {self._url}, got no answer; start it with"
                 f" `roadworthy up --project {FOLDER}`"
@@ -131,15 +129,11 @@ def promise_of(entry: dict[str, Any]) -> Promise:
 
 
 @asynccontextmanager
-async def opened_client(concurrency: int) -> AsyncIterator[Client]:
+async def opened_client(url: str, key: str, concurrency: int) -> AsyncIterator[HttpClient]:
     """Open a pool of connections, and close it in the end."""
-    builder = ClientBuilder().error_for_status(enable=False).http1_only().no_proxy()
-    limit = timedelta(seconds=TIMEOUT_S)
-    pool = builder.max_connections(concurrency).timeout(limit).tcp_nodelay(enabled=True)
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    client = HttpClient(url, headers, concurrency)
     try:
-        async with pool.build() as client:
-            yield client
+        yield client
     finally:
-        # Its threads let go of the last reply a moment later; a process that ends before that is
-        # aborted in one of ten runs (pyreqwest 0.15).
-        await asyncio.sleep(0.05)
+        await client.close()

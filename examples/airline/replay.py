@@ -24,11 +24,12 @@ from typing import Any
 import msgspec
 from api import Api, ReplayError, Reply, check, opened_client
 from flights import DATA, FOLDER, count_flights, read_flights
-from pyreqwest.exceptions import PyreqwestError
 from rich.console import Console
 from rich.live import Live
 from scoreboard import MICRO, Scoreboard, Tally
 from timeline import Ask, Event, Question, Tell, end_of_step, timeline
+
+from roadworthy.errors import ModelError
 
 PREDICT = "flight-delay"
 CHAT = "support-reply"
@@ -100,7 +101,7 @@ class Replay:
     async def _set_clock(self, now: datetime) -> None:
         try:
             await self._api.set_clock(now)
-        except PyreqwestError:
+        except (ModelError, TimeoutError):
             self._give_up(ReplayError("the server is gone"))
         except ReplayError as error:
             self._give_up(error)
@@ -130,7 +131,7 @@ class Replay:
                     await self._tell(event)
                 case Question():
                     await self._chat(event)
-        except PyreqwestError as error:
+        except (ModelError, TimeoutError) as error:
             self._note_unreachable(event, error)
         except ReplayError as error:
             self._give_up(error)
@@ -182,7 +183,7 @@ class Replay:
             check(reply, f"ask `{service}`")
         self._note(service, "refused" if reply.status < 500 else "failed", reply.ms, error=code)
 
-    def _note_unreachable(self, event: Event, error: PyreqwestError) -> None:
+    def _note_unreachable(self, event: Event, error: Exception) -> None:
         if self._api.misses >= GIVE_UP_AFTER:
             trouble = f"the server is gone: {GIVE_UP_AFTER} requests in a row reached nobody"
             self._give_up(ReplayError(trouble))
@@ -253,8 +254,9 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
     last = min(options.first + timedelta(days=options.days - 1), date(2013, 12, 31))
     total = count_flights(options.first, last, options.data)
     flights = islice(read_flights(options.first, last, options.data), options.limit)
-    async with opened_client(options.concurrency) as client:
-        api = Api(client, options.url.rstrip("/"), options.key)
+    url = options.url.rstrip("/")
+    async with opened_client(url, options.key, options.concurrency) as client:
+        api = Api(client, url)
         promises = await api.services()
         if PREDICT not in promises:
             raise ReplayError(f"expected a service `{PREDICT}` at {options.url}, got {[*promises]}")

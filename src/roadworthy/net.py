@@ -91,14 +91,18 @@ class HttpClient:
         self._is_closed = False
 
     async def post(self, path: str, body: bytes) -> Reply:
-        """Send `body` and read the whole reply.
+        """Send `body` and read the whole reply; see `request`."""
+        return await self.request("POST", path, body)
+
+    async def request(self, method: str, path: str, body: bytes = b"") -> Reply:
+        """Send a request and read the whole reply.
 
         Raises:
             ModelUnavailable: No connection, or it broke.
             ModelTimeout: No connection in time.
             BadAnswer: What arrived is not HTTP, or too much of it.
         """
-        connection = await self._send(path, body)
+        connection = await self._send(method, path, body)
         try:
             content = await connection.read_all()
             return Reply(connection.status, connection.headers, content)
@@ -110,21 +114,22 @@ class HttpClient:
         """Send `body` and hand out the reply while it comes; leaving the block ends it.
 
         Raises:
-            ModelUnavailable, ModelTimeout, BadAnswer: As `post` does.
+            ModelUnavailable, ModelTimeout, BadAnswer: As `request` does.
         """
-        connection = await self._send(path, body)
+        connection = await self._send("POST", path, body)
         try:
             yield StreamReply(connection)
         finally:
             self._give_back(connection)
 
-    async def _send(self, path: str, body: bytes) -> _Connection:
+    async def _send(self, method: str, path: str, body: bytes) -> _Connection:
         """Send a request and wait for the head of its reply.
 
         A connection that was kept may be closed by the upstream while the request is on its way; if
         not a byte came back, the request is sent once more on a fresh one.
         """
-        request = b"POST %s%s HTTP/1.1\r\n%s%d\r\n\r\n%s" % (
+        request = b"%s %s%s HTTP/1.1\r\n%s%d\r\n\r\n%s" % (
+            method.encode(),
             self._path.encode(),
             path.encode(),
             self._head,

@@ -92,7 +92,7 @@ def open_release(
     opener = _Opener(service, project.providers, folder, rates, clock)
     input_check = open_schema(folder, service.contract.input)
     judge = OutputJudge(
-        open_schema(folder, service.contract.output),
+        open_schema(folder, service.contract.output, "output"),
         [open_guard(guard, folder) for guard in service.guards if guard.on == "output"],
         reads_json=service.kind == "generate",
     )

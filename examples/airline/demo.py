@@ -1,0 +1,144 @@
+"""The whole example in one command: prepare, train, release, serve, replay, and go on serving."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from flights import DATA, FOLDER
+from practice import PORT as PRACTICE_PORT
+from practice import open_practice
+from rich.console import Console
+
+from roadworthy import open_project
+from roadworthy.errors import RoadworthyError
+from roadworthy.release.registry import promote
+from roadworthy.store.keys import create_key
+
+MODEL = FOLDER / "services" / "flight-delay" / "model.onnx"
+START_LIMIT_S = 30.0
+
+console = Console(highlight=False)
+
+
+def step(text: str) -> None:
+    """Say what happens next."""
+    console.print(f"\n[bold]{text}[/bold]")
+
+
+def run(script: str, *arguments: str) -> None:
+    """Run one of the example's scripts, and end with it if it fails."""
+    done = subprocess.run([sys.executable, str(FOLDER / script), *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def prepare() -> None:
+    """Make flights and model, where they are not there yet."""
+    if not any(DATA.glob("*")):
+        step("1. Preparing 336,776 real flights of 2013 with the weather known two hours ahead")
+        run("prepare.py")
+    if not MODEL.exists():
+        step("2. Training on January to March, measuring on July to December")
+        run("train.py")
+
+
+def release(days: int) -> str:
+    """Release both services as their files are, and return a key for the replay."""
+    step("3. Building and promoting releases")
+    with open_project(FOLDER) as project:
+        for name in project.service_names:
+            built = project.build_release(name, by="demo")
+            promote(project.state, project.clock, built.id, by="demo")
+            console.print(f"  {built.id} serves `{name}`")
+        expires = datetime.now(UTC) + timedelta(days=days)
+        _, secret = create_key(
+            project.state,
+            project.clock,
+            name="demo",
+            scopes=("answer", "read", "admin"),
+            expires_us=int(expires.timestamp() * 1e6),
+            by="demo",
+        )
+    console.print(f"  key, shown once: {secret}")
+    return secret
+
+
+@contextmanager
+def serving(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `roadworthy up` until the block ends."""
+    step(f"4. Starting Roadworthy on http://127.0.0.1:{port}")
+    command = [str(Path(sys.executable).with_name("roadworthy")), "up"]
+    server = subprocess.Popen(
+        [*command, "--project", str(FOLDER), "--port", str(port)], start_new_session=True
+    )
+    try:
+        wait_until_healthy(server, port)
+        yield server
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until the server answers; end if it does not start."""
+    end = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            sys.exit(server.returncode or 4)
+        with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
+            return
+        time.sleep(0.05)
+    sys.exit(f"Roadworthy did not answer on port {port} within {START_LIMIT_S:.0f} s")
+
+
+def main() -> None:
+    """Run the demo until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--port", type=int, default=8700)
+    parser.add_argument("--days", type=int, default=14, help="how many days of 2013 to replay")
+    parser.add_argument("--exit", action="store_true", help="end after the replay")
+    options = parser.parse_args()
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+
+    prepare()
+    try:
+        key = release(days=30)
+        with open_practice(PRACTICE_PORT), serving(options.port) as server:
+            step(f"5. Replaying {options.days} days of real flights, from 2013-04-01")
+            url = f"http://127.0.0.1:{options.port}"
+            run("replay.py", "--url", url, "--key", key, "--days", str(options.days))
+            if not options.exit:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, stop)
+                step(f"Serving on {url} until Ctrl-C; look at any answer with")
+                console.print(
+                    f"  .venv/bin/roadworthy records list --project {FOLDER}\n"
+                    f"  .venv/bin/roadworthy trace --project {FOLDER} ID"
+                )
+                while not stopped.wait(0.5) and server.poll() is None:
+                    pass
+    except RoadworthyError as error:
+        console.print(f"[red]error[/red] {error.code}: {error}", markup=True)
+        sys.exit(4)
+    except OSError as error:
+        console.print(f"[red]error[/red] {error}")
+        sys.exit(4)
+
+
+if __name__ == "__main__":
+    main()

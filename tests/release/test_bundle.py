@@ -220,7 +220,7 @@ def test_no_key_and_no_price_is_part_of_a_release(
     assert ground.build() == before
 
 
-def test_all_python_files_of_a_services_folder_belong_to_a_python_model(ground: Ground) -> None:
+def test_all_files_of_a_services_folder_belong_to_a_python_model(ground: Ground) -> None:
     ground.declare("code", "answers:predict")
     for folder in ("lib", ".venv", "__pycache__"):
         (ground.service_folder / folder).mkdir()
@@ -228,12 +228,15 @@ def test_all_python_files_of_a_services_folder_belong_to_a_python_model(ground: 
     ground.write("lib/half.py", "def half(x): return x / 2")
     ground.write(".venv/skipped.py", "")
     ground.write("__pycache__/answers.pyc", "")
+    ground.write("weights.bin", "0.5")
     release = ground.build()
     assert set(release.manifest.files) == {
         "answers.py",
         "lib/half.py",
+        "model.onnx",
         "schemas/input.json",
         "service.toml",
+        "weights.bin",
     }
     assert release.manifest.models[0].pin == "files"
     assert release.manifest.packages.keys() > {"python", "pytest"}

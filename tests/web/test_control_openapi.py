@@ -185,7 +185,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_the_running_server_keeps_its_document(case: schemathesis.Case, live: Live) -> None:
+def test_the_running_server_keeps_its_document(case: schemathesis.Case[Any], live: Live) -> None:
     case.query, case.body = within_reason(case.query), within_reason(case.body)
     at: dict[str, Any] = {
         "base_url": live.url,

@@ -125,11 +125,25 @@ class Serving:
         folder = bundle.materialise(stored, ground.artifacts, releases)
         declared = bundle.as_released(ground.declaration, stored)
         service = load_service(folder, declared, ENFORCES)
-        return open_release(stored.id, service, declared, folder, ground.rates, ground.clock)
+        opened = open_release(
+            stored.id, service, declared, folder, ground.rates, ground.clock
+        )
+        self._stop_models(opened)
+        return opened
 
     def _stopped(self) -> frozenset[str]:
         names = self._ground.service_names
         return frozenset(name for name in names if self.switchboard.stopped(name) is not None)
+
+    def _stop_models(self, opened: OpenRelease) -> None:
+        """Let the chains of a release skip the models that a person has stopped."""
+        for chain in (opened.chain, opened.ladder, opened.free_ladder):
+            if chain is not None:
+                chain.stopped = frozenset(
+                    link.name
+                    for link in chain.links
+                    if self.switchboard.stopped(opened.name, link.name) is not None
+                )
 
     @property
     def trouble(self) -> dict[str, str]:
@@ -138,6 +152,7 @@ class Serving:
             "spool": self.spool.trouble,
             "writer": self.writer.trouble,
             "jobs": self.jobs.trouble,
+            "switchboard": self.switchboard.trouble,
             "traces": self.traces.trouble if self.traces else "",
             **self._release_trouble,
         }
@@ -196,16 +211,17 @@ class Serving:
             try:
                 if self.switchboard.poll():
                     await self.refresh()
-            except RoadworthyError as error:
-                self._release_trouble["switchboard"] = str(error)
+            except Exception as error:  # noqa: BLE001 - outer edge: the watch outlives any one look
+                self._release_trouble["watch"] = f"{type(error).__name__}: {error}"
             else:
-                self._release_trouble.pop("switchboard", None)
+                self._release_trouble.pop("watch", None)
 
     async def refresh(self) -> None:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
         for name, opened in list(self.engine.releases.items()):
+            self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")
             if champion and champion != opened.id:
                 await self._swap(name, champion, opened)

@@ -82,7 +82,7 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
     kinds = {provider.kind for provider in providers.values()}
     names = {SERVICE_FILE, *service.files}
     if "python" in kinds:
-        names.update(_python_files(service.folder))
+        names.update(_all_files(service.folder))
     files = {name: digest_of(service.folder / name) for name in sorted(names)}
     environment = describe_environment()
     return Manifest(
@@ -190,10 +190,14 @@ def _how_pinned(provider: Provider) -> Pin:
     return _PIN_OF_KIND.get(provider.kind, elsewhere)
 
 
-def _python_files(folder: Path) -> list[str]:
-    """Return every Python file below `folder`, whichever of them a model imports."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*.py") if path.is_file())
-    return [path.as_posix() for path in paths if not any(p.startswith(".") for p in path.parts)]
+def _all_files(folder: Path) -> list[str]:
+    """Return every file below `folder`: a Python model may import or load any of them."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return [path.as_posix() for path in paths if not any(map(_is_passing, path.parts))]
+
+
+def _is_passing(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
 
 
 def _change(was: bool, is_now: bool) -> str:

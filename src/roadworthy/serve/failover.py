@@ -59,6 +59,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 class Failover:
     """Tries models in order with the time and the money that are left.
 
+    Attributes:
+        stopped: Names of models that a person has stopped; they are skipped.
+
     Args:
         name: What it is called where a chain of chains is tried.
         links: The models, first choice first.
@@ -68,6 +71,7 @@ class Failover:
     def __init__(self, name: str, links: Sequence[Link], judge: Judge) -> None:
         self.name = name
         self.links = tuple(links)
+        self.stopped: frozenset[str] = frozenset()
         self._judge = judge
 
     async def answer(self, call: Call) -> Answer:
@@ -76,7 +80,7 @@ class Failover:
         Raises:
             AllModelsFailed: None was; the message names each model and why.
         """
-        tries = _Tries(call, self.links)
+        tries = _Tries(call, self.links, self.stopped)
         for link in self.links:
             if not tries.prepare(link):
                 continue
@@ -105,7 +109,7 @@ class Failover:
             AllModelsFailed: No model began.
             ModelError: The one that began broke off.
         """
-        tries = _Tries(call, self.links)
+        tries = _Tries(call, self.links, self.stopped)
         for link in self.links:
             if not tries.prepare(link):
                 continue
@@ -148,8 +152,9 @@ class Failover:
 class _Tries:
     """The log and the purse of one walk along a chain."""
 
-    def __init__(self, call: Call, links: Sequence[Link]) -> None:
+    def __init__(self, call: Call, links: Sequence[Link], stopped: frozenset[str]) -> None:
         self.call = call
+        self._stopped = stopped
         self.deadline = call.deadline
         self.attempts: list[Attempt] = []
         self.judgement: Judgement | None = None
@@ -161,8 +166,10 @@ class _Tries:
     def prepare(self, link: Link) -> bool:
         """Set the call's time and money for this try; False if there is too little of either."""
         call, left = self.call, self._left
-        call.asked = link.name
         self._left -= 1
+        if link.name in self._stopped:
+            return self._skip(link, "stopped")
+        call.asked = link.name
         self._started = time.perf_counter_ns()
         if not link.is_instant:
             now = time.monotonic()

@@ -1,0 +1,113 @@
+"""What a person does while a service runs: stop it, stop a model, promote another release."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import write_project
+from live import Live, serve
+
+from roadworthy.app import open_project
+from roadworthy.release.registry import promote
+
+pytestmark = pytest.mark.slow
+
+SERVICE = """
+name = "triage"
+kind = "predict"
+owners = {{ product = "test" }}
+objectives = {{ deadline_ms = 1000 }}
+cost = {{}}
+[[models]]
+name = "first"
+provider = "rule"
+model = "{{'by': '{by}'}}"
+[[models]]
+name = "second"
+provider = "rule"
+model = "{{'by': 'second'}}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_project(tmp_path, {"triage": SERVICE.format(by="first")})
+
+
+@pytest.fixture
+def live(folder: Path) -> Iterator[Live]:
+    with serve(folder) as running:
+        yield running
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 2
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_stopped_service_refuses_until_it_is_resumed(live: Live) -> None:
+    live.serving.switchboard.stop("triage", by="test", reason="drill")
+    until(lambda: live.answer("triage", {}).status == 503)
+    assert live.answer("triage", {}).code == "service_stopped"
+    assert live.records()[0].disposition == "refused"
+    live.serving.switchboard.resume("triage", by="test")
+    until(lambda: live.answer("triage", {}).status == 200)
+
+
+def test_a_stopped_model_is_skipped(live: Live) -> None:
+    assert live.answer("triage", {}).json["model"] == "first"
+    live.serving.switchboard.stop("triage", "first", by="test")
+    until(lambda: live.answer("triage", {}).json["model"] == "second")
+    assert [a.status for a in live.records()[0].attempts] == ["stopped", "ok"]
+    live.serving.switchboard.resume("triage", "first", by="test")
+    until(lambda: live.answer("triage", {}).json["model"] == "first")
+
+
+def test_a_promoted_release_takes_over_while_requests_go_on(live: Live, folder: Path) -> None:
+    before = live.answer("triage", {}).json
+    (folder / "services/triage/service.toml").write_text(SERVICE.format(by="newer"))
+    assert live.answer("triage", {}).json["output"] == {"by": "first"}
+    assert any("differ" in line for line in live.serving.describe())
+
+    with open_project(folder) as other:
+        built = other.build_release("triage", by="test")
+        promote(other.state, other.clock, built.id, by="test")
+
+    statuses = []
+    until(lambda: statuses.append(live.answer("triage", {})) or statuses[-1].json["output"]["by"] == "newer")  # type: ignore[func-returns-value]  # fmt: skip
+    assert all(got.status == 200 for got in statuses)
+    assert statuses[-1].json["release"] == built.id != before["release"]
+
+    with open_project(folder) as other:
+        promote(other.state, other.clock, before["release"], by="test")
+    until(lambda: live.answer("triage", {}).json["output"] == {"by": "first"})
+
+
+def test_a_release_that_will_not_open_leaves_the_old_one_serving(
+    live: Live, folder: Path
+) -> None:
+    broken = SERVICE.format(by="x").replace("'second'", "input.missing.deeply(")
+    text = broken.replace("input.missing.deeply(", "'y'").replace('"rule"', '"python"', 1)
+    text = text.replace("""model = "{'by': 'x'}\"""", 'model = "absent:answer"')
+    project_file = folder / "roadworthy.toml"
+    project_file.write_text(project_file.read_text() + '[providers.python]\nkind = "python"\n')
+    (folder / "services/triage/service.toml").write_text(text)
+    with open_project(folder) as other:
+        built = other.build_release("triage", by="test")
+        promote(other.state, other.clock, built.id, by="test")
+
+    until(lambda: live.ask("GET", "/healthz").json["status"] == "degraded")
+    assert live.answer("triage", {}).json["output"] == {"by": "first"}
+    assert built.id in str(live.ask("GET", "/healthz").json["trouble"])
+
+
+def test_a_second_process_is_told_who_serves(live: Live, folder: Path) -> None:
+    from roadworthy.errors import StoreBusy
+
+    with open_project(folder) as other, pytest.raises(StoreBusy, match="is served by process"):
+        other.service("triage").answer({})

@@ -1,4 +1,4 @@
-"""The chat gateway beside nginx: CPU per request with everything enforced, and what streaming costs.
+"""The chat gateway beside nginx: CPU a request with all enforced, and what streaming costs.
 
 Upstream and load generator run on one core, what is measured on the other. nginx as a plain reverse
 proxy is measured in the same run: it is the limit, and its ratio to us is what counts on a noisy
@@ -70,12 +70,14 @@ http {{
   access_log off; keepalive_requests 100000000; client_body_temp_path {home}/body;
   proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/f; uwsgi_temp_path {home}/u;
   scgi_temp_path {home}/s;
-  upstream up {{ server 127.0.0.1:%d; keepalive 256; }}
+  upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; }}
   server {{ listen 127.0.0.1:{port}; {what} }}
 }}
-""" % UPSTREAM
+"""
 ANSWER = "location / {{ default_type application/json; return 200 '{body}'; }}"
-FORWARD = 'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
+FORWARD = (
+    'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
+)
 
 PROJECT = """
 [project]
@@ -120,7 +122,16 @@ def write_project(home: Path) -> str:
     (home / "services" / "chat" / "service.toml").write_text(chat)
     stream = SERVICE.format(name="stream", provider="sse", guard="")
     (home / "services" / "stream" / "service.toml").write_text(stream)
-    words = [BIN / "roadworthy", "keys", "create", "--project", home, "--scopes", "answer", "--json"]
+    words = [
+        BIN / "roadworthy",
+        "keys",
+        "create",
+        "--project",
+        home,
+        "--scopes",
+        "answer",
+        "--json",
+    ]
     done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
     key: str = json.loads(done.stdout)["key"]
     return key
@@ -136,7 +147,7 @@ def load(port: int, home: Path, key: str) -> float:
     )
     words = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
     words += ["-s", str(script), f"http://127.0.0.1:{port}/v1/chat/completions"]
-    out = subprocess.run(words, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out:
         raise SystemExit(f"requests failed:\n{out}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", out)
@@ -164,7 +175,9 @@ async def serve_events() -> None:
     event["choices"] = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     last = f"data: {json.dumps(event)}\n\n".encode()
     usage = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":150}}\n\n'
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
 
     def framed(data: bytes) -> bytes:
         return b"%x\r\n%s\r\n" % (len(data), data)
@@ -235,7 +248,10 @@ def measure_streams(port: int, pid: int, key: str) -> dict[str, float]:
     _, events = asyncio.run(streams(port, key))
     per_event = (cpu_s(pid) - before) / events * 1e6
     # A pause of the load generator would hide the difference of two: measure them in turns.
-    through, direct = asyncio.run(first_tokens(port, key)), asyncio.run(first_tokens(SSE_UPSTREAM, key))
+    through, direct = (
+        asyncio.run(first_tokens(port, key)),
+        asyncio.run(first_tokens(SSE_UPSTREAM, key)),
+    )
     return {"us_per_event": per_event, "first_token_added_ms": through - direct}
 
 
@@ -249,8 +265,12 @@ def main() -> None:
     with folder() as home:
         upstream, proxy = home / "upstream.conf", home / "proxy.conf"
         answer = ANSWER.format(body=COMPLETION)
-        upstream.write_text(NGINX.format(home=home, name="up", port=UPSTREAM, what=answer))
-        proxy.write_text(NGINX.format(home=home, name="proxy", port=PROXY, what=FORWARD))
+        upstream.write_text(
+            NGINX.format(upstream=UPSTREAM, home=home, name="up", port=UPSTREAM, what=answer)
+        )
+        proxy.write_text(
+            NGINX.format(upstream=UPSTREAM, home=home, name="proxy", port=PROXY, what=FORWARD)
+        )
         key = write_project(home)
         with (
             process(["nginx", "-p", home, "-c", upstream], LOAD_CORE),
@@ -262,11 +282,10 @@ def main() -> None:
         ):
             wait_for("http://127.0.0.1:9904/healthz")
             idle_mb = rss_mb(ours.pid)
-            runs = []
-            for _ in range(ROUNDS):
-                runs.append(
-                    (*measure(PROXY, nginx.pid, home, key), *measure(9904, ours.pid, home, key))
-                )
+            runs = [
+                (*measure(PROXY, nginx.pid, home, key), *measure(9904, ours.pid, home, key))
+                for _ in range(ROUNDS)
+            ]
             nginx_us, nginx_rate, us, rate = (statistics.median(c) for c in zip(*runs, strict=True))
             streaming = measure_streams(9904, ours.pid, key)
             report(

@@ -1,4 +1,4 @@
-"""What every benchmark shares: CPU of a process tree, pinned processes, and one JSON line at the end."""
+"""What benchmarks share: CPU of a process tree, pinned processes, one JSON line at the end."""
 
 from __future__ import annotations
 
@@ -46,12 +46,14 @@ def rss_mb(pid: int) -> float:
 
 
 @contextmanager
-def process(command: Sequence[str | Path], core: int | None = None) -> Iterator[subprocess.Popen[str]]:
+def process(
+    command: Sequence[str | Path], core: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run a command, pinned to a core, and end it with everything it started."""
     words = [str(word) for word in command]
     if core is not None and shutil.which("taskset"):
         words = ["taskset", "-c", str(core), *words]
-    child = subprocess.Popen(  # noqa: S603
+    child = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
@@ -70,7 +72,7 @@ def wait_for(url: str, limit_s: float = 20) -> float:
     started = time.monotonic()
     while time.monotonic() - started < limit_s:
         try:
-            with urlopen(url, timeout=1):  # noqa: S310 - our own address
+            with urlopen(url, timeout=1):
                 return time.monotonic() - started
         except (URLError, OSError):
             time.sleep(0.02)
@@ -88,7 +90,7 @@ def need(*programs: str) -> None:
         raise SystemExit(f"this benchmark needs {', '.join(missing)}: run `{line}`")
     print(f"installing {', '.join(packages)}", file=sys.stderr)
     for words in (["apt-get", "update", "-qq"], [*line.split(), "-qq"]):
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 `plain` are records as a service without named users leaves them; `named` are of 5,000 users, with a
 tag, a cost and a hold that was placed before. The limit beside each is what SQLite takes for the
-same rows alone, by `sqlite3.executemany` in batches of as many: no spool, rollups, spending or holds.
+same rows alone, by `sqlite3.executemany` in batches of as many: no spool, no rollups, no spending.
 Pages are asked for at 1,000,000 named records.
 """
 
@@ -31,8 +31,9 @@ DRAINED = 60_000
 STORED = 1_000_000
 START_US = 1_700_000_000_000_000
 STEPS = (
-    "identify release contract guard_input reserve route call schema guard_output decide settle"
-).split()
+    *("identify", "release", "contract", "guard_input", "reserve", "route"),
+    *("call", "schema", "guard_output", "decide", "settle"),
+)
 CLOCK = SystemClock()
 
 

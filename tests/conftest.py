@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
+
+from roadworthy.cli import cli
 
 if TYPE_CHECKING:
     from roadworthy.app import Project
@@ -64,6 +67,25 @@ def write_project(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
     return folder
+
+
+@pytest.fixture(scope="session")
+def new_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project as `roadworthy init` writes it; tests get copies."""
+    folder = tmp_path_factory.mktemp("new") / "shop"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("ROADWORTHY_STORE_URL", raising=False)
+        made = CliRunner().invoke(cli, ["init", str(folder), "--json"])
+    assert made.exit_code == 0, made.output
+    return folder
+
+
+@pytest.fixture
+def shop(new_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a new project of the test's own."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("ROADWORTHY_STORE_URL", raising=False)
+    return Path(shutil.copytree(new_shop, tmp_path / "shop"))
 
 
 @pytest.fixture(scope="session")

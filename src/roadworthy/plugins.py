@@ -1,7 +1,7 @@
 """Find plugins by the name a declaration gives them.
 
-A kind of plugin is an entry-point group (`roadworthy.models`, `roadworthy.guards`). Built-ins enter by
-the same door. Nothing is imported until a declaration names it.
+A kind of plugin is an entry-point group (`roadworthy.models`, `roadworthy.guards`). Built-ins enter
+by the same door. Nothing is imported until a declaration names it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every act of the command line while `roadworthy up` serves the project in a process of its own."""
+"""Every act of the command line while `roadworthy up` serves the project beside it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,17 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("served") / "shop"
     run("init", folder, "--json")
     made = run("keys", "create", "--scopes", "answer,act_as", "--project", folder, "--json").json
-    words = [sys.executable, "-u", "-m", "roadworthy", "up", "--port", "0", "--project", folder]
+    words = [
+        sys.executable,
+        "-u",
+        "-m",
+        "roadworthy",
+        "up",
+        "--port",
+        "0",
+        "--project",
+        str(folder),
+    ]
     with (
         (folder / "up.log").open("w") as log,
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from roadworthy.app import open_project
 ASKED = {"subject": "hello", "plan": "free", "amount_usd": 0}
 
 
-@pytest.fixture
-def answered(shop: Path) -> Path:
+@pytest.fixture(scope="module")
+def answered(new_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shop = Path(shutil.copytree(new_shop, tmp_path_factory.mktemp("answered") / "shop"))
     with open_project(shop) as project:
         project.service("triage").answer(ASKED, user="ann")
         project.service("reply").answer({"question": "May I?"}, user="bob")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,36 @@ def test_a_new_project_answers_at_once(shop: Path) -> None:
     assert (replied.disposition, replied.model) == ("answered", "rehearsal")
     assert passed.disposition == "failed"
     assert "no key" in str(passed.error)
+
+
+EXTRAS = ("numpy", "onnxruntime", "pyarrow", "genai_prices", "opentelemetry", "pandas", "sklearn")
+CORE_ONLY = f"""
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+from click.testing import CliRunner
+from roadworthy import open_project
+from roadworthy.cli import cli
+
+for words in (["init", sys.argv[1]], ["check", "--project", sys.argv[1]]):
+    ran = CliRunner().invoke(cli, words)
+    assert ran.exit_code == 0, ran.output
+with open_project(sys.argv[1]) as project:
+    reply = project.service("triage").answer({ASKED!r})
+    sys.stdout.write(reply.disposition)
+"""
+
+
+@pytest.mark.slow
+def test_a_new_project_needs_no_extra(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", CORE_ONLY, str(tmp_path / "shop")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "answered", done.stderr
 
 
 def test_the_readme_asks_what_triage_takes(shop: Path) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from command_line import run
+
+from roadworthy.app import open_project
+from roadworthy.store.keys import load_keys
+from roadworthy.store.lock import hold_project
 
 
 def test_a_job_runs_now_and_is_listed_then(shop: Path) -> None:
@@ -20,6 +25,26 @@ def test_an_unknown_job_could_not_be_done(shop: Path) -> None:
     ran = run("jobs", "run", "nothing", "--project", shop)
     assert ran.code == 4
     assert "expected one of leases" in ran.err
+
+
+def test_a_server_that_does_not_answer_is_told_and_no_key_is_left(shop: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    with hold_project(shop) as lock:
+        lock.announce(address)
+        ran = run("jobs", "run", "retention", "--project", shop)
+    assert ran.code == 4
+    assert f"the server at {address} cannot be reached" in ran.err
+    with open_project(shop) as project:
+        assert [key.name for key in load_keys(project.state).values()] == ["init"]
+
+
+def test_a_process_without_http_cannot_be_asked(shop: Path) -> None:
+    with hold_project(shop) as lock:
+        ran = run("jobs", "run", "retention", "--project", shop)
+    assert ran.code == 4
+    assert f"process {lock.holder.pid}, which serves no HTTP" in ran.err
 
 
 def test_a_person_reads_a_line_a_job(shop: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ from roadworthy.types import Record, SystemClock
 ASKED = {"subject": "hello", "plan": "free", "amount_usd": 0}
 
 
-@pytest.fixture
-def answered(shop: Path) -> Path:
+@pytest.fixture(scope="module")
+def once_answered(new_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project that has answered `triage` for ann and bob, and refused ann once."""
+    shop = Path(shutil.copytree(new_shop, tmp_path_factory.mktemp("answered") / "shop"))
     with open_project(shop) as project:
         triage = project.service("triage")
         triage.answer(ASKED, user="ann")
@@ -25,6 +27,11 @@ def answered(shop: Path) -> Path:
         triage.answer({}, user="ann")
         project.service("reply").answer({"question": "May I?"}, user="ann")
     return shop
+
+
+@pytest.fixture
+def answered(once_answered: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(once_answered, tmp_path / "shop"))
 
 
 def found(shop: Path, *words: str) -> list[tuple[str, str, str]]:
@@ -128,7 +135,7 @@ def test_deleting_a_user_reaches_what_is_still_in_the_spool(shop: Path) -> None:
 def test_nothing_is_deleted_unless_somebody_says_so(answered: Path) -> None:
     ran = run("records", "delete", "--user", "ann", "--project", answered, answer="y\n")
     assert ran.code == 2
-    assert "--yes: expected it" in ran.err
+    assert "expected `--yes`" in ran.err
     ran = run("records", "delete", "--user", " ", "--yes", "--project", answered)
     assert ran.code == 2
     assert ("triage", "ann", "answered") in found(answered)

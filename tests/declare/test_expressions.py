@@ -157,3 +157,21 @@ def test_the_package_around_the_engine_is_not_imported() -> None:
         "import cel; assert cel.compile('1 + 1').execute() == 2"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("input.a > 1 && input.b.c == 'x'", True),
+        ("size(input) == 3", True),
+        ("input['a'] == 2 && input.a == 2", True),
+        ("has(input.missing) || input.a == 2", True),
+        ("input.list.all(item, item in [1, 2])", True),
+        ("'input.nothing' != input.b.c", True),
+        ("input.b.c.startsWith('x')", True),
+        ("has(input.b) && input.list.exists(input, input > 1)", True),
+    ],
+)
+def test_only_the_fields_that_are_read_are_handed_over(source: str, value: object) -> None:
+    names = {"input": {"a": 2, "b": {"c": "x"}, "list": [1, 2]}}
+    assert compile_expression(source, "model_rule").evaluate(names) is value

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from conftest import write_project
 from live import Live, serve
-
 from roadworthy.app import open_project
 from roadworthy.release.registry import promote
 
@@ -78,19 +78,22 @@ def test_a_promoted_release_takes_over_while_requests_go_on(live: Live, folder: 
         built = other.build_release("triage", by="test")
         promote(other.state, other.clock, built.id, by="test")
 
-    statuses = []
-    until(lambda: statuses.append(live.answer("triage", {})) or statuses[-1].json["output"]["by"] == "newer")  # type: ignore[func-returns-value]  # fmt: skip
-    assert all(got.status == 200 for got in statuses)
-    assert statuses[-1].json["release"] == built.id != before["release"]
+    answers = []
+
+    def is_newer() -> bool:
+        answers.append(live.answer("triage", {}))
+        return bool(answers[-1].json["output"]["by"] == "newer")
+
+    until(is_newer)
+    assert all(got.status == 200 for got in answers)
+    assert answers[-1].json["release"] == built.id != before["release"]
 
     with open_project(folder) as other:
         promote(other.state, other.clock, before["release"], by="test")
     until(lambda: live.answer("triage", {}).json["output"] == {"by": "first"})
 
 
-def test_a_release_that_will_not_open_leaves_the_old_one_serving(
-    live: Live, folder: Path
-) -> None:
+def test_a_release_that_will_not_open_leaves_the_old_one_serving(live: Live, folder: Path) -> None:
     broken = SERVICE.format(by="x").replace("'second'", "input.missing.deeply(")
     text = broken.replace("input.missing.deeply(", "'y'").replace('"rule"', '"python"', 1)
     text = text.replace("""model = "{'by': 'x'}\"""", 'model = "absent:answer"')

@@ -1,4 +1,4 @@
-"""The protocols over a real port: native, OpenAI's with its own client, the Open Inference Protocol."""
+"""The protocols over a real port: native, OpenAI's by its own client, and Triton's client."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_project
-from live import Live, serve
 from openai import OpenAI, PermissionDeniedError, UnprocessableEntityError
 
+from conftest import write_project
+from live import Live, serve
 from roadworthy.testing import FaultyUpstream
 
 pytestmark = pytest.mark.slow
@@ -266,9 +266,12 @@ def test_tritons_client_is_understood_with_binary_tensors(live: Live) -> None:
         {"inputs": [{"name": "hour", "shape": [1, 2], "datatype": "INT64", "data": [1, 2]}]},
         {"inputs": [{"name": "hour", "shape": [1], "datatype": "INT64"}]},
         {"inputs": 3},
-        {"parameters": {"timeout": -1}, "inputs": [{"name": "a", "shape": [1], "datatype": "INT64", "data": [1]}]},
+        {
+            "parameters": {"timeout": -1},
+            "inputs": [{"name": "a", "shape": [1], "datatype": "INT64", "data": [1]}],
+        },
     ],
-)  # fmt: skip
+)
 def test_broken_tensors_get_a_clear_error(live: Live, body: dict[str, Any]) -> None:
     got = live.ask("POST", "/v2/models/late/infer", body)
     assert got.status in (400, 422)

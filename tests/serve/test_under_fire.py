@@ -1,4 +1,4 @@
-"""What must hold when things go wrong: ceilings, crashes, clients that leave, upstreams that misbehave."""
+"""What holds when things go wrong: ceilings, crashes, clients that leave, faulty upstreams."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import write_project
 from live import Live, serve
-
 from roadworthy.app import open_project
 from roadworthy.models.faulty import Fault, FaultyUpstream
 from roadworthy.serve.gateway import Limits
@@ -87,7 +87,9 @@ def test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred(
 ) -> None:
     upstream.latency_s = 0.05
     with ThreadPoolExecutor(64) as pool:
-        statuses = Counter(got.status for got in pool.map(lambda _: live.chat("reply"), range(1000)))
+        statuses = Counter(
+            got.status for got in pool.map(lambda _: live.chat("reply"), range(1000))
+        )
 
     assert statuses == {200: 100, 429: 900}
     assert spent_today(live) == 100_000
@@ -98,9 +100,7 @@ def test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred(
     assert int(refused.headers["retry-after"]) > 0
 
 
-def test_a_budget_comes_back_with_what_was_not_spent(
-    live: Live, upstream: FaultyUpstream
-) -> None:
+def test_a_budget_comes_back_with_what_was_not_spent(live: Live, upstream: FaultyUpstream) -> None:
     upstream.always(Fault.SERVER_ERROR)
     for _ in range(150):
         assert live.chat("reply").status == 502
@@ -326,7 +326,9 @@ def test_after_kill_9_under_load_every_answer_has_its_record_and_the_ceiling_hol
             statuses = Counter(
                 got.status for got in pool.map(lambda _: live.chat("reply"), range(150))
             )
-        assert before + statuses[200] + held // 1000 == 100 == len(read_records(live)) + held // 1000
+        assert (
+            before + statuses[200] + held // 1000 == 100 == len(read_records(live)) + held // 1000
+        )
         assert spent_today(live) + held <= 100_000
         assert sum(hold.micro for hold in read_holds(live.project.state)) == held
 

@@ -134,6 +134,44 @@ def test_a_batch_is_stored_with_its_sums_or_not_at_all(
     assert verify_hours(engine, *EVER) == {}
 
 
+def test_a_failure_at_any_statement_loses_and_doubles_nothing(
+    spool: Spool, engine: Engine, writer: Writer
+) -> None:
+    hold, entries = a_hold("rq_0"), [hold_then_record(k) for k in range(5)]
+    left = 0
+
+    def fail(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise RuntimeError("something nobody thought of")
+
+    event.listen(engine, "before_cursor_execute", fail)
+    failures = 0
+    for statement in range(1, 100):
+        fill(spool, [hold, *(entry for pair in entries for entry in pair)])
+        left = statement
+        try:
+            writer.drain()
+        except RuntimeError:
+            failures += 1
+            left = 0
+            writer.drain()
+        else:
+            break
+    event.remove(engine, "before_cursor_execute", fail)
+    assert failures > 5
+    assert count(engine) == summarise(engine).requests == 5
+    assert read_spending(engine, DAY) == {"service:delay": 35}
+    assert read_holds(engine) == [hold]
+    assert writer.trouble == ""
+
+
+def hold_then_record(k: int) -> tuple[SpoolEntry, SpoolEntry]:
+    record = settled(a_record(START_US + k, user=f"u{k}", input=b"{}"), 7)
+    return a_hold(record.id), record
+
+
 def test_a_start_after_an_abrupt_end_replays_what_is_missing_and_nothing_twice(
     tmp_path: Path, engine: Engine
 ) -> None:
@@ -300,6 +338,24 @@ def test_the_thread_drains_by_itself_and_goes_on_after_trouble(
         fill(spool, some_records(5))
         writer.wake()
         wait_for(lambda: count(impatient) == 10)
+    finally:
+        writer.stop()
+
+
+def test_an_error_nobody_expected_is_said_and_does_not_end_the_thread(
+    spool: Spool, engine: Engine, writer: Writer
+) -> None:
+    def fail(connection: object) -> None:
+        raise RuntimeError("something nobody thought of")
+
+    event.listen(engine, "commit", fail)
+    fill(spool, some_records(5))
+    writer.start()
+    try:
+        wait_for(lambda: "something nobody thought of" in writer.trouble)
+        event.remove(engine, "commit", fail)
+        wait_for(lambda: count(engine) == 5)
+        wait_for(lambda: writer.trouble == "")
     finally:
         writer.stop()
 

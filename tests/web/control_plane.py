@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from roadworthy.app import Project, gateway_of, open_project
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.request import Reply
+from roadworthy.serve.server import Server, bind
 from roadworthy.store.keys import create_key, load_keys
 from roadworthy.types import Key
 
@@ -190,3 +192,19 @@ def served(folder: Path, clock: str = "settable") -> Iterator[Plane]:
         path.write_text(text)
     with open_project(folder) as project:
         yield Plane(project)
+
+
+@contextmanager
+def listening(plane: Plane) -> Iterator[int]:
+    """Let a plane listen on a free port, as `roadworthy up` does, and give the port."""
+    sock = bind("127.0.0.1", 0)
+    ready = Event()
+    server = Server(plane.gateway, sock, ready.set)
+    ran: Future[None] = plane.project.run(server.run_until_stopped())
+    assert ready.wait(10)
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        ran.result(20)
+        sock.close()

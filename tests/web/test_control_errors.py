@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
 from typing import Any
 
 import pytest
-from control_plane import Answer, Plane
+from control_plane import Answer, Plane, listening
 from sqlalchemy import text
 
 from roadworthy.web.route import MAX_BODY_BYTES, MOST_AT_WORK, MOST_WAITING
@@ -166,3 +167,27 @@ def test_a_control_plane_that_waits_holds_up_nobody_who_wants_an_answer(plane: P
     lock.close()
     assert {future.result(20).status for future in begun} == {201}
     assert plane.ask("GET", "/api/clock").status == 200
+
+
+@pytest.mark.slow
+def test_a_client_that_leaves_is_no_fault_and_what_it_began_is_finished(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"name": "begun", "scopes": ["read"]}'
+    head = (
+        f"POST /api/keys HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {plane.secret}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    lock = sqlite3.connect(plane.project.folder / ".roadworthy" / "state.db")
+    with listening(plane) as port:
+        lock.execute("BEGIN IMMEDIATE")
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(head.encode() + body)
+            plane.get("/api/clock")
+        for _ in range(20):
+            plane.get("/api/clock")
+        lock.rollback()
+        lock.close()
+        while "begun" not in {key["name"] for key in plane.get("/api/keys")["keys"]}:
+            pass
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from threading import Event
 from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
-from control_plane import Plane, served
+from control_plane import Plane, listening, served
 from hypothesis import HealthCheck, Phase, settings
 from jsonschema_rs import Draft202012Validator
 from schemathesis.checks import (
@@ -23,7 +20,6 @@ from schemathesis.checks import (
 )
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 
-from roadworthy.serve.server import Server, bind
 from roadworthy.web.api import route_table
 from roadworthy.web.openapi import describe
 
@@ -115,23 +111,7 @@ def test_the_document_is_the_same_every_time(shared: Plane) -> None:
     assert one == two
 
 
-@contextmanager
-def listening(plane: Plane) -> Iterator[str]:
-    """Let a plane listen on a free port, as `roadworthy up` does."""
-    sock = bind("127.0.0.1", 0)
-    ready = Event()
-    server = Server(plane.gateway, sock, ready.set)
-    ran: Future[None] = plane.project.run(server.run_until_stopped())
-    assert ready.wait(10)
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        ran.result(20)
-        sock.close()
-
-
-GENERATION = GenerationConfig(deterministic=True)
+GENERATION = GenerationConfig(deterministic=True, with_security_parameters=False)
 CONTRACT = schemathesis.openapi.from_dict(
     describe(route_table()),
     config=SchemathesisConfig(
@@ -165,7 +145,7 @@ def within_reason(values: Any) -> Any:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A running server that has something to show."""
-    with served(tmp_path_factory.mktemp("contract")) as plane, listening(plane) as url:
+    with served(tmp_path_factory.mktemp("contract")) as plane, listening(plane) as port:
         plane.answer("risk", {"wind": 10.0})
         known = {
             "/api/requests": plane.answer("reply", {"text": "hello"}, "ada").request_id,
@@ -174,7 +154,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             "/api/jobs": "rollup",
             "/api/users": "ada",
         }
-        yield Live(url, plane.secret, known)
+        yield Live(f"http://127.0.0.1:{port}", plane.secret, known)
 
 
 @pytest.mark.slow

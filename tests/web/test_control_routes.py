@@ -365,6 +365,8 @@ def test_a_user_is_forgotten_but_what_they_cost_is_not(plane: Plane) -> None:
     assert (gone.json["records"], gone.json["bodies"]) == (2, 2)
     assert last_act(plane) == (by_admin(plane), "records.delete", gone.json["pseudonym"])
     assert b"team/ada" not in plane.ask("GET", "/api/actions").body
+    segments = [path for path in plane.serving.spool.folder.rglob("*") if path.is_file()]
+    assert not any(b"team/ada" in segment.read_bytes() for segment in segments)
     assert plane.get("/api/requests?user=team/ada")["requests"] == []
     for request_id in (id, waiting.request_id):
         shown = plane.get(f"/api/requests/{request_id}")

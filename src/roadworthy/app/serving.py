@@ -125,9 +125,7 @@ class Serving:
         folder = bundle.materialise(stored, ground.artifacts, releases)
         declared = bundle.as_released(ground.declaration, stored)
         service = load_service(folder, declared, ENFORCES)
-        opened = open_release(
-            stored.id, service, declared, folder, ground.rates, ground.clock
-        )
+        opened = open_release(stored.id, service, declared, folder, ground.rates, ground.clock)
         self._stop_models(opened)
         return opened
 

@@ -76,7 +76,9 @@ def _print(report: Report, is_shown: bool) -> None:
 
 
 def _model_row(entry: ModelFact) -> list[str]:
-    state = "down (no_key)" if entry.is_down else "ready"
+    state = "not opened" if entry.price == "-" else "ready"
+    if entry.is_down:
+        state = "down (no_key)"
     return [
         entry.service,
         entry.name,

@@ -99,7 +99,7 @@ def delete(user: str, yes: bool, folder: Path, as_json: bool) -> None:
     Inputs, outputs and outcomes are deleted; a random pseudonym takes the user's place.
     """
     if not user.strip():
-        raise RequestError("--user: expected a name, got an empty one", param="user")
+        raise RequestError("user: expected a name, got an empty one", param="user")
     with open_project(folder) as project:
         if not yes:
             _confirm(project, as_json=as_json)
@@ -121,7 +121,7 @@ def _confirm(project: Project, *, as_json: bool) -> None:
         Forbidden: The answer was no.
     """
     if as_json or not sys.stdin.isatty():
-        raise RequestError("--yes: expected it, because nobody is there to be asked", param="yes")
+        raise RequestError("expected `--yes`, because nobody is there to be asked", param="yes")
     question = f"delete this user's inputs, outputs and outcomes in `{project.declaration.name}`?"
     if not click.confirm(f"{question} it cannot be undone"):
         raise Forbidden("nothing was deleted: the answer was no")

@@ -48,8 +48,8 @@ def migrate(folder: Path, as_json: bool) -> None:
 def backup(file: Path, folder: Path, as_json: bool) -> None:
     """Copy the state to the new FILE while it is in use, as it is at this moment.
 
-    Put back: stop the server, replace the state with the copy. Releases' files lie in the
-    artifacts' folder; copy that too.
+    To put it back, stop the server, delete the state and the `-wal` and `-shm` files beside it, and
+    move the copy there. The files of releases lie in the artifacts' folder: copy that too.
     """
     with open_project(folder) as project:
         size = back_up(project.state, file)

@@ -66,6 +66,7 @@ MACROS: Mapping[str, str] = {
 
 MOST_CHARACTERS = 4000
 
+_FIELD = re.compile(r"\s*\.\s*([A-Za-z_]\w*)(?!\w)(?!\s*\()")
 _TEXT_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|//[^\n]*')
 
 
@@ -91,12 +92,13 @@ class Expression:
         names: The names of its place that it reads.
     """
 
-    __slots__ = ("_execute", "names", "source")
+    __slots__ = ("_execute", "_fields", "names", "source")
 
     def __init__(self, source: str, names: tuple[str, ...], execute: Any) -> None:
         self.source = source
         self.names = names
         self._execute = execute
+        self._fields = tuple((name, _fields_read(name, source)) for name in names)
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -109,7 +111,9 @@ class Expression:
         """
         try:
             # Only what it reads: an input of 20 fields costs 6 µs to hand over, a comparison .2.
-            return self._execute({name: names[name] for name in self.names})
+            return self._execute(
+                {name: _narrowed(names[name], fields) for name, fields in self._fields}
+            )
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             # The engine's own message may quote the input, so only the kind of failure is told.
             got, advice = _failure(error)
@@ -145,6 +149,24 @@ def _unknown(what: str, name: str, source: str, known: Iterable[str]) -> Express
     guess = f"did you mean `{close[0]}`? " if close else ""
     got = f"`{source}` with the unknown {what} `{name}`"
     return ExpressionError(got, f"{guess}known here: {', '.join(known)}")
+
+
+def _fields_read(name: str, source: str) -> tuple[str, ...] | None:
+    """Return the fields of `name` that `source` reads, or None where it reads it as a whole."""
+    text = _TEXT_OR_COMMENT.sub('""', source)
+    fields = set()
+    for found in re.finditer(rf"(?<![.\w]){name}\b", text):
+        field = _FIELD.match(text, found.end())
+        if field is None:
+            return None
+        fields.add(field[1])
+    return tuple(sorted(fields))
+
+
+def _narrowed(value: Any, fields: tuple[str, ...] | None) -> Any:
+    if fields is None or not isinstance(value, dict):
+        return value
+    return {field: value[field] for field in fields if field in value}
 
 
 def _is_free(name: str, source: str) -> bool:

@@ -29,8 +29,8 @@ def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str
     """Return the service's input and the body that goes to the model.
 
     Without `[chat]` the body passes straight through, and is decoded only where a contract or a
-    guard reads it. With `[chat]` the last user message is the declared variable, and of the client's
-    parameters only those in `allow` count.
+    guard reads it. With `[chat]` the last user message is the declared variable, and of the
+    client's parameters only those in `allow` count.
 
     Raises:
         ContractViolation: The chat holds what the declaration does not allow.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_S = 10.0
@@ -16,6 +20,54 @@ _IDLE, _HEAD, _BODY = range(3)
 _CLOSE = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _CLOSE
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _CLOSE
+
+
+DIRECT = "roadworthy.direct"
+
+
+class Direct:
+    """A way around ASGI's messages for requests and responses that are whole.
+
+    The data plane finds it in the scope and saves two awaits, four dictionaries and a check of
+    every header with two regular expressions; under another server it is not there, and nothing
+    changes.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def body(self) -> bytes | None:
+        """Return the body if it has arrived whole."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected:
+            return None
+        return bytes(cycle.body)
+
+    def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole response in one write.
+
+        Raises:
+            ValueError: A header's value would begin a new line.
+        """
+        cycle = self._cycle
+        if cycle.disconnected:
+            return
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise ValueError("a header's value holds a line break")
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        content = b"" if cycle.scope["method"] == "HEAD" else body
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"".join((STATUS_LINE[status], head, length, content)))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
 
 class Connection(HttpToolsProtocol):
@@ -94,6 +146,7 @@ class Connection(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cast("dict[str, Any]", cycle.scope)[DIRECT] = Direct(cycle)
         self._task = self.loop.create_task(cycle.run_asgi(app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)

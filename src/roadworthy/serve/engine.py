@@ -233,10 +233,10 @@ class Engine:
     def _ceilings(self, plan: Plan) -> tuple[Ceiling, ...]:
         release, caller = plan.release, plan.caller
         ceilings = release.service_ceilings
-        per_user = release.declaration.cost.per_user_per_day_micro
-        if per_user is not None:
+        if release.per_user_micro is not None:
             scope = f"user:{release.name}/{caller.user}"
-            ceilings = (*ceilings, Ceiling(scope, per_user, "cost.per_user_per_day_usd"))
+            what = "cost.per_user_per_day_usd"
+            ceilings = (*ceilings, Ceiling(scope, release.per_user_micro, what))
         if caller.key.per_day_micro is not None:
             scope = f"key:{caller.key.id}"
             what = "per_day_usd of the key"

@@ -18,14 +18,14 @@ DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
 
 IMPLAUSIBLE_FACTOR = 8
-"""An upstream that counts this many times the worst case counts wrong; less is an overrun and paid."""
+"""An upstream that counts this many times the worst case counts wrong; less is paid as it is."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One model in a chain, and what bounds its tries.
 
     Attributes:
-        name, is_free: The model's name and whether it costs nothing, taken from `model` and `meter`.
+        name, is_free: The model's name and whether it costs nothing, from `model` and `meter`.
         is_instant: Answers without waiting for anything, so it also works after the deadline.
         timeout_s: Most one try may take; None is an equal share of what is left.
     """

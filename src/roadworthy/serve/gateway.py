@@ -15,6 +15,7 @@ from ..errors import Forbidden, NotFound, Overloaded, PayloadTooLarge, Roadworth
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock
 from . import native, oip, openai_chat
+from .connection import DIRECT, Direct
 from .engine import Engine
 from .http import Incoming, Outgoing, error_response, json_response
 from .outcomes import OutcomeDesk
@@ -91,22 +92,31 @@ class Gateway:
         if handler is None:
             await self._control(scope, receive, send)
             return
+        direct: Direct | None = scope.get(DIRECT)
         if self._in_flight >= self._limits.in_flight:
             await _send(send, self._reject(_overloaded(self._limits.in_flight)))
             return
         self._in_flight += 1
         try:
-            await _send(send, await self._handle(handler, scope, receive))
+            out = await self._handle(handler, scope, receive, direct)
+            if direct is not None and out.events is None:
+                direct.respond(out.status, out.headers, out.body)
+            else:
+                await _send(send, out)
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
         finally:
             self._in_flight -= 1
 
-    async def _handle(self, handler: Handler, scope: Scope, receive: Receive) -> Outgoing:
+    async def _handle(
+        self, handler: Handler, scope: Scope, receive: Receive, direct: Direct | None
+    ) -> Outgoing:
         started_ns = time.perf_counter_ns()
         try:
             headers = dict(scope["headers"])
-            body = await self._body(headers, receive)
+            body = direct.body() if direct is not None else None
+            if body is None or len(body) > self._limits.body_bytes:
+                body = await self._body(headers, receive)
             incoming = Incoming(scope["method"], scope["path"], headers, body, started_ns)
             return await handler(incoming)
         except RoadworthyError as error:
@@ -127,6 +137,8 @@ class Gateway:
         message = await _receive(receive)
         if not message.get("more_body"):
             first: bytes = message.get("body", b"")
+            if len(first) > limit:
+                raise _too_large(limit)
             return first
         parts = [message["body"]]
         size = len(parts[0])

@@ -32,6 +32,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         late_us: Latency above which a request counts as late; None where nothing is promised.
+        paid_links: The models and rungs that cost something.
         free_ladder: The rungs that cost nothing, for when the money is spent.
         reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
     """
@@ -50,7 +51,9 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     free_ladder: Failover | None
     deadline_s: float
     late_us: int | None
-    is_paid: bool
+    paid_links: tuple[Link, ...]
+    per_request_micro: int | None
+    per_user_micro: int | None
     reads_input: bool
     service_ceilings: tuple[Ceiling, ...]
 
@@ -60,12 +63,17 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request of this size can cost: each paid try once, under its ceiling."""
-        rungs = self.ladder.links if self.ladder else ()
-        paid = [link for link in (*self.chain.links, *rungs) if not link.is_free]
-        total = sum(link.worst_case_micro(size) for link in paid)
-        ceiling = self.declaration.cost.per_request_micro
-        return total if ceiling is None else min(total, ceiling)
+        """Return the most a request can cost: each paid try once, under its ceiling."""
+        total = 0
+        for link in self.paid_links:
+            total += link.worst_case_micro(size)
+        ceiling = self.per_request_micro
+        return total if ceiling is None or total < ceiling else ceiling
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether any try of a request can cost something."""
+        return bool(self.paid_links)
 
     async def close(self) -> None:
         """Close its models."""
@@ -117,7 +125,9 @@ def open_release(
         free_ladder=Failover("ladder", free, judge) if free else None,
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=None if late_ms is None else int(late_ms * 1000),
-        is_paid=any(not link.is_free for link in (*links, *rungs)),
+        paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
+        per_request_micro=service.cost.per_request_micro,
+        per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or bool(input_guards) or judge.has_checks,
         service_ceilings=()
         if per_day is None

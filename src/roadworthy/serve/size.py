@@ -21,7 +21,9 @@ def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
     messages = body.get("messages")
     images = bytes(messages).count(b'"image_url"') if messages is not None else 0
     limit = _whole(body, "max_completion_tokens") or _whole(body, "max_tokens")
-    total = sum(len(memoryview(value)) for value in body.values())
+    total = 0
+    for value in body.values():
+        total += len(memoryview(value))
     # An image part names `image_url` twice: once as its type, once as its field.
     return CallSize(total, -(-images // 2), limit, _whole(body, "n") or 1)
 

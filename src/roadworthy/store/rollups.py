@@ -243,7 +243,7 @@ def verify_hours(engine: Engine, since_us: int, until_us: int) -> dict[Cell, lis
         missing: dict[Cell, list[int]] = {
             tuple(row[: len(CELL)]): list(map(operator.neg, row[len(CELL) :])) for row in rows
         }
-        for chunk in each_record(connection, since_us, until_us):
+        for chunk in each_record(connection, since_us, until_us, chunk=500):
             for cell, sums in tally(chunk).items():
                 missing[cell] = _sum(missing[cell], sums) if cell in missing else sums
     return {cell: sums for cell, sums in missing.items() if any(sums)}

@@ -195,7 +195,7 @@ class Writer:
                 if isinstance(entry, Record) and not _make_room(connection, entry):
                     return False
                 _write(connection, [entry])
-        except (DataError, OverflowError) as error:
+        except (IntegrityError, DataError, OverflowError) as error:
             self._spool.set_aside(entry, type(error).__name__)
             return False
         return True

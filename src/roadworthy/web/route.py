@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args, get_type_hints
 
@@ -170,8 +171,8 @@ class Resource:
         except SQLAlchemyError as error:
             log.warning("the store failed", exc_info=True)
             response = refuse(StoreError(f"the store failed: {type(error).__name__}; try again"))
-        except ClientDisconnect:
-            return
+        except (ClientDisconnect, CancelledError):
+            return  # the client left; what has begun in its thread is finished
         except Exception as error:  # outer edge: no traceback may reach a client
             log.exception("a request to the control plane failed inside")
             response = refuse(RoadworthyError(f"internal error: {type(error).__name__}"))

@@ -80,7 +80,9 @@ class Live:
     def answer(self, service: str, values: Any, **kwargs: Any) -> Response:
         return self.ask("POST", f"/v1/services/{service}/answer", {"input": values}, **kwargs)
 
-    def chat(self, service: str, text: str = "hello", *, key: str | None = None, **p: Any) -> Response:
+    def chat(
+        self, service: str, text: str = "hello", *, key: str | None = None, **p: Any
+    ) -> Response:
         body = {"model": service, "messages": [{"role": "user", "content": text}], **p}
         return self.ask("POST", "/v1/chat/completions", body, key=key)
 

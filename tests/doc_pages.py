@@ -203,7 +203,7 @@ def check_output(expected: Block, output: str) -> None:
     place = 0
     for line in filter(None, map(str.strip, expected.text.splitlines())):
         words = ("[ \t]+".join(map(re.escape, part.split())) for part in line.split("..."))
-        found = re.compile(".*".join(words)).search(output, place)
+        found = re.compile(".*?".join(words)).search(output, place)
         assert found, f"{expected}: expected `{line}` in:\n{output}"
         place = found.end()
 

@@ -169,6 +169,11 @@ def test_percentiles_of_many_requests_are_close(engine: Engine) -> None:
         assert estimate == pytest.approx(latencies[int(share * 5000) - 1] / 1000, rel=0.1)
 
 
+def test_a_bucket_counts_latencies_up_to_its_bound(engine: Engine) -> None:
+    store(engine, [a_record(latency_us=us) for us in (0, 250, 251, 375, 376)])
+    assert summarise(engine).histogram[:4] == (2, 2, 1, 0)
+
+
 def test_what_is_slower_than_the_histogram_is_a_lower_bound(engine: Engine) -> None:
     store(engine, [a_record(latency_us=3_600_000_000)])
     assert summarise(engine).p99_ms == BOUNDS_US[-1] / 1000
@@ -217,8 +222,8 @@ def test_repairing_bears_records_that_come_in_between(engine: Engine) -> None:
     assert verify_hours(engine, *DAY) == {}
 
 
-@given(st.lists(any_records, max_size=5))
-@settings(max_examples=30, deadline=None)
+@given(st.lists(any_records, max_size=10))
+@settings(max_examples=10, deadline=None)
 def test_what_is_added_and_taken_away_leaves_zeros(
     tmp_path_factory: pytest.TempPathFactory, found: list[Record]
 ) -> None:

@@ -195,6 +195,7 @@ def test_zeros_that_a_power_cut_leaves_are_no_entries(folder: Path) -> None:
     spool = Spool(folder, CLOCK)
     assert read_all(spool) == [record]
     assert "damaged" in spool.trouble
+    assert "rejected" not in spool.trouble
     spool.close()
 
 

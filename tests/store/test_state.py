@@ -83,17 +83,18 @@ def test_alembic_is_not_imported_when_nothing_is_to_migrate(tmp_path: Path) -> N
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_two_that_open_a_new_state_at_once_both_get_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(5))
+def test_several_that_open_a_new_state_at_once_all_get_it(tmp_path: Path, attempt: int) -> None:
     opened: list[Engine] = []
     threads = [
         threading.Thread(target=lambda: opened.append(open_state(at(tmp_path / "state.db"))))
-        for _ in range(2)
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(opened) == 2
+    assert len(opened) == 4
     for engine in opened:
         engine.dispose()
 

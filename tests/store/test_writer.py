@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Connection, Engine, event, func, select
+from sqlalchemy.exc import OperationalError
 from store_samples import (
     CLOCK,
     HOUR_US,
@@ -88,8 +90,8 @@ def test_everything_a_record_holds_is_stored(spool: Spool, engine: Engine, write
     assert writer.drain() == 0
 
 
-@given(st.lists(any_records, max_size=6))
-@settings(max_examples=40, deadline=None)
+@given(st.lists(any_records, max_size=20))
+@settings(max_examples=15, deadline=None)
 def test_every_record_is_read_back_equal_and_adds_up(
     tmp_path_factory: pytest.TempPathFactory, given: list[Record]
 ) -> None:
@@ -382,13 +384,13 @@ def test_sinks_see_what_was_stored_and_cannot_stop_the_writer(
     assert len([line for line in caplog.records if "a sink failed" in line.message]) == 1
 
 
-@pytest.mark.parametrize("kept", [0, 3])
+@pytest.mark.parametrize(("kept", "is_early"), [(0, True), (0, False), (1, False)])
 def test_a_folder_that_was_emptied_or_put_back_hides_no_new_records(
-    tmp_path: Path, engine: Engine, kept: int
+    tmp_path: Path, engine: Engine, kept: int, is_early: bool
 ) -> None:
     folder = tmp_path / "spool"
-    spool = Spool(folder, CLOCK, segment_bytes=500)
-    fill(spool, some_records(10))
+    spool = Spool(folder, CLOCK, segment_bytes=2000 if kept else 1 << 20)
+    fill(spool, some_records(40))
     copies = {path: path.read_bytes() for path in sorted(folder.glob("*.spool"))[:kept]}
     Writer(spool, engine, (), CLOCK).drain()
     spool.close()
@@ -398,11 +400,57 @@ def test_a_folder_that_was_emptied_or_put_back_hides_no_new_records(
         path.write_bytes(content)
     spool = Spool(folder, CLOCK)
     writer = Writer(spool, engine, (), CLOCK)
+    if not is_early:
+        writer.drain()
+    fill(spool, some_records(60))
     writer.drain()
-    fill(spool, some_records(4))
-    writer.drain()
-    assert count(engine) == summarise(engine).requests == 14
+    assert count(engine) == summarise(engine).requests == 100
     spool.close()
+
+
+def test_a_second_process_that_drains_the_same_spool_is_noticed(
+    spool: Spool, engine: Engine, writer: Writer
+) -> None:
+    fill(spool, some_records(5))
+    writer.drain()
+    fill(spool, some_records(5))
+    Writer(spool, engine, (), CLOCK).drain()
+    fill(spool, some_records(5))
+    with pytest.raises(StoreError, match="expected one process to drain this spool"):
+        writer.drain()
+    assert writer.drain() == 5, "from where the other one ended"
+    assert count(engine) == summarise(engine).requests == 15
+
+
+def test_a_commit_that_happened_though_it_failed_is_not_repeated(
+    spool: Spool, engine: Engine, writer: Writer
+) -> None:
+    writer.drain()
+
+    def commit_and_fail(connection: Connection) -> None:
+        event.remove(engine, "commit", commit_and_fail)
+        connection.connection.commit()
+        raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(engine, "commit", commit_and_fail)
+    fill(spool, some_records(5))
+    with pytest.raises(StoreError, match="disk I/O error"):
+        writer.drain()
+    fill(spool, some_records(5))
+    assert writer.drain() == 5
+    assert count(engine) == summarise(engine).requests == 10
+
+
+def test_an_entry_that_cannot_be_decoded_is_set_aside_once(
+    spool: Spool, engine: Engine, writer: Writer
+) -> None:
+    spool.append(msgspec.Raw(b"\xc0"))  # type: ignore[arg-type]
+    for _ in range(3):
+        writer.drain()
+    assert writer.lag.bytes == 0
+    assert (spool.folder / "rejected").stat().st_size == 9
+    fill(spool, some_records(5))
+    assert writer.drain() == 5
 
 
 def test_a_spool_may_move_with_its_project(tmp_path: Path, engine: Engine) -> None:

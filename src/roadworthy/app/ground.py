@@ -47,7 +47,7 @@ class Ground:
         """
         if name not in self.service_names:
             known = ", ".join(f"`{name}`" for name in self.service_names) or "none"
-            raise NotFound(f"no service `{name:.80}` in {self.folder}; services: {known}")
+            raise NotFound(f"no service `{name:.80}` in this project; services: {known}")
         return load_service(self.folder / "services" / name, self.declaration, ENFORCES)
 
     def build_release(self, name: str, *, by: str) -> registry.Release:

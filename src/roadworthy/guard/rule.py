@@ -18,6 +18,9 @@ class RuleGuard:
         entry: Its declaration, with an `expression`.
         folder: Not used: a rule names no files.
 
+    Attributes:
+        reads: The names that its expression reads: a chat that no guard reads is not decoded.
+
     Raises:
         DeclarationError: The expression is missing or wrong.
     """
@@ -33,6 +36,7 @@ class RuleGuard:
             )
         except ExpressionError as error:
             raise DeclarationError(f"expression of guard `{entry.name}`: {error}") from error
+        self.reads = self._expression.names
 
     def check(self, call: Call, output: Any) -> tuple[VerdictName, str]:
         """Allow what the rule holds for.

@@ -26,6 +26,8 @@ class Guard(Protocol):
         name: The name the declaration gives it.
         on: What it looks at.
         fail: What happens when it fails itself: `closed` blocks, `open` lets pass, visibly.
+        reads: Optional: the names among `input`, `output`, `user`, … that it looks at. Without it,
+            it is taken to look at everything.
     """
 
     name: str

@@ -96,7 +96,7 @@ class Failover:
             except asyncio.CancelledError:
                 tries.cancelled(link)
                 raise
-            if self._accepts(tries, link, answer):
+            if tries.answered(link, answer, self._judge(call, answer)):
                 return answer
         raise tries.exhausted()
 
@@ -123,7 +123,7 @@ class Failover:
                             has_begun = True
                             call.deadline = tries.deadline
                             yield event
-                        elif self._accepts(tries, link, event):
+                        elif tries.answered(link, event, self._judge(call, event)):
                             yield event
                             return
                         else:
@@ -137,11 +137,6 @@ class Failover:
                 tries.cancelled(link)
                 raise
         raise tries.exhausted()
-
-    def _accepts(self, tries: _Tries, link: Link, answer: Answer) -> bool:
-        judgement = self._judge(tries.call, answer)
-        tries.answered(link, answer, judgement)
-        return judgement.is_acceptable
 
     async def close(self) -> None:
         """Close every model."""
@@ -200,14 +195,18 @@ class _Tries:
         self.attempts.append(Attempt(link.name, status, 0))
         return False
 
-    def answered(self, link: Link, answer: Answer, judgement: Judgement) -> None:
-        """Note an answer, with what it cost; one that may not be shown has a failed status."""
-        if judgement.is_acceptable:
-            self._note(link, "ok", answer.attempts, answer.usage, "")
+    def answered(self, link: Link, answer: Answer, judgement: Judgement) -> bool:
+        """Note an answer, with what it cost; returns whether it may be shown."""
+        is_acceptable = judgement.is_acceptable
+        if len(answer.attempts) > 1:
+            self.attempts.extend(answer.attempts[:-1])
+        if is_acceptable:
+            self._note(link, "ok", answer.usage)
         else:
-            self._note(link, "rejected", answer.attempts, answer.usage, judgement.reason)
+            self._note(link, "rejected", answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
         answer.attempts = tuple(self.attempts)
+        return is_acceptable
 
     def failed(self, link: Link, error: ModelError) -> None:
         """Note a try that ended in an error."""
@@ -216,40 +215,32 @@ class _Tries:
         usage = error.attempts[-1].usage if error.attempts else None
         status = error.attempts[-1].status if error.attempts else error.code
         status = error.code if status == "cancelled" else status
-        self._note(link, status, (), usage, str(error), is_billed=usage is not None)
+        self._note(link, status, usage, str(error), is_billed=usage is not None)
 
     def cancelled(self, link: Link) -> None:
         """Leave on the call what a try had used when everything was cancelled."""
         unfinished = self.call.unfinished
         usage = unfinished.usage if unfinished else None
-        self._note(link, "cancelled", (), usage, "", is_billed=usage is not None)
+        self._note(link, "cancelled", usage, is_billed=usage is not None)
         self.call.abandoned = tuple(self.attempts)
 
     def _note(
         self,
         link: Link,
         status: str,
-        nested: Sequence[Attempt],
         usage: Usage | None,
-        detail: str,
+        detail: str = "",
         *,
         is_billed: bool = True,
     ) -> None:
-        if len(nested) > 1:
-            self.attempts.extend(nested[:-1])
-        cost, source = self._cost(link, usage) if is_billed else (0, "")
+        cost, source = 0, "free" if link.is_free else ""
+        if is_billed and not link.is_free:
+            cost, source = link.meter.cost(usage, self._worst_micro)
+            if cost > IMPLAUSIBLE_FACTOR * self._worst_micro:
+                cost, source = self._worst_micro, "unknown"
+            self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
-        self._spent += cost
         self.attempts.append(Attempt(link.name, status, us, usage, cost, source, detail))
-
-    def _cost(self, link: Link, usage: Usage | None) -> tuple[int, str]:
-        """Return what a try cost; a count that cannot be true costs what was set aside for it."""
-        if link.is_free:
-            return 0, "free"
-        cost, source = link.meter.cost(usage, self._worst_micro)
-        if cost > IMPLAUSIBLE_FACTOR * self._worst_micro:
-            return self._worst_micro, "unknown"
-        return cost, source
 
     def exhausted(self) -> AllModelsFailed:
         """Return the error that names every try."""

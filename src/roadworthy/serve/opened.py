@@ -99,12 +99,13 @@ def open_release(
     """
     opener = _Opener(service, project.providers, folder, rates, clock)
     input_check = open_schema(folder, service.contract.input)
+    service_guards = [open_guard(entry, folder) for entry in service.guards]
     judge = OutputJudge(
         open_schema(folder, service.contract.output, "output"),
-        [open_guard(guard, folder) for guard in service.guards if guard.on == "output"],
+        [guard for guard in service_guards if guard.on == "output"],
         reads_json=service.kind == "generate",
     )
-    input_guards = tuple(open_guard(g, folder) for g in service.guards if g.on == "input")
+    input_guards = tuple(guard for guard in service_guards if guard.on == "input")
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     free = [rung for rung in rungs if rung.is_free]
@@ -128,11 +129,16 @@ def open_release(
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=input_check is not None or bool(input_guards) or judge.has_checks,
+        reads_input=input_check is not None or any(map(_reads_input, service_guards)),
         service_ceilings=()
         if per_day is None
         else (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),),
     )
+
+
+def _reads_input(guard: Guard) -> bool:
+    """Whether a guard looks at the input; one that does not say so might."""
+    return "input" in getattr(guard, "reads", ("input",))
 
 
 class _Opener:

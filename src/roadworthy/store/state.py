@@ -8,6 +8,8 @@ the order or the wholeness of those before.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,10 +26,10 @@ SCHEMA = "0001"
 """The newest migration. Revisions are numbers of four digits, so that later ones are greater."""
 
 _PRAGMAS = (
+    "busy_timeout = 5000",
     "page_size = 8192",  # a record is about 1 kB; draining takes 6 % less CPU than with 4096
     "journal_mode = WAL",
     "synchronous = NORMAL",
-    "busy_timeout = 5000",
     "cache_size = -16000",
     "wal_autocheckpoint = 4000",
 )
@@ -165,8 +167,22 @@ def _prepare_folder(url: URL) -> None:
 def _configure(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
+        _set(cursor, pragma)
     cursor.close()
+
+
+def _set(cursor: Any, pragma: str) -> None:
+    """Set a pragma; of two that switch a new file to WAL at once, one is not even let wait."""
+    until = time.monotonic() + 5
+    while True:
+        try:
+            cursor.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _bring_to_schema(engine: Engine, shown: str) -> None:

@@ -11,10 +11,10 @@ import asyncio
 import ipaddress
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -53,15 +53,14 @@ class StreamReply:
         """Read all that is left."""
         return await self._connection.read_all()
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it arrives.
+    async def read_chunk(self) -> bytes:
+        """Return what has arrived of the body, or wait for more; empty at its end.
 
         Raises:
             ModelUnavailable: The connection broke.
             BadAnswer: What arrived is not HTTP, or too much of it.
         """
-        while chunk := await self._connection.read():
-            yield chunk
+        return await self._connection.read()
 
 
 class HttpClient:
@@ -390,28 +389,45 @@ class expire_at:
 
     asyncio.timeout does the same for 10 us a use; this costs about 2, and tells its own
     cancellation from a foreign one (a client that left) in the same way, by `Task.uncancel`.
+    It can be entered again and again, for the waits of one stream: its timer is set once, and when
+    it goes off between two waits, the next one raises.
 
     Args:
         deadline: Monotonic seconds.
         now: The same, now.
+        is_stream: Whether it is entered more than once; `close` it in the end.
     """
 
-    __slots__ = ("_cancelling", "_delay_s", "_expired", "_handle", "_task")
+    __slots__ = ("_cancelling", "_delay_s", "_handle", "_is_expired", "_is_stream", "_task")
 
-    def __init__(self, deadline: float, now: float) -> None:
-        self._delay_s = deadline - now
-        self._expired = False
+    def __init__(self, deadline: float, now: float, *, is_stream: bool = False) -> None:
+        self._delay_s = max(deadline - now, 0.0)
+        self._is_expired = False
+        self._is_stream = is_stream
+        self._handle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        if self._is_expired:
+            raise self._timeout()
+        task = self._task = asyncio.current_task()
         assert task is not None
-        self._task = task
         self._cancelling = task.cancelling()
-        self._handle = asyncio.get_running_loop().call_later(max(self._delay_s, 0.0), self._expire)
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._delay_s, self._expire)
 
     def _expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
+        self._is_expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _timeout(self) -> ModelTimeout:
+        return ModelTimeout(f"no answer within {self._delay_s * 1000:.0f} ms")
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._handle is not None:
+            self._handle.cancel()
 
     def __exit__(
         self,
@@ -419,14 +435,13 @@ class expire_at:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._handle.cancel()
-        if not self._expired:
-            return
-        ours = self._task.uncancel() <= self._cancelling
-        if ours and kind is asyncio.CancelledError:
-            raise ModelTimeout(
-                f"no answer within {max(self._delay_s, 0.0) * 1000:.0f} ms"
-            ) from error
+        task, self._task = self._task, None
+        if not self._is_stream:
+            self.close()
+        if self._is_expired and task is not None:
+            ours = task.uncancel() <= self._cancelling
+            if ours and kind is asyncio.CancelledError:
+                raise self._timeout() from error
 
 
 def is_private_host(url: str) -> bool:

@@ -183,7 +183,7 @@ class OpenAIModel:
             async with self._client.stream(PATH, body) as reply:
                 if reply.status != 200:
                     raise error_of(reply.status, reply.headers, await reply.read())
-                async for chunk in reply.chunks():
+                while chunk := await reply.read_chunk():
                     if events := reader.feed(chunk):
                         yield events
                     if reader.is_done:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import (
@@ -21,6 +23,8 @@ _CLOSE = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _CLOSE
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _CLOSE
 
+
+Headers = list[tuple[bytes, bytes]]
 
 DIRECT = "roadworthy.direct"
 
@@ -45,7 +49,7 @@ class Direct:
             return None
         return bytes(cycle.body)
 
-    def respond(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole response in one write.
 
         Raises:
@@ -54,16 +58,47 @@ class Direct:
         cycle = self._cycle
         if cycle.disconnected:
             return
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        head = self._head(status, headers)
+        content = b"" if cycle.scope["method"] == "HEAD" else body
+        cycle.transport.write(b"".join((head, length, content)))
+        self._end()
+
+    async def stream(
+        self, status: int, headers: Headers, first: bytes, events: AsyncGenerator[bytes, None]
+    ) -> None:
+        """Send a response in chunks as they come, no faster than the client reads.
+
+        Raises:
+            ValueError: A header's value would begin a new line.
+        """
+        cycle = self._cycle
+        write, flow = cycle.transport.write, cycle.flow
+        async with aclosing(events):
+            head = self._head(status, headers)
+            write(b"%stransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (head, len(first), first))
+            async for event in events:
+                write(b"%x\r\n%s\r\n" % (len(event), event))
+                if flow.write_paused:
+                    await flow.drain()
+        if not cycle.disconnected:
+            write(b"0\r\n\r\n")
+            self._end()
+
+    def _head(self, status: int, headers: Headers) -> bytes:
+        cycle = self._cycle
         lines = [b"%s: %s\r\n" % header for header in headers]
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
             raise ValueError("a header's value holds a line break")
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        content = b"" if cycle.scope["method"] == "HEAD" else body
-        cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(b"".join((STATUS_LINE[status], head, length, content)))
+        cycle.response_started = True
+        return STATUS_LINE[status] + head
+
+    def _end(self) -> None:
+        cycle = self._cycle
+        cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             cycle.transport.close()

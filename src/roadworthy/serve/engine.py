@@ -123,7 +123,7 @@ class Engine:
         except StopAsyncIteration:
             return reply_of(plan)
         reply = reply_of(plan)
-        reply.events = _chained(first, events)
+        reply.first, reply.events = first, events
         return reply
 
     async def _events(self, plan: Plan) -> AsyncGenerator[bytes, None]:
@@ -332,10 +332,3 @@ class Engine:
             plan.error_code = RoadworthyError.code
         if plan.call is not None:
             plan.attempts.extend(plan.call.abandoned)
-
-
-async def _chained(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(rest):
-        yield first
-        async for event in rest:
-            yield event

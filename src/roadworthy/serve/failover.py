@@ -114,14 +114,18 @@ class Failover:
             if not tries.prepare(link):
                 continue
             has_begun = False
+            limit = expire_at(call.deadline, time.monotonic(), is_stream=True)
             try:
                 async with aclosing(link.model.stream(call)) as events:
                     while True:
-                        with expire_at(call.deadline, time.monotonic()):
+                        with limit:
                             event = await anext(events)
                         if isinstance(event, bytes):
-                            has_begun = True
-                            call.deadline = tries.deadline
+                            if not has_begun:
+                                has_begun = True
+                                limit.close()
+                                call.deadline = tries.deadline
+                                limit = expire_at(call.deadline, time.monotonic(), is_stream=True)
                             yield event
                         elif tries.answered(link, event, self._judge(call, event)):
                             yield event
@@ -136,6 +140,8 @@ class Failover:
             except (asyncio.CancelledError, GeneratorExit):
                 tries.cancelled(link)
                 raise
+            finally:
+                limit.close()
         raise tries.exhausted()
 
     async def close(self) -> None:

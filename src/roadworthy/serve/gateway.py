@@ -99,10 +99,12 @@ class Gateway:
         self._in_flight += 1
         try:
             out = await self._handle(handler, scope, receive, direct)
-            if direct is not None and out.events is None:
+            if direct is None:
+                await _send(send, out)
+            elif out.events is None:
                 direct.respond(out.status, out.headers, out.body)
             else:
-                await _send(send, out)
+                await direct.stream(out.status, out.headers, out.body, out.events)
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
         finally:
@@ -246,6 +248,7 @@ async def _send(send: Send, out: Outgoing) -> None:
         return
     async with aclosing(out.events) as events:
         await send({"type": "http.response.start", "status": out.status, "headers": out.headers})
+        await send({"type": "http.response.body", "body": out.body, "more_body": True})
         async for event in events:
             await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -73,7 +73,7 @@ class Incoming(msgspec.Struct):
 
 
 class Outgoing(msgspec.Struct):
-    """One HTTP response; `events` instead of `body` where it is a stream."""
+    """One HTTP response; where it is a stream, `events` follow on what is in `body`."""
 
     status: int
     headers: Headers

@@ -41,7 +41,7 @@ async def chat_completions(engine: Engine, incoming: Incoming) -> Outgoing:
         return error_response(reply.error, reply.request_id)
     headers = reply_headers(reply)
     if reply.events is not None:
-        return Outgoing(200, [_STREAM, _NO_CACHE, *headers], events=reply.events)
+        return Outgoing(200, [_STREAM, _NO_CACHE, *headers], reply.first, reply.events)
     return Outgoing(200, [JSON, *headers], completion_of(reply))
 
 

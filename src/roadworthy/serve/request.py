@@ -88,7 +88,8 @@ class Reply(msgspec.Struct, kw_only=True):
     Attributes:
         completion: The upstream's own chat completion, to be passed on untouched.
         error: Why there is no answer, for `refused` and `failed`.
-        events: For a stream, the server-sent events after which everything is settled.
+        first: For a stream, its first events.
+        events: For a stream, the rest of its events; when they end, everything is settled.
     """
 
     request_id: str
@@ -105,5 +106,6 @@ class Reply(msgspec.Struct, kw_only=True):
     latency_us: int = 0
     reasons: tuple[str, ...] = ()
     error: RoadworthyError | None = None
+    first: bytes = b""
     events: AsyncGenerator[bytes, None] | None = None
     at_us: int = 0

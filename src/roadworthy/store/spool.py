@@ -87,6 +87,7 @@ class Spool:
 
         Raises:
             StoreError: The disk has not taken entries for so long that no more may wait.
+            OverflowError, TypeError: It holds what MessagePack has no word for; nothing is written.
         """
         payload = self._encode(entry)
         frame = _HEADER.pack(len(payload), crc32(payload)) + payload

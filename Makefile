@@ -67,6 +67,7 @@ bench-start: $(VENV)/.dev ## Start-up times, memory, size on disk
 
 docs: $(VENV)/.dev ## Write the generated parts of the reference
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_reference_pages.py
 
 lock: ## Resolve the pinned requirements again (needs uv)
 	@sh requirements/lock.sh

@@ -1,4 +1,4 @@
-"""What each field of a record and of its parts holds, with its unit, for docs/reference/records.md."""
+"""What each field of a record and of its parts holds, with its unit: docs/reference/records.md."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ VERDICT = {
     "verdict": "What it said; `not_run` if it failed itself.",
     "reason": "Why, without a word of the user's or the model's.",
     "us": "How many microseconds it took.",
-    "is_open": "Whether it is declared `fail = \"open\"`, so that `not_run` lets pass.",
+    "is_open": 'Whether it is declared `fail = "open"`, so that `not_run` lets pass.',
 }
 
 OUTCOME = {

@@ -39,8 +39,7 @@ def errors_table() -> str:
     for cls in error_classes(errors.RoadworthyError):
         is_retryable = "yes" if cls.retryable else "no"
         rows.append(
-            f"| `{cls.code}` | {cls.status} | {is_retryable} | `{cls.__name__}` |"
-            f" {_meaning(cls)} |"
+            f"| `{cls.code}` | {cls.status} | {is_retryable} | `{cls.__name__}` | {_meaning(cls)} |"
         )
     return "\n".join(rows)
 
@@ -58,8 +57,10 @@ def _first_line(thing: object) -> str:
 def control_routes() -> str:
     """Return every route of the control plane."""
     rows = ["| route | scope | |", "|---|---|---|"]
-    for route in route_table():
-        rows.append(f"| `{route.method} {route.path}` | `{route.scope}` | {_first_line(route.handler)} |")
+    rows += [
+        f"| `{route.method} {route.path}` | `{route.scope}` | {_first_line(route.handler)} |"
+        for route in route_table()
+    ]
     return "\n".join(rows)
 
 

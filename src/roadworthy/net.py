@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -156,8 +157,9 @@ class HttpClient:
         while True:
             while self._idle:
                 connection = self._idle.pop()
-                if connection.is_usable:
+                if connection.is_usable(time.monotonic()):
                     return connection
+                connection.abort()
                 self._forget()
             if self._open < self._max_connections:
                 break
@@ -226,12 +228,14 @@ class _Connection(asyncio.Protocol):
     """One connection, which carries one request at a time."""
 
     def __init__(self) -> None:
+        # Asking for the running loop is a system call each time on Python 3.11.
+        self._loop = asyncio.get_running_loop()
         self.status = 0
         self.headers: dict[str, str] = {}
         self.has_served = False
         self.has_answered = False
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._idle_since = time.monotonic()
         self._waiter: asyncio.Future[None] | None = None
         self._error: ModelError | None = None
         self._is_lost = False
@@ -248,16 +252,12 @@ class _Connection(asyncio.Protocol):
         self._keeps_alive = False
         self.has_answered = False
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether another request may be sent."""
-        return not self._is_lost and self._transport is not None
+    def is_usable(self, now: float) -> bool:
+        """Whether another request may be sent: it is open, and was not idle for long."""
+        return not self._is_lost and now - self._idle_since < IDLE_S
 
     def send(self, request: bytes) -> None:
         """Send a request; the replies to earlier ones have been read."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._is_lost or self._transport is None:
             self._error = ModelUnavailable("the connection was closed")
             return
@@ -296,7 +296,7 @@ class _Connection(asyncio.Protocol):
     async def _wait(self) -> None:
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -309,15 +309,12 @@ class _Connection(asyncio.Protocol):
             return False
         self.has_served = True
         self._begin()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_S, self.abort)
+        self._idle_since = time.monotonic()
         return True
 
     def abort(self) -> None:
         """Drop the connection at once, so that the upstream notices."""
         self._is_lost = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -410,11 +407,12 @@ class expire_at:
     def __enter__(self) -> None:
         if self._is_expired:
             raise self._timeout()
-        task = self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = self._task = asyncio.current_task(loop)
         assert task is not None
         self._cancelling = task.cancelling()
         if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(self._delay_s, self._expire)
+            self._handle = loop.call_later(self._delay_s, self._expire)
 
     def _expire(self) -> None:
         self._is_expired = True

@@ -107,7 +107,7 @@ class Key(msgspec.Struct, frozen=True):
     expires_us: int | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens a model counted; cached ones are part of the input, reasoning ones of the output."""
 
     input_tokens: int = 0
@@ -116,7 +116,7 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int = 0
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One try of one model. `status` is `ok` or the code of the error that ended it."""
 
     model: str
@@ -128,7 +128,7 @@ class Attempt(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What one guard said, about what (`input` or `output`), and how long it took.
 
     Attributes:
@@ -186,7 +186,7 @@ class Caller(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
-class CallSize(msgspec.Struct, frozen=True):
+class CallSize(msgspec.Struct, frozen=True, gc=False):
     """How large a call is, as far as its price depends on it.
 
     Attributes:
@@ -281,7 +281,7 @@ class Model(Protocol):
 Judge = Callable[[Call, Answer], Judgement]
 
 
-class Hold(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     """A reservation: what was set aside before a call, in which scopes, until when.
 
     Attributes:
@@ -321,7 +321,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=Tru
     propensity: float = 1.0
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, tag="r", kw_only=True):
+class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):
     """The one row that every request leaves. New fields go to the end, with a default.
 
     Attributes:

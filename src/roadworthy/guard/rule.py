@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,16 @@ from ..declare.expressions import ExpressionError, compile_expression
 from ..declare.service import GuardEntry
 from ..errors import DeclarationError
 from ..types import Call, VerdictName
+
+_READ: dict[str, Callable[[Call, Any], Any]] = {
+    "input": lambda call, output: call.input,
+    "output": lambda call, output: output,
+    "user": lambda call, output: call.caller.user,
+    "role": lambda call, output: call.caller.role,
+    "team": lambda call, output: call.caller.key.team,
+    "tags": lambda call, output: list(call.caller.tags),
+}
+"""Name in an expression → where it is; only those that are read are looked up."""
 
 
 class RuleGuard:
@@ -44,17 +55,8 @@ class RuleGuard:
         Raises:
             ExpressionError: The expression has no value for this call, or one that is no truth.
         """
-        caller = call.caller
-        holds = self._expression.evaluate(
-            {
-                "input": call.input,
-                "output": output,
-                "user": caller.user,
-                "role": caller.role,
-                "team": caller.key.team,
-                "tags": list(caller.tags),
-            }
-        )
+        names = {name: _READ[name](call, output) for name in self.reads}
+        holds = self._expression.evaluate(names)
         if holds is True:
             return "allow", ""
         if holds is False:

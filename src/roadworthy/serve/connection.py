@@ -117,16 +117,21 @@ class Connection(HttpToolsProtocol):
         self._stage = _IDLE
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_since = self.loop.time()
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
         super().connection_made(transport)
         self._timer = self.loop.call_later(HEADER_TIMEOUT_S, self._time_out)
+        self._look_for_idleness(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what still works for this client."""
         self._stop_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         is_done = self.cycle is None or self.cycle.response_complete
         super().connection_lost(exc)
         if self._task is not None and not is_done:
@@ -174,6 +179,28 @@ class Connection(HttpToolsProtocol):
         """The request is whole; from here on its deadline counts."""
         self._stage = _IDLE
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with what was pipelined, or wait: one timer a connection, not one a response."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def _look_for_idleness(self, wait_s: float) -> None:
+        self._idle_timer = self.loop.call_later(wait_s, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        is_busy = self._stage != _IDLE or (self.cycle and not self.cycle.response_complete)
+        left_s = self.timeout_keep_alive - (self.loop.time() - self._idle_since)
+        if is_busy or left_s > 0:
+            self._look_for_idleness(max(left_s, 1.0))
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, unless it was refused for something else already."""

@@ -1,0 +1,434 @@
+"""The documentation says what the code does: all of it, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import pkgutil
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import click
+import pytest
+
+import roadworthy
+import roadworthy.declare
+from doc_pages import DOCS, ROOT, Block, blocks_of, pages
+from roadworthy import errors, types
+from roadworthy.app import ENFORCES
+from roadworthy.cli import cli
+from roadworthy.cost.prices import IMAGE_TOKENS
+from roadworthy.declare.json_schema import project_schema, service_schema
+from roadworthy.declare.load import load_project, load_service
+from roadworthy.declare.schemas import compile_schema
+from roadworthy.observe.metrics import MOST_SERIES
+from roadworthy.serve.connection import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_HEADER_BYTES
+from roadworthy.serve.engine import LEASE_US
+from roadworthy.serve.failover import DEFAULT_OUTPUT_TOKENS, IMPLAUSIBLE_FACTOR
+from roadworthy.serve.gateway import Limits
+from roadworthy.serve.oip import MAX_ROWS
+from roadworthy.serve.server import DRAIN_S
+from roadworthy.store.spool import BACKLOG_BYTES
+
+SOURCE = Path(roadworthy.__file__).parent
+REFERENCE = DOCS / "reference"
+EXAMPLE = ROOT / "examples" / "airline" / "services" / "flight-delay"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+ALL = pages()
+
+
+def reference(name: str) -> str:
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+def source(name: str) -> str:
+    return (SOURCE / name).read_text(encoding="utf-8")
+
+
+@cache
+def generator(name: str) -> ModuleType:
+    """Return one of the scripts that `make docs` runs."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(DOCS))
+    return module
+
+
+# What is listed.
+
+
+@pytest.mark.parametrize("page", ["errors.md", "http-api.md", "metrics.md", "records.md"])
+def test_generated_parts_are_as_the_code_is(page: str) -> None:
+    text = reference(page)
+    assert "<!-- generated: " in text
+    assert generator("make_reference_pages").renewed(text) == text, "run `make docs`"
+
+
+def test_every_generator_runs_with_make_docs() -> None:
+    recipe = re.search(r"^docs:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    run = recipe[1] + (DOCS / "make_reference.py").read_text(encoding="utf-8")
+    scripts = [path for path in DOCS.glob("*.py") if "__main__" in path.read_text("utf-8")]
+    assert [path.name for path in scripts if path.name not in run] == []
+
+
+def test_every_error_code_is_documented() -> None:
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
+    codes = [kind.code for kind in kinds if issubclass(kind, errors.RoadworthyError)]
+    codes += re.findall(r'error_code\s*=\s*"(\w+)"', source("serve/engine.py"))
+    codes += re.findall(r'error_code="(\w+)"', source("store/spending.py"))
+    assert len(codes) > 20
+    assert [code for code in codes if f"`{code}`" not in reference("errors.md")] == []
+
+
+def test_every_status_of_an_attempt_is_documented() -> None:
+    text = source("serve/failover.py") + source("models/openai.py")
+    named = r'(?:_skip\(link|_note\(link|Attempt\(self\.name), "(\w+)"'
+    statuses = set(re.findall(named, text))
+    assert {"stopped", "too_dear", "no_key"} <= statuses
+    assert [status for status in statuses if f"`{status}`" not in reference("errors.md")] == []
+
+
+def commands(
+    command: click.Command, context: click.Context, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command that does something, with the words that name it."""
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from commands(inner, click.Context(inner, context, name), (*words, name))
+
+
+@cache
+def command_line() -> dict[tuple[str, ...], click.Command]:
+    return dict(commands(cli, click.Context(cli, info_name="roadworthy")))
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {
+        option
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    }
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = reference("cli.md")
+    assert generator("make_reference").cli_page() == page, "run `make docs`"
+    for words, command in command_line().items():
+        title = f"## roadworthy {' '.join(words)}\n"
+        assert title in page
+        section = page.partition(title)[2].partition("\n## ")[0]
+        missing = {o for o in options_of(command) if o.startswith("--")} - {"--help"}
+        assert {option for option in missing if option not in section} == set(), words
+
+
+def keys_in(schema: dict[str, Any], table: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield every key of a declaration as the reference writes it."""
+    for name, node in table["properties"].items():
+        inner = [node, node.get("items"), node.get("additionalProperties")]
+        inner += node.get("patternProperties", {}).values()
+        tables = [
+            n["$ref"].rpartition("/")[2] for n in inner if isinstance(n, dict) and "$ref" in n
+        ]
+        if tables:
+            ending = "[]" if node.get("type") == "array" else "" if "$ref" in node else ".<name>"
+            yield from keys_in(schema, schema["$defs"][tables[0]], f"{path}{name}{ending}.")
+        else:
+            yield f"{path}{name}"
+
+
+@pytest.mark.parametrize("schema", [service_schema(), project_schema()], ids=["service", "project"])
+def test_every_key_of_the_declaration_is_documented(schema: dict[str, Any]) -> None:
+    keys = list(keys_in(schema, schema))
+    assert len(keys) > 10
+    assert [key for key in keys if f"`{key}`" not in reference("declaration.md")] == []
+
+
+def test_every_metric_is_documented() -> None:
+    found = {
+        name
+        for path in SOURCE.rglob("*.py")
+        for name in re.findall(r'"(roadworthy_[a-z_]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(found) > 8
+    assert [name for name in sorted(found) if f"`{name}`" not in reference("metrics.md")] == []
+
+
+def data_plane() -> set[str]:
+    """Return the routes of the gateway, as its source has them."""
+    text = source("serve/gateway.py")
+    routes = {
+        f"{method} {path}" for method, path in re.findall(r'\("(GET|POST)", "(/\S*)"\)', text)
+    }
+    for parts in re.findall(r'case \["", (.+)\]:', text):
+        words = [w.strip('"') if w.startswith('"') else f"{{{w}}}" for w in parts.split(", ")]
+        routes.add("POST /" + "/".join(words).replace("{request_id}", "{id}"))
+    return routes
+
+
+def test_every_route_of_the_data_plane_is_documented() -> None:
+    routes = data_plane()
+    assert len(routes) >= 10
+    assert [route for route in sorted(routes) if f"`{route}`" not in reference("http-api.md")] == []
+
+
+def test_every_header_is_documented() -> None:
+    found = {
+        name
+        for path in (SOURCE / "serve").glob("*.py")
+        for name in re.findall(r'b"(x-roadworthy-[a-z-]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(found) >= 10
+    assert [name for name in sorted(found) if f"`{name}`" not in reference("http-api.md")] == []
+
+
+def test_every_scope_is_documented() -> None:
+    table = reference("http-api.md").partition("## Scopes")[2]
+    assert [scope for scope in get_args(types.Scope) if f"| `{scope}` |" not in table] == []
+
+
+def test_every_entry_point_group_is_documented() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in ALL)
+    groups = PROJECT["project"]["entry-points"]
+    assert [group for group in groups if f"`{group}`" not in text] == []
+    kinds = [f"`{name}`" for group in groups.values() for name in group]
+    assert [kind for kind in kinds if kind not in reference("declaration.md")] == []
+
+
+def test_every_extra_is_named_where_it_is_needed() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in ALL)
+    used = re.findall(r'MissingExtra\("(\w+)"', "".join(map(source, ("observe/otel.py",))))
+    assert used
+    assert [extra for extra in used if f"[{extra}]" not in text] == []
+
+
+def test_every_type_of_the_declaration_is_in_the_glossary() -> None:
+    glossary = reference("glossary.md")
+    found = set()
+    for entry in pkgutil.iter_modules(roadworthy.declare.__path__):
+        module = importlib.import_module(f"roadworthy.declare.{entry.name}")
+        for name, value in vars(module).items():
+            is_ours = inspect.isclass(value) and value.__module__ == module.__name__
+            if is_ours and not name.startswith("_"):
+                found.add(name)
+    assert len(found) > 15
+    assert sorted(name for name in found if f"`{name}`" not in glossary) == []
+
+
+def test_every_word_that_a_record_or_key_uses_is_in_the_glossary() -> None:
+    glossary = reference("glossary.md")
+    words = [
+        *get_args(types.Kind),
+        *get_args(types.Disposition),
+        *get_args(types.Scope),
+        *get_args(types.VerdictName),
+    ]
+    assert [word for word in words if f"`{word}`" not in glossary] == []
+
+
+# What is said.
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_enforced() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    contract = next(
+        contract
+        for contract in PROJECT["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    drawn = re.search(r"who may import whom.*?```\n(.*?)```", page, re.DOTALL | re.IGNORECASE)
+    assert drawn is not None
+    assert drawn[1].splitlines() == contract["layers"]
+
+
+def test_the_architecture_names_every_room_and_step() -> None:
+    page = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    rooms = [path.parent.name for path in SOURCE.glob("*/__init__.py")]
+    assert [room for room in rooms if f"\n{room}/ " not in page] == []
+    steps = re.findall(r'mark\("(\w+)"\)|timings\["(\w+)"\]', source("serve/engine.py"))
+    named = re.findall(r"^\| ([a-z_, ]+) \|", page, re.MULTILINE)
+    drawn = {step for row in named for step in row.split(", ")}
+    assert {step for pair in steps for step in pair if step} <= drawn
+    files = re.findall(r"`((?:\w+/)?\w+\.py)`", page)
+    assert [name for name in files if not (SOURCE / name).is_file()] == []
+
+
+def test_numbers_that_pages_quote_are_those_of_the_code() -> None:
+    money = (DOCS / "explanation" / "money.md").read_text(encoding="utf-8")
+    operate = (DOCS / "how-to" / "operate.md").read_text(encoding="utf-8")
+    assert f"{IMAGE_TOKENS:,} tokens for each image" in money
+    assert f"says anything, {DEFAULT_OUTPUT_TOKENS:,}" in money
+    assert IMPLAUSIBLE_FACTOR == 8
+    assert "more than eight times the worst case" in money
+    assert LEASE_US == 60_000_000
+    assert "a minute after the deadline" in money
+    assert f"at most {MAX_ROWS:,}" in reference("http-api.md")
+    assert f"{MOST_SERIES:,} label sets" in reference("metrics.md")
+    assert f"`--max-body-mb` ({Limits().body_bytes >> 20} MB)" in operate
+    assert f"`--max-in-flight` ({Limits().in_flight:,} requests" in operate
+    assert f"more than {MAX_HEADER_BYTES >> 10} KiB" in operate
+    assert f"longer than {HEADER_TIMEOUT_S:.0f} s" in operate
+    assert f"longer than {BODY_TIMEOUT_S:.0f} s" in operate
+    assert f"to {DRAIN_S} s to end" in operate
+    assert f"up to {BACKLOG_BYTES >> 20} MiB" in operate
+
+
+def test_the_readme_shows_the_file_that_the_demo_serves() -> None:
+    (shown,) = [block for block in blocks_of(ROOT / "README.md") if block.language == "toml"]
+    assert shown.text == (EXAMPLE / "service.toml").read_text(encoding="utf-8")
+
+
+def test_the_request_of_the_readme_keeps_the_contract() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    body = re.search(r"-d '(\{.*?\})'\n", text, re.DOTALL)
+    assert body is not None
+    schema = json.loads((EXAMPLE / "request.schema.json").read_text(encoding="utf-8"))
+    assert compile_schema(schema).first_problem(json.loads(body[1])["input"]) == ""
+
+
+def test_a_kind_of_a_plugin_is_refused_as_long_as_the_page_says_so(tmp_path: Path) -> None:
+    page = (DOCS / "how-to" / "write-a-model-plugin.md").read_text(encoding="utf-8")
+    assert "**Not yet:**" in page
+    text = '[project]\nname = "trial"\n[providers.shout]\nkind = "shout"\n'
+    (tmp_path / "roadworthy.toml").write_text(text)
+    with pytest.raises(errors.DeclarationError, match=r"providers\.shout\.kind"):
+        load_project(tmp_path)
+
+
+# Whether it holds together.
+
+
+def anchors(text: str) -> set[str]:
+    """Return what the headings of a page are reached by."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    plain = (re.sub(r"[^\w\- ]", "", title.replace("`", "")) for title in titles)
+    return {title.lower().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    broken = []
+    for target in re.findall(
+        r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+    ):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if not path.exists() or (anchor and anchor not in anchors(path.read_text("utf-8"))):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    linked = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index)}
+    assert sorted(set(DOCS.rglob("*.md")) - linked - {DOCS / "index.md"}) == []
+
+
+BLOCKS = [block for page in ALL for block in blocks_of(page)]
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
+def test_python_parses(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "toml"], ids=str)
+def test_toml_parses(block: Block) -> None:
+    assert tomllib.loads(block.text)
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.language == "json" and not b.file.endswith(".jsonl")], ids=str
+)
+def test_json_parses(block: Block) -> None:
+    assert json.loads(block.text)
+
+
+SERVICES = [
+    block
+    for block in BLOCKS
+    if block.language == "toml"
+    and {"name", "kind", "models"} <= tomllib.loads(block.text).keys()
+    and block.page != "docs/reference/declaration.md"  # tests/declare loads those
+]
+
+
+@pytest.mark.parametrize("block", SERVICES, ids=str)
+def test_services_that_pages_show_load(block: Block, tmp_path: Path) -> None:
+    declared = tomllib.loads(block.text)
+    folder = tmp_path / "services" / declared["name"]
+    folder.mkdir(parents=True)
+    (folder / "service.toml").write_text(block.text, encoding="utf-8")
+    for other in blocks_of(ROOT / block.page):
+        if other.file.startswith(f"services/{declared['name']}/"):
+            (tmp_path / other.file).write_text(other.text, encoding="utf-8")
+    for path in EXAMPLE.glob("*.json") if block.page == "README.md" else ():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "model.onnx").touch()
+    (tmp_path / "roadworthy.toml").write_text(_project_for(declared), encoding="utf-8")
+    service = load_service(folder, load_project(tmp_path), ENFORCES)
+    assert service.name == declared["name"]
+
+
+def _project_for(declared: dict[str, Any]) -> str:
+    """Return a roadworthy.toml with the providers that a service names."""
+    lines = ["[project]", 'name = "trial"']
+    for provider, model in {m["provider"]: m["model"] for m in declared["models"]}.items():
+        endings = {".onnx": "onnx", ".jsonl": "scripted"}
+        kind = endings.get(Path(model).suffix, "python" if ":" in model else "openai")
+        lines += [f"[providers.{provider}]", f'kind = "{kind}"']
+        lines += ['base_url = "http://127.0.0.1:9/v1"'] if kind == "openai" else []
+    return "\n".join(lines)
+
+
+def typed() -> Iterator[tuple[str, list[str]]]:
+    """Yield the words of every call of the command line that a page shows, with its place."""
+    for page in [*ALL, ROOT / "examples/airline/README.md", SOURCE / "cli/templates/README.md"]:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        lines = re.findall(r"(?:^|\$\()roadworthy (.+)", "".join(blocks), re.MULTILINE)
+        lines += re.findall(
+            r"`roadworthy ([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+        )
+        for line in lines:
+            yield page.name, re.split(r" [|&>#]|\)", line.replace("…", "..."))[0].split()
+
+
+def test_commands_that_pages_show_exist_with_their_options() -> None:
+    wrong = []
+    calls = list(typed())
+    for place, words in calls:
+        known: click.Command | None = cli
+        context = click.Context(cli)
+        rest = iter(words)
+        while isinstance(known, click.Group):
+            known = known.get_command(context, next(rest, ""))
+        options = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        if known is None and words not in (["release"], ["jobs"], ["keys"]):
+            wrong.append((place, words))
+        elif known is not None:
+            unknown = options - options_of(known) - {"--help"}
+            wrong += [(place, [*words[:2], option]) for option in sorted(unknown)]
+    assert len(calls) > 60
+    assert wrong == []

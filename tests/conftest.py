@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from roadworthy.cli import cli
 
 if TYPE_CHECKING:
+    from control_plane import Plane
     from roadworthy.app import Project
 
 PROJECT = """
@@ -92,3 +93,21 @@ def shop(new_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Run coroutine tests on the loop that the product uses."""
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[Plane]:
+    """A project of the test's own."""
+    from control_plane import served
+
+    with served(tmp_path) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A project for tests that leave nothing behind but keys."""
+    from control_plane import served
+
+    with served(tmp_path_factory.mktemp("shared")) as plane:
+        yield plane

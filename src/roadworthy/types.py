@@ -43,14 +43,23 @@ class SystemClock:
 
 
 class SettableClock(SystemClock):
-    """A clock that can be set and then runs on at the machine's pace."""
+    """A clock that can be set and then runs on at the machine's pace.
 
-    def __init__(self) -> None:
-        self._offset_us = 0
+    Args:
+        offset_us: By how much it differs from the machine's.
+        remember: Called with the offset whenever it is set.
+    """
+
+    def __init__(
+        self, offset_us: int = 0, remember: Callable[[int], None] = lambda offset_us: None
+    ) -> None:
+        self._offset_us = offset_us
+        self._remember = remember
 
     def set(self, now_us: int) -> None:
         """Make it `now_us`."""
         self._offset_us = now_us - time.time_ns() // 1000
+        self._remember(self._offset_us)
 
     def now_us(self) -> int:
         """Return the time that was set plus what has passed since."""

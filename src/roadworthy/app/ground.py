@@ -28,7 +28,7 @@ class Ground:
     def __init__(self, declaration: ProjectDeclaration) -> None:
         self.declaration = declaration
         self.folder = declaration.folder
-        self.clock: Clock = SettableClock() if declaration.clock == "settable" else SystemClock()
+        self.clock: Clock = _open_clock(declaration)
         self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
         self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
         self.rates: Rates = load_rates()
@@ -55,3 +55,21 @@ class Ground:
         return bundle.build_release(
             self.load(name), self.declaration, self.artifacts, self.state, self.clock, by=by
         )
+
+
+def _open_clock(declaration: ProjectDeclaration) -> Clock:
+    """Open the project's clock; one that was set goes on from there in the next process.
+
+    Else a replay of 2013 would be over ten years old after a restart, and retention would drop it.
+    """
+    if declaration.clock == "system":
+        return SystemClock()
+    path = declaration.folder / ".roadworthy" / "clock"
+
+    def remember(offset_us: int) -> None:
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_text(str(offset_us))
+        draft.replace(path)
+
+    return SettableClock(int(path.read_text()) if path.exists() else 0, remember)

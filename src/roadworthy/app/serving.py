@@ -145,10 +145,9 @@ class Serving:
 
     @property
     def trouble(self) -> dict[str, str]:
-        """What is degraded, by part: the spool, the writer, jobs, a release that would not open."""
+        """What is degraded, by part: records, jobs, a release that would not open."""
         parts = {
-            "spool": self.spool.trouble,
-            "writer": self.writer.trouble,
+            "records": self.writer.trouble,
             "jobs": self.jobs.trouble,
             "switchboard": self.switchboard.trouble,
             "traces": self.traces.trouble if self.traces else "",

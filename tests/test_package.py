@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import site
 import subprocess
@@ -52,8 +53,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, *words: str | Path, cwd: Path) -> str:
     """Run a program of the fresh environment far from the clone, and return what it printed."""
     program, *rest = map(str, words)
+    steering = ("PYTHON", "ROADWORTHY_", "OPENAI_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     done = subprocess.run(
-        [str(installed / program), *rest], cwd=cwd, capture_output=True, text=True, check=False
+        [str(installed / program), *rest],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -24,6 +24,7 @@ from .errors import BadAnswer, ModelError, ModelTimeout, ModelUnavailable
 
 CONNECT_TIMEOUT_S = 5.0
 IDLE_S = 30.0
+RESTED_S = 1.0
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 _BUFFER_BYTES = 256 * 1024
@@ -125,8 +126,9 @@ class HttpClient:
     async def _send(self, method: str, path: str, body: bytes) -> _Connection:
         """Send a request and wait for the head of its reply.
 
-        A connection that was kept may be closed by the upstream while the request is on its way; if
-        not a byte came back, the request is sent once more on a fresh one.
+        A connection that lay idle may be closed by the upstream while the request is on its way; if
+        not a byte came back, the request is sent once more. One that was just in use has no such
+        excuse, and a second request might be paid twice.
         """
         request = b"%s %s%s HTTP/1.1\r\n%s%d\r\n\r\n%s" % (
             method.encode(),
@@ -138,12 +140,12 @@ class HttpClient:
         )
         while True:
             connection = await self._take()
-            was_used = connection.has_served
+            has_rested = connection.has_rested(time.monotonic())
             try:
                 connection.send(request)
                 await connection.read_head()
             except ModelUnavailable:
-                may_repeat = was_used and not connection.has_answered
+                may_repeat = has_rested and not connection.has_answered
                 self._give_back(connection)
                 if not may_repeat:
                     raise
@@ -255,6 +257,10 @@ class _Connection(asyncio.Protocol):
     def is_usable(self, now: float) -> bool:
         """Whether another request may be sent: it is open, and was not idle for long."""
         return not self._is_lost and now - self._idle_since < IDLE_S
+
+    def has_rested(self, now: float) -> bool:
+        """Whether it was idle long enough for the upstream to have given it up."""
+        return self.has_served and now - self._idle_since > RESTED_S
 
     def send(self, request: bytes) -> None:
         """Send a request; the replies to earlier ones have been read."""

@@ -225,6 +225,7 @@ class Call(msgspec.Struct):
         caller: Who asks, for guards and expressions.
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
+        verdicts: What guards said of every answer that was judged, left here by the chain.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
     """
 
@@ -237,6 +238,7 @@ class Call(msgspec.Struct):
     max_output_tokens: int | None = None
     asked: str = ""
     unfinished: Attempt | None = None
+    verdicts: tuple[Verdict, ...] = ()
     abandoned: tuple[Attempt, ...] = ()
 
 

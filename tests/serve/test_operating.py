@@ -114,3 +114,71 @@ def test_a_second_process_is_told_who_serves(live: Live, folder: Path) -> None:
 
     with open_project(folder) as other, pytest.raises(StoreBusy, match="is served by process"):
         other.service("triage").answer({})
+
+
+GUARDED = """
+name = "guarded"
+kind = "predict"
+owners = { product = "test" }
+objectives = { deadline_ms = 1000 }
+cost = {}
+[[models]]
+name = "bold"
+provider = "rule"
+model = "{'risk': 2.0}"
+[[models]]
+name = "timid"
+provider = "rule"
+model = "{'risk': input.second}"
+[[guards]]
+use = "rule"
+on = "output"
+name = "is-a-share"
+expression = "output.risk <= 1.0"
+[[fallback]]
+use = "static"
+output = { risk = 0.5 }
+"""
+
+
+def test_every_verdict_is_recorded_whichever_model_answered_in_the_end(tmp_path: Path) -> None:
+    with serve(write_project(tmp_path, {"guarded": GUARDED})) as live:
+        assert live.answer("guarded", {"second": 0.2}).json["model"] == "timid"
+        assert live.answer("guarded", {"second": 3.0}).json["disposition"] == "fallback"
+
+        fallback, second = live.records()
+        assert [v.verdict for v in second.verdicts] == ["deny", "allow"]
+        assert [v.verdict for v in fallback.verdicts] == ["deny", "deny", "allow"]
+        assert [a.status for a in second.attempts] == ["rejected", "ok"]
+        page = live.ask("GET", "/metrics").body.decode()
+        assert 'guard="is-a-share",verdict="deny"} 3' in page
+
+
+def test_an_answer_that_may_not_be_shown_is_refused_where_there_is_no_ladder(
+    tmp_path: Path,
+) -> None:
+    text = GUARDED.partition("[[fallback]]")[0]
+    with serve(write_project(tmp_path, {"guarded": text})) as live:
+        got = live.answer("guarded", {"second": 3.0})
+        assert (got.status, got.code) == (403, "guard_denied")
+        assert "is-a-share" in got.json["error"]["message"]
+        assert live.records()[0].disposition == "refused"
+
+
+def test_a_key_for_one_service_sees_no_other(live: Live) -> None:
+    narrow = live.new_key("answer", "read", services=("elsewhere",))
+    until(lambda: live.answer("triage", {}, key=narrow).status == 403)
+    assert live.ask("GET", "/v2/models/triage", key=narrow).status == 403
+    assert live.ask("GET", "/v1/models", key=narrow).json["data"] == []
+
+
+def test_a_stopped_service_is_not_ready(live: Live) -> None:
+    assert live.ask("GET", "/v2/models/triage/ready").json["ready"] is True
+    live.serving.switchboard.stop("triage", by="test")
+    until(lambda: live.ask("GET", "/v2/models/triage/ready").status == 503)
+
+
+def test_the_kind_of_a_service_is_not_told_without_a_key(live: Live) -> None:
+    body = {"model": "triage", "messages": []}
+    got = live.ask("POST", "/v1/chat/completions", body, key="rw_wrong")
+    assert got.status == 401

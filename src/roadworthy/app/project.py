@@ -127,6 +127,7 @@ class ServiceHandle:
         tags: tuple[str, ...],
         deadline_ms: float | None,
     ) -> Future[Reply]:
+        engine = self._project.serving.engine  # starting it must not eat the request's time
         request = Request(
             service=self.name,
             key=LOCAL_KEY,
@@ -137,7 +138,7 @@ class ServiceHandle:
             tags=tags,
             deadline_ms=deadline_ms,
         )
-        return self._project.run(self._project.serving.engine.answer(request))
+        return self._project.run(engine.answer(request))
 
 
 class _Background:

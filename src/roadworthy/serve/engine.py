@@ -255,7 +255,6 @@ class Engine:
         judgement = answer.judgement
         if judgement is None:
             return
-        plan.verdicts += judgement.verdicts
         if judgement.schema_us or judgement.verdicts:
             guards_us = sum(verdict.us for verdict in judgement.verdicts)
             plan.timings["schema"] = judgement.schema_us
@@ -296,7 +295,6 @@ class Engine:
     def _refuse(self, plan: Plan, error: RoadworthyError) -> None:
         """End without an answer: `refused` if this one may not be given, `failed` if none came."""
         if isinstance(error, AllModelsFailed) and error.judgement is not None:
-            plan.verdicts += error.judgement.verdicts
             plan.error = error = GuardDenied(
                 f"no answer may be shown; the last one: {error.judgement.reason}"
             )
@@ -315,7 +313,9 @@ class Engine:
         self.in_flight -= 1
         if plan.answer is None and plan.error is None:
             self._note_abandoned(plan)
-        plan.cost_micro = sum(attempt.cost_micro for attempt in plan.attempts)
+        if plan.call is not None:
+            plan.verdicts += plan.call.verdicts
+        plan.cost_micro = sum([attempt.cost_micro for attempt in plan.attempts])
         plan.latency_us = (time.perf_counter_ns() - plan.request.started_ns) // 1000
         if plan.hold is not None:
             self._ledger.settle(plan.hold, plan.cost_micro)

@@ -211,6 +211,7 @@ class _Tries:
         else:
             self._note(link, "rejected", answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
+        self.call.verdicts += judgement.verdicts
         answer.attempts = tuple(self.attempts)
         return is_acceptable
 

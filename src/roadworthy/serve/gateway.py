@@ -13,11 +13,11 @@ import msgspec
 
 from ..errors import Forbidden, NotFound, Overloaded, PayloadTooLarge, RoadworthyError
 from ..observe.metrics import CONTENT_TYPE, Metrics
-from ..types import Clock
+from ..types import Clock, Key
 from . import native, oip, openai_chat
 from .connection import DIRECT, Direct
 from .engine import Engine
-from .http import Incoming, Outgoing, error_response, json_response
+from .http import Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
 
 Scope = MutableMapping[str, Any]
@@ -122,14 +122,15 @@ class Gateway:
             incoming = Incoming(scope["method"], scope["path"], headers, body, started_ns)
             return await handler(incoming)
         except RoadworthyError as error:
-            return self._reject(error)
+            return self._reject(error, is_flat=scope["path"].startswith("/v2"))
         except Exception as error:
+            # The outer edge: a bug of ours ends this request and no other.
             log.exception("a request failed inside")
             return self._reject(RoadworthyError(f"internal error: {type(error).__name__}"))
 
-    def _reject(self, error: RoadworthyError) -> Outgoing:
+    def _reject(self, error: RoadworthyError, *, is_flat: bool = False) -> Outgoing:
         self._metrics.reject(error.code)
-        return error_response(error)
+        return flat_error_response(error) if is_flat else error_response(error)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         limit = self._limits.body_bytes
@@ -177,35 +178,40 @@ class Gateway:
 
     def _model_route(self, parts: list[str]) -> Handler:
         async def describe(incoming: Incoming) -> Outgoing:
-            self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+            key = self._key(incoming)
+            if key.services and parts[3] not in key.services:
+                raise Forbidden(f"key `{key.id}` may not see `{parts[3]:.80}`")
             if parts[4:] == ["ready"]:
-                self._engine.release_of(parts[3])
-                return json_response({"name": parts[3], "ready": not self.is_draining})
+                name = self._engine.release_of(parts[3]).name
+                is_ready = not self.is_draining and name not in self._engine.stopped
+                return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 503)
             if parts[4:]:
                 return await _no_route(incoming)
             return oip.metadata(self._engine, parts[3])
 
         return describe
 
+    def _key(self, incoming: Incoming) -> Key:
+        return self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+
     async def _chat(self, incoming: Incoming) -> Outgoing:
         return await openai_chat.chat_completions(self._engine, incoming)
 
     async def _models(self, incoming: Incoming) -> Outgoing:
-        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
-        return openai_chat.models(self._engine, self._clock.now_us())
+        return openai_chat.models(self._engine, self._key(incoming), self._clock.now_us())
 
     async def _healthz(self, incoming: Incoming) -> Outgoing:
         return json_response(self._health())
 
     async def _metrics_page(self, incoming: Incoming) -> Outgoing:
-        key = self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        key = self._key(incoming)
         if "read" not in key.scopes:
             raise Forbidden(f"key `{key.id}` lacks the scope `read`")
         kind = (b"content-type", CONTENT_TYPE.encode())
         return Outgoing(200, [kind], self._metrics.render())
 
     async def _server(self, incoming: Incoming) -> Outgoing:
-        self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+        self._key(incoming)
         return json_response({"name": "roadworthy", "extensions": ["binary_tensor_data"]})
 
     async def _live(self, incoming: Incoming) -> Outgoing:
@@ -224,7 +230,9 @@ async def _receive(receive: Receive) -> MutableMapping[str, Any]:
 
 
 async def _no_route(incoming: Incoming) -> Outgoing:
-    raise NotFound(f"no route {incoming.method} {incoming.path:.120}; see /api/openapi.json")
+    raise NotFound(
+        f"no route {incoming.method} {incoming.path:.120}; see docs/reference/http-api.md"
+    )
 
 
 def _overloaded(limit: int) -> Overloaded:

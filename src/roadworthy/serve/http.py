@@ -96,6 +96,17 @@ def error_response(error: RoadworthyError, request_id: str = "") -> Outgoing:
     return Outgoing(error.status, headers, _encode(envelope_of(error, request_id)))
 
 
+def flat_error_response(error: RoadworthyError, request_id: str = "") -> Outgoing:
+    """Return the error as the Open Inference Protocol wants it: `error` is a text there.
+
+    The rest of the envelope stands beside it.
+    """
+    response = error_response(error, request_id)
+    fields = envelope_of(error, request_id)["error"]
+    response.body = _encode({"error": fields.pop("message"), **fields})
+    return response
+
+
 def reply_headers(reply: Reply) -> Headers:
     """Return the `x-roadworthy-*` headers that say what happened to a request."""
     headers: Headers = [

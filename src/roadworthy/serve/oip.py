@@ -16,7 +16,7 @@ import msgspec
 from ..errors import ContractViolation, RequestError
 from ..types import MICRO
 from .engine import Engine
-from .http import Incoming, Outgoing, error_response, json_response, reply_headers
+from .http import Incoming, Outgoing, flat_error_response, json_response, reply_headers
 from .request import Reply, Request
 
 MAX_ROWS = 10_000
@@ -57,7 +57,7 @@ async def infer(engine: Engine, incoming: Incoming, service: str) -> Outgoing:
     if len(requests) == 1:
         reply = await engine.answer(requests[0])
         if reply.error is not None:
-            return error_response(reply.error, reply.request_id)
+            return flat_error_response(reply.error, reply.request_id)
         replies = [reply]
     else:
         replies = await asyncio.gather(*map(engine.answer, requests))
@@ -121,7 +121,9 @@ def _from_bytes(tensor: _Tensor, raw: bytes) -> list[Any]:
         raise _bad(tensor, f"a datatype among {', '.join([*_FORMATS, 'BYTES'])}")
     if len(raw) % struct.calcsize(f"<{code}"):
         raise _bad(tensor, f"whole values of {tensor.datatype}")
-    return [value for (value,) in struct.iter_unpack(f"<{code}", raw)]
+    values = [value for (value,) in struct.iter_unpack(f"<{code}", raw)]
+    # A numpy client has no other word for null than NaN, which is not equal to itself.
+    return [None if value != value else value for value in values]
 
 
 def _strings(tensor: _Tensor, raw: bytes) -> list[str]:

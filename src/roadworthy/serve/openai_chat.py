@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import ContractViolation, RequestError
-from ..types import MICRO
+from ..types import MICRO, Key
 from .engine import Engine
 from .http import JSON, Incoming, Outgoing, error_response, json_response, reply_headers
 from .request import Request
@@ -28,6 +28,7 @@ async def chat_completions(engine: Engine, incoming: Incoming) -> Outgoing:
     service = _service_of(body)
     release = engine.releases.get(service)
     if release is not None and release.kind == "predict":
+        engine.keyring.find(incoming.headers.get(b"authorization", b""))
         raise ContractViolation(
             f"`{service}` is a predict service: expected POST /v2/models/{service}/infer",
             param="model",
@@ -64,11 +65,11 @@ def _missing() -> str:
     raise RequestError("`model`: expected the name of a service, got nothing", param="model")
 
 
-def models(engine: Engine, now_us: int) -> Outgoing:
-    """List the services that a chat can name as its `model`."""
+def models(engine: Engine, key: Key, now_us: int) -> Outgoing:
+    """List the services that a chat with this key can name as its `model`."""
     data = [
         {"id": name, "object": "model", "created": now_us // MICRO, "owned_by": "roadworthy"}
         for name, release in sorted(engine.releases.items())
-        if release.kind == "generate"
+        if release.kind == "generate" and (not key.services or name in key.services)
     ]
     return json_response({"object": "list", "data": data})

@@ -12,8 +12,9 @@ import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Engine, Row, insert, or_, select, update
@@ -109,6 +110,7 @@ class JobRunner:
         self._clock = clock
         self._machine = machine
         self._jobs = {job.name: job for job in work}
+        self._one_at_a_time = threading.Lock()
         self._register()
 
     def run_due(self) -> list[str]:
@@ -129,7 +131,10 @@ class JobRunner:
         if job is None:
             known = ", ".join(sorted(self._jobs)) or "none"
             raise NotFound(f"no job `{name}`; expected one of {known}")
-        if not self._run(job, _read(self._engine, name)):
+        with self._one_at_a_time:  # what this runner runs itself is waited for, not refused
+            seen = _read(self._engine, name)
+            has_run = self._claim(job, seen) and self._run_claimed(job, seen)
+        if not has_run:
             owner = _read(self._engine, name).lease_owner or "another process"
             raise StoreBusy(f"job `{name}` is being run by {owner}; try again when it is done")
         return _read(self._engine, name)
@@ -172,8 +177,10 @@ class JobRunner:
 
     def _run(self, job: Job, seen: JobState) -> bool:
         """Run a job unless another process does, or did since it was seen; say whether it ran."""
-        if not self._claim(job, seen):
-            return False
+        with self._one_at_a_time:
+            return self._claim(job, seen) and self._run_claimed(job, seen)
+
+    def _run_claimed(self, job: Job, seen: JobState) -> Literal[True]:
         started_us, started_s = self._clock.now_us(), self._clock.monotonic()
         outcome: dict[str, Any]
         try:

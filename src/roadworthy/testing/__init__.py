@@ -3,5 +3,6 @@
 from ..models.faulty import Fault, FaultyUpstream
 from ..models.scripted import ScriptedModel
 from .conformance import check_model
+from .guards import check_guard
 
-__all__ = ["Fault", "FaultyUpstream", "ScriptedModel", "check_model"]
+__all__ = ["Fault", "FaultyUpstream", "ScriptedModel", "check_guard", "check_model"]

@@ -17,7 +17,7 @@ from store_samples import CLOCK, a_hold, a_record, an_outcome, some_records
 from store_samples import records as any_records
 
 from roadworthy.errors import StoreError
-from roadworthy.store.spool import Position, Spool
+from roadworthy.store.spool import EXTENT_BYTES, Position, Spool
 from roadworthy.types import SpoolEntry
 
 BEGIN = Position(0, 0)
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def spool(folder: Path) -> Iterator[Spool]:
-    spool = Spool(folder, CLOCK)
+    spool = Spool(folder, CLOCK, extent_bytes=1000)
     yield spool
     spool.close()
 
@@ -185,18 +185,40 @@ def test_a_flipped_byte_is_reported_and_what_follows_the_segment_is_read(
     again.close()
 
 
-def test_zeros_that_a_power_cut_leaves_are_no_entries(folder: Path) -> None:
+def test_room_that_was_not_used_is_the_end_of_a_segment(folder: Path) -> None:
+    record = a_record()
+    killed = Spool(folder, CLOCK)
+    killed.append(record)
+    assert (folder / "000000000001.spool").stat().st_size == EXTENT_BYTES
+    spool = Spool(folder, CLOCK)
+    assert read_all(spool) == [record]
+    assert spool.trouble == ""
+    spool.drop_before(spool.end)
+    assert segments(folder) == ["000000000002.spool"]
+    spool.close()
+    killed.close()
+
+
+def test_what_follows_a_hole_is_said_to_be_damaged(folder: Path) -> None:
     record = a_record()
     cut = Spool(folder, CLOCK)
     cut.append(record)
     cut.close()
     with (folder / "000000000001.spool").open("ab") as file:
-        file.write(bytes(100))
+        file.write(bytes(100) + b"what a power cut left behind")
     spool = Spool(folder, CLOCK)
     assert read_all(spool) == [record]
     assert "damaged" in spool.trouble
     assert "rejected" not in spool.trouble
     spool.close()
+
+
+def test_a_closed_spool_takes_only_the_room_it_used(folder: Path) -> None:
+    spool = Spool(folder, CLOCK)
+    spool.append(a_record())
+    used = spool.end.offset
+    spool.close()
+    assert (folder / "000000000001.spool").stat().st_size == used
 
 
 def test_what_cannot_be_decoded_is_set_aside_and_the_rest_is_read(folder: Path) -> None:
@@ -221,7 +243,7 @@ def limit_files(size: int) -> None:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """Let no file grow beyond 1,000 bytes: a write there is short, and the next one fails."""
+    """Let no file grow beyond 1,000 bytes: no more room than that can be allocated."""
     limit_files(1000)
     yield
     limit_files(UNLIMITED)
@@ -259,7 +281,7 @@ def test_waiting_entries_count_as_not_drained(spool: Spool, full_disk: None) -> 
 
 
 def test_a_full_backlog_refuses_instead_of_losing(folder: Path, full_disk: None) -> None:
-    spool = Spool(folder, CLOCK, backlog_bytes=3000)
+    spool = Spool(folder, CLOCK, extent_bytes=1000, backlog_bytes=3000)
     taken = some_records(100)
     while not spool.is_full:
         spool.append(taken.pop())
@@ -272,20 +294,17 @@ def test_a_full_backlog_refuses_instead_of_losing(folder: Path, full_disk: None)
     again.close()
 
 
-def test_a_torn_write_that_cannot_be_taken_back_ends_its_segment(
-    folder: Path, full_disk: None, monkeypatch: pytest.MonkeyPatch
+def test_room_that_cannot_be_given_back_does_no_harm(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(fd: int, size: int) -> None:
         raise OSError(5, "Input/output error")
 
-    spool = Spool(folder, CLOCK)
+    spool = Spool(folder, CLOCK, segment_bytes=1000, extent_bytes=700)
     records = some_records(30)
     monkeypatch.setattr("os.ftruncate", fail)
     for record in records:
         spool.append(record)
-    monkeypatch.undo()
-    limit_files(UNLIMITED)
-    spool.retry()
     assert read_all(spool) == records
     assert spool.trouble == ""
     spool.close()

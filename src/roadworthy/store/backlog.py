@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
+from .spool import used_bytes
 from .tables import spool_positions
 
 
@@ -19,6 +20,6 @@ def find_backlog(folder: Path, engine: Engine) -> int:
     with engine.connect() as connection:
         row = connection.execute(query).first()
     segment, offset = (row.segment, row.offset) if row else (0, 0)
-    sizes = {int(path.stem): path.stat().st_size for path in folder.glob("*.spool")}
+    sizes = {int(path.stem): used_bytes(path) for path in folder.glob("*.spool")}
     ahead = sum(size for number, size in sizes.items() if number >= segment)
     return ahead - (offset if segment in sizes else 0)

@@ -1,19 +1,25 @@
 """The spool: where a record is safe before its answer is sent, and waits for the database.
 
 Append-only files, `000000000001.spool` and on. An entry is its length and its CRC-32 (both u32,
-little-endian) and then MessagePack. One `write` hands it to the kernel, which keeps it when the
-process is killed. There is no fsync, because it costs a thousand times the write: a power cut or a
-kernel panic may lose the last moments (Linux writes back within about 30 s). What was torn is found
-by its length or CRC and said aloud.
+little-endian) and then MessagePack. It is copied into a mapping of the file, so the kernel has it
+at once and keeps it when the process is killed: half the time of a `write`, and no moment in which
+another thread takes the interpreter. Room is allocated before it is mapped, so a full disk is an
+error here and never a fault on a page; what is allocated and not used is zeros, which end a
+segment.
+There is no fsync: it costs a thousand times the copy, so a power cut or a kernel panic may lose the
+last moments (Linux writes back within about 30 s). What was torn is found by its length or CRC and
+said aloud.
 """
 
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import struct
 import threading
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +31,12 @@ from ..errors import StoreError
 from ..types import MICRO, Clock, SpoolEntry
 
 SEGMENT_BYTES = 64 << 20
+EXTENT_BYTES = 1 << 20
 BACKLOG_BYTES = 64 << 20
 _READ_BYTES = 1 << 19
 
 _HEADER = struct.Struct("<II")
+_NO_ROOM = mmap.mmap(-1, 1)
 _log = logging.getLogger("roadworthy.store")
 
 
@@ -55,11 +63,13 @@ class Spool:
         clock: Clock,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        extent_bytes: int = EXTENT_BYTES,
         backlog_bytes: int = BACKLOG_BYTES,
     ) -> None:
         self.folder = folder
         self._clock = clock
         self._segment_bytes = segment_bytes
+        self._extent_bytes = extent_bytes
         self._backlog_bytes = backlog_bytes
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder[SpoolEntry](SpoolEntry).decode
@@ -68,7 +78,7 @@ class Spool:
         self._waiting_bytes = 0
         self._why = ""
         self._since_us = 0
-        self._fd = -1
+        self._fd, self._map = -1, _NO_ROOM
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._sizes = _segments_in(folder)
@@ -120,45 +130,57 @@ class Spool:
             self._flush()
             if self._backlog:
                 _log.error("%d records are lost: %s", len(self._backlog), self._why)
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._end_segment()
 
     def _write(self, frame: bytes) -> bool:
         """Write one frame whole or not at all. The caller holds the lock."""
         try:
             if self._fd < 0:
                 self._begin(self._current + 1)
-            written = os.write(self._fd, frame)
+            size = self._sizes[self._current]
+            end = size + len(frame)
+            if end > len(self._map):
+                self._grow(end)
         except OSError as error:
             self._why = error.strerror or str(error)
             return False
-        if written < len(frame):
-            self._cut()
-            self._why = "the disk took only a part of it"
-            return False
-        size = self._sizes[self._current] + written
-        self._sizes[self._current] = size
-        if size >= self._segment_bytes:
+        self._map[size:end] = frame
+        self._sizes[self._current] = end
+        if end >= self._segment_bytes:
             self._begin_in_time()
         return True
 
-    def _cut(self) -> None:
-        """Take back a part of a frame; where even that fails, leave the segment as it is."""
-        try:
-            os.ftruncate(self._fd, self._sizes[self._current])
-        except OSError:
-            os.close(self._fd)
-            self._fd = -1
+    def _grow(self, least: int) -> None:
+        """Allocate room for the segment to be at least so long."""
+        allocated = len(self._map)
+        wanted = -(-least // self._extent_bytes) * self._extent_bytes
+        os.posix_fallocate(self._fd, allocated, wanted - allocated)
+        self._map.resize(wanted)
 
     def _begin(self, number: int) -> None:
         path = self._path(number)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, self._extent_bytes)
+            room = mmap.mmap(fd, self._extent_bytes)
+        except OSError:
+            os.close(fd)
+            path.unlink()
+            raise
+        self._end_segment()
+        self._fd, self._map = fd, room
         self._current = number
         self._sizes[number] = 0
+
+    def _end_segment(self) -> None:
+        """Let go of the present segment, and give back the room that it did not use."""
+        if self._fd < 0:
+            return
+        self._map.close()
+        with suppress(OSError):  # then it keeps its zeros, which a reader takes for its end
+            os.ftruncate(self._fd, self._sizes[self._current])
+        os.close(self._fd)
+        self._fd, self._map = -1, _NO_ROOM
 
     def _begin_in_time(self) -> None:
         """Begin the next segment, or stay in this one and try again with the next entry."""
@@ -237,13 +259,19 @@ class Spool:
                 entries, end = self._read_segment(number, offset, limit)
                 if entries or number == current:
                     return entries, Position(number, end)
-                if end < size:
+                if end < size and not self._is_blank_from(number, end):
                     self._keep_damaged(number, end)
         except OSError as error:
             raise StoreError(
                 f"expected a spool that can be read, got `{error.strerror}` - {error.filename}"
             ) from error
         return [], start
+
+    def _is_blank_from(self, number: int, offset: int) -> bool:
+        """Whether only room that was allocated and not used is left of a segment."""
+        with self._path(number).open("rb") as file:
+            file.seek(offset)
+            return not any(map(any, iter(lambda: file.read(_READ_BYTES), b"")))
 
     def _read_segment(self, number: int, offset: int, limit: int) -> tuple[list[SpoolEntry], int]:
         with self._path(number).open("rb") as file:
@@ -324,6 +352,19 @@ def _read_id(path: Path, is_new: bool) -> str:
     if is_new or not path.exists():
         path.write_text(os.urandom(8).hex())
     return path.read_text()
+
+
+def used_bytes(path: Path) -> int:
+    """Return how many bytes of a segment hold entries; the rest is room that was not used."""
+    at = 0
+    with path.open("rb") as file:
+        while len(head := file.read(_HEADER.size)) == _HEADER.size:
+            length, _ = _HEADER.unpack(head)
+            if not length:
+                break
+            at += _HEADER.size + length
+            file.seek(at)
+    return at
 
 
 def _segments_in(folder: Path) -> dict[int, int]:

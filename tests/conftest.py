@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from roadworthy import plugins
 from roadworthy.cli import cli
 
 if TYPE_CHECKING:
@@ -68,6 +70,32 @@ def write_project(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
     return folder
+
+
+InstallPlugin = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InstallPlugin]:
+    """Return a function that installs a plugin: its group, its name, and code with `open_it`."""
+    site, modules = tmp_path / "site", []
+
+    def install(group: str, name: str, code: str) -> None:
+        module = f"{name}_plugin"
+        modules.append(module)
+        about = site / f"{module}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (site / f"{module}.py").write_text(code)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        door = f"[roadworthy.{group}]\n{name} = {module}:open_it\n"
+        (about / "entry_points.txt").write_text(door)
+        monkeypatch.syspath_prepend(site)
+        plugins._group.cache_clear()
+
+    yield install
+    plugins._group.cache_clear()
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from control_plane import Plane
 from sqlalchemy import text
 
+from control_plane import Plane
 from roadworthy.types import Scope
 from roadworthy.web.api import route_table
 from roadworthy.web.route import Route

@@ -8,9 +8,9 @@ import sqlite3
 from typing import Any
 
 import pytest
-from control_plane import Answer, Plane, listening
 from sqlalchemy import text
 
+from control_plane import Answer, Plane, listening
 from roadworthy.web.route import MAX_BODY_BYTES, MOST_AT_WORK, MOST_WAITING
 
 ENVELOPE = {"code", "message", "type", "param", "request_id", "retryable"}

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
-from control_plane import Plane, listening, served
 from hypothesis import HealthCheck, Phase, settings
 from jsonschema_rs import Draft202012Validator
 from schemathesis.checks import (
@@ -20,6 +19,7 @@ from schemathesis.checks import (
 )
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 
+from control_plane import Plane, listening, served
 from roadworthy.web.api import route_table
 from roadworthy.web.openapi import describe
 

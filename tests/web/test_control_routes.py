@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_plane import Plane, served
 from sqlalchemy import update
 
+from control_plane import Plane, served
 from roadworthy.release.lineage import lineage
 from roadworthy.store.actions import list_actions
 from roadworthy.store.records import read_record

@@ -52,6 +52,8 @@ def _table_in(node: Schema) -> tuple[str, str]:
 def _value(node: Schema) -> str:
     if "enum" in node:
         return " or ".join(f"`{word}`" for word in node["enum"])
+    if "anyOf" in node:
+        return " or ".join(map(_value, node["anyOf"]))
     if "const" in node:
         return f"`{node['const']}`"
     if node["type"] == "array":

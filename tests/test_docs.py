@@ -27,11 +27,14 @@ from roadworthy.cli import cli
 from roadworthy.cost.prices import IMAGE_TOKENS
 from roadworthy.declare.json_schema import project_schema, service_schema
 from roadworthy.declare.load import load_project, load_service
+from roadworthy.declare.project import KINDS
 from roadworthy.declare.schemas import compile_schema
+from roadworthy.declare.service import GUARDS
+from roadworthy.models.openai import MOST_TOKENS
 from roadworthy.observe.metrics import MOST_SERIES
 from roadworthy.serve.connection import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_HEADER_BYTES
 from roadworthy.serve.engine import LEASE_US
-from roadworthy.serve.failover import DEFAULT_OUTPUT_TOKENS, IMPLAUSIBLE_FACTOR
+from roadworthy.serve.failover import DEFAULT_OUTPUT_TOKENS
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
 from roadworthy.serve.server import DRAIN_S
@@ -276,8 +279,7 @@ def test_numbers_that_pages_quote_are_those_of_the_code() -> None:
     operate = (DOCS / "how-to" / "operate.md").read_text(encoding="utf-8")
     assert f"{IMAGE_TOKENS:,} tokens for each image" in money
     assert f"says anything, {DEFAULT_OUTPUT_TOKENS:,}" in money
-    assert IMPLAUSIBLE_FACTOR == 8
-    assert "more than eight times the worst case" in money
+    assert f"more than {MOST_TOKENS:,} tokens" in money
     assert LEASE_US == 60_000_000
     assert "a minute after the deadline" in money
     assert f"at most {MAX_ROWS:,}" in reference("http-api.md")
@@ -304,13 +306,10 @@ def test_the_request_of_the_readme_keeps_the_contract() -> None:
     assert compile_schema(schema).first_problem(json.loads(body[1])["input"]) == ""
 
 
-def test_a_kind_of_a_plugin_is_refused_as_long_as_the_page_says_so(tmp_path: Path) -> None:
-    page = (DOCS / "how-to" / "write-a-model-plugin.md").read_text(encoding="utf-8")
-    assert "**Not yet:**" in page
-    text = '[project]\nname = "trial"\n[providers.shout]\nkind = "shout"\n'
-    (tmp_path / "roadworthy.toml").write_text(text)
-    with pytest.raises(errors.DeclarationError, match=r"providers\.shout\.kind"):
-        load_project(tmp_path)
+def test_what_editors_complete_is_what_comes_with_the_package() -> None:
+    doors = PROJECT["project"]["entry-points"]
+    assert set(KINDS) == doors["roadworthy.models"].keys()
+    assert set(GUARDS) == doors["roadworthy.guards"].keys()
 
 
 # Whether it holds together.

@@ -18,6 +18,11 @@ def _group(kind: str) -> EntryPoints:
     return entry_points(group=f"roadworthy.{kind}")
 
 
+def installed(kind: str) -> frozenset[str]:
+    """Return the names of all plugins of `kind` that are installed, built-in ones too."""
+    return frozenset(_group(kind).names)
+
+
 def load_plugin(kind: str, name: str) -> Any:
     """Return the factory registered as `name` among plugins of `kind`.
 

@@ -57,6 +57,15 @@ def test_the_problems_of_all_files_are_told_at_once(shop: Path) -> None:
     assert all(p["message"] and p["expected"] and p["got"] for p in report["problems"])
 
 
+def test_a_model_that_nothing_serves_yet_is_a_problem_and_no_model(shop: Path) -> None:
+    edit(shop / REPLY, 'provider = "script"', 'provider = "local"')
+    report = check(shop, "reply", code=1)
+    (problem,) = report["problems"]
+    assert problem["path"] == "models[0].provider"
+    assert "of kind `builtin`, which is not enforced yet" in problem["got"]
+    assert (report["services"], report["models"], report["keys"]) == ([], [], [])
+
+
 def test_a_problem_of_the_project_file_is_one_too(shop: Path) -> None:
     edit(shop / "roadworthy.toml", "[project]", "[projcet]")
     report = check(shop, code=1)

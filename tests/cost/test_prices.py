@@ -230,6 +230,14 @@ def test_a_model_on_this_machine_is_free(rates: Rates) -> None:
     assert meter.affordable_output_tokens(0, 10**6) is None
 
 
+def test_a_plugin_is_free_only_where_its_price_says_so(rates: Rates) -> None:
+    with pytest.raises(DeclarationError, match=r"cost\.per_request_usd"):
+        meter_of(rates, "loud", kind="shout")
+    assert meter_of(rates, "loud", 10_000, kind="shout").cost(None) == (10_000, "unknown")
+    meter = meter_of(rates, "loud", kind="shout", override=usd_per_million(Decimal(0), Decimal(0)))
+    assert meter.cost(None, meter.worst_case_micro(10**6, 10**6))[0] == 0
+
+
 def test_an_unknown_price_counts_at_the_ceiling_of_a_request(rates: Rates) -> None:
     meter = meter_of(rates, "in-house", 10_000)
     assert meter.cost(Usage(1, 1)) == (10_000, "unknown")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
 
-from roadworthy import plugins
 from roadworthy.declare.service import GuardEntry
 from roadworthy.errors import DeclarationError
 from roadworthy.guard.rule import RuleGuard
@@ -36,11 +36,6 @@ def call_of(
 
 def declare(**keys: Any) -> GuardEntry:
     return GuardEntry.model_validate(keys)
-
-
-def declare_any(**keys: Any) -> GuardEntry:
-    """What a loader that knew the guard would hand over."""
-    return GuardEntry.model_construct(**{"on": "output", "fail": "closed", **keys})
 
 
 def rule(expression: str, **keys: Any) -> Guard:
@@ -189,33 +184,29 @@ def test_a_schema_that_cannot_be_read_is_refused_when_it_is_opened(
         open_guard(declare(use="schema", name="shape", schema="s.json"), tmp_path)
 
 
+POLITE = """
+class open_it:
+    def __init__(self, entry, folder):
+        self.name, self.on, self.fail = entry.name, entry.on, entry.fail
+    def check(self, call, output):
+        return ('allow', '') if 'please' in output else ('deny', 'not polite')
+"""
+
+
 def test_a_guard_of_another_package_enters_by_the_same_door(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, install_plugin: Callable[[str, str, str], None]
 ) -> None:
-    (tmp_path / "house_guards.py").write_text(
-        "class Polite:\n"
-        "    def __init__(self, entry, folder):\n"
-        "        self.name, self.on, self.fail = entry.name, entry.on, entry.fail\n"
-        "    def check(self, call, output):\n"
-        "        return ('allow', '') if 'please' in output else ('deny', 'not polite')\n"
-    )
-    about = tmp_path / "house_guards-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: house-guards\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[roadworthy.guards]\npolite = house_guards:Polite\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    plugins._group.cache_clear()
-    try:
-        guard = open_guard(declare_any(use="polite", name="polite"), tmp_path)
-    finally:
-        plugins._group.cache_clear()
+    install_plugin("guards", "polite", POLITE)
+    guard = open_guard(declare(use="polite"), tmp_path)
+    assert guard.name == "polite"
     assert check_guard(guard, call_of(), "please wait").verdict == "allow"
     assert check_guard(guard, call_of(), "wait").verdict == "deny"
 
 
-def test_an_unknown_guard_is_refused_with_those_there_are() -> None:
+def test_a_guard_that_is_gone_is_refused_with_those_there_are() -> None:
+    entry = declare(use="rule", expression="true").model_copy(update={"use": "telepathy"})
     with pytest.raises(DeclarationError, match="rule, schema"):
-        open_guard(declare_any(use="telepathy", name="t"), Path())
+        open_guard(entry, Path())
 
 
 class Quoting(RuleGuard):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -80,6 +80,10 @@ class Ground:
 
     def write(self, name: str, text: str) -> None:
         (self.service_folder / name).write_text(text)
+
+    def add_provider(self, kind: str, keys: str) -> None:
+        text = f'{PROJECT}[providers.{kind}]\nkind = "{kind}"\n{keys}\n'
+        (self.folder / "roadworthy.toml").write_text(text)
 
     def declare(self, provider: str, model: str) -> None:
         text = SERVICE.replace('"files"', f'"{provider}"').replace("model.onnx", model)
@@ -251,6 +255,42 @@ def test_all_files_of_a_services_folder_belong_to_a_python_model(ground: Ground)
         "lib/new.py added",
         "service.toml changed",
     ]
+
+
+def test_a_plugin_may_use_any_file_and_any_package(
+    ground: Ground, install_plugin: Callable[[str, str, str], None]
+) -> None:
+    install_plugin("models", "shout", "")
+    ground.add_provider("shout", "")
+    ground.declare("shout", "loud")
+    manifest = ground.build().manifest
+    assert sorted(manifest.files) == ["model.onnx", "schemas/input.json", "service.toml"]
+    assert manifest.models[0].pin == "files"
+    assert manifest.packages.keys() > {"python", "pytest", "shout-plugin"}
+
+
+def test_a_guard_of_a_plugin_may_use_any_file_and_any_package(
+    ground: Ground, install_plugin: Callable[[str, str, str], None]
+) -> None:
+    install_plugin("guards", "onnx", "")
+    ground.write("words.txt", "please")
+    ground.write("service.toml", SERVICE + '[[guards]]\nuse = "onnx"\n')
+    manifest = ground.build().manifest
+    assert "words.txt" in manifest.files
+    assert manifest.models[0].pin == "digest"
+    assert manifest.packages.keys() > {"python", "pytest", "onnx-plugin"}
+
+
+def test_a_plugin_that_speaks_to_somebody_elses_host_names_a_version(
+    ground: Ground, install_plugin: Callable[[str, str, str], None]
+) -> None:
+    install_plugin("models", "shout", "")
+    ground.add_provider("shout", 'base_url = "https://api.example.com"')
+    ground.declare("shout", "loud")
+    with pytest.raises(DeclarationError, match="a name with a date or version"):
+        ground.build()
+    ground.declare("shout", "loud-2025-08-07")
+    assert ground.build().manifest.models[0].pin == "name"
 
 
 def test_a_floating_alias_of_a_remote_provider_is_refused_with_what_to_do(ground: Ground) -> None:

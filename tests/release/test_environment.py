@@ -63,7 +63,7 @@ def test_an_upstream_model_depends_on_what_judges_its_answers() -> None:
     assert ENVIRONMENT.deciding(["openai"]) == {"jsonschema-rs": "0.30"}
 
 
-@pytest.mark.parametrize("kind", ["python", "a kind of somebody's plugin"])
+@pytest.mark.parametrize("kind", ["python", "a kind of somebody's plugin", "guards.onnx"])
 def test_code_of_the_teams_own_depends_on_everything(kind: str) -> None:
     everything = {"python": "3.11.9"} | ENVIRONMENT.packages
     assert ENVIRONMENT.deciding(["onnx", kind]) == everything

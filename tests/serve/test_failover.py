@@ -156,16 +156,38 @@ async def test_the_output_limit_shrinks_to_what_the_money_pays_for() -> None:
     assert limit == (500 - call.size.input_bytes) // 10
 
 
-async def test_a_count_that_cannot_be_true_costs_what_was_set_aside() -> None:
-    absurd = Answer(model="model", output={"text": "x"}, usage=Usage(10**15, 10**15))
-    link = Link(model=ScriptedModel("model", [absurd]), meter=DEAR)
+async def test_an_upstream_that_overran_its_limit_is_paid_and_shown() -> None:
+    overrun = Answer(model="model", output={"text": "x"}, usage=Usage(3000, 10))
+    link = Link(model=ScriptedModel("model", [overrun]), meter=DEAR)
     call = call_of(max_tokens=10, purse=10_000)
     assert call.size is not None
+    assert link.worst_case_micro(call.size) < 3100
 
     answer = await Failover("models", [link], accept).answer(call)
 
-    assert answer.attempts[0].cost_micro == link.worst_case_micro(call.size)
-    assert answer.attempts[0].price_source == "unknown"
+    assert (answer.attempts[0].cost_micro, answer.attempts[0].price_source) == (3100, "override")
+
+
+async def test_a_try_that_was_cut_off_costs_what_it_may_have_cost() -> None:
+    class Silent(Stuck):
+        async def answer(self, call: Call) -> Answer:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                call.unfinished = Attempt(self.name, "cancelled", 0, None)
+                raise
+            raise AssertionError
+
+    link = Link(model=Silent("silent"), meter=DEAR)
+    call = call_of(seconds=0.05, max_tokens=10, purse=10_000)
+    assert call.size is not None
+
+    with pytest.raises(AllModelsFailed) as caught:
+        await Failover("models", [link], accept).answer(call)
+
+    attempt = caught.value.attempts[0]
+    assert attempt.status == "model_timeout"
+    assert attempt.cost_micro == link.worst_case_micro(call.size)
 
 
 async def test_a_cancelled_try_leaves_what_it_had_used() -> None:

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -241,15 +242,21 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file grow beyond 1,000 bytes: no more room than that can be allocated."""
+    """Let no file grow beyond 1,000 bytes: no more room than that can be allocated.
+
+    Only inside of a test: what the test runner itself writes may go to a file as well.
+    """
     limit_files(1000)
-    yield
-    limit_files(UNLIMITED)
+    try:
+        yield
+    finally:
+        limit_files(UNLIMITED)
 
 
-def test_what_the_disk_refuses_waits_and_is_written_later(spool: Spool, full_disk: None) -> None:
+@full_disk()
+def test_what_the_disk_refuses_waits_and_is_written_later(spool: Spool) -> None:
     records = some_records(30)
     for record in records:
         spool.append(record)
@@ -264,7 +271,8 @@ def test_what_the_disk_refuses_waits_and_is_written_later(spool: Spool, full_dis
     assert spool.bytes_after(BEGIN) == spool.end.offset
 
 
-def test_the_next_entry_brings_what_waits_along(spool: Spool, full_disk: None) -> None:
+@full_disk()
+def test_the_next_entry_brings_what_waits_along(spool: Spool) -> None:
     records = some_records(30)
     for record in records[:-1]:
         spool.append(record)
@@ -274,13 +282,15 @@ def test_the_next_entry_brings_what_waits_along(spool: Spool, full_disk: None) -
     assert read_all(spool) == records
 
 
-def test_waiting_entries_count_as_not_drained(spool: Spool, full_disk: None) -> None:
+@full_disk()
+def test_waiting_entries_count_as_not_drained(spool: Spool) -> None:
     for record in some_records(30):
         spool.append(record)
     assert spool.bytes_after(spool.end) > 0
 
 
-def test_a_full_backlog_refuses_instead_of_losing(folder: Path, full_disk: None) -> None:
+@full_disk()
+def test_a_full_backlog_refuses_instead_of_losing(folder: Path) -> None:
     spool = Spool(folder, CLOCK, extent_bytes=1000, backlog_bytes=3000)
     taken = some_records(100)
     while not spool.is_full:

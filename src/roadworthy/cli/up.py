@@ -20,7 +20,13 @@ from .common import command, console, project_option
 @click.command()
 @project_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8700, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8700,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option("--max-body-mb", default=8.0, show_default=True, help="Largest request body.")
 @click.option(
     "--max-in-flight", default=2048, show_default=True, help="Requests at work at the same time."

@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..declare.project import FREE_KINDS
 from ..errors import DeclarationError
 from ..types import MICRO, Usage
 
 PICO_PER_MICRO = 1_000_000
 IMAGE_TOKENS = 3_000
 RATES_FILE = Path(__file__).with_name("rates.json")
-FREE_KINDS = frozenset({"onnx", "python", "rule", "scripted", "builtin"})
-"""Kinds of provider that run on this machine: nobody sends a bill for a call."""
 
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..net import is_private_host
 from .planned import is_reserved_value
-from .project import SQLITE, ProjectDeclaration, Provider, Store
+from .project import FREE_KINDS, SQLITE, ProjectDeclaration, Provider, Store
 from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown
 
@@ -50,16 +50,16 @@ def _is_below(path: str) -> bool:
 
 
 def _provider(path: str, provider: Provider) -> Iterator[Finding]:
-    if provider.kind != "openai":
+    if provider.kind in FREE_KINDS:
         for key in _REMOTE_KEYS:
             if key in provider.model_fields_set:
                 expected = f"no such key, because `kind` is `{provider.kind}`"
                 yield Finding(f"{path}.{key}", expected, "one", "remove it")
         return
-    if provider.base_url is None:
+    if provider.kind == "openai" and provider.base_url is None:
         advice = "like `https://api.openai.com/v1`"
         yield Finding(f"{path}.base_url", "where its API starts", "none", advice)
-    else:
+    if provider.base_url is not None:
         yield from _base_url(f"{path}.base_url", provider.base_url)
     if provider.api_key_env is not None:
         yield from _api_key_env(f"{path}.api_key_env", provider.api_key_env)

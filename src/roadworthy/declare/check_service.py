@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from .expressions import ExpressionError, Place, compile_expression
+from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
 from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema
 from .service import GuardEntry, ModelEntry, Rung, ServiceDeclaration
@@ -148,16 +149,25 @@ def models_exist(service: ServiceDeclaration, project: ProjectDeclaration) -> Fi
     for index, entry in enumerate(service.models):
         path = f"models[{index}]"
         provider = project.providers.get(entry.provider)
-        if provider is None:
-            known = ", ".join(f"`{name}`" for name in project.providers)
-            yield Finding(
-                f"{path}.provider",
-                f"a provider of this project ({known})",
-                shown(entry.provider),
-                f"declare `[providers.{entry.provider}]` in roadworthy.toml",
-            )
+        if provider is None or is_reserved_value("providers.kind", provider.kind):
+            yield _not_a_provider(f"{path}.provider", entry.provider, project)
         else:
             yield from _model_fits(service, project, f"{path}.model", entry.model, provider)
+
+
+def _not_a_provider(path: str, name: str, project: ProjectDeclaration) -> Finding:
+    ready = [
+        f"`{known}`"
+        for known, provider in project.providers.items()
+        if not is_reserved_value("providers.kind", provider.kind)
+    ]
+    expected = f"a provider of this project ({', '.join(ready) or 'it has none'})"
+    if name not in project.providers:
+        advice = f"declare `[providers.{name}]` in roadworthy.toml"
+        return Finding(path, expected, shown(name), advice)
+    kind = project.providers[name].kind
+    got = f"{shown(name)} of kind `{kind}`, which is not enforced yet"
+    return Finding(path, expected, got, "choose one that is, or declare another in roadworthy.toml")
 
 
 def _model_fits(
@@ -169,8 +179,6 @@ def _model_fits(
 ) -> Findings:
     if provider.kind == "rule":
         yield from _expression(path, model, "model_rule")
-    elif provider.kind == "builtin" and not model.startswith("builtin:"):
-        yield Finding(path, "`builtin:<name>`", shown(model))
     elif provider.kind == "python" and not re.fullmatch(r"[\w.]+:\w+", model):
         yield Finding(path, "`module:callable`", shown(model))
     elif _is_file(model, provider):
@@ -203,7 +211,10 @@ def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Find
     """A guard holds what its kind needs, and nothing that its kind ignores."""
     for index, guard in enumerate(service.guards):
         path = f"guards[{index}]"
-        needs = {"rule": "expression", "schema": "schema"}[guard.use]
+        needs = {"rule": "expression", "schema": "schema"}.get(guard.use)
+        if needs is None:
+            # A plugin reads what it likes; its factory says what it lacks.
+            continue
         yield from _shape(path, guard, needs, ("expression", "schema"))
         if guard.use == "rule" and guard.expression:
             place: Place = "guard_input" if guard.on == "input" else "guard_output"

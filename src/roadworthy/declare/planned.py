@@ -71,7 +71,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "guards.verdict": ("ask", "redact"),
     "fallback.use": ("last_good", "stale_cache", "human"),
     "records.bodies": ("redacted",),
-    "providers.kind": ("anthropic", "gemini", "llama_cpp"),
+    "providers.kind": ("anthropic", "gemini", "llama_cpp", "builtin"),
     "store.counters": ("redis://",),
     "store.url": ("postgresql://", "postgresql+psycopg://", "postgres://"),
 }

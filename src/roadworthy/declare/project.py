@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 
 from ..errors import DeclarationError
-from .values import File, Label, Rate, Section, Text, Word
+from .planned import VALUES
+from .values import File, Label, Rate, Section, Text, Word, known_or_other, plugin_of
 
 PROJECT_FILE = "roadworthy.toml"
 SERVICE_FILE = "service.toml"
 STORE_URL_VARIABLE = "ROADWORTHY_STORE_URL"
 SQLITE = "sqlite:///"
 
-ProviderKind = Literal["openai", "onnx", "python", "rule", "scripted", "builtin"]
+KINDS = ("openai", "onnx", "python", "rule", "scripted")
+FREE_KINDS = frozenset({"onnx", "python", "rule", "scripted", "builtin"})
+"""Kinds of provider that run on this machine: nobody sends a bill for a call."""
+
+ProviderKind = Annotated[
+    str, plugin_of("models", KINDS, VALUES["providers.kind"]), known_or_other(KINDS)
+]
 
 
 class Identity(Section):
@@ -77,18 +84,18 @@ class Provider(Section):
     """Where models live."""
 
     kind: ProviderKind = Field(
-        description="How it is spoken to: `openai` (any OpenAI-compatible server), or in this "
-        "process `onnx`, `python`, `rule`, `scripted`, `builtin`."
+        description="How it is spoken to: `openai` (any OpenAI-compatible server), in this "
+        "process `onnx`, `python`, `rule` or `scripted`, or as a plugin of this name does."
     )
     base_url: Text | None = Field(
         None,
-        description="For `openai`: where its API starts, like https://api.openai.com/v1. Plain "
-        "http only to this machine or a private network.",
+        description="For `openai` and plugins: where its API starts, like "
+        "https://api.openai.com/v1. Plain http only to this machine or a private network.",
     )
     api_key_env: str | None = Field(
         None,
-        description="For `openai`: name of the environment variable that holds the key, never the "
-        "key itself.",
+        description="For `openai` and plugins: name of the environment variable that holds the "
+        "key, never the key itself.",
     )
     prices: dict[Text, PriceOverride] = Field(
         {}, description="Own prices per model, where the public ones do not hold."
@@ -99,8 +106,8 @@ class Provider(Section):
 
     @property
     def is_priced(self) -> bool:
-        """Whether its answers may cost money."""
-        return self.kind == "openai" or bool(self.prices)
+        """Whether its answers may cost money, as far as anybody here knows."""
+        return self.kind not in FREE_KINDS or bool(self.prices)
 
 
 class ProjectDeclaration(File):
@@ -109,7 +116,7 @@ class ProjectDeclaration(File):
     project: Identity = Field(description="What the project is.")
     store: Store = Field(Store(), description="Where the project remembers.")
     providers: dict[Label, Provider] = Field(
-        {}, description="Where models live, by name; `local` (kind `builtin`) is always there."
+        {}, description="Where models live, by name; `local` is always there, for models to come."
     )
 
     _folder: Path = PrivateAttr(default=Path())

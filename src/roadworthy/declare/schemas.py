@@ -186,7 +186,7 @@ def _properties(schema: Any) -> Iterator[str]:
 
 def _expected(kind: ValidationErrorKind) -> str:
     """Return what the schema wants, in its author's own words and numbers."""
-    if kind.name in _WORDS:
+    if kind.name in _WORDS and hasattr(kind, _WORDS[kind.name][1]):
         words, attribute = _WORDS[kind.name]
         return words.format(getattr(kind, attribute))
     match kind:

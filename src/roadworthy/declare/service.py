@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from ..types import Kind
+from .planned import VALUES
 from .values import (
     File,
     Json,
@@ -17,10 +18,17 @@ from .values import (
     Text,
     Usd,
     Word,
+    known_or_other,
     micro,
+    plugin_of,
 )
 
 Risk = Literal["low", "limited", "high"]
+
+GUARDS = ("schema", "rule")
+GuardKind = Annotated[
+    str, plugin_of("guards", GUARDS, VALUES["guards.use"]), known_or_other(GUARDS)
+]
 
 
 class Owners(Section):
@@ -127,7 +135,7 @@ class ModelEntry(Section):
     provider: Label = Field(description="Name of the provider in roadworthy.toml that serves it.")
     model: Text = Field(
         description="What the provider calls it: an upstream name, an ONNX file, "
-        "`module:callable`, an expression, a script file, or `builtin:<name>`."
+        "`module:callable`, an expression, a script file, or whatever a plugin takes."
     )
     name: Label = Field(
         default_factory=lambda entry: str(entry["model"]),
@@ -155,22 +163,25 @@ class Routing(Section):
 class GuardEntry(Section):
     """A check of every input or every answer."""
 
-    use: Literal["schema", "rule"] = Field(
+    use: GuardKind = Field(
         description="Which guard: `rule` holds while its expression is true, `schema` while the "
-        "value keeps a JSON Schema."
+        "value keeps a JSON Schema; or the name of a plugin."
     )
     on: Literal["input", "output"] = Field("output", description="What it looks at.")
     name: Label = Field(
         default_factory=lambda guard: str(guard["use"]),
+        validate_default=True,
         description="Name in records and messages; by default the same as `use`.",
     )
     expression: Text | None = Field(
-        None, description="For `rule`: the expression (CEL) that must be true."
+        None,
+        description="For `rule`: the expression (CEL) that must be true. A plugin may read it.",
     )
     schema_file: Text | None = Field(
         None,
         alias="schema",
-        description="For `schema`: the file of the JSON Schema that must be kept.",
+        description="For `schema`: the file of the JSON Schema that must be kept. A plugin may "
+        "read it.",
     )
     verdict: Literal["deny"] = Field("deny", description="What it says when its check fails.")
     fail: Literal["closed", "open"] = Field(

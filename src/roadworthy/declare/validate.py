@@ -131,7 +131,7 @@ def _finding(error: ErrorDetails) -> Finding:
     if error["type"] == "too_short" and isinstance(value, list | tuple):
         return Finding(path, "at least one", "none", f"add a `[[{path}]]`")
     got = error.get("ctx", {}).get("got") or shown(value)
-    return Finding(path, expected, got)
+    return Finding(path, expected, got, error.get("ctx", {}).get("advice", ""))
 
 
 def _expected(error: ErrorDetails) -> str:

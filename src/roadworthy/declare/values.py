@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from decimal import Decimal
@@ -17,6 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
+
+from ..plugins import installed
 
 MICRO_PER_USD = 1_000_000
 MOST_USD = 1_000_000_000
@@ -50,9 +53,10 @@ class File(Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def refusal(expected: str, got: str = "") -> PydanticCustomError:
+def refusal(expected: str, got: str = "", advice: str = "") -> PydanticCustomError:
     """Return the error of a field's validator; `got` is said where the value says too little."""
-    return PydanticCustomError("refused", "{expected}", {"expected": expected, "got": got})
+    context = {"expected": expected, "got": got, "advice": advice}
+    return PydanticCustomError("refused", "{expected}", context)
 
 
 def _amount(value: Any) -> Decimal:
@@ -87,6 +91,34 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError):
         raise refusal("a table that JSON can hold", "a date, `inf` or `nan` in it") from None
     return value
+
+
+def plugin_of(group: str, built_in: tuple[str, ...], reserved: tuple[str, ...]) -> PlainValidator:
+    """Return the check that a value names a plugin of `group`: a built-in or an installed one.
+
+    A `reserved` name is no plugin's: what it will mean is settled already.
+    """
+
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in built_in:
+            # Looking for others reads the metadata of all that is installed; most files need none.
+            return value
+        others = installed(group).difference(built_in, reserved)
+        if isinstance(value, str) and value in others:
+            return value
+        names = [*built_in, *sorted(others)]
+        expected = ", ".join(f"`{name}`" for name in names[:-1]) + f" or `{names[-1]}`"
+        close = difflib.get_close_matches(str(value), names, 1)
+        advice = f"did you mean `{close[0]}`?" if close else "install the package that brings it"
+        raise refusal(expected, advice=advice)
+
+    return PlainValidator(check)
+
+
+def known_or_other(known: tuple[str, ...]) -> WithJsonSchema:
+    """Return the JSON Schema of a name: editors complete the `known` ones and accept any other."""
+    names = {"enum": list(known), "type": "string"}
+    return WithJsonSchema({"anyOf": [names, {"type": "string", "minLength": 1}]})
 
 
 _as_text = PlainSerializer(lambda amount: format(amount, "f"), return_type=str, when_used="json")

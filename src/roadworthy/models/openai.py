@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,7 +24,13 @@ from .spec import ModelSpec
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
+MOST_TOKENS = 100_000_000
+"""A request that counts more was counted wrong."""
+
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
+
+
+_ABSENT = msgspec.Raw()
 
 
 class _PromptDetails(msgspec.Struct):
@@ -44,6 +50,9 @@ class _Usage(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -56,7 +65,7 @@ class _Completion(msgspec.Struct):
     """The part of a completion, or of one streamed chunk, that Roadworthy has to read."""
 
     choices: list[_Choice]
-    usage: _Usage | None = None
+    usage: msgspec.Raw = _ABSENT
 
 
 class _ErrorBody(msgspec.Struct):
@@ -69,6 +78,7 @@ class _ErrorEnvelope(msgspec.Struct):
 
 
 _completion = msgspec.json.Decoder(_Completion)
+_usage = msgspec.json.Decoder(_Usage | None)
 _error = msgspec.json.Decoder(_ErrorEnvelope)
 _encode = msgspec.json.Encoder().encode
 
@@ -144,10 +154,12 @@ class OpenAIModel:
                 raise error_of(reply.status, reply.headers, reply.body)
             return self._read(reply.body, started)
         except ModelError as error:
-            error.attempts = (self._attempt(error.code, started, None, str(error)),)
+            error.attempts = error.attempts or (
+                self._attempt(error.code, started, None, str(error)),
+            )
             raise
         except asyncio.CancelledError:
-            call.unfinished = self._attempt("cancelled", started, estimate_usage(body, ()))
+            call.unfinished = self._attempt("cancelled", started, None)
             raise
 
     def _read(self, body: bytes, started: int) -> Answer:
@@ -158,9 +170,11 @@ class OpenAIModel:
         if not seen.choices:
             raise BadAnswer("expected at least one choice, got none")
         choice = seen.choices[0]
-        if choice.finish_reason == "content_filter":
-            raise ModelRejected("the upstream's content filter stopped the answer")
         usage = usage_of(seen.usage)
+        if choice.finish_reason == "content_filter":
+            filtered = ModelRejected("the upstream's content filter stopped the answer")
+            filtered.attempts = (self._attempt(filtered.code, started, usage, str(filtered)),)
+            raise filtered
         return Answer(
             model=self.name,
             output={"text": (choice.message and choice.message.content) or ""},
@@ -190,11 +204,11 @@ class OpenAIModel:
                         break
             reader.check_complete()
         except ModelError as error:
-            usage = reader.usage or (estimate_usage(body, reader.text) if reader.text else None)
+            usage = reader.usage or (reader.bound(body) if reader.has_begun else None)
             error.attempts = (self._attempt(error.code, started, usage, str(error)),)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            usage = reader.usage or estimate_usage(body, reader.text)
+            usage = reader.usage or reader.bound(body)
             call.unfinished = self._attempt("cancelled", started, usage)
             raise
         yield Answer(
@@ -206,7 +220,7 @@ class OpenAIModel:
         )
 
     def _body(self, call: Call, *, stream: bool) -> bytes:
-        body = {"model": self._model, **call.body}
+        body = {**call.body, "model": self._model}
         if call.max_output_tokens is not None:
             body.pop("max_tokens", None)
             body.pop("max_completion_tokens", None)
@@ -234,6 +248,8 @@ class _StreamReader:
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._rest = b""
+        self._written = 0
+        self.has_begun = False
         self.text: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason = ""
@@ -266,16 +282,27 @@ class _StreamReader:
             seen = _completion.decode(payload)
         except msgspec.DecodeError as error:
             raise self._error_in(payload) from error
-        if seen.usage is not None:
-            self.usage = usage_of(seen.usage)
+        self.usage = usage_of(seen.usage) or self.usage
         for choice in seen.choices:
-            if choice.delta is not None and choice.delta.content:
-                self.text.append(choice.delta.content)
+            if choice.delta is not None:
+                self._note(choice.delta)
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if self.finish_reason == "content_filter":
             raise ModelRejected("the upstream's content filter stopped the answer")
         return bool(seen.choices) or self._wants_usage
+
+    def _note(self, delta: _Message) -> None:
+        self.has_begun = True
+        if delta.content:
+            self.text.append(delta.content)
+        for part in (delta.content, delta.refusal, delta.reasoning_content):
+            self._written += len(part.encode()) if part else 0
+        self._written += len(memoryview(delta.tool_calls))
+
+    def bound(self, body: bytes) -> Usage:
+        """Return the most tokens that were used by now: no token is shorter than a byte."""
+        return Usage(input_tokens=len(body), output_tokens=self._written)
 
     @staticmethod
     def _error_in(payload: bytes) -> ModelError:
@@ -300,23 +327,24 @@ def _wants_usage(call: Call) -> bool:
     return options is not None and b"true" in bytes(options)
 
 
-def estimate_usage(body: bytes, text: Sequence[str]) -> Usage:
-    """Estimate what a try used that ended before its upstream counted: four bytes a token."""
-    written = sum(map(len, text))
-    return Usage(input_tokens=-(-len(body) // 4), output_tokens=-(-written // 4))
-
-
-def usage_of(usage: _Usage | None) -> Usage | None:
-    """Read an upstream's count; absent or all-zero counts are unknown, not free."""
-    if usage is None or (usage.prompt_tokens <= 0 and usage.completion_tokens <= 0):
+def usage_of(raw: msgspec.Raw) -> Usage | None:
+    """Read an upstream's count; one that is absent, all zero or cannot be true is unknown."""
+    try:
+        usage = _usage.decode(raw) if len(memoryview(raw)) else None
+    except msgspec.DecodeError:
+        return None
+    if usage is None:
         return None
     prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        max(usage.prompt_tokens, 0),
-        max(usage.completion_tokens, 0),
+    counts = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
         (prompt.cached_tokens or 0) if prompt else 0,
         (output.reasoning_tokens or 0) if output else 0,
     )
+    if not any(counts[:2]) or not all(0 <= count <= MOST_TOKENS for count in counts):
+        return None
+    return Usage(*counts)
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:

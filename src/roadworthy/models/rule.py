@@ -53,7 +53,9 @@ class RuleModel:
         try:
             result = self._expression.evaluate(names)
         except ExpressionError as error:
-            raise this_try.failed(ModelRejected(f"model `{self.name}`: {error}")) from error
+            # Which rule it is stays inside: a caller sees that it has no value for this input.
+            why = str(error).removeprefix(f"`{self._expression.source}` ")
+            raise this_try.failed(ModelRejected(f"model `{self.name}`: {why}")) from error
         output = dict(result) if isinstance(result, Mapping) else {"value": result}
         return Answer(model=self.name, output=output, attempts=(this_try.ended(),))
 

@@ -69,7 +69,7 @@ def open_model(spec: ModelSpec) -> ScriptedModel:
             continue
         try:
             script.append(msgspec.json.decode(line, type=ScriptLine))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DeclarationError(f"{spec.upstream}, line {number}: {error}") from error
     if not script:
         raise DeclarationError(f"{spec.upstream}: expected at least one line, got none")

@@ -13,7 +13,7 @@ from ..errors import DeclarationError, StoreError
 from ..net import is_private_host
 from ..store.artifacts import Artifacts, digest_of
 from ..types import Clock, Problem
-from .environment import describe_environment, read_commit
+from .environment import describe_environment, may_use_anything, read_commit
 from .pins import is_pinned
 from .registry import (
     SERVICE_FILE,
@@ -26,13 +26,12 @@ from .registry import (
 )
 
 _PIN_OF_KIND: dict[str, Pin] = {
-    "builtin": "declaration",
     "onnx": "digest",
     "python": "files",
     "rule": "declaration",
     "scripted": "digest",
 }
-"""How models that run here are held still; those of any other kind answer elsewhere."""
+"""How models that run here are held still; those of a plugin by all files, like your own code."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -80,8 +79,9 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
     _check_pins(service, project)
     providers = {entry.provider: project.providers[entry.provider] for entry in service.models}
     kinds = {provider.kind for provider in providers.values()}
+    kinds.update(f"guards.{guard.use}" for guard in service.guards)
     names = {SERVICE_FILE, *service.files}
-    if "python" in kinds:
+    if may_use_anything(kinds):
         names.update(_all_files(service.folder))
     files = {name: digest_of(service.folder / name) for name in sorted(names)}
     environment = describe_environment()
@@ -186,12 +186,13 @@ def _pin(entry: ModelEntry, provider: Provider, files: dict[str, str]) -> Pinned
 
 
 def _how_pinned(provider: Provider) -> Pin:
-    elsewhere: Pin = "host" if is_private_host(provider.base_url or "") else "name"
-    return _PIN_OF_KIND.get(provider.kind, elsewhere)
+    if not provider.base_url:
+        return _PIN_OF_KIND.get(provider.kind, "files")
+    return "host" if is_private_host(provider.base_url) else "name"
 
 
 def _all_files(folder: Path) -> list[str]:
-    """Return every file below `folder`: a Python model may import or load any of them."""
+    """Return every file below `folder`: code that is not ours may import or load any of them."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return [path.as_posix() for path in paths if not any(map(_is_passing, path.parts))]
 

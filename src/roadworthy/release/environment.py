@@ -19,12 +19,19 @@ _GIT_TIMEOUT_S = 10
 _OF_EVERY_SERVICE = ("common-expression-language", "jsonschema-rs", "roadworthy")
 _BY_KIND: dict[str, tuple[str, ...]] = {
     "builtin": (),
+    "guards.rule": (),
+    "guards.schema": (),
     "onnx": ("numpy", "onnxruntime"),
     "openai": (),
     "rule": (),
     "scripted": (),
 }
-"""Packages that decide what a kind of provider answers; a kind that is not here may use any."""
+"""Packages that decide what a kind of provider or guard says; one not here may use any."""
+
+
+def may_use_anything(kinds: Iterable[str]) -> bool:
+    """Return whether code that is not ours runs, which may read any file and use any package."""
+    return not _BY_KIND.keys() >= set(kinds)
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -46,13 +53,13 @@ class Environment(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
     def deciding(self, kinds: Iterable[str]) -> dict[str, str]:
-        """Return the versions on which the answers of these kinds of providers depend.
+        """Return the versions on which the answers of these kinds depend, guards as `guards.<use>`.
 
         Of kinds that run code of ours only what that code uses counts; an upgraded test tool does
-        not make another release. Your own Python code may use anything, so all of it counts.
+        not make another release. Your own code and plugins may use anything, so all of it counts.
         """
         kinds = set(kinds)
-        if not kinds <= _BY_KIND.keys():
+        if may_use_anything(kinds):
             return {"python": self.python} | self.packages
         names = {*_OF_EVERY_SERVICE, *(name for kind in kinds for name in _BY_KIND[kind])}
         return {name: self.packages[name] for name in sorted(names & self.packages.keys())}

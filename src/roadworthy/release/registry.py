@@ -26,7 +26,7 @@ class PinnedModel(msgspec.Struct, frozen=True):
 
     Attributes:
         model: What the declaration names: a file, `module:callable`, an upstream's name.
-        pin: `digest` of its file; `files`, all Python files of the service; `declaration`, which
+        pin: `digest` of its file; `files`, all files of the service; `declaration`, which
             holds it whole; `name`, which says its version; `host`, which is the team's own.
         digest: SHA-256 of its file in hex; empty for the others.
     """

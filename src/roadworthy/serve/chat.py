@@ -11,7 +11,7 @@ from ..errors import ContractViolation
 
 Body = dict[str, msgspec.Raw]
 
-_ALWAYS = frozenset({"messages", "stream", "stream_options", "user", "model"})
+_ALWAYS = frozenset({"messages", "stream", "stream_options", "user"})
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,7 +48,7 @@ def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str
     messages = _decode(body["messages"])
     _check_roles(messages, chat)
     text = _text_of(messages[-1])
-    passed = {name: raw for name, raw in body.items() if name not in ("model", "user")}
+    passed = {name: raw for name, raw in body.items() if name != "user"}
     if not chat.history:
         last = _raw_messages.decode(body["messages"])[-1]
         passed["messages"] = msgspec.Raw(b"[" + bytes(last) + b"]")
@@ -85,7 +85,7 @@ def _text_of(message: _Message) -> str:
     if isinstance(message.content, str):
         return message.content
     parts = message.content or []
-    return "\n".join(str(part["text"]) for part in parts if part.get("type") == "text")
+    return "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
 
 
 def write_chat(values: dict[str, Any], chat: Chat | None) -> Body:
@@ -95,7 +95,8 @@ def write_chat(values: dict[str, Any], chat: Chat | None) -> Body:
         ContractViolation: There is neither a list of messages nor the declared variable.
     """
     if "messages" in values:
-        return {name: msgspec.Raw(_encode(value)) for name, value in values.items()}
+        passed = {name: value for name, value in values.items() if name != "model"}
+        return {name: msgspec.Raw(_encode(value)) for name, value in passed.items()}
     variable = (chat and chat.variable) or "text"
     text = values.get(variable)
     if not isinstance(text, str):

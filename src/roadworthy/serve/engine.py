@@ -215,7 +215,8 @@ class Engine:
         plan.mark("guard_input")
         denied = next((v for v in plan.verdicts if not v.is_acceptable), None)
         if denied is not None:
-            raise GuardDenied(f"guard `{denied.guard}` denied the request: {denied.reason}")
+            plan.reasons.append(f"guard `{denied.guard}`: {denied.reason or denied.verdict}")
+            raise GuardDenied(f"guard `{denied.guard}` denied the request")
 
     def _reserve(self, plan: Plan, call: Call) -> None:
         release = plan.release
@@ -295,9 +296,10 @@ class Engine:
     def _refuse(self, plan: Plan, error: RoadworthyError) -> None:
         """End without an answer: `refused` if this one may not be given, `failed` if none came."""
         if isinstance(error, AllModelsFailed) and error.judgement is not None:
-            plan.error = error = GuardDenied(
-                f"no answer may be shown; the last one: {error.judgement.reason}"
-            )
+            plan.reasons.append(error.judgement.reason)
+            against = next((v.guard for v in error.judgement.verdicts if not v.is_acceptable), "")
+            by = f"guard `{against}`" if against else "the output schema"
+            plan.error = error = GuardDenied(f"no answer may be shown: {by} is against each")
         plan.error_code = error.code
         plan.reasons.append(f"{error.code}: {error}")
         is_theirs = not isinstance(error, ModelError) and error.status != 500

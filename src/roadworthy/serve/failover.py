@@ -17,9 +17,6 @@ from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Us
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
 
-IMPLAUSIBLE_FACTOR = 8
-"""An upstream that counts this many times the worst case counts wrong; less is paid as it is."""
-
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One model in a chain, and what bounds its tries.
@@ -216,19 +213,27 @@ class _Tries:
         return is_acceptable
 
     def failed(self, link: Link, error: ModelError) -> None:
-        """Note a try that ended in an error."""
+        """Note a try that ended in an error.
+
+        One that was refused costs nothing. One that was cut off while its upstream worked costs
+        what it may have cost at most: nobody knows how far it came.
+        """
+        is_cut = False
         if isinstance(error, ModelTimeout) and not error.attempts and self.call.unfinished:
             error.attempts = (self.call.unfinished,)
+            is_cut = True
         usage = error.attempts[-1].usage if error.attempts else None
         status = error.attempts[-1].status if error.attempts else error.code
         status = error.code if status == "cancelled" else status
-        self._note(link, status, usage, str(error), is_billed=usage is not None)
+        is_billed = is_cut or usage is not None
+        self._note(link, status, usage, str(error), is_billed=is_billed, is_cut=is_cut)
 
     def cancelled(self, link: Link) -> None:
-        """Leave on the call what a try had used when everything was cancelled."""
+        """Leave on the call what a try may have used when everything was cancelled."""
         unfinished = self.call.unfinished
         usage = unfinished.usage if unfinished else None
-        self._note(link, "cancelled", usage, is_billed=usage is not None)
+        is_cut = unfinished is not None
+        self._note(link, "cancelled", usage, is_billed=is_cut, is_cut=is_cut)
         self.call.abandoned = tuple(self.attempts)
 
     def _note(
@@ -239,12 +244,13 @@ class _Tries:
         detail: str = "",
         *,
         is_billed: bool = True,
+        is_cut: bool = False,
     ) -> None:
         cost, source = 0, "free" if link.is_free else ""
         if is_billed and not link.is_free:
             cost, source = link.meter.cost(usage, self._worst_micro)
-            if cost > IMPLAUSIBLE_FACTOR * self._worst_micro:
-                cost, source = self._worst_micro, "unknown"
+            if is_cut:
+                cost = min(cost, self._worst_micro)
             self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(Attempt(link.name, status, us, usage, cost, source, detail))

@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from ..errors import Forbidden, NotFound, Overloaded, PayloadTooLarge, RoadworthyError
+from ..errors import (
+    Forbidden,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    RequestError,
+    RoadworthyError,
+)
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key
 from . import native, oip, openai_chat
@@ -25,6 +32,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Incoming], Awaitable[Outgoing]]
+
+OPEN_PATHS = frozenset({"/healthz", "/v2/health/live", "/v2/health/ready"})
+"""What needs no key, and answers however much is at work."""
 
 log = logging.getLogger("roadworthy.gateway")
 
@@ -77,6 +87,7 @@ class Gateway:
             ("POST", "/v1/chat/completions"): self._chat,
             ("GET", "/v1/models"): self._models,
             ("GET", "/healthz"): self._healthz,
+            ("HEAD", "/healthz"): self._healthz,
             ("GET", "/metrics"): self._metrics_page,
             ("GET", "/v2"): self._server,
             ("GET", "/v2/health/live"): self._live,
@@ -93,10 +104,6 @@ class Gateway:
             await self._control(scope, receive, send)
             return
         direct: Direct | None = scope.get(DIRECT)
-        if self._in_flight >= self._limits.in_flight:
-            await _send(send, self._reject(_overloaded(self._limits.in_flight)))
-            return
-        self._in_flight += 1
         try:
             out = await self._handle(handler, scope, receive, direct)
             if direct is None:
@@ -107,8 +114,6 @@ class Gateway:
                 await direct.stream(out.status, out.headers, out.body, out.events)
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
-        finally:
-            self._in_flight -= 1
 
     async def _handle(
         self, handler: Handler, scope: Scope, receive: Receive, direct: Direct | None
@@ -116,17 +121,35 @@ class Gateway:
         started_ns = time.perf_counter_ns()
         try:
             headers = dict(scope["headers"])
+            if scope["path"] not in OPEN_PATHS:
+                # Before the body: nobody without a key may make this process hold anything.
+                self._engine.keyring.find(headers.get(b"authorization", b""))
             body = direct.body() if direct is not None else None
             if body is None or len(body) > self._limits.body_bytes:
                 body = await self._body(headers, receive)
             incoming = Incoming(scope["method"], scope["path"], headers, body, started_ns)
-            return await handler(incoming)
+            if scope["path"] in OPEN_PATHS:
+                return await handler(incoming)
+            return await self._admitted(handler, incoming)
         except RoadworthyError as error:
             return self._reject(error, is_flat=scope["path"].startswith("/v2"))
+        except RecursionError:
+            deep = RequestError("body: expected JSON of reasonable depth, got a deeper one")
+            return self._reject(deep, is_flat=scope["path"].startswith("/v2"))
         except Exception as error:
             # The outer edge: a bug of ours ends this request and no other.
             log.exception("a request failed inside")
             return self._reject(RoadworthyError(f"internal error: {type(error).__name__}"))
+
+    async def _admitted(self, handler: Handler, incoming: Incoming) -> Outgoing:
+        """Handle a request that has arrived whole, unless too many are at work already."""
+        if self._in_flight >= self._limits.in_flight:
+            raise _overloaded(self._limits.in_flight)
+        self._in_flight += 1
+        try:
+            return await handler(incoming)
+        finally:
+            self._in_flight -= 1
 
     def _reject(self, error: RoadworthyError, *, is_flat: bool = False) -> Outgoing:
         self._metrics.reject(error.code)
@@ -162,7 +185,7 @@ class Gateway:
             return self._post_route(parts)
         if method == "GET" and parts[1:3] == ["v2", "models"] and len(parts) in (4, 5):
             return self._model_route(parts)
-        if parts[1] in ("v1", "v2"):
+        if parts[1:2] in (["v1"], ["v2"]):
             return _no_route
         return None
 
@@ -205,8 +228,8 @@ class Gateway:
 
     async def _metrics_page(self, incoming: Incoming) -> Outgoing:
         key = self._key(incoming)
-        if "read" not in key.scopes:
-            raise Forbidden(f"key `{key.id}` lacks the scope `read`")
+        if "read" not in key.scopes or key.services:
+            raise Forbidden(f"key `{key.id}` may not read what all services do")
         kind = (b"content-type", CONTENT_TYPE.encode())
         return Outgoing(200, [kind], self._metrics.render())
 

@@ -78,7 +78,7 @@ def _read(incoming: Incoming) -> tuple[_Infer, bytes]:
 
 
 def _positive(value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e15:
         raise RequestError("`parameters.timeout`: expected microseconds above 0", param="timeout")
     return float(value)
 

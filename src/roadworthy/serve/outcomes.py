@@ -85,7 +85,10 @@ class OutcomeDesk:
                 by=f"key:{key.id}",
                 reason=body.reason,
             )
-            self._spool.append(outcome)
+            try:
+                self._spool.append(outcome)
+            except OverflowError as error:
+                raise RequestError(f"`{kind}`: expected numbers of at most 64 bits") from error
             ids.append(outcome.id)
         return json_response({"request_id": request_id, "outcomes": ids}, 201)
 

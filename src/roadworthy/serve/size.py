@@ -1,14 +1,21 @@
-"""Measure a chat call as far as its price depends on it, without decoding its messages."""
+"""Measure a chat call as far as its price depends on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from ..errors import ContractViolation
 from ..types import CallSize
 
+
+class _Message(msgspec.Struct):
+    content: str | list[dict[str, Any]] | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message])
 _whole_number = msgspec.json.Decoder(int | None)
 
 
@@ -18,14 +25,31 @@ def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
     Raises:
         ContractViolation: A limit in it is not a whole number of at least 1.
     """
-    messages = body.get("messages")
-    images = bytes(messages).count(b'"image_url"') if messages is not None else 0
+    attached = _attached(body.get("messages"))
     limit = _whole(body, "max_completion_tokens") or _whole(body, "max_tokens")
     total = 0
     for value in body.values():
         total += len(memoryview(value))
-    # An image part names `image_url` twice: once as its type, once as its field.
-    return CallSize(total, -(-images // 2), limit, _whole(body, "n") or 1)
+    return CallSize(total, attached, limit, _whole(body, "n") or 1)
+
+
+def _attached(messages: msgspec.Raw | None) -> int:
+    """Count the parts of messages that are not text: images, files, sound.
+
+    Only messages that may hold parts are decoded: a part names its `type`, in letters or escaped.
+    """
+    if messages is None:
+        return 0
+    raw = bytes(messages)
+    if b'"type"' not in raw and b"\\u" not in raw:
+        return 0
+    try:
+        parts = [m.content for m in _messages.decode(raw) if isinstance(m.content, list)]
+    except msgspec.DecodeError as error:
+        raise ContractViolation(
+            "`messages`: expected a list of messages", param="messages"
+        ) from error
+    return sum(part.get("type") != "text" for content in parts for part in content)
 
 
 def _whole(body: Mapping[str, msgspec.Raw], name: str) -> int | None:

@@ -118,7 +118,7 @@ class Writer:
     @property
     def trouble(self) -> str:
         """What is wrong here or in the spool, in one sentence; empty when nothing is."""
-        return self._why or self._spool.trouble
+        return "; ".join(filter(None, (self._why, self._spool.trouble)))
 
     @property
     def lag(self) -> Lag:

@@ -44,7 +44,8 @@ class Keyring:
         scheme, _, secret = authorization.partition(b" ")
         if scheme.lower() != b"bearer" or not secret:
             raise Unauthenticated("expected a header `authorization: Bearer rw_…`, got none")
-        key = self._by_digest.get(hashlib.sha256(secret.strip()).digest())
+        secret = secret.strip()
+        key = self._by_digest.get(hashlib.sha256(secret).digest())
         if key is None:
             raise Unauthenticated(
                 "the key is unknown or revoked; `roadworthy keys create` makes one"

@@ -94,3 +94,9 @@ def test_a_paid_model_without_a_known_price_needs_a_ceiling(make_project: MakePr
     project = make_project({"triage": text.replace("predict", "generate")}, project=up)
     with pytest.raises(DeclarationError, match="per_request_usd"):
         project.service("triage").answer({"text": "hello"})
+
+
+def test_records_are_for_the_owner_of_the_project_alone(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, {"triage": RULE})
+    open_project(folder).close()
+    assert (folder / ".roadworthy").stat().st_mode & 0o077 == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from sqlalchemy import Engine as StateEngine
 
 from ..cost.prices import Rates, load_rates
@@ -28,6 +31,7 @@ class Ground:
     def __init__(self, declaration: ProjectDeclaration) -> None:
         self.declaration = declaration
         self.folder = declaration.folder
+        _open_folder(self.folder / ".roadworthy")
         self.clock: Clock = _open_clock(declaration)
         self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
         self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
@@ -55,6 +59,12 @@ class Ground:
         return bundle.build_release(
             self.load(name), self.declaration, self.artifacts, self.state, self.clock, by=by
         )
+
+
+def _open_folder(path: Path) -> None:
+    """Make the folder of records and bodies, for its owner alone; a store elsewhere needs none."""
+    with suppress(OSError):  # the store says what is wrong, if it needs the folder
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _open_clock(declaration: ProjectDeclaration) -> Clock:

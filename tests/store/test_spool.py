@@ -200,6 +200,25 @@ def test_room_that_was_not_used_is_the_end_of_a_segment(folder: Path) -> None:
     killed.close()
 
 
+@pytest.mark.parametrize("missing", [1, 30, 100])
+def test_an_entry_that_a_killed_process_did_not_finish_is_no_damage(
+    folder: Path, missing: int
+) -> None:
+    first, second = some_records(2)
+    killed = Spool(folder, CLOCK)
+    killed.append(first)
+    killed.append(second)
+    end = killed.end.offset
+    with (folder / "000000000001.spool").open("r+b") as file:
+        file.seek(end - missing)
+        file.write(bytes(missing))
+    spool = Spool(folder, CLOCK)
+    assert read_all(spool) == [first]
+    assert spool.trouble == ""
+    spool.close()
+    killed.close()
+
+
 def test_what_follows_a_hole_is_said_to_be_damaged(folder: Path) -> None:
     record = a_record()
     cut = Spool(folder, CLOCK)

@@ -259,7 +259,7 @@ class Spool:
                 entries, end = self._read_segment(number, offset, limit)
                 if entries or number == current:
                     return entries, Position(number, end)
-                if end < size and not self._is_blank_from(number, end):
+                if end < size and not self._is_unfinished(number, end):
                     self._keep_damaged(number, end)
         except OSError as error:
             raise StoreError(
@@ -267,10 +267,21 @@ class Spool:
             ) from error
         return [], start
 
-    def _is_blank_from(self, number: int, offset: int) -> bool:
-        """Whether only room that was allocated and not used is left of a segment."""
+    def _is_unfinished(self, number: int, offset: int) -> bool:
+        """Whether a segment holds no more than one entry from `offset` on, cut by a killed process.
+
+        Such an entry was never acknowledged, and only room that was not used follows it. An entry
+        that anything follows, or that the file is too short for, is damage.
+        """
         with self._path(number).open("rb") as file:
             file.seek(offset)
+            head = file.read(_HEADER.size)
+            if len(head) < _HEADER.size:
+                return not any(head)
+            length, _ = _HEADER.unpack(head)
+            if offset + _HEADER.size + length > os.fstat(file.fileno()).st_size:
+                return False
+            file.seek(length, os.SEEK_CUR)
             return not any(map(any, iter(lambda: file.read(_READ_BYTES), b"")))
 
     def _read_segment(self, number: int, offset: int, limit: int) -> tuple[list[SpoolEntry], int]:

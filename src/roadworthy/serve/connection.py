@@ -1,11 +1,11 @@
-"""uvicorn's HTTP connection with what it lacks: limits on a head, and it notices who left."""
+"""uvicorn's HTTP connection with what it lacks: limits, a short way in, and it notices who left."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -26,28 +26,38 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _CLOSE
 
 Headers = list[tuple[bytes, bytes]]
 
-DIRECT = "roadworthy.direct"
+SMALL_BODY_BYTES = 64 * 1024
+
+_NEVER_WAITED_FOR = asyncio.Event()
 
 
-class Direct:
-    """A way around ASGI's messages for requests and responses that are whole.
+class Exchange:
+    """One request of the data plane that has arrived whole, and the way its response goes back.
 
-    The data plane finds it in the scope and saves two awaits, four dictionaries and a check of
-    every header with two regular expressions; under another server it is not there, and nothing
-    changes.
+    uvicorn would make of it a scope, a cycle and four messages, and check each header with two
+    regular expressions: as much work again as all that is enforced. To uvicorn's own connection,
+    which orders what is pipelined and drains at the end, it looks like such a cycle.
+
+    Attributes:
+        headers: Names in lower case; none comes twice.
     """
 
-    __slots__ = ("_cycle",)
+    __slots__ = (
+        *("_flow", "_on_response", "_transport", "body", "disconnected", "headers", "keep_alive"),
+        *("message_event", "path", "response_complete"),
+    )
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-
-    def body(self) -> bytes | None:
-        """Return the body if it has arrived whole."""
-        cycle = self._cycle
-        if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected:
-            return None
-        return bytes(cycle.body)
+    def __init__(self, connection: Connection, headers: dict[bytes, bytes], path: str) -> None:
+        self.path = path
+        self.headers = headers
+        self.body = b""
+        self.disconnected = False
+        self.response_complete = False
+        self.keep_alive = connection.parser.should_keep_alive()
+        self.message_event = _NEVER_WAITED_FOR
+        self._transport = connection.transport
+        self._flow = connection.flow
+        self._on_response = connection.on_response_complete
 
     def respond(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole response in one write.
@@ -55,13 +65,10 @@ class Direct:
         Raises:
             ValueError: A header's value would begin a new line.
         """
-        cycle = self._cycle
-        if cycle.disconnected:
+        if self.disconnected:
             return
-        length = b"content-length: %d\r\n\r\n" % len(body)
         head = self._head(status, headers)
-        content = b"" if cycle.scope["method"] == "HEAD" else body
-        cycle.transport.write(b"".join((head, length, content)))
+        self._transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
         self._end()
 
     async def stream(
@@ -72,8 +79,7 @@ class Direct:
         Raises:
             ValueError: A header's value would begin a new line.
         """
-        cycle = self._cycle
-        write, flow = cycle.transport.write, cycle.flow
+        write, flow = self._transport.write, self._flow
         async with aclosing(events):
             head = self._head(status, headers)
             write(b"%stransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (head, len(first), first))
@@ -81,35 +87,47 @@ class Direct:
                 write(b"%x\r\n%s\r\n" % (len(event), event))
                 if flow.write_paused:
                     await flow.drain()
-        if not cycle.disconnected:
+        if not self.disconnected:
             write(b"0\r\n\r\n")
             self._end()
 
+    def abort(self) -> None:
+        """Drop the connection: a response has begun and cannot be ended."""
+        self._transport.close()
+
     def _head(self, status: int, headers: Headers) -> bytes:
-        cycle = self._cycle
-        lines = [b"%s: %s\r\n" % header for header in headers]
-        if not cycle.keep_alive:
+        lines = [STATUS_LINE[status]]
+        lines += [b"%s: %s\r\n" % header for header in headers]
+        if not self.keep_alive:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
             raise ValueError("a header's value holds a line break")
-        cycle.response_started = True
-        return STATUS_LINE[status] + head
+        return head
 
     def _end(self) -> None:
-        cycle = self._cycle
-        cycle.response_complete = True
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
-        cycle.on_response()
+        self.response_complete = True
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
+
+
+class DataPlane(Protocol):
+    """What answers exchanges: the ASGI app that a connection is given is one."""
+
+    def knows(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request with these headers may keep us waiting for the rest of its body."""
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one request that has arrived whole; ends early if its client leaves."""
 
 
 class Connection(HttpToolsProtocol):
     """One client's connection.
 
     A request's head must be small and arrive in time, its body must not stall, and when the client
-    goes away its request is cancelled, so that nothing is computed and paid for nobody.
+    goes away its request is cancelled, so that nothing is computed and paid for nobody. A small
+    POST to the data plane becomes an `Exchange`; everything else goes uvicorn's way, as ASGI.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -120,6 +138,7 @@ class Connection(HttpToolsProtocol):
         self._idle_since = self.loop.time()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._arriving: Exchange | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -142,6 +161,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(data)
         stage = self._stage
         super().data_received(data)
+        if self._arriving is not None:
+            self._ask_who(self._arriving)
         if self._stage == _HEAD and self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(_TOO_LARGE)
         elif self._stage != stage or self._timer is not None:
@@ -156,9 +177,14 @@ class Connection(HttpToolsProtocol):
             self._timer = self.loop.call_later(limit_s, self._time_out)
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """A head begins. Its scope is made when it is known that it needs one."""
         self._stage = _HEAD
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole; the body follows.
@@ -173,19 +199,74 @@ class Connection(HttpToolsProtocol):
                 raise ValueError("the head is too large")
         self._stage = _BODY
         self._head_bytes = 0
+        self._arriving = self._exchange()
+        if self._arriving is not None:
+            self.cycle = cast("RequestResponseCycle", self._arriving)
+        else:
+            self._begin_cycle()
+
+    def _exchange(self) -> Exchange | None:
+        """Return an exchange for what is plainly a small POST to the data plane, else None."""
+        url = self.url
+        if not url.startswith((b"/v1/", b"/v2/")) or b"?" in url or b"%" in url or b"#" in url:
+            return None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"")
+        is_plain = (
+            self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and len(headers) == len(self.headers)
+            and length.isdigit()
+            and len(length) < 7
+            and int(length) <= SMALL_BODY_BYTES
+            and b"expect" not in headers
+            and not self.parser.should_upgrade()
+        )
+        return Exchange(self, headers, url.decode("ascii")) if is_plain else None
+
+    def _ask_who(self, arriving: Exchange) -> None:
+        """Wait for the rest of a body only if it is known whose it is; else refuse it by ASGI."""
+        if not cast("DataPlane", self.app).knows(arriving.headers):
+            self._arriving = None
+            self.cycle = None  # type: ignore[assignment]
+            self._begin_cycle()
+            super().on_body(arriving.body)
+
+    def _begin_cycle(self) -> None:
+        """Make of the head what ASGI wants."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has come."""
+        if self._arriving is None:
+            super().on_body(body)
+        else:
+            self._arriving.body += body
 
     def on_message_complete(self) -> None:
         """The request is whole; from here on its deadline counts."""
         self._stage = _IDLE
-        super().on_message_complete()
+        exchange = self._arriving
+        if exchange is None:
+            super().on_message_complete()
+            return
+        self._arriving = None
+        self._task = self.loop.create_task(cast("DataPlane", self.app).serve(exchange))
 
     def on_response_complete(self) -> None:
         """Go on with what was pipelined, or wait: one timer a connection, not one a response."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -208,7 +289,6 @@ class Connection(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cast("dict[str, Any]", cycle.scope)[DIRECT] = Direct(cycle)
         self._task = self.loop.create_task(cycle.run_asgi(app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
@@ -18,11 +18,12 @@ from ..errors import (
     PayloadTooLarge,
     RequestError,
     RoadworthyError,
+    Unauthenticated,
 )
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key
 from . import native, oip, openai_chat
-from .connection import DIRECT, Direct
+from .connection import Exchange
 from .engine import Engine
 from .http import Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
@@ -94,48 +95,67 @@ class Gateway:
             ("GET", "/v2/health/ready"): self._ready,
         }
 
+    def knows(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request with these headers has a valid key."""
+        try:
+            self._engine.keyring.find(headers.get(b"authorization", b""))
+        except Unauthenticated:
+            return False
+        return True
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer a request of the data plane that has arrived whole."""
+        started_ns = time.perf_counter_ns()
+        path = exchange.path
+        handler = self._route("POST", path) or _no_route
+        incoming = Incoming("POST", path, exchange.headers, exchange.body, started_ns)
+        try:
+            out = await self._handle(handler, incoming)
+            if out.events is None:
+                exchange.respond(out.status, out.headers, out.body)
+            else:
+                await exchange.stream(out.status, out.headers, out.body, out.events)
+        except asyncio.CancelledError:
+            return  # the client left; the engine has settled and recorded on its way out
+        except Exception:
+            # The outer edge: what has begun cannot be answered otherwise any more.
+            log.exception("a response broke off")
+            exchange.abort()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request, as ASGI asks."""
         if scope["type"] != "http":
             await self._control(scope, receive, send)
             return
-        handler = self._route(scope["method"], scope["path"])
+        method, path = scope["method"], scope["path"]
+        handler = self._route(method, path)
         if handler is None:
             await self._control(scope, receive, send)
             return
-        direct: Direct | None = scope.get(DIRECT)
+        started_ns = time.perf_counter_ns()
+        incoming = Incoming(method, path, dict(scope["headers"]), b"", started_ns)
         try:
-            out = await self._handle(handler, scope, receive, direct)
-            if direct is None:
-                await _send(send, out)
-            elif out.events is None:
-                direct.respond(out.status, out.headers, out.body)
-            else:
-                await direct.stream(out.status, out.headers, out.body, out.events)
+            await _send(send, await self._handle(handler, incoming, receive))
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
 
     async def _handle(
-        self, handler: Handler, scope: Scope, receive: Receive, direct: Direct | None
+        self, handler: Handler, incoming: Incoming, receive: Receive | None = None
     ) -> Outgoing:
-        started_ns = time.perf_counter_ns()
+        """Return the response, whatever happens; with `receive`, the body is still to come."""
+        is_open = incoming.path in OPEN_PATHS
         try:
-            headers = dict(scope["headers"])
-            if scope["path"] not in OPEN_PATHS:
-                # Before the body: nobody without a key may make this process hold anything.
-                self._engine.keyring.find(headers.get(b"authorization", b""))
-            body = direct.body() if direct is not None else None
-            if body is None or len(body) > self._limits.body_bytes:
-                body = await self._body(headers, receive)
-            incoming = Incoming(scope["method"], scope["path"], headers, body, started_ns)
-            if scope["path"] in OPEN_PATHS:
-                return await handler(incoming)
-            return await self._admitted(handler, incoming)
+            if receive is not None:
+                if not is_open:
+                    # Before the body: nobody without a key may make this process hold much.
+                    self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
+                incoming.body = await self._body(incoming.headers, receive)
+            return await (handler(incoming) if is_open else self._admitted(handler, incoming))
         except RoadworthyError as error:
-            return self._reject(error, is_flat=scope["path"].startswith("/v2"))
+            return self._reject(error, is_flat=incoming.path.startswith("/v2"))
         except RecursionError:
             deep = RequestError("body: expected JSON of reasonable depth, got a deeper one")
-            return self._reject(deep, is_flat=scope["path"].startswith("/v2"))
+            return self._reject(deep, is_flat=incoming.path.startswith("/v2"))
         except Exception as error:
             # The outer edge: a bug of ours ends this request and no other.
             log.exception("a request failed inside")
@@ -155,7 +175,7 @@ class Gateway:
         self._metrics.reject(error.code)
         return flat_error_response(error) if is_flat else error_response(error)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         limit = self._limits.body_bytes
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit:

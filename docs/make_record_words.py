@@ -89,7 +89,8 @@ HOLD = {
     "at_us": "When it was placed, in Unix microseconds: the day it counts on.",
     "scopes": "The ceilings it counts against.",
     "micro": "How much is set aside, in micro-dollars.",
-    "lease_us": "Unix microseconds after which it no longer counts if nobody settled it.",
+    "lease_us": "Unix microseconds after which it no longer counts if its process died.",
     "service": "Whose request it is.",
     "key": "Whose key asked.",
+    "kind": "The kind of that service.",
 }

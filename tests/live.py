@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,9 +15,55 @@ from typing import Any, NamedTuple
 import uvloop
 
 from roadworthy.app import Project, Serving, gateway_of, open_project
+from roadworthy.models.faulty import FaultyUpstream
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.server import Server, bind
-from roadworthy.store.keys import create_key
+from roadworthy.store.keys import create_key, load_keys
+from roadworthy.store.records import find_records
+from roadworthy.types import Record
+
+
+def chat_service(
+    name: str = "reply", *, model: str = "m", deadline_ms: int = 1500, cost: str, more: str = ""
+) -> str:
+    """Return the file of a service that chats with `model` of the provider `up`.
+
+    `cost` is what stands in that table, and `more` what follows on the model's name.
+    """
+    return f"""
+name = "{name}"
+kind = "generate"
+owners = {{ product = "test" }}
+objectives = {{ deadline_ms = {deadline_ms} }}
+cost = {{ {cost} }}
+[[models]]
+name = "up"
+provider = "up"
+model = "{model}"
+{more}
+"""
+
+
+def provider_up(
+    upstream: FaultyUpstream, model: str = "m", *, input_usd: float, output_usd: float
+) -> str:
+    """Return what roadworthy.toml says of an upstream and what a million tokens cost there."""
+    return f"""
+[providers.up]
+kind = "openai"
+base_url = "{upstream.base_url}"
+[providers.up.prices."{model}"]
+input_usd_per_million = {input_usd}
+output_usd_per_million = {output_usd}
+"""
+
+
+def until(holds: Callable[[], bool], limit_s: float = 2.0) -> None:
+    """Wait until something holds that another thread or process brings about."""
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 class Response(NamedTuple):
@@ -46,6 +93,7 @@ class Live:
         self.key = self.new_key("answer", "read", "admin")
 
     def new_key(self, *scopes: str, **fields: Any) -> str:
+        """Make a key that is valid at once."""
         _, secret = create_key(
             self.project.state,
             self.project.clock,
@@ -54,6 +102,7 @@ class Live:
             by="test",
             **fields,
         )
+        self.serving.keyring.replace(load_keys(self.project.state))
         return secret
 
     @property
@@ -86,9 +135,7 @@ class Live:
         body = {"model": service, "messages": [{"role": "user", "content": text}], **p}
         return self.ask("POST", "/v1/chat/completions", body, key=key)
 
-    def records(self) -> list[Any]:
-        from roadworthy.store.records import find_records
-
+    def records(self) -> list[Record]:
         self.serving.writer.drain()
         return find_records(self.project.state, limit=200)
 
@@ -113,7 +160,6 @@ def serve(folder: Path, limits: Limits | None = None) -> Iterator[Live]:
 
     thread = threading.Thread(target=lambda: uvloop.run(run()), daemon=True)
     live = Live(project, serving, sock)
-    serving.keyring.replace(_keys(project))
     thread.start()
     assert ready.wait(10)
     try:
@@ -123,9 +169,3 @@ def serve(folder: Path, limits: Limits | None = None) -> Iterator[Live]:
         thread.join(10)
         project.close()
         sock.close()
-
-
-def _keys(project: Project) -> Any:
-    from roadworthy.store.keys import load_keys
-
-    return load_keys(project.state)

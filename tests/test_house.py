@@ -25,7 +25,7 @@ ROOMS = sorted(path.parent.name for path in SOURCE.glob("*/__init__.py"))
 
 MOST_LINES_OF_A_FUNCTION = 60
 MOST_LINES_OF_A_FILE = 600
-MOST_BROAD_EXCEPTS = 0.7
+MOST_BROAD_EXCEPTS = 0.5
 """Per 1000 lines. The aim is 0.5: of those there are, five are plugin calls on either side of a
 process, which no room can spare."""
 

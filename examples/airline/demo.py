@@ -23,7 +23,6 @@ from rich.console import Console
 
 from roadworthy import open_project
 from roadworthy.errors import RoadworthyError
-from roadworthy.release.registry import promote
 from roadworthy.store.keys import create_key
 
 MODEL = FOLDER / "services" / "flight-delay" / "model.onnx"
@@ -60,7 +59,7 @@ def release(days: int) -> str:
     with open_project(FOLDER) as project:
         for name in project.service_names:
             built = project.build_release(name, by="demo")
-            promote(project.state, project.clock, built.id, by="demo")
+            project.promote(built.id, by="demo")
             console.print(f"  {built.id} serves `{name}`")
         expires = datetime.now(UTC) + timedelta(days=days)
         _, secret = create_key(

@@ -162,7 +162,7 @@ class BudgetExhausted(RequestError):
 
 
 class ServiceStopped(RequestError):
-    """A person stopped this service."""
+    """This service is stopped: by a person, or because its release cannot be opened."""
 
     code = "service_stopped"
     status = 503

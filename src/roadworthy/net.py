@@ -30,26 +30,66 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 _BUFFER_BYTES = 256 * 1024
 
 
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Outbox:
+    """Writes at the end of a turn of the loop what was to be written during it.
+
+    Under load a turn serves many requests. Written one by one, each wakes whoever waits for it on
+    another core, which on a virtual machine costs more than the write; together they cost 8 us of
+    120 a request less (bench/gateway.py). A turn that serves one request loses nothing.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+
+    def write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write `data` soon, in the order of the calls."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._waiting.append((transport, data))
+
+    def flush(self) -> None:
+        """Write now what waits; what is for a connection that was closed is dropped."""
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            if not transport.is_closing():
+                transport.write(data)
+
+
 class Reply:
     """What an upstream answered: status, headers (names in lower case) and the whole body."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_headers", "body", "status")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: RawHeaders, body: bytes) -> None:
         self.status = status
-        self.headers = headers
         self.body = body
+        self._headers = headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, decoded only for who asks: of a good answer nobody does."""
+        return _read_headers(self._headers)
 
 
 class StreamReply:
     """An upstream's answer that is still coming."""
 
-    __slots__ = ("_connection", "headers", "status")
+    __slots__ = ("_connection", "_headers", "status")
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
+        self._headers = connection.headers
         self.status = connection.status
-        self.headers: Mapping[str, str] = connection.headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers, names in lower case."""
+        return _read_headers(self._headers)
 
     async def read(self) -> bytes:
         """Read all that is left."""
@@ -87,6 +127,7 @@ class HttpClient:
         self._head = ("\r\n".join(lines) + "\r\ncontent-length: ").encode("latin-1")
         self._max_connections = max_connections
         self._open = 0
+        self._outbox = Outbox()
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_closed = False
@@ -142,7 +183,7 @@ class HttpClient:
             connection = await self._take()
             has_rested = connection.has_rested(time.monotonic())
             try:
-                connection.send(request)
+                connection.send(request, self._outbox)
                 await connection.read_head()
             except ModelUnavailable:
                 may_repeat = has_rested and not connection.has_answered
@@ -233,7 +274,6 @@ class _Connection(asyncio.Protocol):
         # Asking for the running loop is a system call each time on Python 3.11.
         self._loop = asyncio.get_running_loop()
         self.status = 0
-        self.headers: dict[str, str] = {}
         self.has_served = False
         self.has_answered = False
         self._transport: asyncio.Transport | None = None
@@ -245,6 +285,7 @@ class _Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self.headers: RawHeaders = []
         self._parts: list[bytes] = []
         self._size = 0
         self._head_size = 0
@@ -262,13 +303,12 @@ class _Connection(asyncio.Protocol):
         """Whether it was idle long enough for the upstream to have given it up."""
         return self.has_served and now - self._idle_since > RESTED_S
 
-    def send(self, request: bytes) -> None:
+    def send(self, request: bytes, outbox: Outbox) -> None:
         """Send a request; the replies to earlier ones have been read."""
         if self._is_lost or self._transport is None:
             self._error = ModelUnavailable("the connection was closed")
             return
-        self.headers = {}
-        self._transport.write(request)
+        outbox.write(self._transport, request)
 
     async def read_head(self) -> None:
         """Wait for status and headers."""
@@ -365,13 +405,12 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _ends_with_connection(self) -> bool:
-        has_length = "content-length" in self.headers or "transfer-encoding" in self.headers
-        return not has_length
+        return not _read_headers(self.headers).keys() & {"content-length", "transfer-encoding"}
 
     # What the parser calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -385,6 +424,10 @@ class _Connection(asyncio.Protocol):
         if self._has_head:
             self._is_whole = True
             self._keeps_alive = self._parser.should_keep_alive()
+
+
+def _read_headers(raw: RawHeaders) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
 
 
 class expire_at:

@@ -298,7 +298,8 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     Attributes:
         id: The request's id; its record settles the hold.
         scopes: Names of the ceilings it counts against.
-        lease_us: Unix microseconds after which an unsettled hold no longer counts.
+        lease_us: Unix microseconds after which a hold that its process left unsettled no longer
+            counts.
     """
 
     id: str
@@ -308,6 +309,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     lease_us: int
     service: str = ""
     key: str = ""
+    kind: Kind = "generate"
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=True):

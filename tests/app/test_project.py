@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,6 +96,31 @@ def test_a_paid_model_without_a_known_price_needs_a_ceiling(make_project: MakePr
     project = make_project({"triage": text.replace("predict", "generate")}, project=up)
     with pytest.raises(DeclarationError, match="per_request_usd"):
         project.service("triage").answer({"text": "hello"})
+
+
+@pytest.mark.parametrize(("part", "name"), [("database", "state.db"), ("spool", "spool")])
+def test_what_is_deleted_under_a_server_degrades_it_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, name: str
+) -> None:
+    monkeypatch.setattr("roadworthy.app.serving.LOOK_S", 0.01)
+    folder = write_project(tmp_path, {"triage": RULE})
+    with open_project(folder) as project:
+        assert project.serving.health()["trouble"] == {}
+        path = folder / ".roadworthy" / name
+        path.rename(tmp_path / "aside")
+        until(lambda: part in project.serving.trouble)
+        assert project.serving.health()["status"] == "degraded"
+        assert str(path) in project.serving.trouble[part]
+        assert project.service("triage").answer({"amount": 1}).disposition == "answered"
+        (tmp_path / "aside").rename(path)
+        until(lambda: project.serving.trouble == {})
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 8  # the writer waits up to 5 s after it failed
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def test_records_are_for_the_owner_of_the_project_alone(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def test_a_new_key_is_taken_and_a_revoked_one_refused(up: Up) -> None:
     made = up.run("keys", "create")
-    up.soon(200, made["key"])
+    assert up.soon(200, made["key"])["disposition"] == "answered"
     up.run("keys", "revoke", made["id"])
-    up.soon(401, made["key"])
+    assert up.soon(401, made["key"])["error"]["code"] == "unauthenticated"
 
 
 def test_a_stop_and_a_resume_are_followed(up: Up) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from command_line import edit, run
 
+from conftest import InstallPlugin
+
 TRIAGE = "services/triage/service.toml"
 REPLY = "services/reply/service.toml"
 PASSTHROUGH = "services/passthrough/service.toml"
@@ -178,3 +180,42 @@ def test_a_person_reads_each_problem_on_its_line(shop: Path) -> None:
 def test_the_files_are_shown_with_their_defaults(shop: Path) -> None:
     out = run("check", "triage", "--show", "--project", shop).out
     assert 'strategy = "first"' in out
+
+
+GUARD = '\n[[guards]]\nuse = "{}"\non = "input"\nexpression = "true"\n'
+
+
+def test_a_plugin_that_cannot_be_imported_is_a_problem(
+    shop: Path, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("guards", "polite", "import a_package_that_is_not_there")
+    edit(shop / TRIAGE, "[[fallback]]", GUARD.format("polite") + "[[fallback]]")
+    (problem,) = check(shop, "triage", code=1)["problems"]
+    assert "`polite_plugin`, got ModuleNotFoundError" in problem["message"]
+    assert problem["file"] == TRIAGE
+
+
+def test_a_plugin_that_shadows_one_of_ours_is_a_problem(
+    shop: Path, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("guards", "rule", "open_it = None")
+    edit(shop / TRIAGE, "[[fallback]]", GUARD.format("rule") + "[[fallback]]")
+    (problem,) = check(shop, "triage", code=1)["problems"]
+    assert "package `roadworthy`" in problem["message"]
+    assert "package `rule_plugin`" in problem["message"]
+
+
+def test_every_remedy_is_graded_with_its_evidence(shop: Path) -> None:
+    remedies = check(shop, code=0)["remedies"]
+    assert {one["service"] for one in remedies} == {"passthrough", "reply", "triage"}
+    assert {one["grade"] for one in remedies} == {"kept", "declare"}
+    assert all(one["evidence"] and one["enforced_by"] and one["remedy"] for one in remedies)
+    (schema,) = (r for r in remedies if (r["service"], r["row"]) == ("passthrough", 31))
+    assert (schema["grade"], schema["evidence"]) == ("declare", "`contract.output` is not declared")
+
+
+def test_a_person_reads_the_grade_of_each_remedy(shop: Path) -> None:
+    out = run("check", "triage", "--project", shop).out
+    found = re.search(r"^31 .* (kept|declare) +serve/judge.py +(.*?) *$", out, re.MULTILINE)
+    assert found is not None
+    assert found.groups() == ("kept", "contract.output = answer.schema.json")

@@ -11,6 +11,7 @@ import pytest
 from command_line import Ran, edit, run
 from sqlalchemy import text
 
+from live import serve
 from roadworthy.app import open_project
 from roadworthy.store.actions import append_action
 from roadworthy.store.lock import hold_project
@@ -110,13 +111,38 @@ def test_an_extra_that_a_provider_needs_and_that_is_missing_fails(
     assert extra["remedy"] == "pip install 'roadworthy[predict]'"
 
 
-def test_the_holder_of_the_lock_is_named(shop: Path, listening: socket.socket) -> None:
+def test_the_holder_of_the_lock_is_named(
+    shop: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roadworthy.cli.diagnose.CONNECT_S", 0.05)
     port = listening.getsockname()[1]
     with hold_project(shop) as lock:
         lock.announce(f"http://127.0.0.1:{port}")
         checks = ask(shop, "--offline", port=port)
     assert f"process {lock.holder.pid} at http" in about(checks, "lock")[0]["found"]
     assert about(checks, f"port {port}")[0]["found"] == "taken by that process"
+    (server,) = about(checks, "server")
+    assert server["status"] == "warn"
+    assert f"the server at http://127.0.0.1:{port} cannot be reached" in server["found"]
+
+
+def test_what_is_degraded_in_the_server_is_told(shop: Path) -> None:
+    with serve(shop) as live:
+        live.serving.announce(live.url)
+        (server,) = about(ask(shop, "--offline", port=live.port), "server")
+        assert (server["status"], server["found"]) == ("ok", "nothing is degraded")
+        state = shop / ".roadworthy" / "state.db"
+        state.rename(state.with_name("aside"))
+        live.serving.presence.look()
+        checks = ask(shop, "--offline", port=live.port, code=1)
+        (degraded,) = about(checks, "server: database")
+        assert degraded["status"] == "warn"
+        assert str(state) in degraded["found"]
+        (store,) = about(checks, "store")
+        assert store["status"] == "fail"
+        assert "got nothing" in store["found"]
+        assert not state.exists(), "nothing is changed"
+        state.with_name("aside").rename(state)
 
 
 def test_a_port_that_somebody_else_has_is_told(shop: Path, listening: socket.socket) -> None:

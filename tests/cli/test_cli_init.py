@@ -105,6 +105,12 @@ def test_a_person_sees_the_key_and_the_next_commands(tmp_path: Path) -> None:
     assert "  roadworthy up\n" in ran.out
 
 
+def test_the_command_to_go_there_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "  cd 'bad name!'\n" in run("init", "bad name!").out
+    assert run("init", "$(id)", "--json").json["next"][0] == "cd '$(id)'"
+
+
 @pytest.mark.parametrize("there", ["notes.txt", ".gitignore", "services/old/service.toml"])
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, there: str) -> None:
     path = tmp_path / there

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,33 @@ def test_the_list_is_newest_first_and_marks_what_serves(shop: Path, two: tuple[s
     assert [(r["release"], r["is_champion"]) for r in found] == [(newer, False), (older, True)]
     every = run("release", "list", "--project", shop, "--json").json["releases"]
     assert {r["service"] for r in every} == {"triage", "reply"}
+
+
+def test_the_releases_of_an_unknown_service_are_not_found(shop: Path) -> None:
+    ran = run("release", "list", "nope", "--project", shop, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (4, "not_found")
+    assert "services: `passthrough`, `reply`, `triage`" in ran.json["error"]["message"]
+    ran = run("release", "list", "triage", "--project", shop, "--json")
+    assert (ran.code, ran.json) == (0, {"releases": []})
+
+
+def test_the_releases_of_a_service_that_is_gone_are_still_listed(
+    shop: Path, two: tuple[str, str]
+) -> None:
+    shutil.rmtree(shop / "services/triage")
+    found = run("release", "list", "triage", "--project", shop, "--json").json["releases"]
+    assert len(found) == len(two)
+
+
+def test_a_release_whose_file_is_gone_is_not_promoted(shop: Path, two: tuple[str, str]) -> None:
+    older, newer = two
+    manifest = run("release", "show", newer, "--project", shop, "--json").json["manifest"]
+    digest = manifest["files"]["service.toml"]
+    (shop / ".roadworthy/artifacts" / digest[:2] / digest[2:]).unlink()
+    ran = run("release", "promote", "triage", newer, "--project", shop)
+    assert ran.code == 4
+    assert f"`service.toml`: expected an artifact with SHA-256 {digest}, got none" in ran.err
+    assert champion(shop) == older
 
 
 def test_a_release_shows_its_files_models_and_packages(shop: Path, two: tuple[str, str]) -> None:

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import json
+import re
+import sqlite3
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 from command_line import edit, run
 
+from control_plane import Plane
 from roadworthy.app import open_project
-from roadworthy.cli.draw import draw_facts, draw_walk
-from roadworthy.release.lineage import lineage
-from roadworthy.store.records import read_record
+from roadworthy.cli.draw import draw_walk
 from roadworthy.store.spool import Spool
 from roadworthy.types import Attempt, Outcome, Record, SystemClock, Usage, Verdict
 
@@ -97,12 +96,14 @@ def test_a_trace_holds_the_whole_lineage(shop: Path) -> None:
         assert text in ran.out, text
 
 
-def test_json_is_the_lineage_itself(shop: Path) -> None:
+def test_json_is_what_the_control_plane_answers(shop: Path) -> None:
     request_id = ask(shop)
     facts = run("trace", request_id, "--project", shop, "--json").json
     with open_project(shop) as project:
-        whole = lineage(project.state, read_record(project.state, request_id))
-    assert facts == json.loads(msgspec.json.encode(whole))
+        assert Plane(project).get(f"/api/requests/{request_id}/lineage") == facts
+    assert facts["record"]["timings_ms"].keys() >= {"identify", "contract", "call"}
+    assert facts["record"]["cost_usd"] == 0
+    assert facts["release"]["manifest"]["files"]
 
 
 def test_what_became_known_later_is_there(shop: Path) -> None:
@@ -141,15 +142,18 @@ def test_bodies_that_were_not_kept_are_not_shown(shop: Path) -> None:
     assert "input\n  not kept" in out
 
 
-def test_a_release_that_cannot_be_read_is_said() -> None:
-    facts = {
-        "record": {"input": None, "output": None},
-        "release": {"id": "triage@1", "problem": "no release `triage@1`"},
-        "outcomes": [],
-    }
-    told = dict(draw_facts(facts))
-    assert told["release"] == ["triage@1", "cannot be read: no release `triage@1`"]
-    assert "files" not in told
+def test_a_release_that_cannot_be_read_is_said(shop: Path) -> None:
+    request_id = ask(shop)
+    with sqlite3.connect(shop / ".roadworthy" / "state.db") as connection:
+        connection.execute("DELETE FROM releases")
+    connection.close()
+    ran = run("trace", request_id, "--project", shop)
+    assert re.search(r"\nrelease\n  triage@\w+\n  cannot be read: no release", ran.out)
+    assert "\nfiles\n" not in ran.out
+    facts = run("trace", request_id, "--project", shop, "--json").json
+    assert facts["release"] is None
+    assert "no release `triage@" in facts["problem"]
+    assert facts["record"]["release"].startswith("triage@")
 
 
 def test_an_unknown_request_could_not_be_done(shop: Path) -> None:

@@ -79,6 +79,12 @@ def test_a_hold_is_in_the_spool_before_it_counts(ledger: Ledger, books: Books) -
     assert books.holds == [hold]
     assert hold.scopes == (SERVICE, USER)
     assert (hold.at_us, hold.service, hold.key) == (NOON_US, "support-reply", "k_1")
+    assert hold.kind == "generate"
+
+
+def test_a_hold_says_of_which_kind_its_request_is(ledger: Ledger) -> None:
+    hold = ledger.reserve("rq_1", BOTH, 1, NOON_US, "flight-delay", "k_1", kind="predict")
+    assert hold.kind == "predict"
 
 
 def test_a_hold_of_nothing_is_not_written_and_always_fits(ledger: Ledger, books: Books) -> None:
@@ -172,45 +178,32 @@ def test_what_cost_more_than_was_held_is_counted_in_full(ledger: Ledger) -> None
     assert ledger.spent(USER) == (300_000, 0)
 
 
-def test_a_hold_stops_counting_when_its_lease_ends(ledger: Ledger, clock: FixedClock) -> None:
-    reserve(ledger, 200_000, lease_s=60)
-    clock.us += 60 * MICRO - 1
-    assert ledger.expire() == 0
-    clock.us += 1
-    assert ledger.expire() == 1
-    assert ledger.spent(USER) == (0, 0)
-
-
-def test_each_hold_has_its_own_lease(ledger: Ledger, clock: FixedClock) -> None:
-    for n in (2, 1, 3):
-        reserve(ledger, n * 10_000, f"rq_{n}", lease_s=n)
-    held = []
-    for _ in range(3):
-        clock.us += MICRO
-        ledger.expire()
-        held.append(ledger.spent(USER)[1])
-    assert held == [50_000, 30_000, 0]
-
-
-def test_a_full_budget_is_checked_for_ended_leases_before_it_refuses(
-    ledger: Ledger, clock: FixedClock
+@pytest.mark.parametrize("ahead_us", [61 * MICRO, 3 * 3600 * MICRO])
+def test_a_request_that_is_still_at_work_counts_past_its_lease_until_it_is_settled(
+    ledger: Ledger, clock: FixedClock, ahead_us: int
 ) -> None:
-    reserve(ledger, 250_000, "rq_1", lease_s=60)
-    clock.us += 61 * MICRO
-    reserve(ledger, 250_000, "rq_2", lease_s=180)
-    assert ledger.spent(USER) == (0, 250_000)
+    hold = reserve(ledger, 200_000, lease_s=60)
+    clock.us += ahead_us
+    assert ledger.expire() == 0
+    with pytest.raises(BudgetExhausted, match="wait for requests in flight") as caught:
+        reserve(ledger, 100_000, "rq_2")
+    assert caught.value.retry_after_s == 1
+    assert ledger.spent(USER) == (0, 200_000)
+    ledger.settle(hold, 150_000)
+    assert ledger.spent(USER) == (150_000, 0)
+    reserve(ledger, 100_000, "rq_2")
 
 
-def test_a_request_that_outlives_its_lease_is_still_settled_once(
+def test_a_clock_that_goes_to_another_day_and_back_lets_no_request_at_work_lapse(
     ledger: Ledger, clock: FixedClock
 ) -> None:
     hold = reserve(ledger, 200_000)
-    clock.us += 61 * MICRO
-    ledger.expire()
-    ledger.settle(hold, 150_000)
-    assert ledger.spent(USER) == (150_000, 0)
-    with pytest.raises(ValueError, match="rq_1"):
-        ledger.settle(hold, 150_000)
+    for days in (3, -3):
+        clock.us += days * DAY_US
+        assert ledger.expire() == 0
+    assert ledger.spent(USER) == (0, 200_000)
+    ledger.settle(hold, 200_000)
+    assert ledger.spent(USER) == (200_000, 0)
 
 
 def test_a_new_day_starts_at_what_the_store_knows_of_it(
@@ -283,17 +276,64 @@ def test_counters_are_bounded_by_the_users_of_a_day(ledger: Ledger, clock: Fixed
         clock.us += DAY_US
 
 
+def after_a_crash(clock: FixedClock, books: Books, *holds: tuple[str, int, float]) -> Ledger:
+    """Return the ledger of a process whose predecessor left holds: id, micro, lease in seconds."""
+    before = Ledger(clock, books.append, books.spent_on, [])
+    for name, micro, lease_s in holds:
+        reserve(before, micro, name, lease_s)
+    return Ledger(clock, books.append, books.spent_on, books.holds)
+
+
 def test_after_a_crash_unsettled_holds_count_until_their_lease_ends(
     clock: FixedClock, books: Books
 ) -> None:
-    before = Ledger(clock, books.append, books.spent_on, [])
-    reserve(before, 150_000, "rq_1", lease_s=60)
-    ledger = Ledger(clock, books.append, books.spent_on, books.holds)
+    ledger = after_a_crash(clock, books, ("rq_1", 150_000, 60))
+    clock.us += 60 * MICRO - 1
+    assert ledger.expire() == 0
     with pytest.raises(BudgetExhausted):
-        reserve(ledger, 150_000, "rq_2", lease_s=60)
-    clock.us += 60 * MICRO
-    reserve(ledger, 150_000, "rq_2", lease_s=120)
+        reserve(ledger, 150_000, "rq_2")
+    clock.us += 1
+    assert ledger.expire() == 1
+    assert ledger.spent(USER) == (0, 0)
+    assert ledger.expire() == 0
+
+
+def test_each_inherited_hold_has_its_own_lease(clock: FixedClock, books: Books) -> None:
+    holds = [(f"rq_{n}", n * 10_000, n) for n in (2, 1, 3)]
+    ledger = after_a_crash(clock, books, *holds)
+    held = []
+    for _ in range(3):
+        clock.us += MICRO
+        ledger.expire()
+        held.append(ledger.spent(USER)[1])
+    assert held == [50_000, 30_000, 0]
+
+
+def test_a_full_budget_is_checked_for_ended_leases_before_it_refuses(
+    clock: FixedClock, books: Books
+) -> None:
+    ledger = after_a_crash(clock, books, ("rq_1", 250_000, 60))
+    clock.us += 61 * MICRO
+    reserve(ledger, 250_000, "rq_2", lease_s=180)
+    assert ledger.spent(USER) == (0, 250_000)
+
+
+def test_what_an_earlier_process_left_is_not_settled_here(clock: FixedClock, books: Books) -> None:
+    ledger = after_a_crash(clock, books, ("rq_1", 150_000, 60))
+    with pytest.raises(ValueError, match="rq_1"):
+        ledger.settle(books.holds[0], 150_000)
     assert ledger.spent(USER) == (0, 150_000)
+
+
+@pytest.mark.parametrize(("left_s", "own_s", "expected_s"), [(30, 90, 30), (90, 30, 30)])
+def test_the_retry_is_for_when_the_first_lease_ends_whoever_placed_it(
+    clock: FixedClock, books: Books, left_s: int, own_s: int, expected_s: int
+) -> None:
+    ledger = after_a_crash(clock, books, ("rq_1", 100_000, left_s), ("rq_2", 1, 95))
+    reserve(ledger, 100_000, "rq_3", lease_s=own_s)
+    with pytest.raises(BudgetExhausted) as caught:
+        reserve(ledger, 100_000, "rq_4")
+    assert caught.value.retry_after_s == expected_s
 
 
 def test_holds_whose_lease_ended_before_the_start_never_count(

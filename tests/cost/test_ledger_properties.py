@@ -26,7 +26,10 @@ START_US = 20_000 * DAY_US
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """`stored` is what the database would know; `open` holds all that may yet settle."""
+    """`stored` is what the database would know.
+
+    `open` holds all that may yet settle, and `left` what died with an earlier process.
+    """
 
     requests: Bundle[Hold] = Bundle("requests")
 
@@ -35,6 +38,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.us = START_US + DAY_US // 2
         self.stored: dict[int, dict[str, int]] = {}
         self.open: dict[str, Hold] = {}
+        self.left: dict[str, Hold] = {}
         self.count = 0
         self.disk_is_full = False
         self.appended: list[str] = []
@@ -55,7 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def restart(self) -> None:
         self.ledger = Ledger(
-            self, self.append, lambda day: self.stored.get(day, {}), list(self.open.values())
+            self, self.append, lambda day: self.stored.get(day, {}), list(self.left.values())
         )
         self.let_leases_end()
 
@@ -68,14 +72,15 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.stored.get(self.day(self.us), {}).get(scope, 0)
 
     def held(self, scope: str) -> int:
-        today = (h for h in self.open.values() if self.day(h.at_us) == self.day(self.us))
+        held = (*self.open.values(), *self.left.values())
+        today = (h for h in held if self.day(h.at_us) == self.day(self.us))
         return sum(hold.micro for hold in today if scope in hold.scopes)
 
     def fits(self, scopes: tuple[str, ...], micro: int) -> bool:
         return all(self.settled(s) + self.held(s) + micro <= TOPS[s] for s in scopes)
 
     def let_leases_end(self) -> None:
-        self.open = {k: h for k, h in self.open.items() if h.lease_us > self.us}
+        self.left = {k: h for k, h in self.left.items() if h.lease_us > self.us}
 
     # What happens.
 
@@ -115,7 +120,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(hold=consumes(requests), share=st.floats(0, 1))
     def settle(self, hold: Hold, share: float) -> None:
         if hold.id not in self.open:
-            return  # its lease ended or its process crashed: nobody is left to settle it
+            self.fail_to_settle(hold)  # its process crashed: it is nobody's any more
+            return
         micro = int(hold.micro * share)
         self.ledger.settle(hold, micro)
         del self.open[hold.id]
@@ -127,16 +133,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle_again(self, hold: Hold) -> None:
         if hold.id in self.open:
             self.settle(hold, 1.0)
-            try:
-                self.ledger.settle(hold, hold.micro)
-            except ValueError:
-                return
-            raise AssertionError("a hold was settled twice")
+            self.fail_to_settle(hold)
+
+    def fail_to_settle(self, hold: Hold) -> None:
+        try:
+            self.ledger.settle(hold, hold.micro)
+        except ValueError:
+            return
+        raise AssertionError("a hold was settled twice, or by another process than its own")
 
     @rule()
     def expire(self) -> None:
-        self.ledger.expire()
+        before = len(self.left)
         self.let_leases_end()
+        assert self.ledger.expire() == before - len(self.left)
 
     @rule(seconds=st.integers(0, 3600))
     def wait(self, seconds: int) -> None:
@@ -148,7 +158,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        self.open = {k: hold for k, hold in self.open.items() if hold.micro}
+        self.left |= {k: hold for k, hold in self.open.items() if hold.micro}
+        self.open = {}
         self.restart()
 
     @invariant()
@@ -161,6 +172,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for hold in list(self.open.values()):
             self.settle(hold, 1.0)
+        self.us += DAY_US
+        self.expire()
+        self.us -= DAY_US
         for scope in TOPS:
             assert self.ledger.spent(scope)[1] == 0
 

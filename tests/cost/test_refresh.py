@@ -115,4 +115,4 @@ def test_reading_prices_never_imports_genai_prices() -> None:
         "import sys; from roadworthy.cost import ledger, prices, refresh; prices.load_rates();"
         "sys.exit('genai_prices' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -326,7 +326,13 @@ def test_closing_ends_the_process_and_refuses_what_waits(
 
 
 def test_a_model_that_was_never_asked_closes_too(opened: Callable[[str], PythonModel]) -> None:
-    asyncio.run(opened("own:act").close())
+    async def main() -> None:
+        model = opened("own:act")
+        await model.close()
+        with pytest.raises(ModelUnavailable, match="closed"):
+            await model.answer(ask())
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("state", ["idle", "busy"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
 from roadworthy.release.environment import Environment
-from roadworthy.release.lineage import lineage
+from roadworthy.release.lineage import AsReleased, Lineage, lineage
 from roadworthy.release.registry import Manifest, PinnedModel, Release, add_release, promote
-from roadworthy.store.records import outcome_row, read_record, record_row
+from roadworthy.store.records import read_record, record_row
 from roadworthy.store.state import insert_rows, open_state
-from roadworthy.store.tables import bodies, outcomes, records
-from roadworthy.types import Attempt, Outcome, Record, SettableClock, Usage, Verdict
+from roadworthy.store.tables import records
+from roadworthy.types import Attempt, Record, SettableClock, Usage, Verdict
 
 CLOCK = SettableClock()
 MODEL = PinnedModel("main", "files", "onnx", "model.onnx", "digest", "1" * 64)
@@ -74,49 +73,14 @@ def test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model(
     engine: Engine, release: Release
 ) -> None:
     found = lineage(engine, stored(engine, release.id))
-    assert found["release"]["id"] == release.id
-    assert found["release"]["manifest"]["files"]["model.onnx"] == "1" * 64
-    assert found["model"]["digest"] == "1" * 64
-
-
-def test_a_record_is_told_by_the_names_of_its_fields(engine: Engine, release: Release) -> None:
-    record = lineage(engine, stored(engine, release.id))["record"]
-    assert record["disposition"] == "answered"
-    assert record["attempts"][0]["usage"]["output_tokens"] == 4
-    assert record["verdicts"][0]["guard"] == "schema"
-    assert record["timings"] == {"identify": 3, "call": 900}
-    assert (record["input"], record["output"]) == (None, None)
-
-
-def test_the_bodies_that_were_kept_are_told(engine: Engine, release: Release) -> None:
-    with engine.begin() as connection:
-        body = {"request_id": "rq_1", "input": b'{"carrier":"UA"}', "output": b'{"late":true}'}
-        connection.execute(insert(bodies).values(body))
-    record = lineage(engine, stored(engine, release.id))["record"]
-    assert (record["input"], record["output"]) == ({"carrier": "UA"}, {"late": True})
-
-
-def test_what_became_known_since_is_told(engine: Engine, release: Release) -> None:
-    truth = Outcome(
-        id="oc_1",
-        request_id="rq_1",
-        kind="label",
-        value={"late": False},
-        source="airport",
-        at_us=5,
-        known_at_us=9,
-        by="key:k_1",
-    )
-    with engine.begin() as connection:
-        insert_rows(connection, outcomes, [outcome_row(truth)])
-    (outcome,) = lineage(engine, stored(engine, release.id))["outcomes"]
-    assert (outcome["value"], outcome["source"]) == ({"late": False}, "airport")
+    assert found.release == release
+    assert found.model == MODEL
 
 
 def test_who_let_the_release_serve_is_told(engine: Engine, release: Release) -> None:
     promote(engine, CLOCK, release.id, by="ada")
-    (act,) = lineage(engine, stored(engine, release.id))["promotions"]
-    assert (act["by"], act["action"], act["subject"]) == ("ada", "release.promote", release.id)
+    (act,) = lineage(engine, stored(engine, release.id)).promotions
+    assert (act.by, act.action, act.subject) == ("ada", "release.promote", release.id)
 
 
 @pytest.mark.parametrize("is_same", [True, False])
@@ -125,18 +89,17 @@ def test_an_answer_from_another_environment_than_was_released_shows(
 ) -> None:
     environment = release.manifest.environment.hash if is_same else "e" * 64
     record = stored(engine, release.id, environment_hash=environment)
-    assert lineage(engine, record)["as_released"] == {"declaration": True, "environment": is_same}
+    same = AsReleased(declaration=True, environment=is_same)
+    assert lineage(engine, record).as_released == same
 
 
 def test_a_fallback_that_no_model_gave_names_no_pin(engine: Engine, release: Release) -> None:
     record = stored(engine, release.id, disposition="fallback", model="static:1")
-    assert lineage(engine, record)["model"] is None
+    assert lineage(engine, record).model is None
 
 
 def test_a_request_that_reached_no_release_is_told_without_one(engine: Engine) -> None:
-    found = lineage(engine, stored(engine, "", disposition="refused"))
-    assert (found["release"], found["promotions"]) == (None, [])
-    assert found["record"]["disposition"] == "refused"
+    assert lineage(engine, stored(engine, "", disposition="refused")) == Lineage()
 
 
 def test_a_release_that_cannot_be_read_does_not_hide_the_rest(
@@ -146,12 +109,5 @@ def test_a_release_that_cannot_be_read_does_not_hide_the_rest(
         connection.execute("UPDATE releases SET manifest = replace(manifest, '1.22', '1.21')")
     connection.close()
     found = lineage(engine, stored(engine, release.id))
-    assert found["release"]["id"] == release.id
-    assert "was changed in the store" in found["release"]["problem"]
-    assert found["record"]["model"] == "main"
-
-
-def test_a_lineage_holds_only_what_json_holds(engine: Engine, release: Release) -> None:
-    promote(engine, CLOCK, release.id, by="ada")
-    found = lineage(engine, stored(engine, release.id))
-    assert json.loads(json.dumps(found)) == msgspec.json.decode(msgspec.json.encode(found))
+    assert found.release is None
+    assert "was changed in the store" in found.problem

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import write_project
-from live import Live, serve
+from live import Live, serve, until
 from roadworthy.app import open_project
 from roadworthy.release.registry import promote
 
@@ -41,13 +40,6 @@ def folder(tmp_path: Path) -> Path:
 def live(folder: Path) -> Iterator[Live]:
     with serve(folder) as running:
         yield running
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 2
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_stopped_service_refuses_until_it_is_resumed(live: Live) -> None:
@@ -167,7 +159,7 @@ def test_an_answer_that_may_not_be_shown_is_refused_where_there_is_no_ladder(
 
 def test_a_key_for_one_service_sees_no_other(live: Live) -> None:
     narrow = live.new_key("answer", "read", services=("elsewhere",))
-    until(lambda: live.answer("triage", {}, key=narrow).status == 403)
+    assert live.answer("triage", {}, key=narrow).status == 403
     assert live.ask("GET", "/v2/models/triage", key=narrow).status == 403
     assert live.ask("GET", "/v1/models", key=narrow).json["data"] == []
 

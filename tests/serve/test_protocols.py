@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from openai import OpenAI, PermissionDeniedError, UnprocessableEntityError
 
 from conftest import write_project
-from live import Live, serve
+from live import Live, chat_service, provider_up, serve
 from roadworthy.testing import FaultyUpstream
 
 pytestmark = pytest.mark.slow
@@ -38,28 +39,26 @@ SCHEMA = """
 {"type": "object", "properties": {"hour": {"type": "integer", "minimum": 0, "maximum": 23},
  "carrier": {"type": "string"}}, "required": ["hour"], "additionalProperties": false}
 """
-CHAT = """
-name = "reply"
-kind = "generate"
-owners = { product = "test" }
-objectives = { deadline_ms = 3000 }
-cost = { per_request_usd = 0.01, per_day_usd = 1.0 }
-[[models]]
-name = "up"
-provider = "up"
-model = "m"
+CHAT = chat_service(
+    deadline_ms=3000,
+    cost="per_request_usd = 0.01, per_day_usd = 1.0",
+    more="""
 [[fallback]]
 use = "static"
 output = { text = "A colleague will answer." }
-"""
-UP = """
-[providers.up]
-kind = "openai"
-base_url = "{url}"
-[providers.up.prices.m]
-input_usd_per_million = 1.0
-output_usd_per_million = 2.0
-"""
+""",
+)
+BRIEF = chat_service(
+    "brief",
+    cost="per_day_usd = 1.0",
+    more="""
+[chat]
+variable = "text"
+[contract]
+input = "input.json"
+""",
+)
+BRIEF_SCHEMA = '{"properties": {"text": {"type": "string", "maxLength": 10}}}'
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +70,13 @@ def upstream() -> Iterator[FaultyUpstream]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory, upstream: FaultyUpstream) -> Iterator[Live]:
     folder: Path = tmp_path_factory.mktemp("project")
-    files = {"services/late/input.json": SCHEMA}
-    services = {"late": RULE, "reply": CHAT}
-    write_project(folder, services, files, UP.format(url=upstream.base_url))
+    files = {
+        "services/late/input.json": SCHEMA,
+        "services/brief/input.json": BRIEF_SCHEMA,
+    }
+    services = {"late": RULE, "reply": CHAT, "brief": BRIEF}
+    provider = provider_up(upstream, input_usd=1.0, output_usd=2.0)
+    write_project(folder, services, files, provider)
     with serve(folder) as running:
         yield running
 
@@ -104,19 +107,12 @@ def test_native_answers_with_everything_a_caller_may_want(live: Live) -> None:
 )
 def test_bad_input_gets_a_clear_error(live: Live, body: bytes, status: int, code: str) -> None:
     key = live.new_key("answer", "act_as")
-    live.serving.keyring.replace(_keys(live))
     got = live.ask("POST", "/v1/services/late/answer", body, key=key)
 
     assert got.status == status
     if code:
         assert got.code == code
         assert b"secret text" not in got.body
-
-
-def _keys(live: Live) -> Any:
-    from roadworthy.store.keys import load_keys
-
-    return load_keys(live.project.state)
 
 
 def test_unknown_service_route_and_key_are_told_apart(live: Live) -> None:
@@ -144,7 +140,7 @@ def test_the_openai_client_gets_its_completion(live: Live) -> None:
     assert got.choices[0].message.content == "one two three four"
     assert got.usage is not None
     assert got.usage.completion_tokens == 4
-    assert {"reply"} == {model.id for model in client.models.list()}
+    assert {"brief", "reply"} == {model.id for model in client.models.list()}
 
 
 def test_the_openai_client_gets_its_stream(live: Live) -> None:
@@ -178,6 +174,50 @@ def test_the_openai_client_understands_refusals(live: Live) -> None:
         client.chat.completions.create(
             model="reply", messages=messages, extra_headers={"x-roadworthy-user": "bob"}
         )
+
+
+@pytest.mark.parametrize("messages", [[], None, "hello", {}, [3]])
+def test_a_chat_without_messages_costs_no_upstream_call(
+    live: Live, upstream: FaultyUpstream, messages: Any
+) -> None:
+    received = upstream.received
+    body = {"model": "reply", "messages": messages}
+    for sent in (body, {**body, "stream": True}, {"model": "reply"}):
+        got = live.ask("POST", "/v1/chat/completions", sent)
+        assert (got.status, got.code) == (422, "contract_violation")
+        assert got.json["error"]["param"] == "messages"
+        record = live.records()[0]
+        assert (record.disposition, record.reserved_micro) == ("refused", 0)
+    assert upstream.received == received
+
+
+@pytest.mark.parametrize("stream", ["true", 1, {}, []])
+def test_what_is_no_yes_or_no_starts_no_stream(
+    live: Live, upstream: FaultyUpstream, stream: Any
+) -> None:
+    received = upstream.received
+    got = live.chat("reply", stream=stream)
+    assert (got.status, got.code) == (400, "invalid_request")
+    assert got.json["error"]["param"] == "stream"
+    assert upstream.received == received
+
+
+@pytest.mark.parametrize("stream", [None, False])
+def test_a_stream_of_null_is_none(live: Live, stream: bool | None) -> None:
+    got = live.chat("reply", stream=stream)
+    assert got.status == 200
+    assert got.json["choices"][0]["message"]["content"] == "one two three four"
+
+
+def test_a_chat_against_the_contract_is_told_of_its_messages(live: Live) -> None:
+    got = live.chat("brief", "more than ten characters")
+    assert (got.status, got.code) == (422, "contract_violation")
+    told = "messages[-1].content: expected <= 10 characters, got string of 24 characters"
+    assert (got.json["error"]["message"], got.json["error"]["param"]) == (
+        told,
+        "messages[-1].content",
+    )
+    assert "input.text: expected <= 10" in live.records()[0].reasons[-1]
 
 
 def test_a_fallback_reaches_chat_clients_as_a_completion(
@@ -258,6 +298,12 @@ def test_tritons_client_is_understood_with_binary_tensors(live: Live) -> None:
     client.close()
 
 
+def tensors(**changes: Any) -> dict[str, Any]:
+    """Return a request of one row with something else than it should have."""
+    tensor = {"name": "hour", "shape": [1], "datatype": "INT64", "data": [20], **changes}
+    return {"inputs": [{name: value for name, value in tensor.items() if value is not None}]}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -270,12 +316,48 @@ def test_tritons_client_is_understood_with_binary_tensors(live: Live) -> None:
             "parameters": {"timeout": -1},
             "inputs": [{"name": "a", "shape": [1], "datatype": "INT64", "data": [1]}],
         },
+        tensors(datatype="FP128"),
+        tensors(datatype="int64"),
+        tensors(datatype=""),
+        tensors(shape=[-1]),
+        tensors(shape=[-1, -1]),
+        tensors(shape=[0], data=[]),
+        tensors(shape=[1, 0], data=[]),
+        tensors(shape=[1, 1, 2]),
+        tensors(shape=[1.0]),
+        tensors(shape=[True]),
+        tensors(shape=["1"]),
+        tensors(shape=[10**30]),
+        tensors(shape=None),
+        tensors(data=None),
+        tensors(data=[]),
+        tensors(data=[[1, 2], [3]]),
+        tensors(data={"0": 1}),
+        tensors(parameters={"binary_data_size": 8}),
+        tensors(parameters={"binary_data_size": -8}),
+        {"inputs": tensors()["inputs"] * 2},
     ],
 )
 def test_broken_tensors_get_a_clear_error(live: Live, body: dict[str, Any]) -> None:
     got = live.ask("POST", "/v2/models/late/infer", body)
     assert got.status in (400, 422)
-    assert "expected" in got.json["error"].lower()
+    assert re.search("expected|missing required field", got.json["error"].lower())
+    assert got.json["code"] in ("invalid_request", "contract_violation")
+
+
+@pytest.mark.parametrize("shape", [[], [1], [1, 1]])
+def test_one_row_has_one_value(live: Live, shape: list[int]) -> None:
+    got = live.ask("POST", "/v2/models/late/infer", tensors(shape=shape))
+    assert got.status == 200
+
+
+def test_bytes_that_belong_to_no_tensor_are_refused(live: Live) -> None:
+    head = json.dumps(tensors(data=None, parameters={"binary_data_size": 8})).encode()
+    length = {"inference-header-content-length": str(len(head))}
+    hour = (20).to_bytes(8, "little")
+    assert live.ask("POST", "/v2/models/late/infer", head + hour, length).status == 200
+    got = live.ask("POST", "/v2/models/late/infer", head + hour + b"more", length)
+    assert (got.status, got.json["error"]) == (400, "body: expected 8 bytes of tensors, got 12")
 
 
 def test_an_outcome_finds_its_request(live: Live) -> None:
@@ -295,6 +377,33 @@ def test_an_outcome_finds_its_request(live: Live) -> None:
     assert live.ask("POST", path, {"label": 1}).status == 400
     missing = "/v1/requests/rq_0000/outcome"
     assert live.ask("POST", missing, {"label": 1, "source": "test"}).status == 404
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "1969-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+        "2026-05-01T10:00:00",
+        "soon",
+        7,
+    ],
+)
+def test_an_outcome_of_no_sensible_time_is_refused(live: Live, at: Any) -> None:
+    request_id = live.answer("late", {"hour": 20}).json["request_id"]
+    body = {"label": True, "source": "test", "at": at}
+    got = live.ask("POST", f"/v1/requests/{request_id}/outcome", body)
+    assert (got.status, got.code) == (400, "invalid_request")
+    assert "at: " in got.json["error"]["message"] or "$.at" in got.json["error"]["message"]
+
+
+@pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "9998-12-31T23:59:59.999999Z"])
+def test_an_outcome_may_be_as_old_as_time(live: Live, at: str) -> None:
+    request_id = live.answer("late", {"hour": 20}).json["request_id"]
+    body = {"label": True, "source": "test", "at": at}
+    assert live.ask("POST", f"/v1/requests/{request_id}/outcome", body).status == 201
 
 
 def test_metrics_and_health_speak_for_the_process(live: Live) -> None:

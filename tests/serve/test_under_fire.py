@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import write_project
-from live import Live, serve
+from live import Live, chat_service, provider_up, serve, until
 from roadworthy.app import open_project
 from roadworthy.models.faulty import Fault, FaultyUpstream
 from roadworthy.serve.gateway import Limits
@@ -32,32 +31,14 @@ from roadworthy.types import DAY_US, Record
 
 pytestmark = pytest.mark.slow
 
-CHAT = """
-name = "reply"
-kind = "generate"
-owners = { product = "test" }
-objectives = { deadline_ms = 1500 }
-cost = { per_request_usd = 0.01, per_day_usd = 0.10 }
-[[models]]
-name = "up"
-provider = "up"
-model = "m"
-max_output_tokens = 10
-"""
+CHAT = chat_service(
+    cost="per_request_usd = 0.01, per_day_usd = 0.10", more="max_output_tokens = 10"
+)
 LADDER = """
 [[fallback]]
 use = "static"
 output = { text = "later" }
 """
-UP = """
-[providers.up]
-kind = "openai"
-base_url = "{url}"
-[providers.up.prices.m]
-input_usd_per_million = 0.0
-output_usd_per_million = 100.0
-"""
-"""Ten tokens of output at most, at 100 micro-dollars each: a request costs 1,000 of 100,000."""
 
 
 @pytest.fixture
@@ -67,7 +48,9 @@ def upstream() -> Iterator[FaultyUpstream]:
 
 
 def project(folder: Path, upstream: FaultyUpstream, service: str = CHAT) -> Path:
-    return write_project(folder, {"reply": service}, None, UP.format(url=upstream.base_url))
+    """Ten tokens of output at most, at 100 micro-dollars each: 1,000 of 100,000 a request."""
+    provider = provider_up(upstream, input_usd=0.0, output_usd=100.0)
+    return write_project(folder, {"reply": service}, None, provider)
 
 
 @pytest.fixture
@@ -184,7 +167,7 @@ def test_a_client_that_leaves_before_an_answer_stops_the_upstream(
 def _wait_for_record(live: Live) -> Record:
     for _ in range(200):
         if records := live.records():
-            return records[0]  # type: ignore[no-any-return]
+            return records[0]
         time.sleep(0.01)
     raise AssertionError("no record")
 
@@ -198,19 +181,12 @@ def test_a_key_revoked_by_another_process_is_refused_within_a_tenth_of_a_second(
         key, secret = create_key(
             other, live.project.clock, name="brief", scopes=("answer",), by="test"
         )
-        _until(lambda: live.chat("reply", key=secret).status == 200)
+        until(lambda: live.chat("reply", key=secret).status == 200)
         revoke_key(other, live.project.clock, key.id, by="test")
         revoked = time.monotonic()
-        _until(lambda: live.chat("reply", key=secret).status == 401)
+        until(lambda: live.chat("reply", key=secret).status == 401)
         assert time.monotonic() - revoked < 0.1 + 0.05  # one request of slack
         other.dispose()
-
-
-def _until(holds: Any, limit_s: float = 2.0) -> None:
-    end = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_more_requests_than_the_limit_get_429_at_once(

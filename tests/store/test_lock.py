@@ -50,13 +50,16 @@ def test_a_closed_lock_can_be_taken_again(tmp_path: Path) -> None:
     lock = hold_project(tmp_path)
     lock.close()
     lock.close()
-    with hold_project(tmp_path):
-        pass
+    assert find_holder(tmp_path) is None
+    with hold_project(tmp_path) as again:
+        assert find_holder(tmp_path) == again.holder
 
 
 def test_two_projects_do_not_know_each_other(tmp_path: Path) -> None:
-    with hold_project(tmp_path / "a"), hold_project(tmp_path / "b"):
-        pass
+    with hold_project(tmp_path / "a") as one, hold_project(tmp_path / "b"):
+        one.announce("http://127.0.0.1:8700")
+        holders = [find_holder(tmp_path / name) for name in ("a", "b")]
+    assert [holder and holder.address for holder in holders] == ["http://127.0.0.1:8700", ""]
 
 
 def test_a_project_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -246,9 +246,10 @@ def test_a_request_given_up_as_lost_is_counted_as_what_it_was_when_it_comes_afte
     record = settled(a_record(team="ops"), 7)
     spool.append(a_hold(record.id, lease_s=1))
     writer.drain()
-    assert expire_holds(engine, START_US + HOUR_US, spool.append) == 1
+    assert expire_holds(read_holds(engine), START_US + HOUR_US, spool.append) == 1
     writer.drain()
     assert read_record(engine, record.id).error_code == "lost"
+    assert read_holds(engine) == []
     assert summarise(engine).failed == 1
     fill(spool, [record, record])
     writer.drain()
@@ -266,7 +267,7 @@ def test_a_record_that_came_is_not_given_up_as_lost(
     spool.append(a_hold(record.id, lease_s=1))
     writer.drain()
     spool.append(record)  # in the spool, when the job looks at the database
-    expire_holds(engine, START_US + HOUR_US, spool.append)
+    expire_holds(read_holds(engine), START_US + HOUR_US, spool.append)
     writer.drain()
     assert read_record(engine, record.id) == record
     assert read_holds(engine) == []
@@ -342,6 +343,7 @@ def test_the_thread_drains_by_itself_and_goes_on_after_trouble(
         wait_for(lambda: count(impatient) == 10)
     finally:
         writer.stop()
+    assert summarise(impatient).requests == count(impatient) == 10
 
 
 def test_an_error_nobody_expected_is_said_and_does_not_end_the_thread(
@@ -360,6 +362,7 @@ def test_an_error_nobody_expected_is_said_and_does_not_end_the_thread(
         wait_for(lambda: writer.trouble == "")
     finally:
         writer.stop()
+    assert summarise(engine).requests == count(engine) == 5
 
 
 def test_stopping_drains_what_is_there(spool: Spool, engine: Engine, writer: Writer) -> None:

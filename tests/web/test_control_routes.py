@@ -191,12 +191,13 @@ def test_the_lineage_of_a_request_leads_to_the_files_and_the_act_behind_it(plane
     shown = plane.get(f"/api/requests/{id}/lineage")
     state = plane.project.state
     told = lineage(state, read_record(state, id))
+    assert told.release is not None
     assert shown["record"] == plane.get(f"/api/requests/{id}")
-    assert shown["release"]["manifest"]["files"] == told["release"]["manifest"]["files"]
+    assert shown["release"]["manifest"]["files"] == told.release.manifest.files
     assert shown["release"]["is_champion"] is True
     assert shown["problem"] == ""
     assert shown["model"]["pin"] == "digest"
-    assert [act["hash"] for act in shown["promotions"]] == [a["hash"] for a in told["promotions"]]
+    assert [act["hash"] for act in shown["promotions"]] == [act.hash for act in told.promotions]
     assert shown["as_released"] == {"declaration": True, "environment": True}
 
 

@@ -14,8 +14,9 @@ from ..declare.service import ServiceDeclaration
 from ..errors import NotFound
 from ..release import bundle, registry
 from ..store.artifacts import Artifacts
+from ..store.clock import open_clock
 from ..store.state import open_state
-from ..types import Clock, SettableClock, SystemClock
+from ..types import Clock
 from .rooms import ENFORCES
 
 
@@ -32,7 +33,7 @@ class Ground:
         self.declaration = declaration
         self.folder = declaration.folder
         _open_folder(self.folder / ".roadworthy")
-        self.clock: Clock = _open_clock(declaration)
+        self.clock: Clock = open_clock(declaration.clock, self.folder)
         self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
         self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
         self.rates: Rates = load_rates()
@@ -42,6 +43,16 @@ class Ground:
         """The names of the declared services."""
         return tuple(folder.name for folder in self.declaration.service_folders())
 
+    def check_declared(self, name: str) -> None:
+        """Check that there is a service of this name.
+
+        Raises:
+            NotFound: There is none; the message lists those there are.
+        """
+        if name not in self.service_names:
+            known = ", ".join(f"`{name}`" for name in self.service_names) or "none"
+            raise NotFound(f"no service `{name:.80}` in this project; services: {known}")
+
     def load(self, name: str) -> ServiceDeclaration:
         """Load one service's declaration as the working tree has it.
 
@@ -49,9 +60,7 @@ class Ground:
             NotFound: There is no such service.
             DeclarationError: Its file is wrong.
         """
-        if name not in self.service_names:
-            known = ", ".join(f"`{name}`" for name in self.service_names) or "none"
-            raise NotFound(f"no service `{name:.80}` in this project; services: {known}")
+        self.check_declared(name)
         return load_service(self.folder / "services" / name, self.declaration, ENFORCES)
 
     def build_release(self, name: str, *, by: str) -> registry.Release:
@@ -60,26 +69,18 @@ class Ground:
             self.load(name), self.declaration, self.artifacts, self.state, self.clock, by=by
         )
 
+    def promote(self, release_id: str, *, by: str) -> registry.Release:
+        """Let a whole release serve its service, in every process; also an older one again.
+
+        Raises:
+            NotFound: There is no such release.
+            StoreError: One of its files is gone or damaged.
+        """
+        bundle.check_whole(registry.read_release(self.state, release_id), self.artifacts)
+        return registry.promote(self.state, self.clock, release_id, by=by)
+
 
 def _open_folder(path: Path) -> None:
     """Make the folder of records and bodies, for its owner alone; a store elsewhere needs none."""
     with suppress(OSError):  # the store says what is wrong, if it needs the folder
         path.mkdir(mode=0o700, exist_ok=True)
-
-
-def _open_clock(declaration: ProjectDeclaration) -> Clock:
-    """Open the project's clock; one that was set goes on from there in the next process.
-
-    Else a replay of 2013 would be over ten years old after a restart, and retention would drop it.
-    """
-    if declaration.clock == "system":
-        return SystemClock()
-    path = declaration.folder / ".roadworthy" / "clock"
-
-    def remember(offset_us: int) -> None:
-        path.parent.mkdir(exist_ok=True)
-        draft = path.with_suffix(".draft")
-        draft.write_text(str(offset_us))
-        draft.replace(path)
-
-    return SettableClock(int(path.read_text()) if path.exists() else 0, remember)

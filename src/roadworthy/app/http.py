@@ -77,6 +77,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         jobs=serving.jobs,
         spool=serving.spool,
         build_release=project.build_release,
+        promote_release=project.promote,
         drain=serving.writer.drain,
         health=serving.health,
     )

@@ -16,11 +16,12 @@ from ..release import bundle, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
-from ..serve.opened import OpenRelease, open_release
+from ..serve.opened import Champions, OpenRelease, open_release
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import JobRunner
 from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
+from ..store.presence import Presence
 from ..store.records import read_record
 from ..store.spending import read_holds, read_spending
 from ..store.spool import Spool
@@ -31,6 +32,7 @@ from .ground import Ground
 from .rooms import ENFORCES
 
 POLL_S = 0.05
+LOOK_S = 2.0
 
 
 class Serving:
@@ -59,10 +61,13 @@ class Serving:
         self.spool = Spool(folder / "spool", clock)
         self.writer = Writer(self.spool, state, sinks, clock)
         self.writer.drain()
+        self.presence = Presence(state, self.spool)
         self.switchboard = Switchboard(state, clock)
         self.keyring = Keyring(clock, load_keys(state))
         self._release_trouble: dict[str, str] = {}
-        self.ledger = Ledger(clock, self.spool.append, self._spent_on, read_holds(state))
+        self._unopened: dict[str, str] = {}
+        left = read_holds(state)  # by now only what an earlier process did not settle
+        self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
         self.engine = Engine(
             clock=clock,
             keyring=self.keyring,
@@ -75,7 +80,7 @@ class Serving:
         self.jobs = JobRunner(
             state,
             clock,
-            standing_jobs(state, clock, self.spool, self._keep_days, self.ledger.expire),
+            standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._show_gauges()
@@ -106,16 +111,40 @@ class Serving:
         releases = self.engine.releases.items()
         return {name: opened.declaration.records.keep_days for name, opened in releases}
 
-    def _open_champions(self) -> dict[str, OpenRelease]:
-        """Open every service's champion; a service without one gets its first release now."""
-        ground = self._ground
+    def _open_champions(self) -> Mapping[str, OpenRelease]:
+        """Open every service's champion; a service without one gets its first release now.
+
+        One that does not open stops its own service and no other.
+        """
         opened = {}
-        for name in ground.service_names:
-            champion = registry.champion_of(ground.state, name)
-            if champion is None:
-                first = ground.build_release(name, by="up")
-                champion = registry.promote(ground.state, ground.clock, first.id, by="up")
-            opened[name] = self._open_release(champion)
+        for name in self._ground.service_names:
+            champion = registry.champion_id_of(self._ground.state, name)
+            if not champion:
+                opened[name] = self._open_first(name)
+                continue
+            try:
+                stored = registry.read_release(self._ground.state, champion)
+                opened[name] = self._open_release(stored)
+            except RoadworthyError as error:
+                self._note_unopened(name, champion, error)
+        return self._champions(opened)
+
+    def _note_unopened(self, name: str, release_id: str, error: RoadworthyError) -> None:
+        self._unopened[name] = release_id
+        self._release_trouble[f"release of {name}"] = (
+            f"`{release_id}` could not be opened, `{name}` is stopped: {error}; promote another "
+            "release, or mend this one and start again"
+        )
+
+    def _champions(self, opened: Mapping[str, OpenRelease]) -> Mapping[str, OpenRelease]:
+        """Return what the engine serves; requests for the rest get an error that says so."""
+        return Champions(opened, dict(self._unopened)) if self._unopened else opened
+
+    def _open_first(self, name: str) -> OpenRelease:
+        """Release a service as its files are; what does not open does not become champion."""
+        first = self._ground.build_release(name, by="up")
+        opened = self._open_release(first)
+        self._ground.promote(first.id, by="up")
         return opened
 
     def _open_release(self, stored: registry.Release) -> OpenRelease:
@@ -145,12 +174,13 @@ class Serving:
 
     @property
     def trouble(self) -> dict[str, str]:
-        """What is degraded, by part: records, jobs, a release that would not open."""
+        """What is degraded, by part: records, jobs, a file that is gone, a release, and so on."""
         parts = {
             "records": self.writer.trouble,
             "jobs": self.jobs.trouble,
             "switchboard": self.switchboard.trouble,
             "traces": self.traces.trouble if self.traces else "",
+            **self.presence.trouble,
             **self._release_trouble,
         }
         return {part: text for part, text in parts.items() if text}
@@ -178,6 +208,7 @@ class Serving:
         for name, opened in self.engine.releases.items():
             lines.append(f"  {name} ({opened.kind}): release {opened.id}")
             lines += [f"    files differ: {change}" for change in self._differences(opened)]
+        lines += [f"  {part}: {text}" for part, text in self._release_trouble.items()]
         return lines
 
     def _differences(self, opened: OpenRelease) -> list[str]:
@@ -194,10 +225,11 @@ class Serving:
         return [*map(str, changes), advice]
 
     async def start(self) -> None:
-        """Start the writer, the job runner and the watch on the switchboard."""
+        """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
         self._tasks = [
             asyncio.create_task(self._watch()),
+            asyncio.create_task(self._watch_files()),
             asyncio.create_task(self.jobs.run_forever()),
         ]
 
@@ -213,6 +245,12 @@ class Serving:
             else:
                 self._release_trouble.pop("watch", None)
 
+    async def _watch_files(self) -> None:
+        """See every few seconds whether what is written to was deleted: no write would fail."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await asyncio.to_thread(self.presence.look)
+
     async def refresh(self) -> None:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
@@ -222,18 +260,29 @@ class Serving:
             champion = self.switchboard.get(f"champion:{name}")
             if champion and champion != opened.id:
                 await self._swap(name, champion, opened)
+        for name, failed in list(self._unopened.items()):
+            champion = self.switchboard.get(f"champion:{name}")
+            if champion and champion != failed:
+                await self._swap(name, champion, None)
 
-    async def _swap(self, name: str, release_id: str, old: OpenRelease) -> None:
+    async def _swap(self, name: str, release_id: str, old: OpenRelease | None) -> None:
         try:
             stored = registry.read_release(self._ground.state, release_id)
             new = await asyncio.to_thread(self._open_release, stored)
         except RoadworthyError as error:
+            if old is None:
+                self._note_unopened(name, release_id, error)
+                self.engine.releases = self._champions({**self.engine.releases})
+                return
             self._release_trouble[f"release of {name}"] = (
                 f"`{release_id}` could not be opened, `{old.id}` goes on serving: {error}"
             )
             return
         self._release_trouble.pop(f"release of {name}", None)
-        self.engine.releases = {**self.engine.releases, name: new}
+        self._unopened.pop(name, None)
+        self.engine.releases = self._champions({**self.engine.releases, name: new})
+        if old is None:
+            return
         loop = asyncio.get_running_loop()
         loop.call_later(old.deadline_s + 1, lambda: loop.create_task(old.close()))
 

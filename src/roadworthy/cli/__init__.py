@@ -27,6 +27,7 @@ COMMANDS = {
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, or one of its models."),
     "resume": Entry("stop", "Let a stopped service or model go on."),
+    "clock": Entry("clock", "Show the project's time, or set it for a replay."),
     "jobs": Entry("jobs", "List periodic jobs, or run one now."),
     "prices": Entry("prices", "Compile a new file of public prices."),
     "store": Entry("store", "Migrate or back up the state database."),

@@ -18,7 +18,7 @@ from .common import (
     project_option,
     short_text,
 )
-from .examine import ModelFact, Report, examine
+from .examine import ModelFact, RemedyFact, Report, examine
 
 
 @click.command()
@@ -29,7 +29,7 @@ from .examine import ModelFact, Report, examine
 @click.pass_context
 @command
 def check(ctx: click.Context, service: str, is_shown: bool, folder: Path, as_json: bool) -> None:
-    """Check every declaration, or that of SERVICE, and show what enforces each key.
+    """Check every declaration, or that of SERVICE, and show what enforces each key and remedy.
 
     Everything is opened as `up` would open it: schemas, expressions, models. Ends with 1 if there
     is a problem; a warning is no problem.
@@ -49,6 +49,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "problems": report.problems,
         "warnings": report.warnings,
         "keys": report.keys,
+        "remedies": report.remedies,
         "models": report.models,
         "releases": report.releases,
     }
@@ -64,6 +65,10 @@ def _print(report: Report, is_shown: bool) -> None:
         ]
         print_table("", ("key", "value", "enforced by"), rows)
         print_line()
+        titles = ("row", "remedy", "grade", "enforced by", "evidence")
+        rows = [_remedy_row(entry) for entry in report.remedies if entry.service == service.name]
+        print_table("", titles, rows)
+        print_line()
         if is_shown:
             print_line(show_whole(service))
     columns = ("service", "model", "asked", "provider", "upstream", "price", "state")
@@ -73,6 +78,16 @@ def _print(report: Report, is_shown: bool) -> None:
     for problem in report.problems:
         print_line(f"problem  {problem.message}", style="red")
     print_line(_verdict(report), style="bold")
+
+
+def _remedy_row(entry: RemedyFact) -> list[str]:
+    return [
+        str(entry.row),
+        entry.remedy,
+        entry.grade,
+        entry.enforced_by,
+        short_text(entry.evidence),
+    ]
 
 
 def _model_row(entry: ModelFact) -> list[str]:

@@ -33,6 +33,7 @@ from ..store.lock import find_holder
 from ..store.state import SCHEMA, find_schema, open_state
 from ..types import MICRO
 from .common import size_text, time_text
+from .remote import ask_health
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -163,7 +164,7 @@ def look_at_store(project: ProjectDeclaration) -> Signs:
         url = project.store.resolved_url(project.folder)
         schema = find_schema(url)
         if not schema:
-            yield Sign("store", "ok", "not there yet; the first command that needs it makes it")
+            yield _no_store(project.folder, url)
             return
         if schema < SCHEMA:
             found = f"schema {schema}, and this version writes {SCHEMA}"
@@ -186,6 +187,15 @@ def look_at_store(project: ProjectDeclaration) -> Signs:
         yield Sign("spool", "ok", found)
     if project.clock == "system" and last:
         yield from _look_back(last[0].at_us)
+
+
+def _no_store(folder: Path, url: str) -> Sign:
+    if find_holder(folder) is None:
+        found = "not there yet; the first command that needs it makes it"
+        return Sign("store", "ok", found)
+    found = f"expected the state of the process that serves, got nothing - {url}"
+    remedy = "stop that process, put a backup there, start it again"
+    return Sign("store", "fail", found, remedy)
 
 
 def _look_back(last_us: int) -> Signs:
@@ -277,12 +287,14 @@ def _way_to(provider: Provider) -> tuple[str, int]:
 
 
 def look_at_server(folder: Path, port: int) -> Signs:
-    """Say who serves the project, and whether `up` could listen."""
+    """Say who serves the project and what is degraded there, and whether `up` could listen."""
     holder = find_holder(folder)
     if holder is not None:
         where = f" at {holder.address}" if holder.address else ""
         found = f"served by process {holder.pid or 'of unknown number'}{where}"
         yield Sign("lock", "ok", found)
+        if holder.address:
+            yield from _ask_how_it_is(holder.address)
         if urlsplit(holder.address).port == port:
             yield Sign(f"port {port}", "ok", "taken by that process")
             return
@@ -295,6 +307,19 @@ def look_at_server(folder: Path, port: int) -> Signs:
         yield Sign(f"port {port}", "warn", str(error), remedy)
     else:
         yield Sign(f"port {port}", "ok", "free")
+
+
+def _ask_how_it_is(address: str) -> Signs:
+    """Say what is degraded in the server at `address`; its sentences say what to do, too."""
+    try:
+        trouble = ask_health(address, CONNECT_S)
+    except RoadworthyError as error:
+        yield Sign("server", "warn", str(error), "wait a moment, or start it anew")
+        return
+    if not trouble:
+        yield Sign("server", "ok", "nothing is degraded")
+    for part, found in trouble.items():
+        yield Sign(f"server: {part}", "warn", found)
 
 
 def look_at_limits() -> Signs:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..cost.prices import format_usd
 from ..types import Attempt, Record, Verdict
-from .common import span_text, time_text
+from ..web.shapes import Lineage, OutcomeShown
+from .common import span_text
 
 _BAR = 24
 _NAME = 14
 _EIGHTHS = "▏▎▍▌▋▊▉█"
 _MOST_SHOWN = 400
-
-Facts = dict[str, Any]
 
 
 def draw_walk(record: Record) -> Iterator[str]:
@@ -64,17 +64,16 @@ def _attempt(number: int, attempt: Attempt) -> str:
     return ", ".join(parts) + (f" - {attempt.detail}" if attempt.detail else "")
 
 
-def draw_facts(facts: Facts) -> Iterator[tuple[str, list[str]]]:
+def draw_facts(facts: Lineage) -> Iterator[tuple[str, list[str]]]:
     """Yield what a lineage holds beside the walk: a title, and the lines below it."""
-    record = facts["record"]
-    yield "input", [_body(record["input"])]
-    yield "output", [_body(record["output"])]
+    yield "input", [_body(facts.record.input)]
+    yield "output", [_body(facts.record.output)]
     yield "release", list(_release(facts))
-    if facts["release"] and "manifest" in facts["release"]:
-        files = facts["release"]["manifest"]["files"]
+    if facts.release is not None:
+        files = facts.release.manifest.files
         width = max(map(len, files), default=0)
         yield "files", [f"{name:<{width}}  {digest}" for name, digest in sorted(files.items())]
-    yield "outcomes", list(_outcomes(facts["outcomes"])) or ["none yet"]
+    yield "outcomes", [_outcome(outcome) for outcome in facts.record.outcomes] or ["none yet"]
 
 
 def _body(body: Any) -> str:
@@ -84,46 +83,48 @@ def _body(body: Any) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}... (all of it: `--json`)"
 
 
-def _release(facts: Facts) -> Iterator[str]:
-    release = facts["release"]
+def _release(facts: Lineage) -> Iterator[str]:
+    release = facts.release
     if release is None:
-        yield "none was reached"
+        yield facts.record.release or "none was reached"
+        if facts.problem:
+            yield f"cannot be read: {facts.problem}"
         return
-    yield release["id"]
-    if "problem" in release:
-        yield f"cannot be read: {release['problem']}"
-        return
-    manifest = release["manifest"]
-    yield f"built {time_text(release['created_at_us'])} by {release['by']}"
-    for act in facts["promotions"][:1]:
-        yield f"let serve {time_text(act['at_us'])} by {act['by']}"
-    if pin := facts["model"]:
-        digest = f" {pin['digest']}" if pin["digest"] else ""
-        where = f"{pin['provider']} ({pin['kind']})"
-        yield f"model {pin['name']} of {where}, held still by its {pin['pin']}{digest}"
-    same = facts["as_released"]
-    yield f"declaration {manifest['declaration_hash']}{_unless_same(same['declaration'])}"
-    environment = manifest["environment"]
+    manifest = release.manifest
+    yield release.release
+    yield f"built {_time(release.built_at)} by {release.by}"
+    for act in facts.promotions[:1]:
+        yield f"let serve {_time(act.at)} by {act.by}"
+    if pin := facts.model:
+        digest = f" {pin.digest}" if pin.digest else ""
+        where = f"{pin.provider} ({pin.kind})"
+        yield f"model {pin.name} of {where}, held still by its {pin.pin}{digest}"
+    same = facts.as_released
+    yield f"declaration {manifest.declaration_hash}{_unless(same is not None and same.declaration)}"
+    environment = manifest.environment
     yield (
-        f"environment Python {environment['python']} on {environment['platform']}, "
-        f"{len(environment['packages'])} packages{_unless_same(same['environment'])}"
+        f"environment Python {environment.python} on {environment.platform}, "
+        f"{len(environment.packages)} packages{_unless(same is not None and same.environment)}"
     )
-    packages = (f"{name} {version}" for name, version in sorted(manifest["packages"].items()))
+    packages = (f"{name} {version}" for name, version in sorted(manifest.packages.items()))
     yield f"decided by {', '.join(packages)}"
-    commit = manifest["commit"]
-    dirty = " and changes that were not committed" if commit and commit["is_dirty"] else ""
-    yield f"commit {commit['id']}{dirty}" if commit else "commit none: it was in no git repository"
+    commit = manifest.commit
+    dirty = " and changes that were not committed" if commit and commit.is_dirty else ""
+    yield f"commit {commit.id}{dirty}" if commit else "commit none: it was in no git repository"
 
 
-def _unless_same(is_same: bool) -> str:
+def _unless(is_same: bool) -> str:
     return "" if is_same else " (not what answered: that had another)"
 
 
-def _outcomes(outcomes: Iterable[Facts]) -> Iterator[str]:
-    for outcome in outcomes:
-        value = msgspec.json.encode(outcome["value"]).decode()
-        reason = f" - {outcome['reason']}" if outcome["reason"] else ""
-        yield (
-            f"{outcome['kind']} {value} from {outcome['source']} by {outcome['by']}, "
-            f"known {time_text(outcome['known_at_us'])}{reason}"
-        )
+def _outcome(outcome: OutcomeShown) -> str:
+    value = msgspec.json.encode(outcome.value).decode()
+    reason = f" - {outcome.reason}" if outcome.reason else ""
+    return (
+        f"{outcome.kind} {value} from {outcome.source} by {outcome.by}, "
+        f"known {_time(outcome.known_at)}{reason}"
+    )
+
+
+def _time(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%SZ}"

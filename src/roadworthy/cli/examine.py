@@ -14,6 +14,7 @@ from ..app import ENFORCES
 from ..cost.prices import Rates, load_rates
 from ..declare.load import load_project, load_service
 from ..declare.project import SERVICE_FILE, ProjectDeclaration
+from ..declare.remedies import Grade, graded_remedies
 from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.show import check_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
@@ -60,6 +61,23 @@ class KeyFact(msgspec.Struct, frozen=True):
     enforced_by: str
 
 
+class RemedyFact(msgspec.Struct, frozen=True):
+    """One remedy against a known failure of the field, as far as the code keeps it today.
+
+    Attributes:
+        row: Its number in the list of failures.
+        grade: `kept`, or `declare` where this file does not ask for it.
+        evidence: The lines that ask for it, `always`, or what is missing.
+    """
+
+    service: str
+    row: int
+    remedy: str
+    grade: Grade
+    enforced_by: str
+    evidence: str
+
+
 class ModelFact(msgspec.Struct, frozen=True):
     """One declared model.
 
@@ -100,6 +118,7 @@ class Report(msgspec.Struct):
     problems: list[Complaint] = []
     warnings: list[Warned] = []
     keys: list[KeyFact] = []
+    remedies: list[RemedyFact] = []
     models: list[ModelFact] = []
     releases: list[ReleaseFact] = []
 
@@ -126,6 +145,7 @@ def examine(folder: Path, only: str = "") -> Report:
             continue
         report.services.append(service)
         report.keys += [KeyFact(service.name, *row) for row in check_report(service, ENFORCES)]
+        report.remedies += [RemedyFact(service.name, *row) for row in graded_remedies(service)]
         _look_inside(report, service, project, rates)
     if not report.services and not report.problems:
         where = project.folder / "services"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -48,7 +49,7 @@ def init(folder: Path, as_json: bool) -> None:
         key, secret = create_key(
             project.state, project.clock, name="init", scopes=_SCOPES, by=acting()
         )
-    steps = [] if folder.resolve() == Path().resolve() else [f"cd {folder}"]
+    steps = [] if folder.resolve() == Path().resolve() else [f"cd {shlex.quote(str(folder))}"]
     steps += ["roadworthy check", "roadworthy up"]
     if as_json:
         facts = {"project": name, "folder": str(folder), "files": written}

@@ -9,10 +9,11 @@ import click
 from ..app import Project, open_project
 from ..cost.prices import format_usd
 from ..errors import RequestError
+from ..store.clock import time_of
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
 from ..types import Key
 from ..web.shapes import KeyMade, KeyShown
-from ..web.units import show, time_of
+from ..web.units import show
 from .common import (
     acting,
     command,

@@ -8,12 +8,14 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
+from ..errors import RequestError
+from ..store.clock import micros_of
 from ..types import DAY_US, HOUR_US, MICRO, SystemClock
 
 _MOST_USD = 1_000_000_000
 _UNITS = {"s": MICRO, "m": 60 * MICRO, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_A_TIME = "a UTC date or time like `2026-01-31` or `2026-01-31T14:00`"
 
 
 def ago(value: str | int) -> int:
@@ -30,14 +32,26 @@ def _moment(text: str, direction: int) -> int:
     if span := _SPAN.fullmatch(text):
         return SystemClock().now_us() + direction * int(span[1]) * _UNITS[span[2]]
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return _micros(text)
+    except (ValueError, RequestError):
         raise click.BadParameter(
-            "expected a span like `30m`, `12h` or `7d`, or a UTC date or time like `2026-01-31` or"
-            f" `2026-01-31T14:00`, got `{text}`"
+            f"expected a span like `30m`, `12h` or `7d`, or {_A_TIME}, got `{text}`"
         ) from None
-    passed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * MICRO + passed.microseconds
+
+
+def moment(value: str | int) -> int:
+    """Return a UTC date or time in Unix microseconds."""
+    if isinstance(value, int):
+        return value
+    try:
+        return _micros(value)
+    except (ValueError, RequestError):
+        raise click.BadParameter(f"expected {_A_TIME}, got `{value}`") from None
+
+
+def _micros(text: str) -> int:
+    time = datetime.fromisoformat(text)
+    return micros_of(time if time.tzinfo else time.replace(tzinfo=UTC), "time")
 
 
 def usd(value: str | int) -> int:

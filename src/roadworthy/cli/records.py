@@ -13,9 +13,9 @@ import msgspec
 from ..app import Project, open_project
 from ..cost.prices import format_usd
 from ..errors import Forbidden, RequestError
-from ..store.actions import append_action
+from ..store.forget import forget_user
 from ..store.lock import find_holder, hold_project
-from ..store.records import delete_user, find_records
+from ..store.records import find_records
 from ..store.spool import Spool
 from ..store.writer import Writer
 from ..types import Disposition, Record
@@ -98,8 +98,6 @@ def delete(user: str, yes: bool, folder: Path, as_json: bool) -> None:
 
     Inputs, outputs and outcomes are deleted; a random pseudonym takes the user's place.
     """
-    if not user.strip():
-        raise RequestError("user: expected a name, got an empty one", param="user")
     with open_project(folder) as project:
         if not yes:
             _confirm(project, as_json=as_json)
@@ -136,16 +134,11 @@ def _forget(project: Project, user: str) -> Forgotten:
         return msgspec.convert(answer, Forgotten)
     with hold_project(project.folder):
         spool = Spool(project.folder / ".roadworthy" / "spool", project.clock)
+        drain = Writer(spool, project.state, (), project.clock).drain
         try:
-            # A new spool begins a segment of its own, so the drained ones can go.
-            Writer(spool, project.state, (), project.clock).drain()
+            gone = forget_user(project.state, project.clock, spool, drain, user, by=acting())
         finally:
             spool.close()
-        gone = delete_user(project.state, user)
-        detail = {"records": gone.records, "bodies": gone.bodies, "outcomes": gone.outcomes}
-        append_action(
-            project.state, project.clock, acting(), "records.delete", gone.pseudonym, detail
-        )
     return show(Forgotten, gone)
 
 

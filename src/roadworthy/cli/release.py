@@ -11,7 +11,7 @@ from ..app import Project, open_project
 from ..errors import NotFound
 from ..release import bundle, registry
 from ..release.registry import Release
-from ..web.units import time_of
+from ..store.clock import time_of
 from .common import (
     NOT_KEPT,
     acting,
@@ -61,6 +61,8 @@ def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
     """List releases, newest first: those of SERVICE, or of all."""
     with open_project(folder) as project:
         found = registry.list_releases(project.state, service, limit)
+        if service and not found:
+            project.check_declared(service)
         names = {entry.service for entry in found}
         champions = {_champion_id(project, name) for name in names}
     if as_json:
@@ -116,11 +118,14 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
 @json_option
 @command
 def promote(service: str, release_id: str, folder: Path, as_json: bool) -> None:
-    """Let RELEASE serve SERVICE; going back to an older one is the same."""
+    """Let RELEASE serve SERVICE; going back to an older one is the same.
+
+    It is refused while one of its files is gone or damaged: nothing would be there to serve.
+    """
     with open_project(folder) as project:
         left = _champion_id(project, service)
         chosen = _release_of(project, service, release_id)
-        promoted = registry.promote(project.state, project.clock, chosen.id, by=acting())
+        promoted = project.promote(chosen.id, by=acting())
     if as_json:
         print_json({"service": service, "release": promoted.id, "before": left})
     elif left == promoted.id:
@@ -159,8 +164,7 @@ def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_jso
 
 
 def _champion_id(project: Project, service: str) -> str:
-    champion = registry.champion_of(project.state, service)
-    return champion.id if champion else ""
+    return registry.champion_id_of(project.state, service)
 
 
 def _release_of(project: Project, service: str, release_id: str) -> Release:

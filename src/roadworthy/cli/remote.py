@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -37,7 +37,9 @@ _KINDS = {
 }
 
 
-def ask_server(project: Project, holder: Holder, method: str, path: str) -> dict[str, Any]:
+def ask_server(
+    project: Project, holder: Holder, method: str, path: str, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what the server that holds the project answers, asked with a key of our own.
 
     Whoever may write the store may make such a key; it lives for the one request, and the chain of
@@ -56,19 +58,35 @@ def ask_server(project: Project, holder: Holder, method: str, path: str) -> dict
         request = urllib.request.Request(  # noqa: S310 - the address is our server's
             _reachable(holder.address) + path,
             method=method,
-            data=b"{}" if method == "POST" else None,
+            data=msgspec.json.encode(body or {}) if method in ("POST", "PUT") else None,
             headers={"authorization": f"Bearer {secret}"},
         )
-        # Straight there: a proxy of this shell would learn the key.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=_TIMEOUT_S) as response:
-                answer: dict[str, Any] = msgspec.json.decode(response.read())
-        except HTTPError as error:
-            with error:
-                raise _refusal(error.read(), error.code) from error
-        except (URLError, OSError) as error:
-            raise StoreBusy(f"the server at {holder.address} cannot be reached: {error}") from error
+        return _send(request, _TIMEOUT_S)
+
+
+def ask_health(address: str, timeout_s: float) -> dict[str, str]:
+    """Return what is degraded in the server at `address`, by part; that needs no key.
+
+    Raises:
+        StoreBusy: The server cannot be reached.
+    """
+    request = urllib.request.Request(_reachable(address) + "/healthz")  # noqa: S310 - our server's
+    trouble: dict[str, str] = _send(request, timeout_s)["trouble"]
+    return trouble
+
+
+def _send(request: urllib.request.Request, timeout_s: float) -> dict[str, Any]:
+    # Straight there: a proxy of this shell would learn the key.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=timeout_s) as response:
+            answer: dict[str, Any] = msgspec.json.decode(response.read())
+    except HTTPError as error:
+        with error:
+            raise _refusal(error.read(), error.code) from error
+    except (URLError, OSError) as error:
+        where = f"{request.type}://{request.host}"
+        raise StoreBusy(f"the server at {where} cannot be reached: {error}") from error
     return answer
 
 

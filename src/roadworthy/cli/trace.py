@@ -11,10 +11,10 @@ import click
 from ..app import Project, open_project
 from ..cost.prices import format_usd
 from ..errors import NotFound
-from ..release.lineage import lineage
 from ..store.backlog import find_backlog
 from ..store.records import read_record
 from ..types import Record
+from ..web.pages import lineage_page
 from .common import (
     command,
     json_option,
@@ -37,10 +37,13 @@ _LOOK_EVERY_S = 0.05
 @json_option
 @command
 def trace(request_id: str, folder: Path, as_json: bool) -> None:
-    """Show the walk of one request, step by step, and everything its answer was made of."""
+    """Show the walk of one request, step by step, and everything its answer was made of.
+
+    `--json` prints what `GET /api/requests/{id}/lineage` answers.
+    """
     with open_project(folder) as project:
         record = _find(project, request_id)
-        facts = lineage(project.state, record)
+        facts = lineage_page(project.state, record)
     if as_json:
         print_json(facts)
         return

@@ -7,15 +7,20 @@ step, so that between the check and the hold nothing else can spend, and a job m
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from ..errors import BudgetExhausted
-from ..types import DAY_US, MICRO, Clock, Hold
+from ..types import DAY_US, MICRO, Clock, Hold, Kind
 from .prices import format_usd
 
-_NEVER_US = 1 << 62
 _NOTHING = (0, 0)
+
+
+def _zeros() -> list[int]:
+    return [0, 0]
 
 
 class Ceiling(NamedTuple):
@@ -38,12 +43,16 @@ class Ledger:
     Memory is bounded by the scopes of one day: when the day changes, in whichever direction, the
     counters are loaded anew, and open holds count against the day they were placed on only.
 
+    A hold that was placed here counts until it is settled, whatever the clock says: its request is
+    still at work and may still spend. Only one that an earlier process left has nobody to settle
+    it, and counts until its lease ends.
+
     Args:
         clock: Says which day it is.
         append: Writes a hold to the spool, so that it still counts after a crash.
         spent_on: Day (Unix microseconds of its midnight) → scope → micro-dollars settled that day.
             It must know everything recorded before it is called, what waits in the spool included.
-        holds: Holds that an earlier process left unsettled; they count until their lease ends.
+        holds: Holds that an earlier process left unsettled.
     """
 
     def __init__(
@@ -57,11 +66,10 @@ class Ledger:
         self._clock = clock
         self._append = append
         self._spent_on = spent_on
-        self._open = {hold.id: hold for hold in holds}
-        self._lapsed: set[str] = set()
-        self._first_lease_us = min((hold.lease_us for hold in holds), default=_NEVER_US)
+        self._open: dict[str, Hold] = {}
+        self._left = sorted(holds, key=lambda hold: -hold.lease_us)  # the first to end is the last
         self._day_us = self._day_end_us = 0
-        self._counters: dict[str, list[int]] = {}  # scope -> [settled, held]
+        self._counters = defaultdict[str, list[int]](_zeros)  # scope -> [settled, held]
         self._turn_to(clock.now_us())
         self.expire()
 
@@ -73,6 +81,7 @@ class Ledger:
         lease_us: int,
         service: str = "",
         key: str = "",
+        kind: Kind = "generate",
     ) -> Hold:
         """Set `micro` aside in every scope of `ceilings`, or in none.
 
@@ -80,9 +89,10 @@ class Ledger:
             request_id: The id of the request, which settles the hold once.
             ceilings: What the request counts against; no scope twice.
             micro: The most the request may cost, in micro-dollars. Zero always fits.
-            lease_us: Unix microseconds after which the hold stops counting if it is never settled.
+            lease_us: Unix microseconds until which the hold counts if this process dies.
             service: Whose request it is, for the record.
             key: Whose key asked, for the record.
+            kind: Of which kind the request is, for the record.
 
         Raises:
             BudgetExhausted: A ceiling could be crossed; nothing is set aside.
@@ -99,13 +109,11 @@ class Ledger:
             if micro:
                 self._check(ceilings, micro, now_us)
             scopes = tuple([ceiling.scope for ceiling in ceilings])
-            hold = Hold(request_id, now_us, scopes, micro, lease_us, service, key)
+            hold = Hold(request_id, now_us, scopes, micro, lease_us, service, key, kind)
             if micro:
                 self._append(hold)
                 self._add(hold, 0, micro)
             self._open[request_id] = hold
-            if lease_us < self._first_lease_us:
-                self._first_lease_us = lease_us
             return hold
 
     def settle(self, hold: Hold, micro: int) -> None:
@@ -119,18 +127,16 @@ class Ledger:
         if micro < 0:
             raise ValueError(f"expected a cost >= 0, got {micro} for {hold.id}")
         with self._lock:
-            if self._open.pop(hold.id, None) is not None:
-                held = hold.micro
-            elif hold.id in self._lapsed:
-                self._lapsed.remove(hold.id)
-                held = 0
-            else:
+            if self._open.pop(hold.id, None) is None:
                 raise ValueError(f"expected an open hold, got {hold.id}, which is not, or no more")
-            if held or micro:
-                self._add(hold, micro, -held)
+            if hold.micro or micro:
+                self._add(hold, micro, -hold.micro)
 
     def expire(self) -> int:
-        """Let holds whose lease has ended count no longer; returns how many there were."""
+        """Let inherited holds whose lease has ended count no longer; returns how many there were.
+
+        No hold that was placed here is among them.
+        """
         with self._lock:
             return self._expire(self._clock.now_us())
 
@@ -149,11 +155,11 @@ class Ledger:
 
     def _turn_to(self, now_us: int) -> None:
         day_us = now_us - now_us % DAY_US
-        counters = {scope: [micro, 0] for scope, micro in self._spent_on(day_us).items()}
+        settled = {scope: [micro, 0] for scope, micro in self._spent_on(day_us).items()}
         # From here on nothing can fail: a store that is away leaves the old day as it was.
-        self._counters = counters
+        self._counters = defaultdict(_zeros, settled)
         self._day_us, self._day_end_us = day_us, day_us + DAY_US
-        for hold in self._open.values():
+        for hold in chain(self._open.values(), self._left):
             self._add(hold, 0, hold.micro)
 
     def _add(self, hold: Hold, settled: int, held: int) -> None:
@@ -161,24 +167,16 @@ class Ledger:
         if self._day_us <= hold.at_us < self._day_end_us:
             counters = self._counters
             for scope in hold.scopes:
-                if scope in counters:
-                    counter = counters[scope]
-                    counter[0] += settled
-                    counter[1] += held
-                else:
-                    counters[scope] = [settled, held]
+                counter = counters[scope]
+                counter[0] += settled
+                counter[1] += held
 
     def _expire(self, now_us: int) -> int:
-        if now_us < self._first_lease_us:
-            return 0
-        ended = [hold for hold in self._open.values() if hold.lease_us <= now_us]
-        for hold in ended:
-            del self._open[hold.id]
-            self._lapsed.add(hold.id)
+        left, before = self._left, len(self._left)
+        while left and left[-1].lease_us <= now_us:
+            hold = left.pop()
             self._add(hold, 0, -hold.micro)
-        leases = (hold.lease_us for hold in self._open.values())
-        self._first_lease_us = min(leases, default=_NEVER_US)
-        return len(ended)
+        return before - len(left)
 
     def _check(self, ceilings: Sequence[Ceiling], micro: int, now_us: int) -> None:
         for ceiling in ceilings:
@@ -199,12 +197,20 @@ class Ledger:
                 f" may cost {format_usd(micro)}; ask for less output or raise `{ceiling.what}`"
             )
         if settled + micro <= ceiling.micro:
-            again_us, advice = self._first_lease_us, "requests in flight to settle"
+            again_us, advice = self._room_us(), "requests in flight to settle"
         else:
             again_us, advice = self._day_end_us, "the next day (UTC)"
         raise BudgetExhausted(
             f"budget of `{ceiling.scope}` is spent: {format_usd(settled)} spent and"
             f" {format_usd(held)} held of {top}, and this request may cost {format_usd(micro)};"
             f" raise `{ceiling.what}` or wait for {advice}",
-            retry_after_s=(min(again_us, self._day_end_us) - now_us) / MICRO,
+            retry_after_s=max(min(again_us, self._day_end_us) - now_us, MICRO) / MICRO,
         )
+
+    def _room_us(self) -> int:
+        """Return when the oldest request at work, or the first that was left, is over for sure.
+
+        The oldest has settled by its lease, unless somebody set the clock.
+        """
+        firsts = (*islice(self._open.values(), 1), *self._left[-1:])
+        return min(hold.lease_us for hold in firsts)

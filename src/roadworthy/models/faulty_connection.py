@@ -156,18 +156,22 @@ class Connection(asyncio.Protocol):
         self._host.note_received(request)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._answer_waiting())
+            self._task.add_done_callback(self._note_end)
 
     async def _answer_waiting(self) -> None:
         while self._waiting:
             request, keep_alive = self._waiting.popleft()
-            try:
-                await self._answer(request)
-            except Exception as error:  # noqa: BLE001 - a plugin call: an `answer` function
-                failure = {"message": "a rehearsal's answer failed", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(failure)
-                self._transport.abort()
+            await self._answer(request)
             if not keep_alive:
                 self._transport.close()
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Hang up and say so where an `answer` function of a rehearsal has failed."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            failure = {"message": "a rehearsal's answer failed", "exception": error}
+            task.get_loop().call_exception_handler(failure)
+            self._transport.abort()
 
     async def _answer(self, request: Received) -> None:
         host = self._host

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ HEADER_BYTES = 4
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 LEAVE_WITHIN_S = 1.0
 
+A = TypeVar("A")
+T = TypeVar("T")
 Status = Literal["ready", "not_loaded", "ok", "raised", "bad"]
 
 
@@ -95,12 +97,26 @@ def load_callable(target: str) -> Callable[[dict[str, Any]], Any]:
     return function  # type: ignore[no-any-return] # what user code returns is checked per call
 
 
+class Raised(NamedTuple):
+    """What the user's code raised instead of giving anything."""
+
+    error: Exception
+
+
+def attempt(code: Callable[[A], T], argument: A) -> T | Raised:
+    """Return what the user's code gives, or what it raised."""
+    try:
+        return code(argument)
+    except Exception as error:  # noqa: BLE001 - a plugin call: it may raise whatever it likes
+        traceback.print_exc()
+        return Raised(error)
+
+
 def reply_to(function: Callable[[dict[str, Any]], Any], ask: Ask) -> bytes:
     """Call `function` and return the frame of its reply, whatever it does."""
-    try:
-        output = function(ask.input)
-    except Exception as error:  # noqa: BLE001 - a plugin call: any error of user code is a reply
-        traceback.print_exc()
+    output = attempt(function, ask.input)
+    if isinstance(output, Raised):
+        error = output.error
         return frame(Reply(ask.id, "raised", f"{type(error).__name__} at {_place(error)}"))
     if not isinstance(output, Mapping):
         return frame(Reply(ask.id, "bad", f"a {type(output).__name__}"))
@@ -130,10 +146,9 @@ def main(channel_fd: int, target: str) -> int:
     channel.set_inheritable(False)
     threading.Thread(target=_leave_with_parent, args=(channel,), daemon=True).start()
     sys.path.insert(0, os.getcwd())
-    try:
-        function = load_callable(target)
-    except Exception as error:  # noqa: BLE001 - a plugin call: the parent reports why it did not load
-        traceback.print_exc()
+    function = attempt(load_callable, target)
+    if isinstance(function, Raised):
+        error = function.error
         last_line = traceback.format_exception_only(error)[-1].strip()
         channel.sendall(frame(Reply(0, "not_loaded", f"{last_line} (at {_place(error)})")))
         return 1

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration, Provider
 from ..declare.service import ModelEntry, ServiceDeclaration
-from ..errors import DeclarationError, StoreError
+from ..errors import DeclarationError, NotFound, StoreError
 from ..net import is_private_host
 from ..store.artifacts import Artifacts, digest_of
 from ..types import Clock, Problem
@@ -111,6 +111,22 @@ def differences(
     released, now = release.manifest.facts, describe(service, project).facts
     changed = sorted(k for k in released.keys() | now.keys() if released.get(k) != now.get(k))
     return tuple(Difference(name, _change(name in released, name in now)) for name in changed)
+
+
+def check_whole(release: Release, artifacts: Artifacts) -> None:
+    """Check that every file of a release is kept, each with the content it was released with.
+
+    Raises:
+        StoreError: Some are gone or damaged; the message names each.
+    """
+    problems = []
+    for name, digest in release.manifest.files.items():
+        try:
+            artifacts.path(digest)
+        except (NotFound, StoreError) as error:
+            problems.append(f"`{name}`: {error}")
+    if problems:
+        raise StoreError(f"release `{release.id}` is not whole: {'; '.join(problems)}")
 
 
 def materialise(release: Release, artifacts: Artifacts, folder: Path) -> Path:

@@ -147,21 +147,27 @@ def list_releases(engine: Engine, service: str = "", limit: int = 100) -> list[R
 
 def champion_of(engine: Engine, service: str) -> Release | None:
     """Return the release that serves, or None while none was promoted."""
+    release_id = champion_id_of(engine, service)
+    return read_release(engine, release_id) if release_id else None
+
+
+def champion_id_of(engine: Engine, service: str) -> str:
+    """Return the id of what serves, or an empty string while nothing was promoted."""
     query = select(switchboard.c.value).where(switchboard.c.name == _pointer(service))
     with engine.connect() as connection:
-        release_id = connection.execute(query).scalar()
-    return read_release(engine, release_id) if release_id else None
+        return connection.execute(query).scalar() or ""
 
 
 def promote(engine: Engine, clock: Clock, release_id: str, *, by: str) -> Release:
     """Let this release serve its service, in every process; going back to an older one is the same.
 
+    Whether its files are whole, `bundle.check_whole` says beforehand.
+
     Raises:
         NotFound: There is no such release.
     """
     release = read_release(engine, release_id)
-    champion = champion_of(engine, release.service)
-    if champion is not None and champion.id == release.id:
+    if champion_id_of(engine, release.service) == release.id:
         return release
     with engine.begin() as connection:
         left = move_pointer(connection, _pointer(release.service), release.id)

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from ..net import Outbox
+
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
@@ -43,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("_flow", "_on_response", "_transport", "body", "disconnected", "headers", "keep_alive"),
-        *("message_event", "path", "response_complete"),
+        *("_flow", "_on_response", "_outbox", "_transport", "body", "disconnected", "headers"),
+        *("keep_alive", "message_event", "path", "response_complete"),
     )
 
     def __init__(self, connection: Connection, headers: dict[bytes, bytes], path: str) -> None:
@@ -55,6 +57,7 @@ class Exchange:
         self.response_complete = False
         self.keep_alive = connection.parser.should_keep_alive()
         self.message_event = _NEVER_WAITED_FOR
+        self._outbox = connection.plane.outbox
         self._transport = connection.transport
         self._flow = connection.flow
         self._on_response = connection.on_response_complete
@@ -68,7 +71,7 @@ class Exchange:
         if self.disconnected:
             return
         head = self._head(status, headers)
-        self._transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
+        self._write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
         self._end()
 
     async def stream(
@@ -79,7 +82,7 @@ class Exchange:
         Raises:
             ValueError: A header's value would begin a new line.
         """
-        write, flow = self._transport.write, self._flow
+        write, flow = self._write, self._flow
         async with aclosing(events):
             head = self._head(status, headers)
             write(b"%stransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (head, len(first), first))
@@ -95,6 +98,9 @@ class Exchange:
         """Drop the connection: a response has begun and cannot be ended."""
         self._transport.close()
 
+    def _write(self, data: bytes) -> None:
+        self._outbox.write(self._transport, data)
+
     def _head(self, status: int, headers: Headers) -> bytes:
         lines = [STATUS_LINE[status]]
         lines += [b"%s: %s\r\n" % header for header in headers]
@@ -108,12 +114,19 @@ class Exchange:
     def _end(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
+            self._outbox.flush()
             self._transport.close()
         self._on_response()
 
 
 class DataPlane(Protocol):
-    """What answers exchanges: the ASGI app that a connection is given is one."""
+    """What answers exchanges: the ASGI app that a connection is given is one.
+
+    Attributes:
+        outbox: Through which the responses go out.
+    """
+
+    outbox: Outbox
 
     def knows(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request with these headers may keep us waiting for the rest of its body."""
@@ -139,6 +152,7 @@ class Connection(HttpToolsProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._arriving: Exchange | None = None
+        self.plane = cast("DataPlane", self.app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -228,7 +242,7 @@ class Connection(HttpToolsProtocol):
 
     def _ask_who(self, arriving: Exchange) -> None:
         """Wait for the rest of a body only if it is known whose it is; else refuse it by ASGI."""
-        if not cast("DataPlane", self.app).knows(arriving.headers):
+        if not self.plane.knows(arriving.headers):
             self._arriving = None
             self.cycle = None  # type: ignore[assignment]
             self._begin_cycle()
@@ -258,7 +272,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._arriving = None
-        self._task = self.loop.create_task(cast("DataPlane", self.app).serve(exchange))
+        self._task = self.loop.create_task(self.plane.serve(exchange))
 
     def on_response_complete(self) -> None:
         """Go on with what was pipelined, or wait: one timer a connection, not one a response."""

@@ -225,7 +225,7 @@ class Engine:
         ceilings = self._ceilings(plan)
         lease_us = plan.at_us + int(release.deadline_s * 1e6) + LEASE_US
         plan.hold = self._ledger.reserve(
-            plan.id, ceilings, worst, lease_us, release.name, plan.caller.key.id
+            plan.id, ceilings, worst, lease_us, release.name, plan.caller.key.id, release.kind
         )
         plan.at_us = plan.hold.at_us  # the day that it counts on
         call.max_cost_micro = worst

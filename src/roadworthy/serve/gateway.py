@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,12 +21,13 @@ from ..errors import (
     RoadworthyError,
     Unauthenticated,
 )
+from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key
 from . import native, oip, openai_chat
 from .connection import Exchange
 from .engine import Engine
-from .http import Incoming, Outgoing, error_response, flat_error_response, json_response
+from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +35,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Incoming], Awaitable[Outgoing]]
+NamedHandler = Callable[[Incoming, str], Awaitable[Outgoing]]
+"""A handler that also takes the name in the path."""
 
 OPEN_PATHS = frozenset({"/healthz", "/v2/health/live", "/v2/health/ready"})
 """What needs no key, and answers however much is at work."""
@@ -76,23 +80,30 @@ class Gateway:
         health: Callable[[], dict[str, Any]],
     ) -> None:
         self.is_draining = False
+        self.outbox = Outbox()
         self._engine = engine
         self._control = control
-        self._desk = desk
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
         self._health = health
         self._in_flight = 0
-        self._routes: dict[tuple[str, str], Handler] = {
-            ("POST", "/v1/chat/completions"): self._chat,
-            ("GET", "/v1/models"): self._models,
-            ("GET", "/healthz"): self._healthz,
-            ("HEAD", "/healthz"): self._healthz,
-            ("GET", "/metrics"): self._metrics_page,
-            ("GET", "/v2"): self._server,
-            ("GET", "/v2/health/live"): self._live,
-            ("GET", "/v2/health/ready"): self._ready,
+        chat = partial(openai_chat.chat_completions, engine)
+        self._routes: dict[str, dict[str, Handler]] = {
+            "/v1/chat/completions": {"POST": chat},
+            "/v1/models": {"GET": self._models},
+            "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
+            "/metrics": {"GET": self._metrics_page},
+            "/v2": {"GET": self._server},
+            "/v2/health/live": {"GET": self._live},
+            "/v2/health/ready": {"GET": self._ready},
+        }
+        self._named_routes: dict[str, dict[str, NamedHandler]] = {
+            "/v1/services/*/answer": {"POST": partial(native.answer, engine)},
+            "/v1/requests/*/outcome": {"POST": desk.take},
+            "/v2/models/*": {"GET": self._model},
+            "/v2/models/*/ready": {"GET": self._model_ready},
+            "/v2/models/*/infer": {"POST": partial(oip.infer, engine)},
         }
 
     def knows(self, headers: Mapping[bytes, bytes]) -> bool:
@@ -133,7 +144,7 @@ class Gateway:
             await self._control(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        incoming = Incoming(method, path, dict(scope["headers"]), b"", started_ns)
+        incoming = Incoming(method, path, _headers_of(scope["headers"]), b"", started_ns)
         try:
             await _send(send, await self._handle(handler, incoming, receive))
         except asyncio.CancelledError:
@@ -150,7 +161,13 @@ class Gateway:
                     # Before the body: nobody without a key may make this process hold much.
                     self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
                 incoming.body = await self._body(incoming.headers, receive)
-            return await (handler(incoming) if is_open else self._admitted(handler, incoming))
+            if not is_open and self._in_flight >= self._limits.in_flight:
+                raise _overloaded(self._limits.in_flight)
+            self._in_flight += 1
+            try:
+                return await handler(incoming)
+            finally:
+                self._in_flight -= 1
         except RoadworthyError as error:
             return self._reject(error, is_flat=incoming.path.startswith("/v2"))
         except RecursionError:
@@ -160,16 +177,6 @@ class Gateway:
             # The outer edge: a bug of ours ends this request and no other.
             log.exception("a request failed inside")
             return self._reject(RoadworthyError(f"internal error: {type(error).__name__}"))
-
-    async def _admitted(self, handler: Handler, incoming: Incoming) -> Outgoing:
-        """Handle a request that has arrived whole, unless too many are at work already."""
-        if self._in_flight >= self._limits.in_flight:
-            raise _overloaded(self._limits.in_flight)
-        self._in_flight += 1
-        try:
-            return await handler(incoming)
-        finally:
-            self._in_flight -= 1
 
     def _reject(self, error: RoadworthyError, *, is_flat: bool = False) -> Outgoing:
         self._metrics.reject(error.code)
@@ -197,48 +204,38 @@ class Gateway:
         return b"".join(parts)
 
     def _route(self, method: str, path: str) -> Handler | None:
-        handler = self._routes.get((method, path))
-        if handler is not None:
-            return handler
+        """Return what answers `method` on `path`; None leaves it to the control plane."""
+        handlers = self._routes.get(path)
+        if handlers is not None:
+            return handlers.get(method) or partial(_wrong_method, handlers)
         parts = path.split("/")
-        if method == "POST" and len(parts) == 5 and parts[0] == "":
-            return self._post_route(parts)
-        if method == "GET" and parts[1:3] == ["v2", "models"] and len(parts) in (4, 5):
-            return self._model_route(parts)
-        if parts[1:2] in (["v1"], ["v2"]):
-            return _no_route
-        return None
+        if len(parts) in (4, 5):
+            name, parts[3] = parts[3], "*"
+            named = self._named_routes.get("/".join(parts))
+            if named is not None:
+                found = named.get(method)
+                if found is None:
+                    return partial(_wrong_method, named)
+                return lambda incoming: found(incoming, name)
+        return _no_route if path.startswith(("/v1/", "/v2/")) or path == "/v1" else None
 
-    def _post_route(self, parts: list[str]) -> Handler | None:
-        match parts:
-            case ["", "v1", "services", service, "answer"]:
-                return lambda incoming: native.answer(self._engine, incoming, service)
-            case ["", "v2", "models", service, "infer"]:
-                return lambda incoming: oip.infer(self._engine, incoming, service)
-            case ["", "v1", "requests", request_id, "outcome"]:
-                return lambda incoming: self._desk.take(incoming, request_id)
-        return _no_route if parts[1] in ("v1", "v2") else None
+    async def _model(self, incoming: Incoming, name: str) -> Outgoing:
+        self._check_sees(incoming, name)
+        return oip.metadata(self._engine, name)
 
-    def _model_route(self, parts: list[str]) -> Handler:
-        async def describe(incoming: Incoming) -> Outgoing:
-            key = self._key(incoming)
-            if key.services and parts[3] not in key.services:
-                raise Forbidden(f"key `{key.id}` may not see `{parts[3]:.80}`")
-            if parts[4:] == ["ready"]:
-                name = self._engine.release_of(parts[3]).name
-                is_ready = not self.is_draining and name not in self._engine.stopped
-                return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 503)
-            if parts[4:]:
-                return await _no_route(incoming)
-            return oip.metadata(self._engine, parts[3])
+    async def _model_ready(self, incoming: Incoming, name: str) -> Outgoing:
+        self._check_sees(incoming, name)
+        self._engine.release_of(name)
+        is_ready = not self.is_draining and name not in self._engine.stopped
+        return json_response({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
-        return describe
+    def _check_sees(self, incoming: Incoming, service: str) -> None:
+        key = self._key(incoming)
+        if key.services and service not in key.services:
+            raise Forbidden(f"key `{key.id}` may not see `{service:.80}`")
 
     def _key(self, incoming: Incoming) -> Key:
         return self._engine.keyring.find(incoming.headers.get(b"authorization", b""))
-
-    async def _chat(self, incoming: Incoming) -> Outgoing:
-        return await openai_chat.chat_completions(self._engine, incoming)
 
     async def _models(self, incoming: Incoming) -> Outgoing:
         return openai_chat.models(self._engine, self._key(incoming), self._clock.now_us())
@@ -265,6 +262,14 @@ class Gateway:
         return json_response({"ready": is_ready}, 200 if is_ready else 503)
 
 
+def _headers_of(raw: Headers) -> dict[bytes, bytes]:
+    """Return headers by name; what comes twice counts with both values (RFC 9110, 5.3)."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in raw:
+        headers[name] = b"%s, %s" % (headers[name], value) if name in headers else value
+    return headers
+
+
 async def _receive(receive: Receive) -> MutableMapping[str, Any]:
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -276,6 +281,16 @@ async def _no_route(incoming: Incoming) -> Outgoing:
     raise NotFound(
         f"no route {incoming.method} {incoming.path:.120}; see docs/reference/http-api.md"
     )
+
+
+async def _wrong_method(handlers: Mapping[str, object], incoming: Incoming) -> Outgoing:
+    allowed = ", ".join(handlers)
+    error = RequestError(f"method: expected {allowed}, got {incoming.method:.20}")
+    is_flat = incoming.path.startswith("/v2")
+    out = flat_error_response(error) if is_flat else error_response(error)
+    out.status = 405
+    out.headers.append((b"allow", allowed.encode()))
+    return out
 
 
 def _overloaded(limit: int) -> Overloaded:

@@ -25,6 +25,7 @@ _FORMATS = {
     "BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UINT8": "B",
     "UINT16": "H", "UINT32": "I", "UINT64": "Q", "FP16": "e", "FP32": "f", "FP64": "d",
 }  # fmt: skip
+_DATATYPES = (*_FORMATS, "BYTES")
 
 
 class _Tensor(msgspec.Struct):
@@ -90,21 +91,36 @@ def _columns(tensors: Sequence[_Tensor], tail: bytes) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     offset = 0
     for tensor in tensors:
+        rows = _check_tensor(tensor)
         size = tensor.parameters.get("binary_data_size")
         if size is not None:
             if not isinstance(size, int) or not 0 <= size <= len(tail) - offset:
                 raise _bad(tensor, "as many bytes as `binary_data_size` says")
             values = _from_bytes(tensor, tail[offset : offset + size])
             offset += size
+        elif tensor.data is not None:
+            values = _flat(tensor.data)
         else:
-            values = _flat(tensor.data) if tensor.data is not None else []
-        rows = tensor.shape[0] if tensor.shape else 1
-        if any(extent != 1 for extent in tensor.shape[1:]):
-            raise _bad(tensor, f"shape [{rows}] or [{rows}, 1]: one named tensor for each field")
+            raise _bad(tensor, "`data`, or bytes and their `binary_data_size`; got neither")
         if len(values) != rows:
             raise _bad(tensor, f"{rows} values as its shape says, got {len(values)}")
+        if tensor.name in columns:
+            raise _bad(tensor, "one tensor of this name, got two")
         columns[tensor.name] = values
+    if offset < len(tail):
+        raise RequestError(f"body: expected {offset} bytes of tensors, got {len(tail)}")
     return columns
+
+
+def _check_tensor(tensor: _Tensor) -> int:
+    """Return how many rows a tensor says it has."""
+    if tensor.datatype not in _DATATYPES:
+        raise _bad(tensor, f"a datatype among {', '.join(_DATATYPES)}, got another")
+    rows, *rest = tensor.shape or (1,)
+    if rows < 1 or any(extent != 1 for extent in rest):
+        wanted = "shape [n] or [n, 1] with n rows, at least one: one named tensor for each field"
+        raise _bad(tensor, wanted)
+    return rows
 
 
 def _flat(data: list[Any]) -> list[Any]:
@@ -116,9 +132,7 @@ def _flat(data: list[Any]) -> list[Any]:
 def _from_bytes(tensor: _Tensor, raw: bytes) -> list[Any]:
     if tensor.datatype == "BYTES":
         return _strings(tensor, raw)
-    code = _FORMATS.get(tensor.datatype)
-    if code is None:
-        raise _bad(tensor, f"a datatype among {', '.join([*_FORMATS, 'BYTES'])}")
+    code = _FORMATS[tensor.datatype]
     if len(raw) % struct.calcsize(f"<{code}"):
         raise _bad(tensor, f"whole values of {tensor.datatype}")
     values = [value for (value,) in struct.iter_unpack(f"<{code}", raw)]
@@ -143,8 +157,8 @@ def _bad(tensor: _Tensor, expected: str) -> ContractViolation:
 
 def _rows(columns: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     lengths = {len(values) for values in columns.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        raise ContractViolation("`inputs`: expected tensors of one and the same length above 0")
+    if len(lengths) != 1:
+        raise ContractViolation("`inputs`: expected tensors of one and the same length")
     if max(lengths) > MAX_ROWS:
         raise ContractViolation(f"`inputs`: expected at most {MAX_ROWS} rows, got {max(lengths)}")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

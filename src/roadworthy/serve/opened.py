@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.project import PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
+from ..errors import ServiceStopped
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
@@ -80,6 +81,43 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         await self.chain.close()
         if self.ladder is not None:
             await self.ladder.close()
+
+
+class Champions(Mapping[str, OpenRelease]):
+    """Service name → its champion, opened. To ask for one that would not open is an error.
+
+    Args:
+        opened: Those that answer.
+        unopened: Service name → the id of its champion, which could not be opened.
+    """
+
+    def __init__(self, opened: Mapping[str, OpenRelease], unopened: Mapping[str, str]) -> None:
+        self._opened = opened
+        self._unopened = unopened
+
+    def __getitem__(self, name: str) -> OpenRelease:
+        """Return the champion of a service.
+
+        Raises:
+            KeyError: There is no such service.
+            ServiceStopped: Its champion could not be opened.
+        """
+        if name in self._unopened:
+            raise ServiceStopped(
+                f"service `{name}` is stopped: its release `{self._unopened[name]}` could not be "
+                "opened; `/healthz` says why"
+            )
+        return self._opened[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._opened or name in self._unopened
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of those that answer."""
+        return iter(self._opened)
+
+    def __len__(self) -> int:
+        return len(self._opened)
 
 
 def open_release(

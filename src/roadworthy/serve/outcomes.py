@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from ..errors import Forbidden, NotFound, RequestError
+from ..store.clock import micros_of
 from ..store.spool import Spool
-from ..types import MICRO, Clock, Ids, Outcome
+from ..types import Clock, Ids, Outcome
 from .http import Incoming, Outgoing, json_response
 from .identify import Keyring
 
@@ -68,7 +69,7 @@ class OutcomeDesk:
         if service is None or (key.services and service not in key.services):
             raise NotFound(f"no request `{request_id:.60}`")
         now_us = self._clock.now_us()
-        at_us = _micros(body.at) if body.at is not None else now_us
+        at_us = micros_of(body.at, "at") if body.at is not None else now_us
         given = {kind: getattr(body, kind) for kind in KINDS}
         ids = []
         for kind, value in given.items():
@@ -101,10 +102,3 @@ def _read(raw: bytes) -> _Body:
     if all(getattr(body, kind) is msgspec.UNSET for kind in KINDS):
         raise RequestError(f"body: expected at least one of {', '.join(KINDS)}, got none")
     return body
-
-
-def _micros(at: datetime) -> int:
-    if at.tzinfo is None:
-        raise RequestError("`at`: expected a time with its zone, got one without", param="at")
-    delta = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * MICRO + delta.microseconds

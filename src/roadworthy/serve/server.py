@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import threading
@@ -12,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from ..errors import RoadworthyError
+from ..errors import Forbidden
 from .connection import Connection
 from .gateway import Gateway
 
@@ -87,7 +88,7 @@ def bind(host: str, port: int) -> socket.socket:
     """Bind the address before anything else is started.
 
     Raises:
-        RoadworthyError: The port is taken, or the address is not this machine's.
+        Forbidden: The port is taken or not this user's, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -96,7 +97,17 @@ def bind(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise RoadworthyError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with `--port`"
-        ) from error
+        raise Forbidden(_refusal(host, port, error)) from error
     return sock
+
+
+def _refusal(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"--port: expected a free port, got {port}, which is in use on {host}; end what "
+            "listens there, or choose another with `--port`"
+        )
+    return (
+        f"cannot listen on {host}:{port}: {error.strerror or type(error).__name__}; choose another "
+        "address with `--host` and `--port`"
+    )

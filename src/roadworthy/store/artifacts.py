@@ -56,12 +56,15 @@ class Artifacts:
         """
         path = self._place(digest)
         if not path.is_file():
-            raise NotFound(f"no artifact `{digest}` in {self.folder}; build its release again")
+            raise NotFound(
+                f"expected an artifact with SHA-256 {digest}, got none - {path}; put it back from "
+                "a backup, or build its release again from unchanged files"
+            )
         got = digest_of(path)
         if got != digest:
             raise StoreError(
                 f"artifact {path} is damaged: expected content with SHA-256 {digest}, got {got}; "
-                "build its release again from unchanged files"
+                "put it back from a backup, or build its release again from unchanged files"
             )
         return path
 

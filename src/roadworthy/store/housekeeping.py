@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import Engine
 
-from ..types import DAY_US, HOUR_US, Clock
+from ..types import DAY_US, HOUR_US, Clock, Hold
 from .jobs import Job
 from .records import drop_before
 from .rollups import rebuild_hours
@@ -21,6 +21,7 @@ def standing_jobs(
     clock: Clock,
     spool: Spool,
     keep_days: Callable[[], Mapping[str, int]],
+    holds: Iterable[Hold],
     expire: Callable[[], int],
 ) -> list[Job]:
     """Return the jobs that every serving process runs.
@@ -30,8 +31,11 @@ def standing_jobs(
         clock: The project's time.
         spool: Where records of lost requests are written.
         keep_days: Service → days that its records are kept.
-        expire: Lets holds in memory whose lease has ended count no longer; returns how many.
+        holds: Holds that an earlier process left unsettled. Those of this process are its own
+            business, however long they are open and whatever the clock says.
+        expire: Lets them count no longer once their lease has ended; returns how many that were.
     """
+    left = list(holds)
 
     def rollup() -> str:
         """Compare the last hours with their records, and repair what differs."""
@@ -52,7 +56,7 @@ def standing_jobs(
     def leases() -> str:
         """Let go of holds whose process ended before it could settle them."""
         ended = expire()
-        lost = expire_holds(engine, clock.now_us(), spool.append)
+        lost = expire_holds(left, clock.now_us(), spool.append)
         return f"{ended} holds let go, {lost} requests recorded as lost"
 
     return [

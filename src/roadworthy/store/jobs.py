@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Engine, Row, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..errors import NotFound, StoreBusy
 from ..types import MICRO, Clock, SystemClock
@@ -158,7 +158,7 @@ class JobRunner:
         try:
             self.run_due()
             self.trouble = ""
-        except Exception as error:  # noqa: BLE001 - outer edge: the loop outlives any one look
+        except SQLAlchemyError as error:
             self.trouble = _describe(error)
             _log.warning("the job table cannot be used: %s", self.trouble)
 

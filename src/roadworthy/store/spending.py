@@ -30,17 +30,22 @@ def read_holds(engine: Engine) -> list[Hold]:
         return [_decode(entry) for entry in entries]
 
 
-def expire_holds(engine: Engine, now_us: int, append: Callable[[Record], None]) -> int:
+def expire_holds(left: list[Hold], now_us: int, append: Callable[[Record], None]) -> int:
     """Give every hold whose lease has ended a record, which settles it at no cost.
 
     The record says `failed` with code `lost`: a process ended before it could write the true one.
     If that one still comes, it takes its place. Returns how many there were.
+
+    Args:
+        left: Holds that an earlier process left unsettled; those that got their record are taken
+            out. A request of this process must not be among them: it settles its hold itself.
+        now_us: The project's time.
+        append: Writes a record to the spool.
     """
-    query = select(holds.c.entry).where(holds.c.lease_us <= now_us).order_by(holds.c.id)
-    with engine.connect() as connection:
-        ended = [_decode(entry) for entry in connection.execute(query).scalars()]
+    ended = [hold for hold in left if hold.lease_us <= now_us]
     for hold in ended:
         append(_lost(hold))
+        left.remove(hold)
     return len(ended)
 
 
@@ -80,7 +85,7 @@ def _lost(hold: Hold) -> Record:
         id=hold.id,
         at_us=hold.at_us,
         service=hold.service,
-        kind="generate",
+        kind=hold.kind,
         disposition="failed",
         key=hold.key,
         reasons=("lost: the process ended before the request did",),

@@ -6,7 +6,6 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,30 +16,35 @@ from starlette.routing import Route as Path
 
 from ..declare.service import ServiceDeclaration
 from ..declare.show import check_report
-from ..errors import DeclarationError, Forbidden, NotFound, RequestError, StoreBusy
+from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
-from ..release.lineage import lineage
-from ..release.registry import PinnedModel
 from ..serve.opened import OpenRelease
-from ..store.actions import Action, Chain, append_action, list_actions, verify_chain
+from ..store.actions import Chain, list_actions, verify_chain
+from ..store.clock import micros_of, time_of
+from ..store.clock import set_clock as set_project_clock
+from ..store.forget import forget_user as forget
 from ..store.jobs import list_jobs
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
 from ..store.records import (
-    children_of,
-    delete_user,
     find_records,
-    outcomes_of,
-    read_bodies,
     read_record,
 )
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
-from ..types import DAY_US, HOUR_US, MICRO, Clock, Record, SettableClock
+from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
 from . import shapes
 from .control import Ask, Control
 from .openapi import describe
+from .pages import (
+    champion_id,
+    lineage_page,
+    release_facts,
+    release_page,
+    request_page,
+    request_rows,
+)
 from .route import MOST_AT_WORK, Resource, Route, refuse_unknown
-from .units import micros_of, show, time_of, usd_of
+from .units import show, usd_of
 
 
 def route_table() -> tuple[Route, ...]:
@@ -157,30 +161,17 @@ def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
         limit=query.limit,
     )
     before = found[-1].id if len(found) == query.limit else None
-    return shapes.Requests(requests=_rows(found), before=before)
+    return shapes.Requests(requests=request_rows(found), before=before)
 
 
 def read_request(ask: Ask, id: str) -> shapes.RequestPage:
     """Show one request: its record, its bodies, what became known of it, and its children."""
-    return _request_page(ask, _record(ask, id))
+    return request_page(ask.control.state, _record(ask, id), ask.sees)
 
 
 def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
     """Show everything that led to one answer, down to the files and the act that let them serve."""
-    record = _record(ask, id)
-    found = lineage(ask.control.state, record)
-    released = found["release"] or {}
-    problem = released.get("problem", "")
-    release = msgspec.convert(released, registry.Release) if released and not problem else None
-    promotions = msgspec.convert(found["promotions"], list[Action])
-    return shapes.Lineage(
-        record=_request_page(ask, record),
-        release=_release_page(ask, release) if release else None,
-        problem=problem,
-        model=msgspec.convert(found["model"], PinnedModel | None),
-        promotions=tuple(show(shapes.ActionShown, act) for act in promotions),
-        as_released=msgspec.convert(found["as_released"], shapes.AsReleased | None),
-    )
+    return lineage_page(ask.control.state, _record(ask, id), ask.sees)
 
 
 def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
@@ -202,28 +193,27 @@ def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
 def build_release(ask: Ask, name: str) -> shapes.ReleasePage:
     """Build the release that the working tree describes; the same content gives the same id."""
     ask.check_sees(name)
-    return _release_page(ask, ask.control.build_release(name, by=ask.by))
+    return release_page(ask.control.state, ask.control.build_release(name, by=ask.by))
 
 
 def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     """List releases, newest first."""
-    service = ask.only_service(query.service)
-    found = registry.list_releases(ask.control.state, service, query.limit)
-    champions = {name: _champion(ask, name) for name in {release.service for release in found}}
-    rows = (_release_facts(release, champions[release.service]) for release in found)
+    state = ask.control.state
+    found = registry.list_releases(state, ask.only_service(query.service), query.limit)
+    champions = {name: champion_id(state, name) for name in {release.service for release in found}}
+    rows = (release_facts(release, champions[release.service]) for release in found)
     return shapes.Releases(releases=tuple(shapes.ReleaseRow(**facts) for facts in rows))
 
 
 def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
     """Show everything that a release is made of."""
-    return _release_page(ask, _release(ask, id))
+    return release_page(ask.control.state, _release(ask, id))
 
 
 def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:
     """Let a release serve its service, in every process; going back to an older one is the same."""
-    control = ask.control
-    promoted = registry.promote(control.state, control.clock, _release(ask, id).id, by=ask.by)
-    return _release_page(ask, promoted)
+    promoted = ask.control.promote_release(_release(ask, id).id, by=ask.by)
+    return release_page(ask.control.state, promoted)
 
 
 def read_keys(ask: Ask) -> shapes.Keys:
@@ -300,15 +290,8 @@ def read_clock(ask: Ask) -> shapes.ClockShown:
 
 def set_clock(ask: Ask, body: shapes.ClockWanted) -> shapes.ClockShown:
     """Set the project's time, which then runs on; only where `project.clock` is `settable`."""
-    clock, now_us = ask.control.clock, micros_of(body.now, "now")
-    if not isinstance(clock, SettableClock):
-        raise Forbidden(
-            "the clock of this project is the machine's; set `project.clock` to `settable` in "
-            "roadworthy.toml and start again"
-        )
-    detail = {"to": _text(now_us)}
-    append_action(ask.control.state, clock, ask.by, "clock.set", "project.clock", detail)
-    clock.set(now_us)
+    control = ask.control
+    set_project_clock(control.state, control.clock, micros_of(body.now, "now"), by=ask.by)
     return read_clock(ask)
 
 
@@ -319,14 +302,8 @@ def read_health(ask: Ask) -> shapes.Health:
 
 def forget_user(ask: Ask, user: str) -> shapes.Forgotten:
     """Delete what is personal in a user's records; what was counted and spent stays."""
-    if not user:
-        raise RequestError("user: expected a name, got an empty one", param="user")
     control = ask.control
-    control.spool.rotate()
-    control.drain()
-    gone = delete_user(control.state, user)
-    detail = {"records": gone.records, "bodies": gone.bodies, "outcomes": gone.outcomes}
-    append_action(control.state, control.clock, ask.by, "records.delete", gone.pseudonym, detail)
+    gone = forget(control.state, control.clock, control.spool, control.drain, user, by=ask.by)
     return show(shapes.Forgotten, gone)
 
 
@@ -415,56 +392,11 @@ def _record(ask: Ask, id: str) -> Record:
     return record
 
 
-def _request_page(ask: Ask, record: Record) -> shapes.RequestPage:
-    state, id = ask.control.state, record.id
-    body_in, body_out = read_bodies(state, id)
-    children = [child for child in children_of(state, id, 200) if ask.sees(child.service)]
-    return show(
-        shapes.RequestPage,
-        record,
-        attempts=tuple(show(shapes.AttemptShown, attempt) for attempt in record.attempts),
-        verdicts=tuple(show(shapes.VerdictShown, verdict) for verdict in record.verdicts),
-        timings_ms={step: us / 1000 for step, us in record.timings.items()},
-        first_token_ms=record.first_token_us / 1000 if record.first_token_us else None,
-        input=_json(body_in),
-        output=_json(body_out),
-        outcomes=tuple(show(shapes.OutcomeShown, outcome) for outcome in outcomes_of(state, id)),
-        children=_rows(children),
-    )
-
-
-def _rows(records: Sequence[Record]) -> tuple[shapes.RequestRow, ...]:
-    return tuple(show(shapes.RequestRow, record) for record in records)
-
-
 def _release(ask: Ask, id: str) -> registry.Release:
     release = registry.read_release(ask.control.state, id)
     if not ask.sees(release.service):
         raise NotFound(f"no release `{id:.100}` that key `{ask.key.id}` may see")
     return release
-
-
-def _release_page(ask: Ask, release: registry.Release) -> shapes.ReleasePage:
-    facts = _release_facts(release, _champion(ask, release.service))
-    return shapes.ReleasePage(**facts, manifest=release.manifest)
-
-
-def _release_facts(release: registry.Release, champion: str) -> dict[str, Any]:
-    return {
-        "release": release.id,
-        "service": release.service,
-        "built_at": time_of(release.created_at_us),
-        "by": release.by,
-        "commit": registry.commit_of(release.manifest),
-        "declaration_hash": release.manifest.declaration_hash,
-        "models": tuple(model.name for model in release.manifest.models),
-        "is_champion": release.id == champion,
-    }
-
-
-def _champion(ask: Ask, service: str) -> str:
-    champion = registry.champion_of(ask.control.state, service)
-    return champion.id if champion else ""
 
 
 def _key_shown(entry: KeyEntry, now_us: int) -> shapes.KeyShown:
@@ -501,16 +433,6 @@ def _text(value: int | str) -> str:
         return value
     text: str = msgspec.to_builtins(time_of(value))
     return text
-
-
-def _json(body: bytes | None) -> Any:
-    """Return a stored body as JSON; what an upstream sent that is none, as text."""
-    if body is None:
-        return None
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return body.decode(errors="replace")
 
 
 def _plain(value: Any) -> Any:

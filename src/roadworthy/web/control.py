@@ -36,6 +36,18 @@ class BuildRelease(Protocol):
         """
 
 
+class PromoteRelease(Protocol):
+    """Lets a release serve its service, in every process."""
+
+    def __call__(self, release_id: str, *, by: str) -> Release:
+        """Return the release.
+
+        Raises:
+            NotFound: There is no such release.
+            StoreError: One of its files is gone or damaged.
+        """
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the routes need.
 
@@ -47,6 +59,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         engine: Says what serves now.
         ledger: Says what is spent; used on the event loop only.
         build_release: Builds what the working tree describes.
+        promote_release: Lets a release serve, once its files are found whole.
         drain: Writes down what waits in the spool, and returns how many entries that were.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
     """
@@ -62,6 +75,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobRunner
     spool: Spool
     build_release: BuildRelease
+    promote_release: PromoteRelease
     drain: Callable[[], int]
     health: Callable[[], dict[str, Any]]
 

@@ -223,7 +223,8 @@ def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None
 
 
 def _authorization(request: Request) -> bytes:
-    return request.headers.get("authorization", "").encode("latin-1")
+    # Two keys are no key: else a proxy and we might take different ones.
+    return ", ".join(request.headers.getlist("authorization")).encode("latin-1")
 
 
 async def _body_of(request: Request) -> bytes:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .units import Time
@@ -370,13 +371,6 @@ class ActionShown(Struct, frozen=True, kw_only=True):
     detail: dict[str, Any]
     previous: str
     hash: str
-
-
-class AsReleased(Struct, frozen=True, kw_only=True):
-    """Whether what answered is what the release was built with."""
-
-    declaration: bool
-    environment: bool
 
 
 class Lineage(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""From the units inside to those of the wire, and back.
+"""From the units inside to those of the wire.
 
 Inside, times are Unix microseconds and money is micro-dollars. Outside, times are ISO 8601 in UTC,
 money is a decimal number of dollars, durations are milliseconds.
@@ -6,36 +6,16 @@ money is a decimal number of dollars, durations are milliseconds.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from ..errors import RequestError
+from ..store.clock import time_of
 from ..types import MICRO
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END_US = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 T = TypeVar("T")
-
-
-def time_of(us: int) -> datetime:
-    """Return Unix microseconds as a time in UTC."""
-    return EPOCH + timedelta(microseconds=us)
-
-
-def micros_of(time: datetime, param: str) -> int:
-    """Return a time in Unix microseconds.
-
-    Raises:
-        RequestError: It lies outside 1970-9998; `param` says where it was given.
-    """
-    us = (time - EPOCH) // timedelta(microseconds=1)
-    if not 0 <= us < _END_US:
-        raise RequestError(f"{param}: expected a time in 1970-9998, got another", param=param)
-    return us
 
 
 def usd_of(micro: int) -> float:

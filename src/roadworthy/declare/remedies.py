@@ -1,0 +1,174 @@
+"""Which of the field's known failures a service is kept from, graded by what enforces the remedy.
+
+Rows are numbered as in the list of 125 failures that the project exists to prevent. Only those are
+here that the code keeps today, each with a test that fails without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+from .service import ServiceDeclaration
+
+Grade = Literal["kept", "declare"]
+Declared = Callable[[ServiceDeclaration], Iterator[str]]
+
+
+class Remedy(NamedTuple):
+    """What is owed against one failure.
+
+    Attributes:
+        row: Its number in the list.
+        remedy: What is done.
+        enforced_by: The file that does it.
+        key: The key that asks for it; empty where every service has it.
+        declared: Gives the lines of a service that ask for it.
+    """
+
+    row: int
+    remedy: str
+    enforced_by: str
+    key: str = ""
+    declared: Declared | None = None
+
+
+class Graded(NamedTuple):
+    """How one service stands to one remedy.
+
+    Attributes:
+        grade: `kept`, or `declare`: its file does not ask for it yet.
+        evidence: The lines that ask for it, `always`, or the key to declare.
+    """
+
+    row: int
+    remedy: str
+    grade: Grade
+    enforced_by: str
+    evidence: str
+
+
+def graded_remedies(service: ServiceDeclaration) -> tuple[Graded, ...]:
+    """Return every remedy that the code keeps today, in the order of the list, for one service."""
+    return tuple(_grade(remedy, service) for remedy in REMEDIES)
+
+
+def _grade(remedy: Remedy, service: ServiceDeclaration) -> Graded:
+    row, text, enforced_by, key, declared = remedy
+    if declared is None:
+        return Graded(row, text, "kept", enforced_by, "always")
+    lines = ", ".join(declared(service))
+    if not lines:
+        return Graded(row, text, "declare", enforced_by, f"`{key}` is not declared")
+    return Graded(row, text, "kept", enforced_by, lines)
+
+
+def _budget(service: ServiceDeclaration) -> Iterator[str]:
+    if service.objectives.latency_p95_ms is not None:
+        yield f"objectives.latency_p95_ms = {service.objectives.latency_p95_ms}"
+
+
+def _deadline(service: ServiceDeclaration) -> Iterator[str]:
+    """A deadline without anywhere to fall back to only ends requests."""
+    fallbacks = list(_fallbacks(service))
+    if fallbacks:
+        yield f"objectives.deadline_ms = {service.objectives.deadline_ms}"
+        yield from fallbacks
+
+
+def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
+    if service.contract.output:
+        yield f"contract.output = {service.contract.output}"
+    for index, guard in enumerate(service.guards):
+        if guard.use == "schema" and guard.on == "output":
+            yield f"guards[{index}].schema = {guard.schema_file}"
+
+
+def _fallbacks(service: ServiceDeclaration) -> Iterator[str]:
+    for entry in service.chain[1:]:
+        yield f"models[{service.models.index(entry)}].name = {entry.name}"
+    for index, rung in enumerate(service.fallback):
+        yield f"fallback[{index}].use = {rung.use}"
+
+
+def _last_rungs(service: ServiceDeclaration) -> Iterator[str]:
+    for index, rung in enumerate(service.fallback):
+        if rung.use != "model":
+            yield f"fallback[{index}].use = {rung.use}"
+
+
+def _rules(service: ServiceDeclaration) -> Iterator[str]:
+    for index, guard in enumerate(service.guards):
+        if guard.use == "rule":
+            yield f"guards[{index}].name = {guard.name}"
+
+
+def _caps(service: ServiceDeclaration) -> Iterator[str]:
+    for name in ("per_day_usd", "per_user_per_day_usd"):
+        value = getattr(service.cost, name)
+        if value is not None:
+            yield f"cost.{name} = {value:f}"
+
+
+REMEDIES = (
+    Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
+    Remedy(
+        13,
+        "a declared latency budget; each request above it is counted as late",
+        "serve/record.py",
+        "objectives.latency_p95_ms",
+        _budget,
+    ),
+    Remedy(
+        14,
+        "the deadline is enforced on the request's way, and what is late falls back",
+        "serve/failover.py",
+        "fallback",
+        _deadline,
+    ),
+    Remedy(
+        31,
+        "an answer that breaks its JSON Schema is never shown",
+        "serve/judge.py",
+        "contract.output",
+        _output_schemas,
+    ),
+    Remedy(
+        45,
+        "declared fallbacks when a model fails or is late",
+        "serve/failover.py",
+        "fallback",
+        _fallbacks,
+    ),
+    Remedy(
+        46,
+        "a ladder down to a rule or a static answer",
+        "serve/ladder.py",
+        "fallback",
+        _last_rungs,
+    ),
+    Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
+    Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
+    Remedy(54, "a registry of releases", "release/registry.py"),
+    Remedy(
+        57,
+        "one step back to an older release: models, guards, limits and files together",
+        "release/bundle.py",
+    ),
+    Remedy(
+        88,
+        "deterministic rules that inputs or answers must pass",
+        "guard/rule.py",
+        "guards",
+        _rules,
+    ),
+    Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
+    Remedy(
+        99,
+        "a daily cap that is set aside before the call",
+        "cost/ledger.py",
+        "cost.per_day_usd",
+        _caps,
+    ),
+)
+"""The remedies that the code keeps today, in the order of the list."""

@@ -1,0 +1,96 @@
+"""What is shown of a request, a release and a lineage: the same value by HTTP and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import Engine
+
+from ..release import registry
+from ..release.lineage import lineage
+from ..release.registry import Release
+from ..store.clock import time_of
+from ..store.records import children_of, outcomes_of, read_bodies
+from ..types import Record
+from . import shapes
+from .units import show
+
+MOST_CHILDREN = 200
+
+
+def request_rows(records: Iterable[Record]) -> tuple[shapes.RequestRow, ...]:
+    """Return requests as a list shows them."""
+    return tuple(show(shapes.RequestRow, record) for record in records)
+
+
+def request_page(
+    state: Engine, record: Record, sees: Callable[[str], bool] = lambda service: True
+) -> shapes.RequestPage:
+    """Return one request, whole; its children only as far as one `sees` their services."""
+    body_in, body_out = read_bodies(state, record.id)
+    children = children_of(state, record.id, MOST_CHILDREN)
+    outcomes = outcomes_of(state, record.id)
+    return show(
+        shapes.RequestPage,
+        record,
+        attempts=tuple(show(shapes.AttemptShown, attempt) for attempt in record.attempts),
+        verdicts=tuple(show(shapes.VerdictShown, verdict) for verdict in record.verdicts),
+        timings_ms={step: us / 1000 for step, us in record.timings.items()},
+        first_token_ms=record.first_token_us / 1000 if record.first_token_us else None,
+        input=_json(body_in),
+        output=_json(body_out),
+        outcomes=tuple(show(shapes.OutcomeShown, outcome) for outcome in outcomes),
+        children=request_rows(child for child in children if sees(child.service)),
+    )
+
+
+def lineage_page(
+    state: Engine, record: Record, sees: Callable[[str], bool] = lambda service: True
+) -> shapes.Lineage:
+    """Return everything that led to one answer; `sees` is as for `request_page`."""
+    found = lineage(state, record)
+    return shapes.Lineage(
+        record=request_page(state, record, sees),
+        release=release_page(state, found.release) if found.release else None,
+        problem=found.problem,
+        model=found.model,
+        promotions=tuple(show(shapes.ActionShown, act) for act in found.promotions),
+        as_released=found.as_released,
+    )
+
+
+def release_page(state: Engine, release: Release) -> shapes.ReleasePage:
+    """Return one release with everything it is made of."""
+    facts = release_facts(release, champion_id(state, release.service))
+    return shapes.ReleasePage(**facts, manifest=release.manifest)
+
+
+def release_facts(release: Release, champion: str) -> dict[str, Any]:
+    """Return the fields of a release's row; `champion` is the id of the one that serves."""
+    return {
+        "release": release.id,
+        "service": release.service,
+        "built_at": time_of(release.created_at_us),
+        "by": release.by,
+        "commit": registry.commit_of(release.manifest),
+        "declaration_hash": release.manifest.declaration_hash,
+        "models": tuple(model.name for model in release.manifest.models),
+        "is_champion": release.id == champion,
+    }
+
+
+def champion_id(state: Engine, service: str) -> str:
+    """Return the id of the release that serves, or an empty text."""
+    return registry.champion_id_of(state, service)
+
+
+def _json(body: bytes | None) -> Any:
+    """Return a stored body as JSON; what an upstream sent that is none, as text."""
+    if body is None:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body.decode(errors="replace")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from declare_files import EIGHT_LINES, load_text
+
+import roadworthy
+from roadworthy.app import ENFORCES
+from roadworthy.declare.load import load_project, load_service
+from roadworthy.declare.remedies import REMEDIES, Graded, graded_remedies
+
+ROOT = Path(__file__).parents[2]
+AIRLINE = ROOT / "examples" / "airline"
+
+TESTS = {
+    1: "app/test_project.py::test_an_answer_in_this_process_is_recorded_like_any_other",
+    13: "observe/test_metrics.py::test_late_requests_are_counted",
+    14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
+    31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
+    45: "serve/test_failover.py::test_the_first_model_that_answers_wins",
+    46: "app/test_remedies_kept.py::test_the_ladder_goes_down_to_a_static_answer",
+    51: "serve/test_under_fire.py::test_more_requests_than_the_limit_get_429_at_once",
+    53: "release/test_lineage.py"
+    "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
+    54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
+    57: "serve/test_operating.py::test_a_promoted_release_takes_over_while_requests_go_on",
+    88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
+    99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+}
+"""Row → the test that fails without its remedy."""
+
+
+@pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: str(remedy.row))
+def test_a_remedy_names_a_row_an_enforcer_and_a_test_that_are_there(remedy: Graded) -> None:
+    assert 1 <= remedy.row <= 125
+    assert (Path(roadworthy.__file__).parent / remedy.enforced_by).is_file()
+    file, _, name = TESTS[remedy.row].partition("::")
+    assert re.search(rf"def {name}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"))
+
+
+def test_rows_are_told_once_and_in_order() -> None:
+    rows = [remedy.row for remedy in REMEDIES]
+    assert rows == sorted(set(rows))
+    assert rows == list(TESTS)
+
+
+def test_what_is_to_be_declared_is_a_key_that_something_enforces() -> None:
+    asked = {remedy.key for remedy in REMEDIES if remedy.key}
+    tables = {key.partition(".")[0] for key in ENFORCES}
+    assert asked <= ENFORCES.keys() | tables
+
+
+def test_the_page_lists_every_remedy() -> None:
+    page = (ROOT / "docs/explanation/enforcement.md").read_text(encoding="utf-8")
+    for one in REMEDIES:
+        key = f"`{one.key}`" if one.key else "nothing: always kept"
+        assert f"| {one.row} | {one.remedy} | `{one.enforced_by}` | {key} |" in page
+
+
+def airline(name: str, folder: Path) -> dict[int, Graded]:
+    """Return the grades of a service of the example; its model need not be trained."""
+    shutil.copytree(AIRLINE, folder, ignore=shutil.ignore_patterns("data", ".roadworthy"))
+    service = folder / "services" / name
+    (service / "model.onnx").touch()
+    declared = load_service(service, load_project(folder), ENFORCES)
+    return {one.row: one for one in graded_remedies(declared)}
+
+
+def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
+    found = airline("flight-delay", tmp_path / "airline")
+    assert {one.grade for one in found.values()} == {"kept"}
+    assert found[13].evidence == "objectives.latency_p95_ms = 100"
+    ladder = "fallback[0].use = rule, fallback[1].use = static"
+    assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
+    assert found[31].evidence == "contract.output = answer.schema.json"
+    assert found[45].evidence == found[46].evidence == ladder
+    names = ("goes-somewhere", "is-a-probability")
+    assert found[88].evidence == ", ".join(f"guards[{i}].name = {n}" for i, n in enumerate(names))
+    assert found[99].evidence == "cost.per_day_usd = 1"
+
+
+def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
+    found = airline("support-reply", tmp_path / "airline")
+    assert {row for row, one in found.items() if one.grade == "declare"} == {31, 88}
+    assert found[45].evidence == "models[1].name = practice, fallback[0].use = static"
+    assert found[46].evidence == "fallback[0].use = static"
+    assert found[99].evidence == "cost.per_day_usd = 2, cost.per_user_per_day_usd = 0.5"
+
+
+def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
+    found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
+    to_declare = {13, 14, 31, 45, 46, 88}
+    assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
+    assert found[31].evidence == "`contract.output` is not declared"
+    assert found[99].evidence == "cost.per_day_usd = 20"
+    assert found[1] == Graded(1, REMEDIES[0].remedy, "kept", "serve/record.py", "always")

@@ -32,8 +32,10 @@ from harness import (
 )
 
 CONNECTIONS, SECONDS, ROUNDS = 64, 5, 3
-UPSTREAM, PROXY, SSE_UPSTREAM = 9901, 9902, 9903
+UPSTREAM, PROXY, SSE_UPSTREAM, SSE_PROXY = 9901, 9902, 9903, 9905
 STREAMS, EVENTS, PAUSE_S = 16, 150, 0.01
+PACED = b'"seed": 1'
+"""What a body holds that asks the upstream to write its events one by one, 100 a second."""
 
 COMPLETION = json.dumps(
     {
@@ -76,7 +78,8 @@ http {{
 """
 ANSWER = "location / {{ default_type application/json; return 200 '{body}'; }}"
 FORWARD = (
-    'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
+    'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
+    " proxy_buffering off; }"
 )
 
 PROJECT = """
@@ -163,7 +166,7 @@ def measure(port: int, pid: int, home: Path, key: str) -> tuple[float, float]:
 
 
 async def serve_events() -> None:
-    """Answer every request with a stream, one event a write."""
+    """Answer every request with a stream, its events at once or one by one."""
     event = {
         "id": "c",
         "object": "chat.completion.chunk",
@@ -185,11 +188,12 @@ async def serve_events() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (head_in := await reader.readuntil(b"\r\n\r\n")) if not reader.at_eof() else b"":
             length = re.search(rb"content-length: (\d+)", head_in.lower())
-            await reader.readexactly(int(length[1]) if length else 0)
+            is_paced = PACED in await reader.readexactly(int(length[1]) if length else 0)
             writer.write(head)
             for _ in range(EVENTS):
                 writer.write(framed(chunk))
-                await asyncio.sleep(PAUSE_S)
+                if is_paced:
+                    await asyncio.sleep(PAUSE_S)
             writer.write(framed(last) + framed(usage) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             await writer.drain()
 
@@ -204,10 +208,11 @@ async def serve_events() -> None:
         await server.serve_forever()
 
 
-async def read_stream(port: int, key: str) -> tuple[float, int]:
+async def read_stream(port: int, key: str, *, is_paced: bool) -> tuple[float, int]:
     """Ask for one stream; return milliseconds to its first event, and how many came."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = json.dumps({**json.loads(BODY), "model": "stream", "stream": True}).encode()
+    asked = {**json.loads(BODY), "model": "stream", "stream": True}
+    body = json.dumps({**asked, "seed": 1} if is_paced else asked).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     started = time.perf_counter()
@@ -226,33 +231,47 @@ async def read_stream(port: int, key: str) -> tuple[float, int]:
     return first, count
 
 
-async def streams(port: int, key: str) -> tuple[float, int]:
-    """Read many streams at once; return the median time to the first event, and all events."""
-    results = await asyncio.gather(*(read_stream(port, key) for _ in range(STREAMS)))
-    return statistics.median(first for first, _ in results), sum(n for _, n in results)
+async def streams(port: int, key: str, *, is_paced: bool) -> int:
+    """Read many streams at once, flat out ten times as many; return how many events came."""
+    events = 0
+    for _ in range(1 if is_paced else 10):
+        asked = (read_stream(port, key, is_paced=is_paced) for _ in range(STREAMS))
+        events += sum(count for _, count in await asyncio.gather(*asked))
+    return events
 
 
 async def first_tokens(port: int, key: str) -> float:
     """Return the median time to the first event of streams read one after the other."""
     times = []
     for _ in range(12):
-        first, _ = await read_stream(port, key)
+        first, _ = await read_stream(port, key, is_paced=True)
         times.append(first)
     return statistics.median(times)
 
 
-def measure_streams(port: int, pid: int, key: str) -> dict[str, float]:
-    """Return what streaming costs through the gateway, beside going to the upstream directly."""
-    asyncio.run(streams(port, key))
+def us_per_event(port: int, pid: int, key: str, *, is_paced: bool) -> float:
+    """Return CPU microseconds of a process tree for each event that it passes on."""
+    asyncio.run(streams(port, key, is_paced=is_paced))
     before = cpu_s(pid)
-    _, events = asyncio.run(streams(port, key))
-    per_event = (cpu_s(pid) - before) / events * 1e6
+    events = asyncio.run(streams(port, key, is_paced=is_paced))
+    return (cpu_s(pid) - before) / events * 1e6
+
+
+def measure_streams(ours: int, proxy: int, key: str) -> dict[str, float]:
+    """Return what streaming costs through the gateway, beside nginx and beside the upstream.
+
+    Flat out the events come as fast as they are taken, several at once; paced each wakes the
+    process, which costs most of it. Arguments are process ids.
+    """
+    figures = {}
+    for name, is_paced in (("event", False), ("paced_event", True)):
+        theirs = us_per_event(SSE_PROXY, proxy, key, is_paced=is_paced)
+        figures[f"us_per_{name}"] = us_per_event(9904, ours, key, is_paced=is_paced)
+        figures[f"nginx_us_per_{name}"] = theirs
     # A pause of the load generator would hide the difference of two: measure them in turns.
-    through, direct = (
-        asyncio.run(first_tokens(port, key)),
-        asyncio.run(first_tokens(SSE_UPSTREAM, key)),
-    )
-    return {"us_per_event": per_event, "first_token_added_ms": through - direct}
+    through = asyncio.run(first_tokens(9904, key))
+    figures["first_token_added_ms"] = through - asyncio.run(first_tokens(SSE_UPSTREAM, key))
+    return figures
 
 
 def main() -> None:
@@ -263,7 +282,7 @@ def main() -> None:
     need("nginx", "wrk")
     os.sched_setaffinity(0, {LOAD_CORE})
     with folder() as home:
-        upstream, proxy = home / "upstream.conf", home / "proxy.conf"
+        upstream, proxy, sse = (home / f"{name}.conf" for name in ("upstream", "proxy", "sse"))
         answer = ANSWER.format(body=COMPLETION)
         upstream.write_text(
             NGINX.format(upstream=UPSTREAM, home=home, name="up", port=UPSTREAM, what=answer)
@@ -271,10 +290,14 @@ def main() -> None:
         proxy.write_text(
             NGINX.format(upstream=UPSTREAM, home=home, name="proxy", port=PROXY, what=FORWARD)
         )
+        sse.write_text(
+            NGINX.format(upstream=SSE_UPSTREAM, home=home, name="sse", port=SSE_PROXY, what=FORWARD)
+        )
         key = write_project(home)
         with (
             process(["nginx", "-p", home, "-c", upstream], LOAD_CORE),
             process(["nginx", "-p", home, "-c", proxy], SERVER_CORE) as nginx,
+            process(["nginx", "-p", home, "-c", sse], SERVER_CORE) as sse_nginx,
             process([sys.executable, __file__, "--events"], LOAD_CORE),
             process(
                 [BIN / "roadworthy", "up", "--project", home, "--port", "9904"], SERVER_CORE
@@ -287,7 +310,7 @@ def main() -> None:
                 for _ in range(ROUNDS)
             ]
             nginx_us, nginx_rate, us, rate = (statistics.median(c) for c in zip(*runs, strict=True))
-            streaming = measure_streams(9904, ours.pid, key)
+            streaming = measure_streams(ours.pid, sse_nginx.pid, key)
             report(
                 "gateway",
                 cpu_us=us,

@@ -40,10 +40,12 @@ class _Counter:
         self.values: dict[Labels, int] = {}
 
     def add(self, labels: Labels, number: int) -> None:
-        values = self.values
-        if labels not in values and len(values) >= MOST_SERIES:
-            labels = ("other",) * len(labels)
-        values[labels] = values.get(labels, 0) + number
+        try:
+            self.values[labels] += number
+        except KeyError:
+            if len(self.values) >= MOST_SERIES:
+                labels = ("other",) * len(labels)
+            self.values[labels] = self.values.get(labels, 0) + number
 
 
 class Metrics:

@@ -33,7 +33,7 @@ from ..types import MICRO, Clock, SpoolEntry
 SEGMENT_BYTES = 64 << 20
 EXTENT_BYTES = 1 << 20
 BACKLOG_BYTES = 64 << 20
-_READ_BYTES = 1 << 19
+_READ_BYTES = 1 << 20
 
 _HEADER = struct.Struct("<II")
 _NO_ROOM = mmap.mmap(-1, 1)

@@ -21,8 +21,9 @@ from .tables import bodies, outcomes, records, spool_positions
 
 Sink = Callable[[Sequence[SpoolEntry]], None]
 
-BATCH = 500
-_WAKE_S = 0.05
+BATCH = 1000
+_WAKE_S = 0.2
+"""How often it looks: at 8,000 requests/s four times as often costs each of them 4 us more."""
 _LONGEST_WAIT_S = 5.0
 _log = logging.getLogger("roadworthy.store")
 
@@ -93,7 +94,7 @@ class Writer:
             _log.error("what is left waits in the spool for the next start: %s", error)
 
     def wake(self) -> None:
-        """Let the thread look now instead of within 50 ms."""
+        """Let the thread look now instead of within 200 ms."""
         self._awake.set()
 
     def drain(self) -> int:

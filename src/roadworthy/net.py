@@ -281,10 +281,10 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._error: ModelError | None = None
         self._is_lost = False
+        self._parser = httptools.HttpResponseParser(self)
         self._begin()
 
     def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self.headers: RawHeaders = []
         self._parts: list[bytes] = []
         self._size = 0
@@ -326,7 +326,7 @@ class _Connection(asyncio.Protocol):
     async def read_all(self) -> bytes:
         """Return the whole rest of the body."""
         self._waits_for_all = True
-        if self._transport is not None:
+        if not self._is_whole and self._transport is not None:
             self._transport.resume_reading()
         while not self._is_whole:
             await self._wait()

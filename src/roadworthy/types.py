@@ -221,6 +221,7 @@ class Call(msgspec.Struct):
         deadline: Monotonic seconds by which the answer must be there.
         size: How large it is; None where nothing is metered.
         max_cost_micro: What it may cost in all, in micro-dollars; None where nothing is metered.
+        is_covered: Whether that pays for all tries together, so that the first needs no look.
         max_output_tokens: The most a model may write; None leaves it to the client's own limit.
         caller: Who asks, for guards and expressions.
         asked: Name of the model that is being asked, left here by the chain.
@@ -235,6 +236,7 @@ class Call(msgspec.Struct):
     body: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
     size: CallSize | None = None
     max_cost_micro: int | None = None
+    is_covered: bool = False
     max_output_tokens: int | None = None
     asked: str = ""
     unfinished: Attempt | None = None

@@ -208,20 +208,18 @@ class Meter(msgspec.Struct, frozen=True):
             usage: The tokens the upstream counted, if it did.
             held_micro: What this try could cost at most, where that is known.
         """
+        if self.price is not None and usage is not None and not _is_impossible(usage):
+            return self.price.cost_micro(usage), self.source
         if self.is_free:
             return 0, "free"
-        if self.price is None or usage is None or _is_impossible(usage):
-            bounds = (self.ceiling_micro, held_micro)
-            return min((micro for micro in bounds if micro is not None), default=0), "unknown"
-        return self.price.cost_micro(usage), self.source
+        bounds = (self.ceiling_micro, held_micro)
+        return min((micro for micro in bounds if micro is not None), default=0), "unknown"
 
     def worst_case_micro(self, input_bytes: int, max_output_tokens: int, images: int = 0) -> int:
         """Micro-dollars to set aside before a call; see `Price.worst_case_micro`."""
-        if self.is_free:
-            return 0
-        if self.price is None:
-            return self.ceiling_micro or 0
-        return self.price.worst_case_micro(input_bytes, max_output_tokens, images)
+        if self.price is not None:
+            return self.price.worst_case_micro(input_bytes, max_output_tokens, images)
+        return 0 if self.is_free else self.ceiling_micro or 0
 
     def affordable_output_tokens(
         self, left_micro: int, input_bytes: int, images: int = 0
@@ -238,7 +236,7 @@ class Meter(msgspec.Struct, frozen=True):
 
 
 def _is_impossible(usage: Usage) -> bool:
-    return min(usage.input_tokens, usage.output_tokens, usage.cached_tokens) < 0
+    return usage.input_tokens < 0 or usage.output_tokens < 0 or usage.cached_tokens < 0
 
 
 def open_meter(

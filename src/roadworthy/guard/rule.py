@@ -48,6 +48,7 @@ class RuleGuard:
         except ExpressionError as error:
             raise DeclarationError(f"expression of guard `{entry.name}`: {error}") from error
         self.reads = self._expression.names
+        self._read = tuple((name, _READ[name]) for name in self.reads)
 
     def check(self, call: Call, output: Any) -> tuple[VerdictName, str]:
         """Allow what the rule holds for.
@@ -55,8 +56,7 @@ class RuleGuard:
         Raises:
             ExpressionError: The expression has no value for this call, or one that is no truth.
         """
-        names = {name: _READ[name](call, output) for name in self.reads}
-        holds = self._expression.evaluate(names)
+        holds = self._expression.evaluate({name: read(call, output) for name, read in self._read})
         if holds is True:
             return "allow", ""
         if holds is False:

@@ -229,6 +229,7 @@ class Engine:
         )
         plan.at_us = plan.hold.at_us  # the day that it counts on
         call.max_cost_micro = worst
+        call.is_covered = worst != release.per_request_micro
         plan.mark("reserve")
 
     def _ceilings(self, plan: Plan) -> tuple[Ceiling, ...]:

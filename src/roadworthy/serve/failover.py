@@ -13,6 +13,7 @@ from ..cost.prices import Meter
 from ..errors import AllModelsFailed, ModelError, ModelTimeout
 from ..net import expire_at
 from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
+from .judge import ACCEPTED
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
@@ -158,7 +159,6 @@ class _Tries:
         self.judgement: Judgement | None = None
         self._left = len(links)
         self._spent = 0
-        self._worst_micro = 0
         self._started = 0
 
     def prepare(self, link: Link) -> bool:
@@ -176,18 +176,20 @@ class _Tries:
                 return self._skip(link, "no_time_left")
             share = remaining / left if link.timeout_s is None else link.timeout_s
             call.deadline = now + min(share, remaining)
-        if link.is_free or call.size is None:
+        size = call.size
+        if link.is_free or size is None:
             call.max_output_tokens = link.max_output_tokens
             return True
-        self._worst_micro = link.worst_case_micro(call.size)
-        tokens = self._affordable_tokens(link, call.size)
-        call.max_output_tokens = tokens
+        purse = call.max_cost_micro
+        if purse is None or (call.is_covered and not self._spent):
+            call.max_output_tokens = link.output_tokens(size)
+            return True
+        tokens = call.max_output_tokens = self._affordable_tokens(link, size, purse)
         return tokens > 0 or self._skip(link, "too_dear")
 
-    def _affordable_tokens(self, link: Link, size: CallSize) -> int:
+    def _affordable_tokens(self, link: Link, size: CallSize, purse: int) -> int:
         wanted = link.output_tokens(size)
-        purse = self.call.max_cost_micro
-        if purse is None or self._worst_micro <= purse - self._spent:
+        if link.worst_case_micro(size) <= purse - self._spent:
             return wanted
         affordable = link.meter.affordable_output_tokens(
             purse - self._spent, size.input_bytes, size.images
@@ -200,7 +202,7 @@ class _Tries:
 
     def answered(self, link: Link, answer: Answer, judgement: Judgement) -> bool:
         """Note an answer, with what it cost; returns whether it may be shown."""
-        is_acceptable = judgement.is_acceptable
+        is_acceptable = judgement is ACCEPTED or judgement.is_acceptable
         if len(answer.attempts) > 1:
             self.attempts.extend(answer.attempts[:-1])
         if is_acceptable:
@@ -208,7 +210,8 @@ class _Tries:
         else:
             self._note(link, "rejected", answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
-        self.call.verdicts += judgement.verdicts
+        if judgement.verdicts:
+            self.call.verdicts += judgement.verdicts
         answer.attempts = tuple(self.attempts)
         return is_acceptable
 
@@ -248,9 +251,11 @@ class _Tries:
     ) -> None:
         cost, source = 0, "free" if link.is_free else ""
         if is_billed and not link.is_free:
-            cost, source = link.meter.cost(usage, self._worst_micro)
-            if is_cut:
-                cost = min(cost, self._worst_micro)
+            cost, source = link.meter.cost(usage)
+            if (is_cut or source == "unknown") and self.call.size is not None:
+                most = link.worst_case_micro(self.call.size)
+                cost, source = link.meter.cost(usage, most)
+                cost = min(cost, most)
             self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(Attempt(link.name, status, us, usage, cost, source, detail))

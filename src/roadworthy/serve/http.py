@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -111,15 +112,22 @@ def reply_headers(reply: Reply) -> Headers:
     """Return the `x-roadworthy-*` headers that say what happened to a request."""
     headers: Headers = [
         (b"x-roadworthy-request-id", reply.request_id.encode()),
-        (b"x-roadworthy-release", reply.release.encode()),
-        (b"x-roadworthy-disposition", reply.disposition.encode()),
-        (b"x-roadworthy-model", reply.model.encode("latin-1", "replace")),
+        *_what_and_how(reply.release, reply.disposition, reply.model),
     ]
     if reply.events is None:
         headers.append((b"x-roadworthy-cost-usd", usd(reply.cost_micro)))
     if reply.confidence is not None:
         headers.append((b"x-roadworthy-confidence", b"%.4f" % reply.confidence))
     return headers
+
+
+@lru_cache
+def _what_and_how(release: str, disposition: str, model: str) -> Headers:
+    return [
+        (b"x-roadworthy-release", release.encode()),
+        (b"x-roadworthy-disposition", disposition.encode()),
+        (b"x-roadworthy-model", model.encode("latin-1", "replace")),
+    ]
 
 
 def usd(micro: int) -> bytes:

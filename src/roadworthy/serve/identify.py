@@ -71,8 +71,10 @@ def caller_of(request: Request, key: Key) -> Caller:
             f"key `{key.id}` may not name a user or role: it lacks the scope `act_as`",
             param="user" if request.user else "role",
         )
-    for name in (request.user, request.role, request.parent, *request.tags):
-        if len(name) > _MAX_NAME:
-            raise RequestError(f"expected names of at most {_MAX_NAME} characters, got {len(name)}")
+    names = (request.user, request.role, request.parent, *request.tags)
+    if any(names):
+        longest = max(map(len, names))
+        if longest > _MAX_NAME:
+            raise RequestError(f"expected names of at most {_MAX_NAME} characters, got {longest}")
     user = request.user or f"key:{key.id}"
     return Caller(key, user, request.role, request.parent, request.tags)

@@ -15,6 +15,7 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
 
 
+_LIMITS = frozenset({"max_completion_tokens", "max_tokens", "n"})
 _messages = msgspec.json.Decoder(list[_Message])
 _whole_number = msgspec.json.Decoder(int | None)
 
@@ -25,12 +26,13 @@ def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
     Raises:
         ContractViolation: A limit in it is not a whole number of at least 1.
     """
-    attached = _attached(body.get("messages"))
-    limit = _whole(body, "max_completion_tokens") or _whole(body, "max_tokens")
-    total = 0
-    for value in body.values():
+    total, said = 0, {}
+    for name, value in body.items():
         total += len(memoryview(value))
-    return CallSize(total, attached, limit, _whole(body, "n") or 1)
+        if name in _LIMITS:
+            said[name] = _whole(name, value)
+    limit = said.get("max_completion_tokens") or said.get("max_tokens")
+    return CallSize(total, _attached(body.get("messages")), limit, said.get("n") or 1)
 
 
 def _attached(messages: msgspec.Raw | None) -> int:
@@ -52,10 +54,7 @@ def _attached(messages: msgspec.Raw | None) -> int:
     return sum(part.get("type") != "text" for content in parts for part in content)
 
 
-def _whole(body: Mapping[str, msgspec.Raw], name: str) -> int | None:
-    raw = body.get(name)
-    if raw is None:
-        return None
+def _whole(name: str, raw: msgspec.Raw) -> int | None:
     try:
         value: int | None = _whole_number.decode(raw)
     except msgspec.DecodeError as error:

@@ -36,6 +36,7 @@ BACKLOG_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
 
 _HEADER = struct.Struct("<II")
+_HEADER_BYTES = _HEADER.size
 _NO_ROOM = mmap.mmap(-1, 1)
 _log = logging.getLogger("roadworthy.store")
 
@@ -298,16 +299,16 @@ class Spool:
         """Return the whole entries at the start of `data` and how many bytes they take."""
         entries: list[SpoolEntry] = []
         view = memoryview(data)
-        at, end = 0, len(data)
-        while end - at > _HEADER.size and len(entries) < limit:
+        at, end, decode = 0, len(data), self._decode
+        while end - at > _HEADER_BYTES and len(entries) < limit:
             length, crc = _HEADER.unpack_from(data, at)
-            begin = at + _HEADER.size
+            begin = at + _HEADER_BYTES
             payload = view[begin : begin + length]
             # A length of 0 is what a file system leaves where a power cut ate the content.
             if not length or begin + length > end or crc32(payload) != crc:
                 break
             try:
-                entries.append(self._decode(payload))
+                entries.append(decode(payload))
             except msgspec.DecodeError as error:
                 self._set_aside(bytes(payload), str(error))
             at = begin + length

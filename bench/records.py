@@ -22,8 +22,8 @@ from sqlalchemy import Engine
 from roadworthy.store.records import children_of, find_records, read_record, record_row
 from roadworthy.store.rollups import summarise
 from roadworthy.store.spool import Spool
-from roadworthy.store.state import open_state
-from roadworthy.store.tables import records
+from roadworthy.store.state import insert_rows, open_state
+from roadworthy.store.tables import record_errors, record_tags, records
 from roadworthy.store.writer import BATCH, Writer
 from roadworthy.types import Attempt, Hold, Ids, Record, SpoolEntry, SystemClock, Usage, Verdict
 
@@ -151,7 +151,13 @@ def find(place: Path) -> dict[str, float]:
     rows = [record_row(r) for r in named_entries(20_000) if isinstance(r, Record)]
     for k in range(STORED // len(rows)):
         later_us = k * len(rows) * 10_000
-        insert_bare(engine, (_moved(row, later_us) for row in rows))
+        moved = [_moved(row, later_us) for row in rows]
+        insert_bare(engine, moved)
+        with engine.begin() as connection:
+            tags = [(("web", "app")[n % 2], row[0]) for n, row in enumerate(moved)]
+            errors = [(row[0], "model_timeout: no answer") for row in moved if row[11]]
+            insert_rows(connection, record_tags, tags)
+            insert_rows(connection, record_errors, errors)
     middle = find_records(engine, limit=1, until_us=START_US + STORED * 5_000)[0]
     asked: dict[str, Callable[[], object]] = {
         "trace": lambda: (read_record(engine, middle.id), children_of(engine, middle.id)),
@@ -161,6 +167,11 @@ def find(place: Path) -> dict[str, float]:
         "page_of_errors": lambda: find_records(engine, error_code="model_timeout"),
         "page_of_a_user": lambda: find_records(engine, user=middle.user),
         "page_of_a_user_and_model": lambda: find_records(engine, user=middle.user, model="rule"),
+        "page_of_a_tag": lambda: find_records(engine, tag="web"),
+        "page_of_a_tag_and_user": lambda: find_records(engine, tag="web", user=middle.user),
+        "page_of_a_tag_and_key_without_any": lambda: find_records(engine, tag="web", key="k9"),
+        "page_of_an_error_text": lambda: find_records(engine, error="no answer"),
+        "page_of_an_error_text_without_any": lambda: find_records(engine, error="no such"),
         "page_of_a_key_without_any": lambda: find_records(engine, key="k9"),
         "page_of_a_pair_without_any": lambda: find_records(engine, service="crew-rest", model="x"),
     }

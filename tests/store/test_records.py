@@ -32,7 +32,7 @@ from roadworthy.store.rollups import summarise, summarise_by, verify_hours
 from roadworthy.store.spending import read_spending
 from roadworthy.store.spool import Spool
 from roadworthy.store.state import open_state
-from roadworthy.store.tables import bodies, outcomes, records
+from roadworthy.store.tables import bodies, outcomes, record_errors, record_tags, records
 from roadworthy.store.writer import Writer
 from roadworthy.types import DAY_US, Attempt, Record, SpoolEntry, Verdict
 
@@ -115,6 +115,35 @@ def test_a_page_can_be_filtered_by_what_a_list_shows(
     assert find_records(engine, **fields, limit=1) == wanted[-1:]
 
 
+def test_a_tag_finds_what_bears_it_page_by_page(engine: Engine, folder: Path) -> None:
+    tagged = [a_record(START_US + k, tags=("web", f"v{k % 2}", "web")) for k in range(6)]
+    store(engine, folder, [*tagged, *some_records(5), a_record(START_US, tags=("webb",))])
+    assert find_records(engine, tag="web") == tagged[::-1]
+    assert find_records(engine, tag="v1", model=tagged[1].model) == tagged[5::-2]
+    first = find_records(engine, tag="web", limit=4)
+    assert find_records(engine, tag="web", before_id=first[-1].id) == tagged[1::-1]
+    assert find_records(engine, tag="web", since_us=START_US + 4) == tagged[:3:-1]
+
+
+def test_the_text_of_an_error_is_found_in_either_case_and_as_it_is(
+    engine: Engine, folder: Path
+) -> None:
+    late = a_record(START_US, disposition="failed", reasons=("a", "model_timeout: No answer in 9%"))
+    other = a_record(START_US + 1, disposition="refused", reasons=("guard `x`: deny",), tags=("t",))
+    store(engine, folder, [late, other, *some_records(5)])
+    assert find_records(engine, error="no ANSWER") == [late]
+    assert find_records(engine, error="9%") == [late]
+    assert find_records(engine, error="_%_") == []
+    assert find_records(engine, error="guard", tag="t") == [other]
+    assert find_records(engine, error="guard", tag="u") == []
+
+
+def test_what_finds_a_record_goes_with_it(engine: Engine, folder: Path) -> None:
+    store(engine, folder, [a_record(START_US, tags=("t",), reasons=("why",))])
+    drop_before(engine, a_record().service, START_US + 1)
+    assert rows_in(engine, record_tags) == rows_in(engine, record_errors) == 0
+
+
 def test_a_span_includes_its_begin_and_not_its_end(engine: Engine, folder: Path) -> None:
     given = some_records(10, step_us=1000)
     store(engine, folder, given)
@@ -129,6 +158,9 @@ def test_a_span_includes_its_begin_and_not_its_end(engine: Engine, folder: Path)
         {"service": "s", "model": "m", "key": "k", "team": "t", "release": "r", "error_code": "e"},
         {"disposition": "failed"},
         {"user": "u"},
+        {"tag": "t", "service": "s", "before_id": "rq_x"},
+        {"error": "e", "tag": "t"},
+        {"error": "e", "since_us": START_US, "before_id": "rq_x"},
         {"service": "s", "since_us": START_US, "until_us": START_US + 1, "before_id": "rq_x"},
     ],
 )
@@ -149,6 +181,8 @@ def test_a_page_is_found_in_an_index_and_only_its_own_rows_are_read(
     used = " ".join(plan)
     if filters.keys() & {"disposition", "user"}:
         assert "records_not_answered" in used or "records_user_id" in used
+    elif filters.keys() & {"tag", "error"}:
+        assert "tags" in used or "errors" in used
     elif filters:
         assert "COVERING INDEX records_page" in used
 

@@ -8,16 +8,19 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.exc import IntegrityError
+from store_samples import a_record
 
 from roadworthy.errors import StoreError
+from roadworthy.store.records import find_records, record_row
 from roadworthy.store.state import SCHEMA, insert_rows, open_state, reading
-from roadworthy.store.tables import actions, metadata, spendings
+from roadworthy.store.tables import actions, metadata, records, spendings
 
 
 def at(path: Path) -> str:
@@ -117,9 +120,30 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
         raw.execute("UPDATE alembic_version SET version_num = '9001'")
     raw.close()
     before = schema_of(path)
-    with pytest.raises(StoreError, match="expected schema 0001 or older, got 9001"):
+    with pytest.raises(StoreError, match=f"expected schema {SCHEMA} or older, got 9001"):
         open_state(at(path))
     assert schema_of(path) == before
+
+
+def test_a_state_of_the_first_schema_is_brought_to_this_one_with_what_it_holds(
+    tmp_path: Path,
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", "roadworthy.store:migrations")
+    old = create_engine(at(tmp_path / "state.db"))
+    record = a_record(tags=("web", "web", "app"), reasons=("late", "no answer"))
+    with old.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        marks = ", ".join("?" * len(records.c))
+        for row in (record_row(record), record_row(a_record())):
+            connection.exec_driver_sql(f"INSERT INTO records VALUES ({marks})", row)
+    old.dispose()
+    engine = open_state(at(tmp_path / "state.db"))
+    assert find_records(engine, tag="web") == find_records(engine, error="NO") == [record]
+    assert find_records(engine, tag="none") == []
+    assert len(find_records(engine)) == 2
+    engine.dispose()
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -115,9 +115,12 @@ def test_requests_are_filtered_by_whatever_a_record_is_found_by(plane: Plane) ->
     answered = plane.answer("risk", {"wind": 10.0}, user="ada").request_id
     failed = plane.answer("risk", {"wind": "strong"}, user="bob").request_id
     replied = plane.answer("reply", CHAT, user="ada").request_id
+    body, label = {"input": {"wind": 1.0}}, {b"x-roadworthy-tags": b"web"}
+    tagged = plane.ask("POST", "/v1/services/risk/answer", body, headers=label).json["request_id"]
+    plane.serving.writer.drain()
     release = plane.serving.engine.releases["reply"].id
     expected = {
-        "service=risk": {answered, failed},
+        "service=risk": {answered, failed, tagged},
         "disposition=failed": {failed},
         f"release={release}": {replied},
         "model=script": {replied},
@@ -125,7 +128,10 @@ def test_requests_are_filtered_by_whatever_a_record_is_found_by(plane: Plane) ->
         "key=local": {answered, failed, replied},
         "team=nobody": set(),
         "error_code=all_models_failed": {failed},
-        "since=2013-01-01T00:00:00Z": {answered, failed, replied},
+        "error=no%20MODEL%20gave": {failed},
+        "tag=web": {tagged},
+        "tag=web&service=reply": set(),
+        "since=2013-01-01T00:00:00Z": {answered, failed, replied, tagged},
         "until=2013-01-01T00:00:00Z": set(),
         "user=ada&service=risk": {answered},
     }

@@ -52,6 +52,8 @@ def records() -> None:
 @click.option("--key", default="", help="Only those asked with the key of this id.")
 @click.option("--team", default="", help="Only this team's.")
 @click.option("--error-code", default="", help="Only those that ended with this code.")
+@click.option("--tag", default="", help="Only those that bear this tag.")
+@click.option("--error", default="", help="Only those with this text in their reasons.")
 @since_option
 @until_option
 @click.option("--before", "before_id", default="", help="The next page: the last id of this one.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -22,7 +23,9 @@ from sqlalchemy import (
 
 from ..errors import NotFound
 from ..types import Disposition, Outcome, Record
-from .tables import bodies, outcomes, records, rollups, spendings
+from .tables import bodies, outcomes, record_errors, record_tags, records, rollups, spendings
+
+_TAG_ID, _ERROR_ID = record_tags.c.request_id, record_errors.c.request_id
 
 _BATCH = 500
 """Rows that one transaction of `delete_user` and `drop_before` touches: the writer waits little."""
@@ -137,6 +140,8 @@ def find_records(
     key: str = "",
     team: str = "",
     error_code: str = "",
+    tag: str = "",
+    error: str = "",
     since_us: int | None = None,
     until_us: int | None = None,
     before_id: str = "",
@@ -145,7 +150,7 @@ def find_records(
     """Return one page of records without bodies, newest first; what is empty does not filter.
 
     The next page begins `before_id`, the id of the last record of this one. `since_us` is included,
-    `until_us` is not.
+    `until_us` is not. `error` is found anywhere in a request's reasons, in either case.
     """
     wanted = {
         records.c.service: service,
@@ -160,14 +165,22 @@ def find_records(
     conditions: list[ColumnElement[bool]] = [c == value for c, value in wanted.items() if value]
     if disposition is not None and disposition != "answered":
         conditions.append(records.c.disposition != _literal("answered"))  # opens the partial index
+    # The ids are found in an index alone, the narrowest there is; only the rows of the page itself
+    # are read.
+    page, id = select(records.c.id), records.c.id
+    if error:
+        page, id = page.join(record_errors, record_errors.c.request_id == id), _ERROR_ID
+        conditions.append(record_errors.c.text.icontains(error, autoescape=True))
+    if tag:
+        page, id = page.join(record_tags, record_tags.c.request_id == id), _TAG_ID
+        conditions.append(record_tags.c.tag == tag)
     if since_us is not None:
-        conditions.append(_since(since_us))
+        conditions.append(_since(since_us, id))
     if until_us is not None:
-        conditions.append(_until(until_us))
+        conditions.append(_until(until_us, id))
     if before_id:
-        conditions.append(records.c.id < before_id)
-    # The ids are found in an index alone; only the rows of the page itself are read.
-    page = select(records.c.id).where(*conditions).order_by(records.c.id.desc()).limit(limit)
+        conditions.append(id < before_id)
+    page = page.where(*conditions).order_by(id.desc()).limit(limit)
     query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
     with engine.connect() as connection:
         return [record_of(row) for row in connection.execute(query)]
@@ -207,6 +220,8 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
         with engine.begin() as connection:
             _drop_bodies_and_outcomes(connection, ids)
             connection.execute(delete(records).where(records.c.id.in_(ids)))
+            for table in record_tags, record_errors:
+                connection.execute(delete(table).where(table.c.request_id.in_(ids)))
         last = ids[-1]
         dropped += len(ids)
 
@@ -284,12 +299,12 @@ def _drop_bodies_and_outcomes(connection: Connection, ids: list[str]) -> tuple[i
     return dropped, known
 
 
-def _since(at_us: int) -> ColumnElement[bool]:
-    return and_(records.c.at_us >= at_us, records.c.id >= _id_at(at_us - _ID_SLACK_US))
+def _since(at_us: int, id: Column[str] = records.c.id) -> ColumnElement[bool]:
+    return and_(records.c.at_us >= at_us, id >= _id_at(at_us - _ID_SLACK_US))
 
 
-def _until(at_us: int) -> ColumnElement[bool]:
-    return and_(records.c.at_us < at_us, records.c.id < _id_at(at_us + _ID_SLACK_US))
+def _until(at_us: int, id: Column[str] = records.c.id) -> ColumnElement[bool]:
+    return and_(records.c.at_us < at_us, id < _id_at(at_us + _ID_SLACK_US))
 
 
 def _id_at(at_us: int) -> str:

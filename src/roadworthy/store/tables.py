@@ -74,6 +74,22 @@ Index(
     postgresql_where=records.c.disposition != "answered",
 )
 
+record_tags = Table(
+    "record_tags",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+)
+"""Which requests bear a tag; only those that bear one have rows."""
+
+record_errors = Table(
+    "record_errors",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+"""Why requests ended as they did, their reasons line by line; only where there are any."""
+
 bodies = Table(
     "bodies",
     metadata,

@@ -17,7 +17,7 @@ from .rollups import add_cells, take_cells, tally
 from .spending import add_spending, close_holds, open_holds
 from .spool import Position, Spool
 from .state import insert_rows
-from .tables import bodies, outcomes, records, spool_positions
+from .tables import bodies, outcomes, record_errors, record_tags, records, spool_positions
 
 Sink = Callable[[Sequence[SpoolEntry]], None]
 
@@ -243,6 +243,12 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
             known.append(entry)
     insert_rows(connection, records, [record_row(record) for record in finished])
     insert_rows(
+        connection, record_tags, [(tag, r.id) for r in finished for tag in sorted(set(r.tags))]
+    )
+    insert_rows(
+        connection, record_errors, [(r.id, "\n".join(r.reasons)) for r in finished if r.reasons]
+    )
+    insert_rows(
         connection,
         bodies,
         [
@@ -273,6 +279,7 @@ def _make_room(connection: Connection, record: Record) -> bool:
         return False
     take_cells(connection, tally([stored]))
     connection.execute(delete(records).where(records.c.id == record.id))
+    connection.execute(delete(record_errors).where(record_errors.c.request_id == record.id))
     return True
 
 

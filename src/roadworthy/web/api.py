@@ -155,6 +155,8 @@ def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
         key=query.key,
         team=query.team,
         error_code=query.error_code,
+        tag=query.tag,
+        error=query.error,
         since_us=micros_of(query.since, "since") if query.since else None,
         until_us=micros_of(query.until, "until") if query.until else None,
         before_id=query.before,

@@ -53,6 +53,8 @@ class RequestQuery(Given, frozen=True):
     key: Name = ""
     team: Name = ""
     error_code: Name = ""
+    tag: Name = ""
+    error: Annotated[Name, Meta(description="In the text of its reasons, in either case.")] = ""
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
     before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""

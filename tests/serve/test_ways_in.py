@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvicorn
+import uvicorn.server
 
 from conftest import write_project
 from live import Live, serve
-from roadworthy.serve.connection import SMALL_BODY_BYTES
+from roadworthy.net import Outbox
+from roadworthy.serve.connection import SMALL_BODY_BYTES, Connection
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +38,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder: Path = tmp_path_factory.mktemp("ways")
     with serve(write_project(folder, {"echo": ECHO})) as running:
         yield running
+
+
+class Answered:
+    """A data plane that has just answered."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("nothing is asked")
 
 
 def asked(
@@ -128,6 +143,34 @@ def test_a_connection_ends_when_its_client_wants_it_to(live: Live) -> None:
         ((status, headers, said),) = answers(sock, 1)
         assert (status, headers["connection"], said) == (200, "close", "last")
         assert sock.recv(1) == b""
+
+
+def test_what_is_answered_in_the_moment_of_a_shutdown_still_goes_out() -> None:
+    async def shut_down() -> bytes:
+        state = uvicorn.server.ServerState()
+        config = uvicorn.Config(Answered(), loop="none", log_config=None)
+
+        def accept() -> Connection:
+            return Connection(config, state, {})
+
+        server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while not state.connections:
+                await asyncio.sleep(0)
+            connection = next(iter(state.connections))
+            assert isinstance(connection, Connection)
+            connection.plane.outbox.write(connection.transport, b"the answer")
+            connection.shutdown()
+            said = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            while state.connections:
+                await asyncio.sleep(0)
+            return said
+
+    assert asyncio.run(shut_down()) == b"the answer"
 
 
 def test_an_unknown_key_is_refused_before_and_after_its_body(live: Live) -> None:

@@ -307,6 +307,11 @@ class Connection(HttpToolsProtocol):
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)
 
+    def shutdown(self) -> None:
+        """Begin to drain: what has been answered goes out before an idle connection is closed."""
+        self.plane.outbox.flush()
+        super().shutdown()
+
     def _time_out(self) -> None:
         self._timer = None
         self._refuse(_TOO_SLOW)

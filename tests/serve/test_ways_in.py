@@ -148,7 +148,7 @@ def test_a_connection_ends_when_its_client_wants_it_to(live: Live) -> None:
 def test_what_is_answered_in_the_moment_of_a_shutdown_still_goes_out() -> None:
     async def shut_down() -> bytes:
         state = uvicorn.server.ServerState()
-        config = uvicorn.Config(Answered(), loop="none", log_config=None)
+        config = uvicorn.Config(Answered(), loop="none", log_config=None, proxy_headers=False)
 
         def accept() -> Connection:
             return Connection(config, state, {})

@@ -23,7 +23,8 @@ from typing import Any
 
 import msgspec
 from api import Api, ReplayError, Reply, check, opened_client
-from flights import DATA, FOLDER, count_flights, read_flights
+from flights import DATA, count_flights, read_flights
+from questions import read_questions
 from rich.console import Console
 from rich.live import Live
 from scoreboard import MICRO, Scoreboard, Tally
@@ -33,7 +34,6 @@ from roadworthy.errors import ModelError
 
 PREDICT = "flight-delay"
 CHAT = "support-reply"
-QUESTIONS = FOLDER / "questions.jsonl"
 LONGEST_STEP = timedelta(hours=1)
 SHORTEST_STEP = timedelta(minutes=1)
 GIVE_UP_AFTER = 100
@@ -238,12 +238,6 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def read_questions() -> list[str]:
-    """Return what passengers ask."""
-    lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["question"] for line in lines]
-
-
 async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard, str]:
     """Play what the options say, and return the scoreboard and what stopped it, if something did.
 
@@ -262,7 +256,7 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
             raise ReplayError(f"expected a service `{PREDICT}` at {options.url}, got {[*promises]}")
         tallies = [Tally(name, promises[name]) for name in (PREDICT, CHAT) if name in promises]
         board = Scoreboard(tallies, min(total, options.limit or total))
-        questions = read_questions() if CHAT in promises else []
+        questions = [each.question for each in read_questions()] if CHAT in promises else []
         replay = Replay(api, board, options.concurrency, options.speed)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, replay)
         try:

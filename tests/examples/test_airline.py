@@ -358,14 +358,6 @@ def test_the_scoreboards_auc_is_that_of_scikit_learn() -> None:
     assert matured.accuracy == right / 5000
 
 
-def test_questions_are_forty_different_ones() -> None:
-    lines = (AIRLINE / "questions.jsonl").read_text(encoding="utf-8").splitlines()
-    check = compile_schema(read_schema(AIRLINE / "services/support-reply/request.schema.json"))
-    asked = [json.loads(line)["question"] for line in lines]
-    assert len(set(asked)) == 40
-    assert all(check.is_valid({"question": question}) for question in asked)
-
-
 @pytest.fixture(scope="module")
 def train() -> Any:
     return import_module("train")

@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo bench bench-gateway bench-predict bench-records bench-start docs lock clean
+.PHONY: help setup check format test test-slow demo bench bench-gateway bench-peers bench-predict bench-records bench-start docs lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -53,8 +53,11 @@ demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8
 
 bench: bench-start bench-records bench-predict bench-gateway ## Every benchmark
 
-bench-gateway: $(VENV)/.dev ## The chat gateway beside nginx
+bench-gateway: $(VENV)/.dev ## The chat gateway beside nginx and installed peers
 	@$(BIN)/python bench/gateway.py
+
+bench-peers: $(VENV)/.dev ## Install other gateways into .bench, to measure beside
+	@$(BIN)/python bench/peers.py
 
 bench-predict: $(VENV)/.dev ## Tabular predictions over HTTP
 	@$(BIN)/python bench/predict.py

@@ -1,8 +1,9 @@
-"""The chat gateway beside nginx: CPU a request with all enforced, and what streaming costs.
+"""The chat gateway beside nginx and other gateways: CPU a request with all enforced, and streaming.
 
 Upstream and load generator run on one core, what is measured on the other. nginx as a plain reverse
 proxy is measured in the same run: it is the limit, and its ratio to us is what counts on a noisy
-machine. Needs nginx and wrk (installed where missing).
+machine. So are the peers that are installed (`peers.py`), each in turns with us. Needs nginx and
+wrk (installed where missing).
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+import peers
 from harness import (
     BIN,
     LOAD_CORE,
@@ -24,6 +29,7 @@ from harness import (
     cpu_s,
     folder,
     need,
+    need_ports,
     process,
     report,
     rss_mb,
@@ -32,11 +38,12 @@ from harness import (
 )
 
 CONNECTIONS, SECONDS, ROUNDS = 64, 5, 3
-UPSTREAM, PROXY, SSE_UPSTREAM, SSE_PROXY = 9901, 9902, 9903, 9905
+UPSTREAM, PROXY, SSE_UPSTREAM, OURS, SSE_PROXY = 9901, 9902, 9903, 9904, 9905
 STREAMS, EVENTS, PAUSE_S = 16, 150, 0.01
 PACED = b'"seed": 1'
 """What a body holds that asks the upstream to write its events one by one, 100 a second."""
 
+ANSWERED = "You may ask for a refund. " * 3
 COMPLETION = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -46,7 +53,7 @@ COMPLETION = json.dumps(
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "You may ask for a refund. " * 3},
+                "message": {"role": "assistant", "content": ANSWERED},
                 "finish_reason": "stop",
             }
         ],
@@ -76,7 +83,10 @@ http {{
   server {{ listen 127.0.0.1:{port}; {what} }}
 }}
 """
-ANSWER = "location / {{ default_type application/json; return 200 '{body}'; }}"
+ANSWER = (
+    "location / {{ default_type application/json; return 200 '{body}'; }}"
+    " location = /seen {{ stub_status; }}"
+)
 FORWARD = (
     'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'
     " proxy_buffering off; }"
@@ -140,14 +150,26 @@ def write_project(home: Path) -> str:
     return key
 
 
-def load(port: int, home: Path, key: str) -> float:
+def check_answer(port: int, headers: dict[str, str]) -> None:
+    """End the run unless a server passes on the upstream's words."""
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    asked = Request(url, BODY.encode(), {**headers, "content-type": "application/json"})
+    try:
+        with urlopen(asked, timeout=30) as answer:
+            got = json.loads(answer.read())
+    except HTTPError as error:
+        raise SystemExit(f"{url} answered {error.code}: {error.read()[:500]!r}") from None
+    if got["choices"][0]["message"]["content"] != ANSWERED:
+        raise SystemExit(f"{url} did not pass on the upstream's words: {got}")
+
+
+def load(port: int, home: Path, headers: dict[str, str]) -> float:
     """Drive one server with wrk; return its requests per second."""
     script = home / "post.lua"
-    script.write_text(
-        f"wrk.method='POST'; wrk.body=[==[{BODY}]==]\n"
-        "wrk.headers['content-type']='application/json'\n"
-        f"wrk.headers['authorization']='Bearer {key}'\n"
-    )
+    lines = [f"wrk.method='POST'; wrk.body=[==[{BODY}]==]"]
+    for name, value in {"content-type": "application/json", **headers}.items():
+        lines.append(f"wrk.headers['{name}']='{value}'")
+    script.write_text("\n".join(lines))
     words = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
     words += ["-s", str(script), f"http://127.0.0.1:{port}/v1/chat/completions"]
     out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
@@ -158,11 +180,55 @@ def load(port: int, home: Path, key: str) -> float:
     return float(found[1])
 
 
-def measure(port: int, pid: int, home: Path, key: str) -> tuple[float, float]:
-    """Return CPU microseconds per request of a process tree, and requests per second."""
-    before, began = cpu_s(pid), time.monotonic()
-    rate = load(port, home, key)
-    return (cpu_s(pid) - before) / (rate * (time.monotonic() - began)) * 1e6, rate
+def seen() -> int:
+    """Return how many requests have reached the upstream."""
+    with urlopen(f"http://127.0.0.1:{UPSTREAM}/seen", timeout=5) as page:
+        return int(page.read().split()[9])
+
+
+def settle(pid: int) -> None:
+    """Wait until a process tree has done what the load left behind."""
+    for _ in range(40):
+        before = cpu_s(pid)
+        time.sleep(0.25)
+        if cpu_s(pid) - before <= 0.02:
+            return
+
+
+def measure(port: int, pid: int, home: Path, headers: dict[str, str]) -> tuple[float, float]:
+    """Return CPU microseconds per request of a process tree, and requests per second.
+
+    The load leaves as many requests half done as it has connections, a tenth of what a slow server
+    answered. So what counts is all CPU until they are done, over all requests seen upstream.
+    """
+    cpu, count = cpu_s(pid), seen()
+    rate = load(port, home, headers)
+    settle(pid)
+    return (cpu_s(pid) - cpu) / (seen() - count - 1) * 1e6, rate
+
+
+def measure_peer(
+    peer: peers.Peer, ours: int, home: Path, headers: dict[str, str]
+) -> dict[str, object]:
+    """Return what a peer costs, warm, measured in turns with us."""
+    with peers.running(peer, home, f"http://127.0.0.1:{UPSTREAM}/v1") as (pid, theirs):
+        check_answer(peer.port, theirs)
+        load(peer.port, home, theirs)
+        settle(pid)
+        runs = []
+        for _ in range(ROUNDS):
+            us, _ = measure(OURS, ours, home, headers)
+            peer_us, rate = measure(peer.port, pid, home, theirs)
+            runs.append((peer_us, rate, peer_us / us))
+        peer_us, rate, ratio = (statistics.median(column) for column in zip(*runs, strict=True))
+        return {
+            f"{peer.name}_version": peer.version,
+            f"{peer.name}_cpu_us": peer_us,
+            f"{peer.name}_requests_per_s": rate,
+            f"{peer.name}_rss_mb": rss_mb(pid),
+            f"{peer.name}_over_ours": ratio,
+            f"bar_{peer.name}_over_ours": peer.bar,
+        }
 
 
 async def serve_events() -> None:
@@ -266,12 +332,27 @@ def measure_streams(ours: int, proxy: int, key: str) -> dict[str, float]:
     figures = {}
     for name, is_paced in (("event", False), ("paced_event", True)):
         theirs = us_per_event(SSE_PROXY, proxy, key, is_paced=is_paced)
-        figures[f"us_per_{name}"] = us_per_event(9904, ours, key, is_paced=is_paced)
+        figures[f"us_per_{name}"] = us_per_event(OURS, ours, key, is_paced=is_paced)
         figures[f"nginx_us_per_{name}"] = theirs
     # A pause of the load generator would hide the difference of two: measure them in turns.
-    through = asyncio.run(first_tokens(9904, key))
+    through = asyncio.run(first_tokens(OURS, key))
     figures["first_token_added_ms"] = through - asyncio.run(first_tokens(SSE_UPSTREAM, key))
     return figures
+
+
+def start_nginx(home: Path, run: ExitStack) -> tuple[int, int]:
+    """Start the upstream and two plain proxies; return the proxies' process ids."""
+    answer = ANSWER.format(body=COMPLETION)
+    pids = []
+    for name, upstream, port, what, core in (
+        ("upstream", UPSTREAM, UPSTREAM, answer, LOAD_CORE),
+        ("proxy", UPSTREAM, PROXY, FORWARD, SERVER_CORE),
+        ("sse", SSE_UPSTREAM, SSE_PROXY, FORWARD, SERVER_CORE),
+    ):
+        conf = home / f"{name}.conf"
+        conf.write_text(NGINX.format(upstream=upstream, home=home, name=name, port=port, what=what))
+        pids.append(run.enter_context(process(["nginx", "-p", home, "-c", conf], core)).pid)
+    return pids[1], pids[2]
 
 
 def main() -> None:
@@ -280,53 +361,46 @@ def main() -> None:
         asyncio.run(serve_events())
         return
     need("nginx", "wrk")
+    beside = peers.installed()
+    need_ports(UPSTREAM, PROXY, SSE_UPSTREAM, OURS, SSE_PROXY, *(peer.port for peer in beside))
     os.sched_setaffinity(0, {LOAD_CORE})
-    with folder() as home:
-        upstream, proxy, sse = (home / f"{name}.conf" for name in ("upstream", "proxy", "sse"))
-        answer = ANSWER.format(body=COMPLETION)
-        upstream.write_text(
-            NGINX.format(upstream=UPSTREAM, home=home, name="up", port=UPSTREAM, what=answer)
-        )
-        proxy.write_text(
-            NGINX.format(upstream=UPSTREAM, home=home, name="proxy", port=PROXY, what=FORWARD)
-        )
-        sse.write_text(
-            NGINX.format(upstream=SSE_UPSTREAM, home=home, name="sse", port=SSE_PROXY, what=FORWARD)
-        )
+    with folder() as home, ExitStack() as run:
         key = write_project(home)
-        with (
-            process(["nginx", "-p", home, "-c", upstream], LOAD_CORE),
-            process(["nginx", "-p", home, "-c", proxy], SERVER_CORE) as nginx,
-            process(["nginx", "-p", home, "-c", sse], SERVER_CORE) as sse_nginx,
-            process([sys.executable, __file__, "--events"], LOAD_CORE),
-            process(
-                [BIN / "roadworthy", "up", "--project", home, "--port", "9904"], SERVER_CORE
-            ) as ours,
-        ):
-            wait_for("http://127.0.0.1:9904/healthz")
-            idle_mb = rss_mb(ours.pid)
-            runs = [
-                (*measure(PROXY, nginx.pid, home, key), *measure(9904, ours.pid, home, key))
-                for _ in range(ROUNDS)
-            ]
-            nginx_us, nginx_rate, us, rate = (statistics.median(c) for c in zip(*runs, strict=True))
-            streaming = measure_streams(ours.pid, sse_nginx.pid, key)
-            report(
-                "gateway",
-                cpu_us=us,
-                bar_cpu_us=75,
-                requests_per_s=rate,
-                nginx_cpu_us=nginx_us,
-                nginx_requests_per_s=nginx_rate,
-                share_of_nginx=nginx_us / us,
-                bar_share_of_nginx=0.17,
-                **streaming,
-                bar_us_per_event=8,
-                bar_first_token_added_ms=1.5,
-                idle_rss_mb=idle_mb,
-                busy_rss_mb=rss_mb(ours.pid),
-                processes=len(tree(ours.pid)),
-            )
+        headers = {"authorization": f"Bearer {key}"}
+        nginx, sse_nginx = start_nginx(home, run)
+        run.enter_context(process([sys.executable, __file__, "--events"], LOAD_CORE))
+        up: peers.Words = [BIN / "roadworthy", "up", "--project", home, "--port", str(OURS)]
+        ours = run.enter_context(process(up, SERVER_CORE)).pid
+        wait_for(f"http://127.0.0.1:{OURS}/healthz")
+        idle_mb = rss_mb(ours)
+        for port in (PROXY, OURS):
+            check_answer(port, headers)
+        runs = [
+            (*measure(PROXY, nginx, home, headers), *measure(OURS, ours, home, headers))
+            for _ in range(ROUNDS)
+        ]
+        nginx_us, nginx_rate, us, rate = (statistics.median(c) for c in zip(*runs, strict=True))
+        figures: dict[str, object] = {
+            **measure_streams(ours, sse_nginx, key),
+            "bar_us_per_event": 8,
+            "bar_first_token_added_ms": 1.5,
+            "idle_rss_mb": idle_mb,
+            "busy_rss_mb": rss_mb(ours),
+            "processes": len(tree(ours)),
+        }
+        for peer in beside:
+            figures.update(measure_peer(peer, ours, home, headers))
+        report(
+            "gateway",
+            cpu_us=us,
+            bar_cpu_us=75,
+            requests_per_s=rate,
+            nginx_cpu_us=nginx_us,
+            nginx_requests_per_s=nginx_rate,
+            share_of_nginx=nginx_us / us,
+            bar_share_of_nginx=0.17,
+            **figures,
+        )
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -47,15 +48,29 @@ def rss_mb(pid: int) -> float:
 
 @contextmanager
 def process(
-    command: Sequence[str | Path], core: int | None = None
+    command: Sequence[str | Path],
+    core: int | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command, pinned to a core, and end it with everything it started."""
+    """Run a command, pinned to a core, and end it with everything it started.
+
+    What it prints goes to `log`, or into a pipe: one that prints for every request needs a log, or
+    it stops when nobody empties the pipe.
+    """
     words = [str(word) for word in command]
     if core is not None and shutil.which("taskset"):
         words = ["taskset", "-c", str(core), *words]
-    child = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+    with ExitStack() as files:
+        child = subprocess.Popen(
+            words,
+            env=env,
+            stdout=files.enter_context(log.open("w")) if log else subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     try:
         yield child
     finally:
@@ -77,6 +92,18 @@ def wait_for(url: str, limit_s: float = 20) -> float:
         except (URLError, OSError):
             time.sleep(0.02)
     raise SystemExit(f"{url} did not answer within {limit_s} s")
+
+
+def need_ports(*ports: int) -> None:
+    """End the run if a port is taken: what answers there would be measured in our place."""
+    for port in ports:
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError as error:
+                said = f"port {port} of 127.0.0.1 is taken; end what listens there"
+                raise SystemExit(f"{said}: {error.strerror}") from None
 
 
 def need(*programs: str) -> None:

@@ -386,6 +386,7 @@ def test_services_that_pages_show_load(block: Block, tmp_path: Path) -> None:
     (folder / "service.toml").write_text(block.text, encoding="utf-8")
     for other in blocks_of(ROOT / block.page):
         if other.file.startswith(f"services/{declared['name']}/"):
+            (tmp_path / other.file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / other.file).write_text(other.text, encoding="utf-8")
     for path in EXAMPLE.glob("*.json") if block.page == "README.md" else ():
         (folder / path.name).write_bytes(path.read_bytes())
@@ -398,7 +399,8 @@ def test_services_that_pages_show_load(block: Block, tmp_path: Path) -> None:
 def _project_for(declared: dict[str, Any]) -> str:
     """Return a roadworthy.toml with the providers that a service names."""
     lines = ["[project]", 'name = "trial"']
-    for provider, model in {m["provider"]: m["model"] for m in declared["models"]}.items():
+    models = {m["provider"]: m["model"] for m in declared["models"] if m["provider"] != "local"}
+    for provider, model in models.items():
         endings = {".onnx": "onnx", ".jsonl": "scripted"}
         kind = endings.get(Path(model).suffix, "python" if ":" in model else "openai")
         lines += [f"[providers.{provider}]", f'kind = "{kind}"']

@@ -13,7 +13,7 @@ def test_a_plugin_is_found_by_its_name() -> None:
 
 
 def test_an_unknown_plugin_is_refused_with_those_there_are() -> None:
-    with pytest.raises(DeclarationError, match="named `polite`; installed: rule, schema"):
+    with pytest.raises(DeclarationError, match="named `polite`; installed: grounded, rule, schema"):
         load_plugin("guards", "polite")
 
 

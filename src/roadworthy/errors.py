@@ -77,8 +77,9 @@ class MissingExtra(RoadworthyError):
 
     code = "missing_extra"
 
-    def __init__(self, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs an extra: run `pip install 'roadworthy[{extra}]'`")
+    def __init__(self, extra: str, needed_for: str, line: str = "") -> None:
+        line = line or f"pip install 'roadworthy[{extra}]'"
+        super().__init__(f"{needed_for} needs an extra: run `{line}`")
         self.extra = extra
 
 

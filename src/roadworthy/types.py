@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -195,6 +195,56 @@ class Caller(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
+class Sentence(msgspec.Struct, frozen=True, gc=False):
+    """A sentence and how well it fits (0-1): a question it may answer, or what supports it."""
+
+    text: str
+    score: float
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A part of a page that was found for a question.
+
+    Attributes:
+        file: The page, relative to the folder of all pages.
+        heading: The headings above it, outermost first, joined by ` > `.
+        score: How near the question it is (0-1).
+        sentences: Its sentences in their order, each with how near the question it is.
+    """
+
+    file: str
+    heading: str
+    text: str
+    score: float = 0.0
+    sentences: tuple[Sentence, ...] = ()
+
+
+Support = Callable[[str, Sequence[Passage]], tuple[Sentence, ...]]
+"""Gives each sentence of an answer with how well (0-1) the passages support it."""
+
+
+class Embedder(Protocol):
+    """What makes vectors of texts, near each other where the texts mean alike.
+
+    Attributes:
+        name: Which model it is, so that vectors of another are not mixed with its own.
+        dimensions: How many numbers a vector has.
+    """
+
+    name: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """Return (n, dimensions) float32, rows of length 1, one per text.
+
+        Raises:
+            ModelUnavailable: It failed inside.
+        """
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text is."""
+
+
 class CallSize(msgspec.Struct, frozen=True, gc=False):
     """How large a call is, as far as its price depends on it.
 
@@ -224,6 +274,8 @@ class Call(msgspec.Struct):
         is_covered: Whether that pays for all tries together, so that the first needs no look.
         max_output_tokens: The most a model may write; None leaves it to the client's own limit.
         caller: Who asks, for guards and expressions.
+        passages: What was found for the question; empty where nothing is looked up.
+        support: Says how well passages support an answer; None where nothing is looked up.
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
@@ -242,6 +294,8 @@ class Call(msgspec.Struct):
     unfinished: Attempt | None = None
     verdicts: tuple[Verdict, ...] = ()
     abandoned: tuple[Attempt, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    support: Support | None = None
 
 
 class Answer(msgspec.Struct, kw_only=True):

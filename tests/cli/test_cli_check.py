@@ -59,12 +59,12 @@ def test_the_problems_of_all_files_are_told_at_once(shop: Path) -> None:
     assert all(p["message"] and p["expected"] and p["got"] for p in report["problems"])
 
 
-def test_a_model_that_nothing_serves_yet_is_a_problem_and_no_model(shop: Path) -> None:
+def test_a_model_that_is_not_built_in_is_a_problem_and_no_model(shop: Path) -> None:
     edit(shop / REPLY, 'provider = "script"', 'provider = "local"')
     report = check(shop, "reply", code=1)
     (problem,) = report["problems"]
-    assert problem["path"] == "models[0].provider"
-    assert "of kind `builtin`, which is not enforced yet" in problem["got"]
+    assert problem["path"] == "models[0].model"
+    assert "builtin:extractive" in problem["expected"]
     assert (report["services"], report["models"], report["keys"]) == ([], [], [])
 
 

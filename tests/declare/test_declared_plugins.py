@@ -58,7 +58,9 @@ def test_a_provider_may_be_of_an_installed_kind(tmp_path: Path) -> None:
 def test_a_kind_that_nobody_installed_is_refused_with_those_there_are(tmp_path: Path) -> None:
     problem = project_problem(tmp_path, SMALL + SHOUT.replace('"shout"', '"shuot"'))
     assert problem.path == "providers.shout.kind"
-    assert problem.expected == "`openai`, `onnx`, `python`, `rule`, `scripted` or `shout`"
+    assert problem.expected == (
+        "`openai`, `onnx`, `llama_cpp`, `python`, `rule`, `scripted`, `builtin` or `shout`"
+    )
     assert (problem.got, problem.advice) == ("`shuot`", "did you mean `shout`?")
 
 
@@ -109,7 +111,10 @@ def test_a_guard_that_nobody_installed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError) as caught:
         load(write_project(tmp_path), EIGHT_LINES + POLITE)
     (problem,) = caught.value.problems
-    assert (problem.path, problem.expected) == ("guards[0].use", "`schema` or `rule`")
+    assert (problem.path, problem.expected) == (
+        "guards[0].use",
+        "`schema`, `rule` or `grounded`",
+    )
 
 
 def test_an_editor_completes_what_is_built_in_and_accepts_what_is_not() -> None:

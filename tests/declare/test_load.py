@@ -29,6 +29,11 @@ variable = "question"
 history = false
 client_system = "untrusted"
 allow = ["temperature", "max_tokens"]
+[prompt]
+file = "prompts/reply.md"
+[context]
+max_input_tokens = 2000
+retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5 }
 [objectives]
 latency_p95_ms = 800
 deadline_ms = 2000
@@ -62,6 +67,9 @@ use = "schema"
 name = "asked-well"
 on = "input"
 schema = "request.schema.json"
+[[guards]]
+use = "grounded"
+at_least = 0.8
 [[fallback]]
 use = "model"
 model = "spare"
@@ -117,7 +125,13 @@ def test_a_model_that_a_rung_names_is_kept_for_the_ladder(tmp_path: Path) -> Non
 
 def test_every_file_a_service_names_is_listed_once(tmp_path: Path) -> None:
     service = load_text(tmp_path, FULL)
-    assert service.files == ("model.onnx", "reply.schema.json", "request.schema.json")
+    assert service.files == (
+        "model.onnx",
+        "policies/refunds.md",
+        "prompts/reply.md",
+        "reply.schema.json",
+        "request.schema.json",
+    )
 
 
 def test_money_is_exact_in_micro_dollars(tmp_path: Path) -> None:
@@ -170,7 +184,7 @@ def test_descriptive_keys_need_no_enforcer(tmp_path: Path) -> None:
     [
         ('purpos = "x"', "did you mean `purpose`?"),
         ("deadline_ms = 3", "did you mean `objectives.deadline_ms`?"),
-        ("max_tokens = 3", "did you mean `models.max_output_tokens`?"),
+        ("max_token = 3", "did you mean `context.retrieval.max_tokens`?"),
         ("objectives.latency_ms = 3", "did you mean `latency_p95_ms`?"),
         ("cost.value_usd = 3", "did you mean `value_per_answer_usd`?"),
         ("records.xyzzy = 3", "known here: bodies, keep_days"),

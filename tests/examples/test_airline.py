@@ -271,6 +271,8 @@ DECLARED = (
     "services/flight-delay/answer.schema.json",
     "services/support-reply/service.toml",
     "services/support-reply/request.schema.json",
+    "services/support-reply/prompts/reply.md",
+    *(p.relative_to(AIRLINE).as_posix() for p in AIRLINE.glob("services/support-reply/policies/*")),
 )
 
 
@@ -493,7 +495,9 @@ def test_a_real_day_is_replayed_over_http(
     assert told["cancelled"] == len(day) - departed
     assert 0.4 < told["auc"] <= 1
     chat = told["services"]["support-reply"]
-    assert chat["dispositions"] == {"answered": len(day) // 25 + 1}
+    assert set(chat["dispositions"]) == {"answered", "fallback"}, "what no page says is not shown"
+    assert sum(chat["dispositions"].values()) == len(day) // 25 + 1
+    assert chat["dispositions"]["answered"] > chat["dispositions"]["fallback"]
     assert 0 < chat["dearest_day_usd"] <= chat["cost_usd"] < chat["per_day_usd"] == 2.0
     assert chat["promised_p95_ms"] == 2500
 

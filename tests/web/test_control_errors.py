@@ -28,7 +28,7 @@ def check(answer: Answer, status: int, code: str, *words: str, param: str | None
         assert word in answer.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/nothing", "/api/services/", "/x/y"])
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/services/", "/x/y"])
 def test_a_path_that_is_no_route_is_not_found(shared: Plane, path: str) -> None:
     check(shared.ask("GET", path), 404, "not_found", f"GET {path}", "/api/openapi.json")
 

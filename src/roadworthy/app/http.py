@@ -11,11 +11,13 @@ import uvloop
 from ..serve.gateway import Gateway, Limits
 from ..serve.outcomes import OutcomeDesk
 from ..serve.server import Server
-from ..web.api import control_app
+from ..web.app import control_app
 from ..web.control import Control
+from ..web.session import Sessions, open_secret
 from .project import Project
 from .rooms import ENFORCES
 from .serving import Serving
+from .working_tree import WorkingTree
 
 
 def serve_http(
@@ -80,6 +82,8 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         promote_release=project.promote,
         drain=serving.writer.drain,
         health=serving.health,
+        differences=WorkingTree(project).differences,
+        sessions=Sessions(open_secret(project.folder / ".roadworthy" / "session.secret")),
     )
     return Gateway(
         engine=serving.engine,

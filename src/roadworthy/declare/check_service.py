@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
 
+from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .expressions import ExpressionError, Place, compile_expression
+from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
 from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema
@@ -15,7 +16,6 @@ from .service import GuardEntry, ModelEntry, Rung, ServiceDeclaration
 from .source import Finding
 from .validate import Draft, shown
 
-Findings = Iterator[Finding]
 Check = Callable[[ServiceDeclaration, ProjectDeclaration], Findings]
 
 
@@ -179,14 +179,24 @@ def _model_fits(
 ) -> Findings:
     if provider.kind == "rule":
         yield from _expression(path, model, "model_rule")
+    elif provider.kind == "builtin":
+        if model not in BUILTINS:
+            yield Finding(path, " or ".join(f"`{name}`" for name in BUILTINS), shown(model))
+    elif provider.kind == "llama_cpp" and not (is_packaged(model) or model.endswith(".gguf")):
+        yield Finding(path, "a GGUF file, or `package:<name>` of one that brings it", shown(model))
     elif provider.kind == "python" and not re.fullmatch(r"[\w.]+:\w+", model):
         yield Finding(path, "`module:callable`", shown(model))
     elif _is_file(model, provider):
-        yield from _file(service, project, path, model)
+        yield from check_file(service, project, path, model)
+
+
+def is_packaged(model: str) -> bool:
+    """Return whether a model's file is brought by an installed package: `package:<name>`."""
+    return re.fullmatch(r"package:\w+", model) is not None
 
 
 def _is_file(model: str, provider: Provider) -> bool:
-    return provider.kind in ("onnx", "scripted") and not model.startswith("package:")
+    return provider.kind in ("onnx", "llama_cpp", "scripted") and not model.startswith("package:")
 
 
 def a_model_is_left_to_try(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
@@ -198,7 +208,7 @@ def a_model_is_left_to_try(service: ServiceDeclaration, _: ProjectDeclaration) -
 def files_are_there(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
     """Every schema named exists inside the project and is one."""
     for path, name in _schema_files(service):
-        problems = list(_file(service, project, path, name))
+        problems = list(check_file(service, project, path, name))
         if not problems:
             try:
                 compile_schema(read_schema(service.folder / name))
@@ -211,14 +221,26 @@ def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Find
     """A guard holds what its kind needs, and nothing that its kind ignores."""
     for index, guard in enumerate(service.guards):
         path = f"guards[{index}]"
+        if guard.use == "grounded":
+            yield from _grounded(path, guard)
+            continue
         needs = {"rule": "expression", "schema": "schema"}.get(guard.use)
         if needs is None:
             # A plugin reads what it likes; its factory says what it lacks.
             continue
-        yield from _shape(path, guard, needs, ("expression", "schema"))
+        yield from _shape(path, guard, needs, ("expression", "schema", "at_least"))
         if guard.use == "rule" and guard.expression:
             place: Place = "guard_input" if guard.on == "input" else "guard_output"
             yield from _expression(f"{path}.expression", guard.expression, place)
+
+
+def _grounded(path: str, guard: GuardEntry) -> Findings:
+    for key in ("expression", "schema_file"):
+        if key in guard.model_fields_set:
+            name = "schema" if key == "schema_file" else key
+            yield Finding(f"{path}.{name}", "no such key, because `use` is `grounded`", "one")
+    if guard.on != "output":
+        yield Finding(f"{path}.on", "`output`, because `use` is `grounded`", shown(guard.on))
 
 
 def rungs_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
@@ -275,6 +297,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_are_whole, ()),
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
+    *CONTEXT_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 
@@ -286,6 +309,9 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
         provider = project.providers[entry.provider]
         if _is_file(entry.model, provider):
             files.add(entry.model)
+    if service.prompt is not None:
+        files.add(service.prompt.file)
+    files.update(page_names(service))
     return tuple(sorted(files))
 
 
@@ -320,44 +346,9 @@ def _schema(
     service: ServiceDeclaration, project: ProjectDeclaration, name: str
 ) -> SchemaCheck | None:
     """Return the check of a schema file, or None where another check tells what is wrong."""
-    if list(_file(service, project, "", name)):
+    if list(check_file(service, project, "", name)):
         return None
     try:
         return compile_schema(read_schema(service.folder / name), "output")
     except SchemaError:
         return None
-
-
-def _file(
-    service: ServiceDeclaration, project: ProjectDeclaration, path: str, name: str
-) -> Findings:
-    """Yield what is wrong with naming the file `name`: where it leads, or that it is not there."""
-    if name.endswith((".odcs.yaml", ".odcs.yml")):
-        got = f"{shown(name)}, a data contract, which is not enforced yet"
-        yield Finding(path, "a JSON Schema file", got, "name a JSON Schema file")
-        return
-    expected = "a relative path below the service's folder"
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or re.match(r"[A-Za-z]:", name):
-        yield Finding(path, expected, shown(name))
-        return
-    if str(pure) != name:
-        # One file has one name, because a release finds files by it.
-        yield Finding(path, f"`{pure}`", shown(name))
-        return
-    try:
-        target = (service.folder / name).resolve()
-        roots = (project.folder.resolve(), service.folder.resolve())
-        if not any(target.is_relative_to(root) for root in roots):
-            yield Finding(path, expected, f"{shown(name)}, a link out of the project")
-        elif not target.is_file():
-            yield Finding(
-                path, "a file", f"{shown(name)}, which does not exist", _near(service.folder)
-            )
-    except (OSError, RuntimeError, ValueError):
-        yield Finding(path, expected, f"{shown(name)}, which cannot be followed")
-
-
-def _near(folder: Path) -> str:
-    files = sorted(path.name for path in folder.iterdir() if path.is_file())[:12]
-    return f"files there: {', '.join(files)}"

@@ -28,6 +28,7 @@ _SERVICE_STAND_INS = StandIns(
         "owners": {"product": "stand-in"},
         "objectives": {"deadline_ms": DAY_MS},
         "cost": {},
+        "prompt": {"file": "stand-in"},
         "models": [_MODEL],
     },
     items={
@@ -53,8 +54,7 @@ def load_project(folder: Path) -> ProjectDeclaration:
     draft = validate(ProjectDeclaration, data, _PROJECT_STAND_INS, findings)
     findings += check_project(draft)
     refuse(source.problems(findings))
-    # Nothing enforces this kind yet, so it is no valid one: a model that names it is refused.
-    local = {"local": Provider.model_construct(kind="builtin")}
+    local = {"local": Provider(kind="builtin")}
     project = draft.value.model_copy(update={"providers": local | draft.value.providers})
     project._folder = folder
     return project

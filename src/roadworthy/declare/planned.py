@@ -11,13 +11,10 @@ from collections.abc import Mapping
 
 SERVICE_KEYS = frozenset(
     (
-        "prompt.file",
         "features.views",
         "objectives.quality",
         "objectives.fairness",
-        "context.max_input_tokens",
         "context.overflow",
-        "context.retrieval",
         "routing.max_error",
         "routing.sure",
         "routing.of",
@@ -67,11 +64,10 @@ PROJECT_KEYS = frozenset(("sources", "webhooks", "queues", "budgets", "glossary"
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),
-    "guards.use": ("grounded",),
     "guards.verdict": ("ask", "redact"),
     "fallback.use": ("last_good", "stale_cache", "human"),
     "records.bodies": ("redacted",),
-    "providers.kind": ("anthropic", "gemini", "llama_cpp", "builtin"),
+    "providers.kind": ("anthropic", "gemini"),
     "store.counters": ("redis://",),
     "store.url": ("postgresql://", "postgresql+psycopg://", "postgres://"),
 }

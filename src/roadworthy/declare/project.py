@@ -17,8 +17,8 @@ SERVICE_FILE = "service.toml"
 STORE_URL_VARIABLE = "ROADWORTHY_STORE_URL"
 SQLITE = "sqlite:///"
 
-KINDS = ("openai", "onnx", "python", "rule", "scripted")
-FREE_KINDS = frozenset({"onnx", "python", "rule", "scripted", "builtin"})
+KINDS = ("openai", "onnx", "llama_cpp", "python", "rule", "scripted", "builtin")
+FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
 """Kinds of provider that run on this machine: nobody sends a bill for a call."""
 
 ProviderKind = Annotated[
@@ -85,7 +85,8 @@ class Provider(Section):
 
     kind: ProviderKind = Field(
         description="How it is spoken to: `openai` (any OpenAI-compatible server), in this "
-        "process `onnx`, `python`, `rule` or `scripted`, or as a plugin of this name does."
+        "process `onnx`, `llama_cpp`, `python`, `rule`, `scripted` or `builtin`, or as a plugin of "
+        "this name does."
     )
     base_url: Text | None = Field(
         None,
@@ -116,7 +117,7 @@ class ProjectDeclaration(File):
     project: Identity = Field(description="What the project is.")
     store: Store = Field(Store(), description="Where the project remembers.")
     providers: dict[Label, Provider] = Field(
-        {}, description="Where models live, by name; `local` is always there, for models to come."
+        {}, description="Where models live, by name; `local` is always there, of kind `builtin`."
     )
 
     _folder: Path = PrivateAttr(default=Path())

@@ -25,9 +25,9 @@ from .values import (
 
 Risk = Literal["low", "limited", "high"]
 
-GUARDS = ("schema", "rule")
+GUARDS = ("schema", "rule", "grounded")
 GuardKind = Annotated[
-    str, plugin_of("guards", GUARDS, VALUES["guards.use"]), known_or_other(GUARDS)
+    str, plugin_of("guards", GUARDS, VALUES.get("guards.use", ())), known_or_other(GUARDS)
 ]
 
 
@@ -74,6 +74,46 @@ class Chat(Section):
     )
     allow: Annotated[tuple[Label, ...], Field(strict=False)] = Field(
         (), description="Client parameters that count; any other is refused (422)."
+    )
+
+
+class Prompt(Section):
+    """What a model is told, written as a template beside the service file."""
+
+    file: Text = Field(
+        description="File of the prompt: a Jinja template of the fields of the input and of "
+        "`passages`, in blocks `# system`, `# user` and `# assistant`.",
+    )
+
+
+class Retrieval(Section):
+    """Where an answer has to be from."""
+
+    folder: Text = Field(description="Folder of Markdown pages, searched for each question.")
+    top_k: int = Field(3, ge=1, le=50, description="Most passages that a question is given.")
+    max_tokens: int = Field(
+        600, ge=16, le=1_000_000, description="Most tokens of all these passages together."
+    )
+    min_score: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="Passages less near to the question than this (0-1) are left out.",
+    )
+
+
+class Context(Section):
+    """What a model is given beside the question."""
+
+    max_input_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Most tokens of all messages to a model, at one token in three bytes; a "
+        "question that needs more is refused (422).",
+    )
+    retrieval: Retrieval | None = Field(
+        None, description="Pages that are searched for passages that answer the question."
     )
 
 
@@ -134,8 +174,9 @@ class ModelEntry(Section):
 
     provider: Label = Field(description="Name of the provider in roadworthy.toml that serves it.")
     model: Text = Field(
-        description="What the provider calls it: an upstream name, an ONNX file, "
-        "`module:callable`, an expression, a script file, or whatever a plugin takes."
+        description="What the provider calls it: an upstream name, an ONNX or GGUF file, "
+        "`package:<name>` for a GGUF file that a package brings, `module:callable`, an expression, "
+        "a script file, `builtin:extractive`, or whatever a plugin takes."
     )
     name: Label = Field(
         default_factory=lambda entry: str(entry["model"]),
@@ -165,7 +206,8 @@ class GuardEntry(Section):
 
     use: GuardKind = Field(
         description="Which guard: `rule` holds while its expression is true, `schema` while the "
-        "value keeps a JSON Schema; or the name of a plugin."
+        "value keeps a JSON Schema, `grounded` while every sentence of an answer is supported by "
+        "the passages found for it; or the name of a plugin."
     )
     on: Literal["input", "output"] = Field("output", description="What it looks at.")
     name: Label = Field(
@@ -182,6 +224,13 @@ class GuardEntry(Section):
         alias="schema",
         description="For `schema`: the file of the JSON Schema that must be kept. A plugin may "
         "read it.",
+    )
+    at_least: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="For `grounded`: the least support (0-1) that every sentence needs; 0.7 where "
+        "it is left out. A plugin may read it.",
     )
     verdict: Literal["deny"] = Field("deny", description="What it says when its check fails.")
     fail: Literal["closed", "open"] = Field(
@@ -235,6 +284,10 @@ class ServiceDeclaration(File):
         None,
         description="How OpenAI chat clients meet a generate service; without it all passes.",
     )
+    prompt: Prompt | None = Field(
+        None, description="What a model is told; without it, what the client sent and nothing else."
+    )
+    context: Context = Field(Context(), description="What a model is given beside the question.")
     objectives: Objectives = Field(description="Promises with numbers.")
     cost: Cost = Field(description="Ceilings in USD.")
     models: Annotated[tuple[ModelEntry, ...], Field(strict=False)] = Field(

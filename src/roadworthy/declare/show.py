@@ -53,10 +53,11 @@ def _lines(section: Section, header: str = "") -> Iterator[str]:
         type(section).model_fields, fields_of(type(section)).items(), strict=True
     ):
         value = getattr(section, attribute)
+        path = join(header.strip("[]"), name)
         if isinstance(value, Section):
-            tables.append((f"[{name}]", value))
+            tables.append((f"[{path}]", value))
         elif isinstance(value, tuple) and _holds_sections(value):
-            tables += [(f"[[{name}]]", member) for member in value]
+            tables += [(f"[[{path}]]", member) for member in value]
         elif value is None or (value == () and header == ""):
             yield f"# {name} is not set: {field.description}"
         else:

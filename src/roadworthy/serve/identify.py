@@ -25,6 +25,7 @@ class Keyring:
     def replace(self, keys: Mapping[bytes, Key]) -> None:
         """Use `keys` from now on; they map sha256 digests of secrets to keys."""
         self._by_digest = dict(keys)
+        self._by_id = {key.id: key for key in keys.values()}
         self._by_header: dict[bytes, Key] = {}
 
     def find(self, authorization: bytes) -> Key:
@@ -36,9 +37,24 @@ class Keyring:
         key = self._by_header.get(authorization)
         if key is None:
             key = self._look_up(authorization)
+        self._check_valid(key)
+        return key
+
+    def find_id(self, key_id: str) -> Key:
+        """Return the key of this id, for who has shown its secret before.
+
+        Raises:
+            Unauthenticated: It is unknown, revoked or expired.
+        """
+        key = self._by_id.get(key_id)
+        if key is None:
+            raise Unauthenticated("the key is unknown or revoked; log in with another one")
+        self._check_valid(key)
+        return key
+
+    def _check_valid(self, key: Key) -> None:
         if key.expires_us is not None and key.expires_us <= self._clock.now_us():
             raise Unauthenticated(f"key `{key.id}` has expired; create another one")
-        return key
 
     def _look_up(self, authorization: bytes) -> Key:
         scheme, _, secret = authorization.partition(b" ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -23,13 +23,22 @@ class OutputJudge:
         check: The compiled output schema, or None where none is declared.
         guards: The guards on the output, in the order of the file.
         reads_json: Whether the output is JSON that the model wrote as text.
+        declared: Names of rungs whose answers the declaration itself says; guards that are only
+            for what a model wrote (`is_for_models`) leave them out.
     """
 
     def __init__(
-        self, check: SchemaCheck | None, guards: Sequence[Guard], *, reads_json: bool
+        self,
+        check: SchemaCheck | None,
+        guards: Sequence[Guard],
+        *,
+        reads_json: bool,
+        declared: Collection[str] = (),
     ) -> None:
         self._check = check
         self._guards = tuple(guards)
+        self._of_declared = tuple(g for g in guards if not getattr(g, "is_for_models", False))
+        self._declared = frozenset(declared)
         self._reads_json = reads_json and check is not None
 
     @property
@@ -48,7 +57,8 @@ class OutputJudge:
         schema_us = (time.perf_counter_ns() - started) // 1000
         if problem:
             return Judgement(schema=problem, schema_us=schema_us)
-        verdicts = run_guards(self._guards, call, answer.output, "output")
+        guards = self._of_declared if answer.model in self._declared else self._guards
+        verdicts = run_guards(guards, call, answer.output, "output")
         return Judgement(verdicts=verdicts, schema_us=schema_us)
 
     def _read(self, answer: Answer) -> str:

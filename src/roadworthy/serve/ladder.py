@@ -1,10 +1,11 @@
-"""The ladder: what answers when the models fail, are late, or are too dear."""
+"""The ladder: what answers when the models fail, are late, or are too dear; and who cannot."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from ..errors import MissingExtra, ModelUnavailable
 from ..types import Answer, Attempt, Call
 
 
@@ -28,6 +29,35 @@ class StaticModel:
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Give the declared answer, whole."""
+        yield await self.answer(call)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class AbsentModel:
+    """Stands for a model whose extra is not installed: it counts as down, and the next one answers.
+
+    Args:
+        name: The name the declaration gives it.
+        missing: Says which line installs it.
+    """
+
+    def __init__(self, name: str, missing: MissingExtra) -> None:
+        self.name = name
+        self._missing = str(missing)
+
+    async def answer(self, call: Call) -> Answer:
+        """Raise.
+
+        Raises:
+            ModelUnavailable: Always; the message is the line that installs what is missing.
+        """
+        attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=self._missing)
+        raise ModelUnavailable(self._missing, attempts=[attempt])
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Raise as `answer` does."""
         yield await self.answer(call)
 
     async def close(self) -> None:

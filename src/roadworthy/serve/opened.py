@@ -14,17 +14,20 @@ from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.project import PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
-from ..errors import ServiceStopped
+from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..types import CallSize, Clock, Kind, Model
+from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
-from .ladder import StaticModel
+from .ladder import AbsentModel, StaticModel
 
 FREE = Meter(None, None, "free")
-INSTANT_KINDS = frozenset({"rule"})
+VECTORS = "vectors"
+"""Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
+INSTANT_KINDS = frozenset({"rule", "builtin"})
 """Kinds that answer without waiting for anything, so that no timer has to watch them."""
 
 
@@ -36,6 +39,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         paid_links: The models and rungs that cost something.
         free_ladder: The rungs that cost nothing, for when the money is spent.
         reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
+        context: What fills a call with passages and its prompt; None where neither is declared.
     """
 
     id: str
@@ -57,6 +61,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     per_user_micro: int | None
     reads_input: bool
     service_ceilings: tuple[Ceiling, ...]
+    context: Context | None = None
 
     @property
     def chat(self) -> Chat | None:
@@ -81,6 +86,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         await self.chain.close()
         if self.ladder is not None:
             await self.ladder.close()
+        if self.context is not None:
+            self.context.close()
 
 
 class Champions(Mapping[str, OpenRelease]):
@@ -133,7 +140,8 @@ def open_release(
     Raises:
         DeclarationError: A model, schema or guard cannot be opened, or a price is unknown and no
             ceiling stands in for it.
-        MissingExtra: A model needs a package that is not installed.
+        MissingExtra: The only model of the chain needs a package that is not installed. Beside
+            others it counts as down, like an upstream without its key.
     """
     opener = _Opener(service, project.providers, folder, rates, clock)
     input_check = open_schema(folder, service.contract.input)
@@ -142,6 +150,7 @@ def open_release(
         open_schema(folder, service.contract.output, "output"),
         [guard for guard in service_guards if guard.on == "output"],
         reads_json=service.kind == "generate",
+        declared=_declared_rungs(service),
     )
     input_guards = tuple(guard for guard in service_guards if guard.on == "input")
     links = [opener.link(entry) for entry in service.chain]
@@ -171,7 +180,15 @@ def open_release(
         service_ceilings=()
         if per_day is None
         else (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),),
+        context=open_context(service, folder, project.folder / project.store.artifacts / VECTORS),
     )
+
+
+def _declared_rungs(service: ServiceDeclaration) -> frozenset[str]:
+    """Return the names of the rungs that say what the declaration holds; no model shares them."""
+    rungs = enumerate(service.fallback, 1)
+    names = {f"{rung.use}:{number}" for number, rung in rungs if rung.use != "model"}
+    return frozenset(names.difference(entry.name for entry in service.models))
 
 
 def _reads_input(guard: Guard) -> bool:
@@ -209,12 +226,20 @@ class _Opener:
             ceiling_micro=self._service.cost.per_request_micro,
         )
         return Link(
-            model=self._open(entry.name, provider, entry.model),
+            model=self._open_or_absent(entry, provider),
             meter=meter,
             is_instant=provider.kind in INSTANT_KINDS,
             timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
             max_output_tokens=entry.max_output_tokens,
         )
+
+    def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
+        try:
+            return self._open(entry.name, provider, entry.model)
+        except MissingExtra as missing:
+            if self._service.chain == (entry,):
+                raise
+            return AbsentModel(entry.name, missing)
 
     def _open(self, name: str, provider: Provider, upstream: str) -> Model:
         variable = provider.api_key_env

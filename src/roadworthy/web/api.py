@@ -5,17 +5,13 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 
 from __future__ import annotations
 
-from collections import defaultdict
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from anyio import CapacityLimiter
-from starlette.applications import Starlette
-from starlette.routing import Route as Path
+from msgspec import UNSET
 
 from ..declare.service import ServiceDeclaration
-from ..declare.show import check_report
 from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
@@ -32,9 +28,9 @@ from ..store.records import (
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import shapes
-from .control import Ask, Control
-from .openapi import describe
+from . import figures, lists, shapes
+from .control import Ask
+from .home import home_page
 from .pages import (
     champion_id,
     lineage_page,
@@ -43,15 +39,22 @@ from .pages import (
     request_page,
     request_rows,
 )
-from .route import MOST_AT_WORK, Resource, Route, refuse_unknown
+from .route import Route
+from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
+from .words import WORDS_PAGE
+
+Listed = TypeVar("Listed", shapes.RequestQuery, shapes.ReleaseQuery)
 
 
 def route_table() -> tuple[Route, ...]:
     """Return every route but the one that describes them."""
     return (
+        Route("GET", "/api/home", "read", read_home),
+        Route("GET", "/api/words", "read", read_words),
         Route("GET", "/api/services", "read", list_services),
         Route("GET", "/api/services/{name}", "read", read_service),
+        Route("GET", "/api/services/{name}/page", "read", read_service_figures),
         Route("POST", "/api/services/{name}/stop", "admin", stop_service),
         Route("POST", "/api/services/{name}/resume", "admin", resume_service),
         Route(
@@ -83,25 +86,19 @@ def route_table() -> tuple[Route, ...]:
     )
 
 
-def control_app(control: Control) -> Starlette:
-    """Return the control plane as an ASGI app."""
+def read_home(ask: Ask) -> figures.Home:
+    """Show every service: is it healthy, what does it cost, may it ship, what must a person do."""
+    return home_page(ask)
 
-    def read_openapi(ask: Ask) -> dict[str, Any]:
-        """This document."""
-        return document
 
-    routes = (*route_table(), Route("GET", "/api/openapi.json", "read", read_openapi))
-    document = describe(routes)
-    limiter = CapacityLimiter(MOST_AT_WORK)
-    paths: dict[str, dict[str, Route]] = defaultdict(dict)
-    for route in routes:
-        paths[route.path][route.method] = route
-    app = Starlette(
-        routes=[Path(path, Resource(control, here, limiter)) for path, here in paths.items()],
-        exception_handlers={404: refuse_unknown},
-    )
-    app.router.redirect_slashes = False
-    return app
+def read_words(ask: Ask) -> figures.Words:
+    """Say what the words of states and dispositions mean."""
+    return WORDS_PAGE
+
+
+def read_service_figures(ask: Ask, name: str) -> figures.ServiceFigures:
+    """Show one service as its page does: promises, budgets, hours, models, what enforces it."""
+    return service_page(ask, ask.service(name))
 
 
 def list_services(ask: Ask, query: shapes.Window) -> shapes.Services:
@@ -116,16 +113,12 @@ def read_service(ask: Ask, name: str, query: shapes.Window) -> shapes.ServicePag
     release = ask.service(name)
     declared, board = release.declaration, ask.control.switchboard
     stops = {entry.name: board.stopped(name, entry.name) for entry in declared.models}
-    report = check_report(declared, ask.control.enforces)
     return shapes.ServicePage(
         **_service_facts(ask, release, query),
         stopped_models={model: _stopped(stop) for model, stop in stops.items() if stop},
         declaration_hash=declared.hash,
-        declaration=_plain(declared.model_dump(by_alias=True)),
-        keys=tuple(
-            shapes.EnforcedKey(path=path, value=_plain(value), enforced_by=where)
-            for path, value, where in report
-        ),
+        declaration=plain(declared.model_dump(by_alias=True)),
+        keys=tuple(enforced_keys(release, ask.control.enforces)),
     )
 
 
@@ -163,17 +156,30 @@ def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
         limit=query.limit,
     )
     before = found[-1].id if len(found) == query.limit else None
-    return shapes.Requests(requests=request_rows(found), before=before)
+    return shapes.Requests(
+        sentence=_said_of(ask, query, len(found), has_more=before is not None),
+        requests=request_rows(found),
+        before=before,
+        service=query.service,
+        services=_seen(ask),
+    )
+
+
+def browse_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
+    """List requests; a key of several services begins with the first of them."""
+    return list_requests(ask, _with_service(ask, query))
 
 
 def read_request(ask: Ask, id: str) -> shapes.RequestPage:
     """Show one request: its record, its bodies, what became known of it, and its children."""
-    return request_page(ask.control.state, _record(ask, id), ask.sees)
+    record = _record(ask, id)
+    return request_page(ask.control.state, record, ask.sees, _declared(ask, record))
 
 
 def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
     """Show everything that led to one answer, down to the files and the act that let them serve."""
-    return lineage_page(ask.control.state, _record(ask, id), ask.sees)
+    record = _record(ask, id)
+    return lineage_page(ask.control.state, record, ask.sees, _declared(ask, record))
 
 
 def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
@@ -204,7 +210,15 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     found = registry.list_releases(state, ask.only_service(query.service), query.limit)
     champions = {name: champion_id(state, name) for name in {release.service for release in found}}
     rows = (release_facts(release, champions[release.service]) for release in found)
-    return shapes.Releases(releases=tuple(shapes.ReleaseRow(**facts) for facts in rows))
+    shown = tuple(shapes.ReleaseRow(**facts) for facts in rows)
+    return shapes.Releases(
+        sentence=lists.releases(shown), releases=shown, service=query.service, services=_seen(ask)
+    )
+
+
+def browse_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
+    """List releases; a key of several services begins with the first of them."""
+    return list_releases(ask, _with_service(ask, query))
 
 
 def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
@@ -222,7 +236,9 @@ def read_keys(ask: Ask) -> shapes.Keys:
     """List every key, revoked and expired ones too."""
     now_us = ask.control.clock.now_us()
     entries = list_keys(ask.control.state)
-    return shapes.Keys(keys=tuple(_key_shown(entry, now_us) for entry in entries))
+    shown = tuple(_key_shown(entry, now_us) for entry in entries)
+    sentence = lists.keys(shown, time_of(now_us))
+    return shapes.Keys(sentence=sentence, keys=shown, services=_seen(ask))
 
 
 def make_key(ask: Ask, body: shapes.KeyWanted) -> shapes.KeyMade:
@@ -378,6 +394,43 @@ def _span(clock: Clock, window: shapes.Window) -> tuple[int, int]:
     return since_us - since_us % HOUR_US, until_us
 
 
+def _with_service(ask: Ask, query: Listed) -> Listed:
+    if query.service or len(ask.key.services) < 2:
+        return query
+    return msgspec.structs.replace(query, service=min(ask.key.services))
+
+
+def _seen(ask: Ask) -> tuple[str, ...]:
+    """Return the services that answer and that the key may see."""
+    return tuple(sorted(name for name in ask.control.engine.releases if ask.sees(name)))
+
+
+def _said_of(ask: Ask, query: shapes.RequestQuery, n: int, *, has_more: bool) -> str:
+    """Return what a list of requests shows; whole hours are counted, the rest is on the page."""
+    free = msgspec.structs.replace(query, service="", since=UNSET, until=UNSET, limit=40)
+    is_whole = free == shapes.RequestQuery() and all(
+        not (time.minute or time.second or time.microsecond)
+        for time in (query.since, query.until)
+        if time
+    )
+    if not is_whole:
+        return lists.matching(n, has_more=has_more, is_first=not query.before)
+    since_us, until_us = _span(ask.control.clock, shapes.Window(query.since, query.until))
+    found = summarise(ask.control.state, ask.only_service(query.service), since_us, until_us)
+    if not found.requests and n:
+        return lists.matching(n, has_more=has_more, is_first=True)
+    now = time_of(ask.control.clock.now_us())
+    return lists.counted(found, lists.span_of(query.since or None, query.until or None, now))
+
+
+def _declared(ask: Ask, record: Record) -> ServiceDeclaration | None:
+    """Return what a request was promised, where the release that serves still says the same."""
+    for release in ask.control.engine.releases.values():
+        if release.declaration_hash == record.declaration_hash:
+            return release.declaration
+    return None
+
+
 def _record(ask: Ask, id: str) -> Record:
     """Return a record that the key may see; what was answered a moment ago may be in the spool.
 
@@ -435,14 +488,3 @@ def _text(value: int | str) -> str:
         return value
     text: str = msgspec.to_builtins(time_of(value))
     return text
-
-
-def _plain(value: Any) -> Any:
-    """Return a declared value as JSON can hold it: amounts are numbers."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

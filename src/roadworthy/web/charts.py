@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
-from .svg import n, pc, share, svg, tag, text
+from . import numbers, svg
 
 Better = Literal["low", "high"]
 Show = Callable[[float], str]
@@ -201,14 +201,14 @@ def bar_chart(
     out: list[Markup] = []
     for i, (name, value) in enumerate(rows):
         y = i * ROW
-        width = share(value, top)
+        width = svg.share(value, top)
         out += [
-            tag("text", "note", x="0", y=y + 13, text=name),
-            tag("text", "note end", x="100%", y=y + 13, text=show(value)),
-            tag("rect", "room", x="0", y=y + 18, width="100%", height=8),
-            tag("rect", "s1", x="0", y=y + 18, width=pc(width), height=8),
+            svg.words_at("note", "0", y + 13, name),
+            svg.words_at("note end", "100%", y + 13, show(value)),
+            svg.tag("rect", "room", x="0", y=y + 18, width="100%", height=8),
+            svg.tag("rect", "s1", x="0", y=y + 18, width=svg.pc(width), height=8),
         ]
-    picture = svg("plot bars", max(len(rows), 1) * ROW, out, _alternative(words, None))
+    picture = svg.svg("plot bars", max(len(rows), 1) * ROW, out, _alternative(words, None))
     table = [(name, [show(value)]) for name, value in rows]
     return _figure(words, picture, [head], table)
 
@@ -223,15 +223,17 @@ def disposition_bar(parts: Sequence[tuple[str, int]], height: int = 20) -> Marku
     out: list[Markup] = []
     x = 0.0
     for place, (_, count) in enumerate(parts, 1):
-        share = share(count, total)
+        share = svg.share(count, total)
         if share <= 0:
             continue
-        out.append(tag("rect", f"s{place}", x=pc(x), y=0, width=pc(share), height=height))
+        out.append(
+            svg.tag("rect", f"s{place}", x=svg.pc(x), y=0, width=svg.pc(share), height=height)
+        )
         if x:
-            out.append(tag("line", "cut", x1=pc(x), x2=pc(x), y1=0, y2=height))
+            out.append(svg.tag("line", "cut", x1=svg.pc(x), x2=svg.pc(x), y1=0, y2=height))
         x += share
     said = ", ".join(f"{name} {count:,}" for name, count in parts) or "no requests"
-    return svg("shares", height, out, said)
+    return svg.svg("shares", height, out, said)
 
 
 def promise_plot(
@@ -260,22 +262,22 @@ def promise_plot(
     """
 
     def at(x: float) -> float:
-        return min(max(share(x - scale[0], scale[1] - scale[0]), 0.0), 100.0)
+        return min(max(svg.share(x - scale[0], scale[1] - scale[0]), 0.0), 100.0)
 
     tick = at(promise)
     wrong = (tick, 100 - tick) if better == "low" else (0.0, tick)
     out = [
-        tag("rect", "wrong", x=pc(wrong[0]), y=2, width=pc(wrong[1]), height=12),
-        tag("line", "base", x1="0", x2="100%", y1=8, y2=8),
+        svg.tag("rect", "wrong", x=svg.pc(wrong[0]), y=2, width=svg.pc(wrong[1]), height=12),
+        svg.tag("line", "base", x1="0", x2="100%", y1=8, y2=8),
     ]
     if interval is not None:
         low, high = at(min(interval)), at(max(interval))
         width = max(high - low, 1.2)
-        out.append(tag("rect", "span", x=pc(low), y="5.5", width=pc(width), height=5))
-    out.append(tag("line", "tickmark", x1=pc(tick), x2=pc(tick), y1=0, y2=MINI))
+        out.append(svg.tag("rect", "span", x=svg.pc(low), y="5.5", width=svg.pc(width), height=5))
+    out.append(svg.tag("line", "tickmark", x1=svg.pc(tick), x2=svg.pc(tick), y1=0, y2=MINI))
     if (dot := _finite(value)) is not None:
-        out.append(tag("circle", "point", cx=pc(at(dot)), cy=8, r=4))
-    return svg(f"mini {state}".strip(), MINI, out, label)
+        out.append(svg.tag("circle", "point", cx=svg.pc(at(dot)), cy=8, r=4))
+    return svg.svg(f"mini {state}".strip(), MINI, out, label)
 
 
 def purse(spent: float, ceiling: float | None, *, coming: float = 0.0, label: str) -> Markup:
@@ -292,15 +294,17 @@ def purse(spent: float, ceiling: float | None, *, coming: float = 0.0, label: st
     is_over = ceiling is not None and whole > ceiling
     out: list[Markup] = []
     if ceiling is not None:
-        out.append(tag("rect", "room", x="0", y=4, width=pc(share(ceiling, top)), height=8))
+        out.append(
+            svg.tag("rect", "room", x="0", y=4, width=svg.pc(svg.share(ceiling, top)), height=8)
+        )
     out += [
-        tag("rect", "coming", x="0", y=4, width=pc(share(whole, top)), height=8),
-        tag("rect", "spent", x="0", y=4, width=pc(share(spent, top)), height=8),
+        svg.tag("rect", "coming", x="0", y=4, width=svg.pc(svg.share(whole, top)), height=8),
+        svg.tag("rect", "spent", x="0", y=4, width=svg.pc(svg.share(spent, top)), height=8),
     ]
     if ceiling is not None:
-        edge = pc(share(ceiling, top))
-        out.append(tag("line", "tickmark", x1=edge, x2=edge, y1=0, y2=MINI))
-    return svg("purse risk" if is_over else "purse", MINI, out, label)
+        edge = svg.pc(svg.share(ceiling, top))
+        out.append(svg.tag("line", "tickmark", x1=edge, x2=edge, y1=0, y2=MINI))
+    return svg.svg("purse risk" if is_over else "purse", MINI, out, label)
 
 
 def walk_bar(
@@ -323,35 +327,44 @@ def walk_bar(
         deadline: Where the line of the deadline stands, if it is within.
     """
     out = [
-        tag("line", cls, x1=pc(share(at, total)), x2=pc(share(at, total)), y1=0, y2=WALK)
+        svg.tag(
+            "line",
+            cls,
+            x1=svg.pc(svg.share(at, total)),
+            x2=svg.pc(svg.share(at, total)),
+            y1=0,
+            y2=WALK,
+        )
         for cls, at in (("obj", objective), ("ddl", deadline))
         if at is not None and at <= total
     ]
     if took > 0:
-        width = max(share(took, total), _LEAST_SHARE)
-        left = min(share(start, total), 100 - width)
-        place = {"x": pc(left), "y": 6, "width": pc(width), "height": 10, "rx": "1.5"}
-        out.append(tag("rect", shape, **place))
+        width = max(svg.share(took, total), _LEAST_SHARE)
+        left = min(svg.share(start, total), 100 - width)
+        place = {"x": svg.pc(left), "y": 6, "width": svg.pc(width), "height": 10, "rx": "1.5"}
+        out.append(svg.tag("rect", shape, **place))
     body = Markup().join(out)
     return Markup('<svg class="walk" width="100%" height="{}" aria-hidden="true">{}</svg>').format(
         WALK, body
     )
 
 
-def walk_head(total: float, marks: Sequence[tuple[str, float, str]]) -> Markup:
-    """Return the words over the lines of a walk: each mark is a class, its place and its text.
+def walk_head(total: float, objective: Value = None, deadline: Value = None) -> Markup:
+    """Return the words over the lines of a walk; what lies beyond the clock has none.
 
-    >>> "objective" in walk_head(2000, [("goal-text", 800, "objective 800 ms")])
+    >>> "objective 800 ms" in walk_head(2000, 800, 2000)
     True
     """
-    out = [tag("text", "tick", x="0", y=24, text="0")]
-    for place, (cls, at, text) in enumerate(marks):
-        share = share(at, total)
-        if share > 100:
+    out = [svg.words_at("tick", "0", 24, "0")]
+    marks = ("goal-text", "objective", objective), ("stop-text", "deadline", deadline)
+    for place, (cls, name, at) in enumerate(marks):
+        if at is None or at > total:
             continue
-        anchor = "end" if share > 70 else "start" if share < 15 else "middle"
+        left = svg.share(at, total)
+        anchor = "end" if left > 70 else "start" if left < 15 else "middle"
         # The second stands above the first, so that they never lie on each other.
-        out.append(tag("text", f"{cls} {anchor}", x=pc(share), y=24 - 14 * place, text=text))
+        words = f"{name} {numbers.ms(at)}"
+        out.append(svg.words_at(f"{cls} {anchor}", svg.pc(left), 24 - 14 * place, words))
     body = Markup().join(out)
     return Markup(
         '<svg class="walkhead" width="100%" height="30" aria-hidden="true">{}</svg>'
@@ -364,7 +377,7 @@ def key(names: Iterable[str]) -> Markup:
         Markup(
             '<li><svg width="12" height="12" aria-hidden="true">'
             '<rect class="s{}" width="12" height="12"/></svg>{}</li>'
-        ).format(place, text(name))
+        ).format(place, svg.text(name))
         for place, name in enumerate(names, 1)
     ]
     return Markup('<ul class="key">{}</ul>').format(Markup().join(items))
@@ -386,34 +399,34 @@ class _Plot:
 
     def x(self, x: float) -> float:
         """Per cent of the width; the only place there is stands in the middle."""
-        return share(x - self.x0, self.x1 - self.x0) if self.x1 > self.x0 else 50.0
+        return svg.share(x - self.x0, self.x1 - self.x0) if self.x1 > self.x0 else 50.0
 
     def y(self, y: float) -> float:
         return HEIGHT - BOTTOM - y / self.ticks[-1] * (HEIGHT - TOP - BOTTOM)
 
     def _place(self, point: Place) -> str:
-        return f"{n(self.x(point[0]) * _INNER / 100)} {n(self.y(point[1]))}"
+        return f"{svg.n(self.x(point[0]) * _INNER / 100)} {svg.n(self.y(point[1]))}"
 
     def path(self, run: Sequence[Place], cls: str) -> None:
         line = "M" + "L".join(map(self._place, run))
-        self.inner.append(tag("path", cls, d=line))
+        self.inner.append(svg.tag("path", cls, d=line))
 
     def dot(self, point: Place, cls: str) -> None:
         # A stroke of no length with round ends stays round where a circle would be stretched.
-        self.inner.append(tag("path", cls, d=f"M{self._place(point)}h0"))
+        self.inner.append(svg.tag("path", cls, d=f"M{self._place(point)}h0"))
 
     def bar(self, left: float, right: float, low: float, high: float, cls: str) -> None:
         a, b = self.x(left) * _INNER / 100, self.x(right) * _INNER / 100
         gap = (b - a) * 0.08
         top, bottom = self.y(high), self.y(low)
         self.inner.append(
-            tag(
+            svg.tag(
                 "rect",
                 cls,
-                x=n(a + gap),
-                y=n(top),
-                width=n(b - a - 2 * gap),
-                height=n(bottom - top),
+                x=svg.n(a + gap),
+                y=svg.n(top),
+                width=svg.n(b - a - 2 * gap),
+                height=svg.n(bottom - top),
             )
         )
 
@@ -422,24 +435,24 @@ class _Plot:
         start = min(self.x(left), 100 - width)
         height = HEIGHT - TOP - BOTTOM
         self.behind.append(
-            tag("rect", "late", x=pc(start), y=TOP, width=pc(width), height=height)
+            svg.tag("rect", "late", x=svg.pc(start), y=TOP, width=svg.pc(width), height=height)
         )
 
     def axis(self, x_ticks: Sequence[Tick]) -> None:
         for tick in self.ticks:
-            y = n(self.y(tick))
+            y = svg.n(self.y(tick))
             cls = "grid" if tick else "axis"
-            self.behind.append(tag("line", cls, x1="0", x2="100%", y1=y, y2=y))
-            at = n(self.y(tick) + 4)
-            self.words.append(tag("text", "tick end", x="-7", y=at, text=self.show_y(tick)))
-        for x, text in x_ticks:
-            share = self.x(x)
-            anchor = "start" if share < 3 else "end" if share > 97 else "middle"
-            place = {"x": pc(share), "y": HEIGHT - BOTTOM + 15}
-            self.words.append(tag("text", f"tick {anchor}", text=text, **place))
+            self.behind.append(svg.tag("line", cls, x1="0", x2="100%", y1=y, y2=y))
+            self.words.append(svg.words_at("tick end", "-7", self.y(tick) + 4, self.show_y(tick)))
+        for x, words in x_ticks:
+            left = self.x(x)
+            anchor = "start" if left < 3 else "end" if left > 97 else "middle"
+            self.words.append(
+                svg.words_at(f"tick {anchor}", svg.pc(left), HEIGHT - BOTTOM + 15, words)
+            )
         if self.is_empty:
             self.words.append(
-                tag("text", "note middle", x="50%", y=HEIGHT // 2, text="Nothing was measured.")
+                svg.words_at("note middle", "50%", HEIGHT / 2, "Nothing was measured.")
             )
 
     def svg(self, label: str) -> Markup:
@@ -447,15 +460,16 @@ class _Plot:
         if self.goal is not None:
             y = self.y(self.goal.value)
             body.insert(
-                len(self.behind), tag("line", "goal", x1="0", x2="100%", y1=n(y), y2=n(y))
+                len(self.behind),
+                svg.tag("line", "goal", x1="0", x2="100%", y1=svg.n(y), y2=svg.n(y)),
             )
-            place = {"x": "100%", "y": n(y - 5)}
-            body.append(tag("text", "goal-text end halo", text=self.goal.text, **place))
-        return svg("plot g", HEIGHT, body, label)
+            body.append(svg.words_at("goal-text end halo", "100%", y - 5, self.goal.text))
+        return svg.svg("plot g", HEIGHT, body, label)
 
     def _inner_svg(self) -> Markup:
         return Markup(
-            '<svg width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">{}</svg>'
+            '<svg width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none"'
+            ' overflow="visible">{}</svg>'
         ).format(HEIGHT, _INNER, HEIGHT, Markup().join(self.inner))
 
 
@@ -499,9 +513,9 @@ def _figure(
     heads: Sequence[str],
     rows: Sequence[tuple[str, list[Markup | str]]],
 ) -> Markup:
-    drawn = Markup("<span>{}</span>").format(text(words.drawn)) if words.drawn else ""
+    drawn = Markup("<span>{}</span>").format(svg.text(words.drawn)) if words.drawn else ""
     return Markup('<figure class="chart"><figcaption><b>{}</b>{}</figcaption>{}{}</figure>').format(
-        text(words.finding), drawn, picture, _numbers(words, heads, rows)
+        svg.text(words.finding), drawn, picture, _numbers(words, heads, rows)
     )
 
 
@@ -509,12 +523,14 @@ def _numbers(
     words: Words, heads: Sequence[str], rows: Sequence[tuple[str, list[Markup | str]]]
 ) -> Markup:
     head = Markup().join(
-        Markup('<th scope="col" class="num">{}</th>').format(text(name)) for name in heads
+        Markup('<th scope="col" class="num">{}</th>').format(svg.text(name)) for name in heads
     )
     body = Markup().join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            text(name),
-            Markup().join(Markup('<td class="num">{}</td>').format(text(cell)) for cell in cells),
+            svg.text(name),
+            Markup().join(
+                Markup('<td class="num">{}</td>').format(svg.text(cell)) for cell in cells
+            ),
         )
         for name, cells in rows
     )
@@ -522,7 +538,7 @@ def _numbers(
         '<details><summary>Show the numbers</summary><div class="scroll" tabindex="0" role="region"'
         ' aria-label="{}"><table><thead><tr><th scope="col">{}</th>{}</tr></thead>'
         "<tbody>{}</tbody></table></div></details>"
-    ).format(text(f"Numbers: {words.finding}"), text(words.x_name), head, body)
+    ).format(svg.text(f"Numbers: {words.finding}"), svg.text(words.x_name), head, body)
 
 
 def _alternative(words: Words, goal: Goal | None) -> str:

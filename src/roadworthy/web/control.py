@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 from anyio import from_thread
 from sqlalchemy import Engine as StateEngine
+from starlette.requests import Request
 
 from ..cost.ledger import Ledger
 from ..declare.project import ProjectDeclaration
@@ -20,6 +21,7 @@ from ..store.jobs import JobRunner
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..types import Clock, Key
+from .session import Sessions, cookie_of
 
 T = TypeVar("T")
 
@@ -62,6 +64,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         promote_release: Lets a release serve, once its files are found whole.
         drain: Writes down what waits in the spool, and returns how many entries that were.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
+        differences: What is not in a service's folder as it was released: one text a difference.
+        sessions: Of the people who look at the console.
     """
 
     declaration: ProjectDeclaration
@@ -78,6 +82,25 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     promote_release: PromoteRelease
     drain: Callable[[], int]
     health: Callable[[], dict[str, Any]]
+    differences: Callable[[OpenRelease], tuple[str, ...]]
+    sessions: Sessions
+
+    def key_of(self, request: Request, *, may_be_session: bool) -> Key:
+        """Return the key that a request comes with.
+
+        Args:
+            request: Its `authorization` header counts; without one its session may.
+            may_be_session: Whether a session is enough. A browser brings its cookie along whoever
+                made it send the request, so for an act it is not.
+
+        Raises:
+            Unauthenticated: There is none, or it is unknown, revoked or expired.
+        """
+        # Two keys are no key: else a proxy and we might take different ones.
+        header = ", ".join(request.headers.getlist("authorization")).encode("latin-1")
+        if may_be_session and not header and (cookie := cookie_of(request)):
+            return self.keyring.find_id(self.sessions.read(cookie).key_id)
+        return self.keyring.find(header)
 
 
 class Ask(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine
 
+from ..declare.service import ServiceDeclaration
 from ..release import registry
 from ..release.lineage import lineage
 from ..release.registry import Release
@@ -15,6 +16,7 @@ from ..store.clock import time_of
 from ..store.records import children_of, outcomes_of, read_bodies
 from ..types import Record
 from . import shapes
+from .story import Story, story_of
 from .units import show
 
 MOST_CHILDREN = 200
@@ -26,9 +28,19 @@ def request_rows(records: Iterable[Record]) -> tuple[shapes.RequestRow, ...]:
 
 
 def request_page(
-    state: Engine, record: Record, sees: Callable[[str], bool] = lambda service: True
+    state: Engine,
+    record: Record,
+    sees: Callable[[str], bool] = lambda service: True,
+    declared: ServiceDeclaration | None = None,
 ) -> shapes.RequestPage:
-    """Return one request, whole; its children only as far as one `sees` their services."""
+    """Return one request, whole.
+
+    Args:
+        state: The database.
+        record: The request.
+        sees: Children are shown only as far as one sees their services.
+        declared: What its service promised it; None where that is not known any more.
+    """
     body_in, body_out = read_bodies(state, record.id)
     children = children_of(state, record.id, MOST_CHILDREN)
     outcomes = outcomes_of(state, record.id)
@@ -43,16 +55,32 @@ def request_page(
         output=_json(body_out),
         outcomes=tuple(show(shapes.OutcomeShown, outcome) for outcome in outcomes),
         children=request_rows(child for child in children if sees(child.service)),
+        story=_story(record, declared),
+    )
+
+
+def _story(record: Record, declared: ServiceDeclaration | None) -> Story:
+    if declared is None:
+        return story_of(record)
+    promised = declared.objectives
+    return story_of(
+        record,
+        objective_ms=promised.latency_p95_ms,
+        deadline_ms=promised.deadline_ms,
+        rungs=frozenset(rung.model for rung in declared.fallback if rung.model),
     )
 
 
 def lineage_page(
-    state: Engine, record: Record, sees: Callable[[str], bool] = lambda service: True
+    state: Engine,
+    record: Record,
+    sees: Callable[[str], bool] = lambda service: True,
+    declared: ServiceDeclaration | None = None,
 ) -> shapes.Lineage:
-    """Return everything that led to one answer; `sees` is as for `request_page`."""
+    """Return everything that led to one answer; arguments are as for `request_page`."""
     found = lineage(state, record)
     return shapes.Lineage(
-        record=request_page(state, record, sees),
+        record=request_page(state, record, sees, declared),
         release=release_page(state, found.release) if found.release else None,
         problem=found.problem,
         model=found.model,
@@ -77,6 +105,7 @@ def release_facts(release: Release, champion: str) -> dict[str, Any]:
         "commit": registry.commit_of(release.manifest),
         "declaration_hash": release.manifest.declaration_hash,
         "models": tuple(model.name for model in release.manifest.models),
+        "champion": champion,
         "is_champion": release.id == champion,
     }
 

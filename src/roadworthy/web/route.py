@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from asyncio import CancelledError
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args, get_type_hints
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -128,6 +128,28 @@ class Route:
                 raise _refusal("body", error) from error
         return arguments
 
+    def read_form(self, given: Iterable[tuple[str, str]]) -> dict[str, Any]:
+        """Return the handler's arguments from the fields of a form; an empty one was not given.
+
+        Raises:
+            RequestError: One is unknown, missing, given twice or of a wrong type.
+        """
+        if self.body is None:
+            return {}
+        lists = {f.name for f in msgspec.structs.fields(self.body) if _is_list(f.type)}
+        values: dict[str, Any] = {}
+        for name, text in given:
+            if name in lists:
+                values.setdefault(name, []).append(text)
+            elif name in values:
+                raise RequestError(f"form: expected `{name:.80}` once, got it twice")
+            elif text:
+                values[name] = text
+        try:
+            return {"body": msgspec.convert(values, self.body, strict=False)}
+        except msgspec.ValidationError as error:
+            raise _refusal("form", error) from error
+
     def _read_query(self, given: Iterable[tuple[str, str]]) -> msgspec.Struct:
         values: dict[str, Any] = {}
         for name, text in given:
@@ -164,19 +186,11 @@ class Resource:
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except RoadworthyError as error:
-            response = refuse(error)
-        except SQLAlchemyError as error:
-            log.warning("the store failed", exc_info=True)
-            response = refuse(StoreError(f"the store failed: {type(error).__name__}; try again"))
-        except (ClientDisconnect, CancelledError):
-            return  # the client left; what has begun in its thread is finished
-        except Exception as error:  # outer edge: no traceback may reach a client
-            log.exception("a request to the control plane failed inside")
-            response = refuse(RoadworthyError(f"internal error: {type(error).__name__}"))
-        await response(scope, receive, send)
+        response = await caught(self._answer(request))
+        if isinstance(response, RoadworthyError):
+            response = refuse(response)
+        if response is not None:
+            await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         route = self._routes.get(request.method)
@@ -184,21 +198,49 @@ class Resource:
             allowed = ", ".join(self._routes)
             error = RequestError(f"method: expected {allowed}, got {request.method:.20}")
             return refuse(error, status=405, headers={"allow": allowed})
-        key = self._control.keyring.find(_authorization(request))
+        key = self._control.key_of(request, may_be_session=route.method == "GET")
         route.check(key)
-        body = await _body_of(request) if route.body is not None else b""
+        body = await body_of(request) if route.body is not None else b""
         arguments = route.read(request.query_params.multi_items(), body)
-        if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
-            raise Overloaded(
-                f"{MOST_WAITING} requests to the control plane wait already; come back later",
-                retry_after_s=1,
-            )
+        check_room(self._limiter)
         ask = Ask(self._control, key)
 
         def work() -> bytes:
             return _encode(route.handler(ask, **request.path_params, **arguments))
 
         return _response(route.status, await to_thread.run_sync(work, limiter=self._limiter))
+
+
+async def caught(answer: Awaitable[Response]) -> Response | RoadworthyError | None:
+    """Wait for a response and return it, or the error that stands in its place.
+
+    None means that the client left; what has begun in its thread is finished.
+    """
+    try:
+        return await answer
+    except RoadworthyError as error:
+        return error
+    except SQLAlchemyError as error:
+        log.warning("the store failed", exc_info=True)
+        return StoreError(f"the store failed: {type(error).__name__}; try again")
+    except (ClientDisconnect, CancelledError):
+        return None
+    except Exception as error:  # outer edge: no traceback may reach a client
+        log.exception("a request to the control plane failed inside")
+        return RoadworthyError(f"internal error: {type(error).__name__}")
+
+
+def check_room(limiter: CapacityLimiter) -> None:
+    """Refuse what would wait behind too many others.
+
+    Raises:
+        Overloaded: As many as may wait do.
+    """
+    if limiter.statistics().tasks_waiting >= MOST_WAITING:
+        raise Overloaded(
+            f"{MOST_WAITING} requests to the control plane wait already; come back later",
+            retry_after_s=1,
+        )
 
 
 def refuse(
@@ -222,12 +264,12 @@ def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None
     return Response(body, status, {**common, **(headers or {})})
 
 
-def _authorization(request: Request) -> bytes:
-    # Two keys are no key: else a proxy and we might take different ones.
-    return ", ".join(request.headers.getlist("authorization")).encode("latin-1")
+async def body_of(request: Request) -> bytes:
+    """Return the body.
 
-
-async def _body_of(request: Request) -> bytes:
+    Raises:
+        PayloadTooLarge: It is larger than any that a route takes.
+    """
     parts, size = [], 0
     async for part in request.stream():
         parts.append(part)
@@ -235,6 +277,11 @@ async def _body_of(request: Request) -> bytes:
         if size > MAX_BODY_BYTES:
             raise PayloadTooLarge(f"expected a body of at most {MAX_BODY_BYTES} bytes, got more")
     return b"".join(parts)
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether an annotation holds a list, perhaps with bounds."""
+    return get_origin(kind) is list or any(get_origin(part) is list for part in get_args(kind))
 
 
 def _is_number(kind: Any) -> bool:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from .story import Story
 from .units import Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
@@ -58,7 +59,7 @@ class RequestQuery(Given, frozen=True):
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
     before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
-    limit: Page = 50
+    limit: Page = 40
 
 
 class ReleaseQuery(Given, frozen=True):
@@ -256,11 +257,17 @@ class Requests(Struct, frozen=True, kw_only=True):
     """One page of requests, newest first.
 
     Attributes:
+        sentence: What the list shows, in words.
+        service: The one it is of; empty for all.
+        services: Those that the key may ask for.
         before: What to ask the next page with; None when this is the last.
     """
 
+    sentence: str
     requests: tuple[RequestRow, ...]
     before: str | None
+    service: str
+    services: tuple[str, ...]
 
 
 class AttemptShown(Struct, frozen=True, kw_only=True):
@@ -310,6 +317,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         first_token_ms: Milliseconds to the first event of a stream; None for whole answers.
         input: The request's body; None where bodies are not kept. `output` likewise.
         children: Requests made on its behalf, oldest first.
+        story: What became of it, in words and step by step.
     """
 
     canary: str
@@ -335,10 +343,11 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     output: Any
     outcomes: tuple[OutcomeShown, ...]
     children: tuple[RequestRow, ...]
+    story: Story
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
-    """One release as a list shows it; `release` is its id."""
+    """One release as a list shows it; `release` is its id, `champion` that of what serves."""
 
     release: str
     service: str
@@ -347,13 +356,23 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     commit: str
     declaration_hash: str
     models: tuple[str, ...]
+    champion: str
     is_champion: bool
 
 
 class Releases(Struct, frozen=True, kw_only=True):
-    """The latest releases, newest first."""
+    """The latest releases, newest first.
 
+    Attributes:
+        sentence: What serves, in words.
+        service: The one they are of; empty for all.
+        services: Those that the key may ask for.
+    """
+
+    sentence: str
     releases: tuple[ReleaseRow, ...]
+    service: str
+    services: tuple[str, ...]
 
 
 class ReleasePage(ReleaseRow, frozen=True, kw_only=True):
@@ -413,9 +432,16 @@ class KeyShown(Struct, frozen=True, kw_only=True):
 
 
 class Keys(Struct, frozen=True, kw_only=True):
-    """Every key ever created, oldest first."""
+    """Every key ever created, oldest first.
 
+    Attributes:
+        sentence: How many are valid.
+        services: What a new key can be limited to.
+    """
+
+    sentence: str
     keys: tuple[KeyShown, ...]
+    services: tuple[str, ...]
 
 
 class KeyMade(Struct, frozen=True, kw_only=True):

@@ -14,11 +14,11 @@ _SEEN = dict.fromkeys(_UNSEEN, "\N{REPLACEMENT CHARACTER}") | _SPACES
 
 
 def text(words: str) -> Markup:
-    """Return words as markup; what would hide them or turn them around is made visible.
+    r"""Return words as markup; what would hide them or turn them around is made visible.
 
     Markup is safe already and stays as it is.
 
-    >>> str(text("<b>\\u202e"))
+    >>> str(text("<b>\u202e"))
     '&lt;b&gt;\ufffd'
     """
     return words if isinstance(words, Markup) else escape(words.translate(_SEEN))
@@ -43,7 +43,7 @@ def svg(cls: str, height: int, body: Iterable[Markup], label: str) -> Markup:
     """Return a whole picture, as wide as there is room; `label` says it in words."""
     return Markup(
         '<svg class="{}" width="100%" height="{}" role="img" aria-label="{}">{}</svg>'
-    ).format(cls, height, text(label), Markup().join(body))
+    ).format(text(cls), height, text(label), Markup().join(body))
 
 
 def share(part: float, whole: float) -> float:
@@ -76,4 +76,4 @@ def n(number: float) -> str:
 
 def _attributes(cls: str, attributes: dict[str, object]) -> Markup:
     given = {"class": cls, **attributes} if cls else attributes
-    return Markup().join(Markup(' {}="{}"').format(name, str(v)) for name, v in given.items())
+    return Markup().join(Markup(' {}="{}"').format(name, text(str(v))) for name, v in given.items())

@@ -1,0 +1,217 @@
+"""What a model is given beside the question: passages of the service's pages, and its prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..declare.check_context import names_for_prompt
+from ..declare.prompts import PASSAGES, Prompt, PromptError
+from ..declare.service import ServiceDeclaration
+from ..errors import (
+    ContractViolation,
+    DeclarationError,
+    MissingExtra,
+    ModelRejected,
+    ModelTimeout,
+    ModelUnavailable,
+)
+from ..signals.embed import open_minilm
+from ..signals.grounded import Grounding
+from ..signals.search import Retriever, build_index
+from ..types import Call, Passage, Support
+
+BYTES_PER_TOKEN = 3
+"""How `context.max_input_tokens` counts, whatever model reads it: tokenizers make of European text
+one token in three to five bytes, so that this counts too many rather than too few."""
+
+_encode = msgspec.json.Encoder().encode
+_messages = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+class Sources:
+    """The pages of one service, opened; searched in a thread of its own, 4 ms a question.
+
+    Args:
+        retriever: Finds passages.
+        support: Says how well passages support an answer.
+    """
+
+    def __init__(self, retriever: Retriever, support: Support) -> None:
+        self.support = support
+        self._retriever = retriever
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
+
+    async def find(self, question: str, deadline: float) -> tuple[Passage, ...]:
+        """Return the passages for a question.
+
+        Raises:
+            ModelTimeout: The deadline passed while others were searched for.
+            ModelUnavailable: The embedder failed inside, or the release is closed.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(self._executor, self._retriever.find, question)
+        except RuntimeError as error:
+            raise ModelUnavailable("retrieval is closed") from error
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await running
+        except TimeoutError as error:
+            raise ModelTimeout("retrieval did not end in time") from error
+
+    def close(self) -> None:
+        """Stop its thread."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class AbsentSources(Sources):
+    """Stands where the extra `embed` is missing: nothing is found, and the ladder answers."""
+
+    def __init__(self, missing: MissingExtra) -> None:
+        self._missing = str(missing)
+
+    async def find(self, question: str, deadline: float) -> tuple[Passage, ...]:
+        """Raise.
+
+        Raises:
+            ModelUnavailable: Always; the message is the line that installs what is missing.
+        """
+        raise ModelUnavailable(self._missing)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Context:
+    """Fills a call with passages and writes its prompt.
+
+    Args:
+        variable: The input that is the question.
+        sources: Where passages are from; None where none are declared.
+        prompt: What a model is told; None passes the messages on as they came.
+        max_input_tokens: The most of all messages; None where no limit is declared.
+    """
+
+    def __init__(
+        self,
+        variable: str,
+        sources: Sources | None,
+        prompt: Prompt | None,
+        max_input_tokens: int | None,
+    ) -> None:
+        self._variable = variable
+        self._sources = sources
+        self._prompt = prompt
+        self._most = max_input_tokens
+
+    async def fill(self, call: Call) -> None:
+        """Look up passages, then write the messages.
+
+        Raises:
+            ModelError: Nothing can be looked up now, or the prompt cannot be written.
+            ContractViolation: The messages are longer than the declaration allows.
+        """
+        if self._sources is not None:
+            question = str(call.input.get(self._variable, ""))
+            call.passages = await self._sources.find(question, call.deadline)
+            call.support = self._sources.support
+        if self._prompt is not None:
+            self._write(call, self._prompt)
+        if self._most is not None:
+            _check_length(call, self._most)
+
+    def _write(self, call: Call, prompt: Prompt) -> None:
+        passages = [
+            {"file": p.file, "heading": p.heading, "text": p.text, "score": p.score}
+            for p in call.passages
+        ]
+        try:
+            written = prompt.write({**call.input, PASSAGES: passages})
+        except PromptError as error:
+            raise ModelRejected(f"the prompt cannot be written: {error}") from error
+        theirs = [_as_user(message) for message in _messages.decode(call.body["messages"])]
+        if prompt.writes_user:
+            messages = [*written[:-1], *theirs[:-1], written[-1]]
+        else:
+            messages = [*written, *theirs]
+        call.body = {**call.body, "messages": msgspec.Raw(_encode(messages))}
+
+    def close(self) -> None:
+        """Let go of the pages."""
+        if self._sources is not None:
+            self._sources.close()
+
+
+def _as_user(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a client's message; what it calls the system's is a user's beside our own prompt."""
+    if message.get("role") in ("system", "developer"):
+        return {**message, "role": "user"}
+    return message
+
+
+def _check_length(call: Call, most: int) -> None:
+    tokens = math.ceil(len(memoryview(call.body["messages"])) / BYTES_PER_TOKEN)
+    if tokens > most:
+        raise ContractViolation(
+            f"`messages`: expected at most {most} tokens with the prompt and its passages, got "
+            f"about {tokens}; ask shorter",
+            param="messages",
+        )
+
+
+def open_context(service: ServiceDeclaration, folder: Path, cache: Path) -> Context | None:
+    """Open what a service declares of prompt and context; None where it declares neither.
+
+    Args:
+        service: The declaration.
+        folder: Where the release's files are.
+        cache: Where vectors of pages are kept from one start to the next.
+
+    Raises:
+        DeclarationError: A file is missing or is no prompt, or there are no pages.
+    """
+    context = service.context
+    if service.prompt is None and context.retrieval is None and context.max_input_tokens is None:
+        return None
+    variable = (service.chat and service.chat.variable) or "text"
+    return Context(
+        variable,
+        _open_sources(service, folder, cache),
+        _open_prompt(service, folder),
+        context.max_input_tokens,
+    )
+
+
+def _open_prompt(service: ServiceDeclaration, folder: Path) -> Prompt | None:
+    if service.prompt is None:
+        return None
+    try:
+        text = (folder / service.prompt.file).read_text(encoding="utf-8")
+        return Prompt(text, names_for_prompt(service))
+    except (OSError, UnicodeDecodeError, PromptError) as error:
+        raise DeclarationError(f"prompt.file: {error}") from error
+
+
+def _open_sources(service: ServiceDeclaration, folder: Path, cache: Path) -> Sources | None:
+    retrieval = service.context.retrieval
+    if retrieval is None:
+        return None
+    try:
+        embedder = open_minilm()
+        index = build_index(folder / retrieval.folder, embedder, cache)
+    except MissingExtra as missing:
+        return AbsentSources(missing)
+    retriever = Retriever(
+        index,
+        embedder,
+        top_k=retrieval.top_k,
+        max_tokens=retrieval.max_tokens,
+        min_score=retrieval.min_score,
+    )
+    return Sources(retriever, Grounding(index, embedder).support)

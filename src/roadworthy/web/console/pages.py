@@ -1,0 +1,375 @@
+"""The console's pages and acts, and how they are reached.
+
+To add a page:
+
+1. Write what it shows as a frozen struct and a function `read_x(ask, …) -> X`, and give it a line
+   in `api.route_table`: `Route("GET", "/api/x", "read", read_x)`. Its docstring describes it. Query
+   parameters are a struct named `query`, path parameters keep their names, as in any route.
+2. Write `templates/x.html`: it extends `base.html`, fills `title`, `h1` and `main`, and reads the
+   value as `page`. Macros are in `parts.html`, numbers are written by the filters of `numbers`.
+3. Add `Page("/x", api.read_x, "x.html", nav="X")` to `PAGES`. The page then has its log-in, scope,
+   limits, headers, errors, navigation and the link to its twin `/api/x`.
+
+An act is a form that posts: its `body` struct is read from the form's fields, its token is checked,
+and the browser is sent `then`, or shown `template` with what the handler returned (`page`). Every
+form holds `{{ parts.token(csrf) }}`. Fields that were left empty count as not given.
+
+In each template: `page` is the value, `viewer` the key (None before log-in), `may(scope)` says what
+it may do, `now` is the project's time, `here` the path, `query` what was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from ...errors import Forbidden, NotFound, RequestError, RoadworthyError, Unauthenticated
+from ...store.clock import time_of
+from ...types import Key, Scope
+from .. import api
+from ..control import Ask, Control
+from ..route import Route, body_of, caught, check_room, refuse
+from ..session import VISIT_COOKIE, cookie_of, new_visit, set_cookie
+from .render import ASSETS, HEADERS, html, render
+
+MOST_FIELDS = 200
+_TOKEN = "csrf"  # noqa: S105 - the name of a field
+_FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
+
+
+class Page:
+    """One page.
+
+    Args:
+        path: With its parameters in braces.
+        handler: Gives what it shows; the same function as its twin's.
+        template: Shows it.
+        scope: What the key must be allowed to do.
+        whole: Whether it concerns the whole project, so that a key of some services may not.
+        nav: Its word in the navigation, if it has one.
+        twin: The path of the same value as JSON.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        handler: Callable[..., Any],
+        template: str,
+        *,
+        scope: Scope = "read",
+        whole: bool = False,
+        nav: str = "",
+        twin: str = "",
+    ) -> None:
+        self.route = Route("GET", path, scope, handler, whole=whole)
+        self.path = path
+        self.template = template
+        self.nav = nav
+        self.twin = twin or f"/api{path}"
+
+
+class Act:
+    """One form that posts.
+
+    Args:
+        path: With its parameters in braces.
+        scope: What the key must be allowed to do.
+        handler: Does it; the same function as the route's of `/api`.
+        then: Where the browser goes, with the parameters of `path`.
+        template: What is shown instead.
+        whole: Whether it concerns the whole project.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        scope: Scope,
+        handler: Callable[..., Any],
+        *,
+        then: str = "",
+        template: str = "",
+        whole: bool = False,
+    ) -> None:
+        self.route = Route("POST", path, scope, handler, whole=whole)
+        self.path = path
+        self.then = then
+        self.template = template
+
+
+PAGES: tuple[Page, ...] = (
+    Page("/", api.read_home, "home.html", nav="Home", twin="/api/home"),
+    Page(
+        "/services/{name}",
+        api.read_service_figures,
+        "service.html",
+        twin="/api/services/{name}/page",
+    ),
+    Page("/requests", api.browse_requests, "requests.html", nav="Requests"),
+    Page(
+        "/requests/{id}",
+        api.read_lineage,
+        "request.html",
+        twin="/api/requests/{id}/lineage",
+    ),
+    Page("/releases", api.browse_releases, "releases.html", nav="Releases"),
+    Page("/releases/{id}", api.read_release, "release.html"),
+    Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
+    Page("/words", api.read_words, "words.html"),
+)
+ACTS: tuple[Act, ...] = (
+    Act("/services/{name}/stop", "admin", api.stop_service, then="/services/{name}#levers"),
+    Act("/services/{name}/resume", "admin", api.resume_service, then="/services/{name}#levers"),
+    Act("/releases/{id}/promote", "release", api.promote_release, then="/releases"),
+    Act("/keys", "admin", api.make_key, template="key_made.html", whole=True),
+    Act("/keys/{id}/revoke", "admin", api.delete_key, then="/keys", whole=True),
+)
+
+
+class Console:
+    """Every page, act and static file, and the log-in before them.
+
+    Args:
+        control: What the pages show and act on.
+        limiter: Shared with `/api`: how many routes and pages run at the same time.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        limiter: CapacityLimiter,
+        pages: Iterable[Page] = PAGES,
+        acts: Iterable[Act] = ACTS,
+    ) -> None:
+        self._control = control
+        self._limiter = limiter
+        self._pages = {page.path: page for page in pages}
+        self._acts = {act.path: act for act in acts}
+
+    def paths(self) -> list[Path]:
+        """Return what is at each path."""
+        paths: list[Path] = [
+            Path("/login", _Endpoint(self, {"GET": self._login_form, "POST": self._log_in})),
+            Path("/logout", _Endpoint(self, {"POST": self._log_out})),
+            Path("/static/{name}", _Endpoint(self, {"GET": self._static})),
+        ]
+        for path in {**self._pages, **self._acts}:
+            methods: dict[str, Answerer] = {}
+            if path in self._pages:
+                methods["GET"] = self._show
+            if path in self._acts:
+                methods["POST"] = self._act
+            paths.append(Path(path, _Endpoint(self, methods, path)))
+        return paths
+
+    async def refuse_unknown(self, request: Request, _: Exception) -> Response:
+        """Return the response to a path that is no page and no route."""
+        where = f"{request.method:.20} {request.url.path:.120}"
+        if request.url.path.startswith("/api") or not wants_html(request):
+            return refuse(NotFound(f"no route {where}; GET /api/openapi.json lists them"))
+        return self.fail(request, NotFound(f"no page {where}"))
+
+    def fail(self, request: Request, error: RoadworthyError, status: int = 0) -> Response:
+        """Return an error as a page to a browser, else as JSON; who must log in is sent there."""
+        status = status or error.status
+        if not wants_html(request):
+            return refuse(error, status=status)
+        if isinstance(error, Unauthenticated) and request.method == "GET":
+            return _go(f"/login?next={quote(_target_of(request), safe='/')}")
+        retry = refuse(error).headers.get("retry-after")
+        page = {"error": error, "status": status}
+        context = self._context(request, page, key=self._viewer(request))
+        extra = {"retry-after": retry} if retry else {}
+        return html(render("error.html", context), status, extra)
+
+    def _viewer(self, request: Request) -> Key | None:
+        """Return whose session it is, for the head of an error page; None if nobody's."""
+        with suppress(RoadworthyError):
+            return self._control.key_of(request, may_be_session=True)
+        return None
+
+    async def _show(self, request: Request, path: str) -> Response:
+        page = self._pages[path]
+        key = self._control.key_of(request, may_be_session=True)
+        page.route.check(key)
+        given = [(name, text) for name, text in request.query_params.multi_items() if text]
+        arguments = page.route.read(given, b"")
+        twin = page.twin.format_map(_quoted(request)) + _query_of(given)
+        context = {"key": key, "twin": twin, "query": dict(given), "template": page.template}
+        body = await self._work(request, page.route, key, arguments, context)
+        return html(body)
+
+    async def _act(self, request: Request, path: str) -> Response:
+        act, control = self._acts[path], self._control
+        cookie = cookie_of(request)
+        key = control.keyring.find_id(control.sessions.read(cookie).key_id)
+        fields = await self._fields(request, cookie)
+        act.route.check(key)
+        arguments = act.route.read_form(fields)
+        context = {"key": key, "template": act.template}
+        body = await self._work(request, act.route, key, arguments, context)
+        return html(body) if act.template else _go(act.then.format_map(_quoted(request)))
+
+    async def _work(
+        self,
+        request: Request,
+        route: Route,
+        key: Key,
+        arguments: Mapping[str, Any],
+        context: dict[str, Any],
+    ) -> str:
+        """Run a handler in a thread, and write what it gives into its template there too."""
+        check_room(self._limiter)
+        ask, template = Ask(self._control, key), context.pop("template")
+
+        def work() -> str:
+            value = route.handler(ask, **request.path_params, **arguments)
+            return render(template, self._context(request, value, **context)) if template else ""
+
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    async def _fields(self, request: Request, cookie: str) -> list[tuple[str, str]]:
+        """Return the fields of a form of ours, without its token.
+
+        Raises:
+            Forbidden: It does not bring the token of this cookie.
+            RequestError: It is no form.
+        """
+        body = await body_of(request)
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        except ValueError as error:
+            raise RequestError("form: expected fields in UTF-8, got something else") from error
+        tokens = [value for name, value in pairs if name == _TOKEN]
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise Forbidden("expected a form of this site, got one of another")
+        self._control.sessions.check_token(cookie, tokens[0] if len(tokens) == 1 else "")
+        return [(name, value) for name, value in pairs if name != _TOKEN]
+
+    def _context(
+        self, request: Request, page: object, *, key: Key | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """Return what every template may read."""
+        control, cookie = self._control, cookie_of(request) or cookie_of(request, VISIT_COOKIE)
+        navigation = [
+            (shown.nav, shown.path)
+            for shown in self._pages.values()
+            if shown.nav and key and shown.route.scope in key.scopes
+            if not (shown.route.whole and key.services)
+        ]
+        return {
+            "page": page,
+            "project": control.declaration.name,
+            "now": time_of(control.clock.now_us()),
+            "here": request.url.path,
+            "navigation": navigation,
+            "viewer": key,
+            "may": lambda scope: key is not None and scope in key.scopes,
+            "csrf": control.sessions.token(cookie) if cookie else "",
+            "twin": "",
+            "query": {},
+            **more,
+        }
+
+    async def _login_form(self, request: Request, path: str) -> Response:
+        return self._login_page(request, None, request.query_params.get("next", ""))
+
+    def _login_page(self, request: Request, error: RoadworthyError | None, target: str) -> Response:
+        visit = cookie_of(request, VISIT_COOKIE) or new_visit()
+        page = {"error": error, "next": _safe(target)}
+        context = self._context(request, page, csrf=self._control.sessions.token(visit))
+        cookie = set_cookie(request, visit, name=VISIT_COOKIE)
+        status = error.status if error else 200
+        return html(render("login.html", context), status, {"set-cookie": cookie})
+
+    async def _log_in(self, request: Request, path: str) -> Response:
+        fields = dict(await self._fields(request, cookie_of(request, VISIT_COOKIE)))
+        secret, target = fields.get("key", "").strip(), fields.get("next", "")
+        try:
+            key = self._control.keyring.find(b"Bearer " + secret.encode())
+            if "read" not in key.scopes:
+                raise Forbidden(f"key `{key.id}` lacks the scope `read`")
+        except RequestError as error:
+            return self._login_page(request, error, target)
+        cookie = set_cookie(request, self._control.sessions.open(key.id))
+        return _go(_safe(target), {"set-cookie": cookie})
+
+    async def _log_out(self, request: Request, path: str) -> Response:
+        cookie = cookie_of(request)
+        self._control.sessions.read(cookie)
+        await self._fields(request, cookie)
+        self._control.sessions.end(cookie)
+        return _go("/login", {"set-cookie": set_cookie(request, "", lasts_s=0)})
+
+    async def _static(self, request: Request, path: str) -> Response:
+        asset = ASSETS.get(request.path_params["name"])
+        if asset is None:
+            raise NotFound(f"no file {request.url.path:.120}")
+        return Response(asset.body, 200, {**HEADERS, **_FOR_EVER}, asset.kind)
+
+
+Answerer = Callable[[Request, str], Any]
+
+
+class _Endpoint:
+    """All methods of one path of the console, as an ASGI app."""
+
+    def __init__(self, console: Console, methods: Mapping[str, Answerer], path: str = "") -> None:
+        self._console = console
+        self._methods = methods
+        self._path = path
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        method = "GET" if request.method == "HEAD" else request.method
+        answer = self._methods.get(method)
+        if answer is None:
+            allowed = ", ".join(self._methods)
+            error = RequestError(f"method: expected {allowed}, got {request.method:.20}")
+            response: Response | RoadworthyError | None = self._console.fail(request, error, 405)
+            assert isinstance(response, Response)
+            response.headers["allow"] = allowed
+        else:
+            response = await caught(answer(request, self._path))
+        if isinstance(response, RoadworthyError):
+            response = self._console.fail(request, response)
+        if response is not None:
+            await response(scope, receive, send)
+
+
+def wants_html(request: Request) -> bool:
+    """Whether a person in front of a browser asks, and not a program."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _go(target: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(b"", 303, {**HEADERS, "location": target, **(headers or {})})
+
+
+def _target_of(request: Request) -> str:
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"{request.url.path}{query}"
+
+
+def _safe(target: str) -> str:
+    """Return where to go after the log-in: a page of ours, never another site."""
+    is_ours = target.startswith("/") and not target.startswith(("//", "/\\", "/login", "/logout"))
+    is_plain = target.isascii() and target.isprintable() and "\\" not in target
+    return target if is_ours and is_plain and len(target) <= 2000 else "/"
+
+
+def _quoted(request: Request) -> dict[str, str]:
+    return {name: quote(str(value), safe="") for name, value in request.path_params.items()}
+
+
+def _query_of(given: Iterable[tuple[str, str]]) -> str:
+    text = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in given)
+    return f"?{text}" if text else ""

@@ -1,0 +1,127 @@
+"""Pictures of the values that pages show: which chart, with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup
+
+from .. import charts, numbers, words
+from ..figures import CostToday, Promise, ServiceFigures
+from ..states import CLASSES, WORDS
+
+_HOUR_S = 3600
+_TICK_HOURS = 6
+
+
+def promise(promise: Promise) -> Markup:
+    """Return a promise beside what was measured of it."""
+    interval = None
+    if promise.low is not None and promise.high is not None:
+        interval = (promise.low, promise.high)
+    return charts.promise_plot(
+        promise.promise,
+        promise.scale,
+        promise.better,
+        value=promise.measured,
+        interval=interval,
+        state=CLASSES[promise.state],
+        label=f"{promise.name}: {WORDS[promise.state]}. {_measured(promise)}",
+    )
+
+
+def _measured(promise: Promise) -> str:
+    side = "at most" if promise.better == "low" else "at least"
+    goal = f"{side} {numbers.promised(promise.promise)} {promise.of} is promised"
+    if promise.measured is None or promise.low is None or promise.high is None:
+        return f"{goal}; too few requests, n {promise.n}."
+    interval = numbers.bounds(promise.low, promise.high, promise.promise)
+    return f"{goal}; measured {numbers.share(promise.measured, promise.promise)}, {interval}."
+
+
+def purse(cost: CostToday) -> Markup:
+    """Return today's money against its ceiling."""
+    spent = cost.settled_usd
+    coming = (cost.by_midnight_usd or spent + cost.held_usd) - spent
+    return charts.purse(spent, cost.ceiling_usd, coming=max(coming, 0.0), label=" ".join(cost.says))
+
+
+def latency(page: ServiceFigures) -> Markup:
+    """Return the 95th percentile of each hour against its promise."""
+    goal = None
+    if page.latency_p95_ms is not None:
+        goal = charts.Goal(page.latency_p95_ms, f"promise {numbers.ms(page.latency_p95_ms)}")
+    since, until = _span(page)
+    found = {int(hour.hour.timestamp()): hour.p95_ms for hour in page.hours}
+    return charts.line_chart(
+        charts.Words(_latency_finding(page), "p95 per hour, in UTC, estimated.", "Hour"),
+        charts.evenly(found, since, until, _HOUR_S),
+        goal=goal,
+        show_x=_hour,
+        show_y=numbers.ms,
+        x_ticks=_ticks(since, until),
+        name="p95",
+    )
+
+
+def _latency_finding(page: ServiceFigures) -> str:
+    promise = page.latency_p95_ms
+    measured = [hour for hour in page.hours if hour.p95_ms is not None]
+    if promise is None or not measured:
+        return "No latency is promised." if promise is None else "Nothing was measured."
+    over = [hour for hour in measured if hour.p95_ms is not None and hour.p95_ms > promise]
+    if not over:
+        return f"p95 stayed under {numbers.ms(promise)}."
+    hours = words.exactly(len(over), "hour")
+    return f"p95 was over {numbers.ms(promise)} in {hours} of {len(measured)}."
+
+
+def cost(page: ServiceFigures) -> Markup:
+    """Return what each hour cost."""
+    since, until = _span(page)
+    found = {int(hour.hour.timestamp()): hour.cost_usd for hour in page.hours}
+    places = charts.evenly(found, since, until, _HOUR_S)
+    spent = charts.Series("Cost", [value for _, value in places])
+    total = sum(hour.cost_usd for hour in page.hours)
+    return charts.stacked_bars(
+        charts.Words(f"{numbers.usd(total)} in 24 hours.", "US dollars per hour, in UTC.", "Hour"),
+        [float(x) for x, _ in places],
+        [spent],
+        step=_HOUR_S,
+        show_x=_hour,
+        show_y=_axis_usd,
+        x_ticks=_ticks(since, until),
+    )
+
+
+def endings(page: ServiceFigures) -> Markup:
+    """Return one bar of how requests ended."""
+    return charts.disposition_bar([(end.disposition, end.requests) for end in page.endings])
+
+
+def _axis_usd(value: float) -> str:
+    return numbers.usd(value) if value == 0 or value >= 0.1 else f"${value:.10g}"
+
+
+def _span(page: ServiceFigures) -> tuple[int, int]:
+    """Return the first hour and the end of the last one, as Unix seconds."""
+    since, now = int(page.since.timestamp()), int(page.as_of.timestamp())
+    return since, now - now % _HOUR_S + _HOUR_S
+
+
+def _hour(at_s: float) -> str:
+    time = datetime.fromtimestamp(at_s, UTC)
+    return f"{time.day} {time:%b}, {time:%H:%M}"
+
+
+def _ticks(since: int, until: int) -> Sequence[charts.Tick]:
+    """Return every sixth hour of the day, with the day where one begins."""
+    step = timedelta(hours=_TICK_HOURS).seconds
+    first = since + -since % step
+    return [(at, _tick(at)) for at in range(first, until, step)]
+
+
+def _tick(at_s: int) -> str:
+    time = datetime.fromtimestamp(at_s, UTC)
+    return f"{time.day} {time:%b}" if time.hour == 0 else f"{time:%H:%M}"

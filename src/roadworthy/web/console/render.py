@@ -1,0 +1,145 @@
+"""Turns values into pages: Jinja with nothing that is shown left unescaped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import Response
+
+from .. import bodies, charts, numbers, states, svg, words
+from . import pictures
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+NOTHING = Markup('<span aria-hidden="true">\N{EN DASH}</span><span class="vh">none</span>')
+"""What stands where there is no value: not a zero, and not a blank."""
+
+_KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+
+
+class Asset(NamedTuple):
+    """A file that pages load, as it is sent."""
+
+    body: bytes
+    kind: str
+
+
+def _load_assets() -> Mapping[str, Asset]:
+    """Return every static file under its name with the digest of its content."""
+    assets = {}
+    for path in files("roadworthy.web.console").joinpath("static").iterdir():
+        stem, dot, ending = path.name.rpartition(".")
+        body = path.read_bytes()
+        name = f"{stem}.{hashlib.sha256(body).hexdigest()[:12]}{dot}{ending}"
+        assets[name] = Asset(body, _KINDS[dot + ending])
+    return assets
+
+
+ASSETS = _load_assets()
+_URL_OF = {"{0}.{2}".format(*name.split(".")): f"/static/{name}" for name in ASSETS}
+
+
+def html(body: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a page as a response that no cache keeps and no other site frames."""
+    return Response(body, status, {**HEADERS, **(headers or {})}, "text/html; charset=utf-8")
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Return a page.
+
+    Whatever a template writes is escaped, and characters that would hide text or turn it around are
+    made visible; only markup that our own code made passes as it is.
+    """
+    return _environment.get_template(template).render(context)
+
+
+def seen(value: Any) -> Any:
+    """Return what stands on a page for a value."""
+    if value is None:
+        return NOTHING
+    return svg.text(value) if isinstance(value, str) else value
+
+
+def cut(text: str, most: int = 200) -> str:
+    """Return the beginning of a long text, and how long it is.
+
+    >>> cut("abcdef", 3)
+    'abc… (6 characters)'
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def lines(text: str) -> Markup:
+    """Return a text of several lines for `pre`: its line ends stay, all else is as `seen`."""
+    return Markup("\n").join(svg.text(line) for line in text.split("\n"))
+
+
+def ticks(text: str) -> Markup:
+    """Return a message with what stands in backticks as code.
+
+    >>> str(ticks("no `<b>`"))
+    'no <code>&lt;b&gt;</code>'
+    """
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one is not closed
+        return svg.text(text)
+    code = Markup("<code>{}</code>")
+    return Markup().join(
+        code.format(svg.text(part)) if index % 2 else svg.text(part)
+        for index, part in enumerate(parts)
+    )
+
+
+def as_json(value: Any) -> str:
+    """Return a declared value as JSON on one line."""
+    return msgspec.json.encode(value).decode()
+
+
+def _open_environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("roadworthy.web.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=seen,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    shown: tuple[Callable[..., Any], ...] = (
+        cut,
+        lines,
+        ticks,
+        bodies.pretty,
+        bodies.left_out,
+        *numbers.WRITERS,
+    )
+    environment.filters.update({function.__name__: function for function in shown})
+    environment.filters["json"] = as_json
+    environment.globals.update(
+        nothing=NOTHING,
+        charts=charts,
+        pictures=pictures,
+        words=words,
+        states=states,
+        url_of=_URL_OF,
+        version=version("roadworthy"),
+    )
+    return environment
+
+
+_environment = _open_environment()

@@ -1,0 +1,281 @@
+"""What the console's pages show: the values that a page and its JSON twin share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from ..types import Disposition, Kind
+from .shapes import EnforcedKey, Stopped
+from .states import Better, State
+from .units import Time
+
+
+class Promise(Struct, frozen=True, kw_only=True):
+    """One objective beside what was measured of it.
+
+    Attributes:
+        key: The declared key.
+        name: The same in words.
+        label: What Home calls it, in a narrow column: `Over 100 ms`.
+        of: What the share is of: `slower than 100 ms`.
+        promise: The share (0-1) that is promised, at most or at least.
+        better: The side of `promise` on which it is kept.
+        measured: The share (0-1) from the service's `since` on; None below 20 requests.
+        low: Lower end of its 95 % interval (Wilson); None below 20 requests. `high` likewise.
+        n: How many requests were measured.
+        hits: How many of them were late, or did not fail.
+        missing: How many more could prove it, if nothing goes wrong; 0 unless it is `collecting`.
+        broken_since: The first of the hours up to the last one in which it was broken.
+        scale: The ends of its picture, from the promise alone, so that pictures can be compared.
+    """
+
+    key: str
+    name: str
+    label: str
+    of: str
+    promise: float
+    better: Better
+    state: State
+    measured: float | None
+    low: float | None
+    high: float | None
+    n: int
+    hits: int
+    missing: int
+    broken_since: Time | None
+    scale: tuple[float, float]
+
+
+class ErrorBudget(Struct, frozen=True, kw_only=True):
+    """The failures that `objectives.availability` leaves room for.
+
+    Attributes:
+        days: The window, up to now.
+        allowed: How many of the window's requests may fail; may be less than one.
+        spent_share: `failed` as a share of `allowed`, 1 when all is spent; None while `allowed` is
+            below one, because then the first failure would be more than all.
+    """
+
+    days: int
+    requests: int
+    failed: int
+    allowed: float
+    spent_share: float | None
+
+
+class CostToday(Struct, frozen=True, kw_only=True):
+    """What a service costs on the UTC day of the project's clock, against its ceiling.
+
+    Attributes:
+        says: The same in sentences.
+        settled_usd: What requests that have ended cost.
+        held_usd: What is set aside for requests under way.
+        ceiling_usd: `cost.per_day_usd`; None where none is declared.
+        by_midnight_usd: What it will be at today's pace; None in the first hour and where nothing
+            was spent.
+        reached_at: When the ceiling is reached at today's pace; None if it is not, today.
+        per_request_usd: Mean cost of the last 24 hours' requests; None without any.
+        per_request_ceiling_usd: `cost.per_request_usd`; None where none is declared.
+    """
+
+    state: State
+    says: tuple[str, ...]
+    settled_usd: float
+    held_usd: float
+    ceiling_usd: float | None
+    by_midnight_usd: float | None
+    reached_at: Time | None
+    per_request_usd: float | None
+    per_request_ceiling_usd: float | None
+
+
+class ReleaseBrief(Struct, frozen=True, kw_only=True):
+    """Which release, who built it and when."""
+
+    release: str
+    built_at: Time
+    by: str
+
+
+class Ship(Struct, frozen=True, kw_only=True):
+    """Whether the candidate may serve.
+
+    Attributes:
+        candidate: The latest release, if it was built after the one that serves.
+    """
+
+    says: str
+    champion: ReleaseBrief | None
+    candidate: ReleaseBrief | None
+
+
+class Todo(Struct, frozen=True, kw_only=True):
+    """Something that a person must do.
+
+    Attributes:
+        says: What, as an order.
+        why: Why, as a sentence.
+        link: Where it is done.
+        by: Until when; None where nothing says.
+    """
+
+    says: str
+    why: str
+    link: str
+    by: Time | None
+
+
+class HomeRow(Struct, frozen=True, kw_only=True):
+    """One service: the four questions and their answers.
+
+    Attributes:
+        state: The worst of its promises, `off` while it is stopped.
+        says: Is it healthy, in sentences.
+        requests: n of the last 24 hours, by the project's clock.
+        todos: At most three.
+    """
+
+    name: str
+    kind: Kind
+    purpose: str
+    risk: str
+    release: str
+    state: State
+    says: tuple[str, ...]
+    stopped: Stopped | None
+    requests: int
+    promises: tuple[Promise, ...]
+    budget: ErrorBudget | None
+    cost: CostToday
+    ship: Ship
+    todos: tuple[Todo, ...]
+
+
+class Trouble(Struct, frozen=True, kw_only=True):
+    """A part that is degraded, and what that means."""
+
+    part: str
+    says: str
+
+
+class Home(Struct, frozen=True, kw_only=True):
+    """Every service the key may see, the worst first.
+
+    Attributes:
+        says: The page in one line.
+        since: From when on requests count: the hour 24 hours ago.
+        broken: How many promises are broken. `at_risk`, `collecting` and `kept` likewise.
+        todos: How many things need a person.
+        first: When the first of them is due; None where none is due.
+    """
+
+    says: str
+    as_of: Time
+    since: Time
+    broken: int
+    at_risk: int
+    collecting: int
+    kept: int
+    todos: int
+    first: Time | None
+    trouble: tuple[Trouble, ...]
+    services: tuple[HomeRow, ...]
+
+
+class HourShown(Struct, frozen=True, kw_only=True):
+    """One hour; `p95_ms` is estimated from buckets whose ends are a factor of 1.5 apart."""
+
+    hour: Time
+    requests: int
+    failed: int
+    late: int
+    p95_ms: float | None
+    cost_usd: float
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How requests ended; `share` (0-1) is None below 20 requests in all."""
+
+    disposition: Disposition
+    requests: int
+    share: float | None
+
+
+class ModelShown(Struct, frozen=True, kw_only=True):
+    """A model of the release, and the requests it answered in the last 24 hours.
+
+    Attributes:
+        role: `model` in the chain, or `rung` of the ladder.
+        model: What its provider calls it.
+        pinned: What holds it still: a digest, or a word.
+        share: Of the requests (0-1); None below 20 requests in all.
+        mean_usd: Mean cost of one request; None without any.
+        stopped: Who stopped it; None while it answers.
+    """
+
+    name: str
+    role: Literal["model", "rung"]
+    provider: str
+    model: str
+    pinned: str
+    requests: int
+    share: float | None
+    p95_ms: float | None
+    mean_usd: float | None
+    stopped: Stopped | None
+
+
+class ServiceFigures(Struct, frozen=True, kw_only=True):
+    """One service: what it promises, keeps, costs and is made of.
+
+    Attributes:
+        says: The page in one line.
+        since: From when on requests count: the hour 24 hours ago.
+        service: As Home shows it.
+        p95_ms: Of all requests since then, estimated from buckets whose ends are a factor of 1.5
+            apart; None without any.
+        latency_p95_ms: `objectives.latency_p95_ms`; None where nothing is promised.
+        hours: Those with requests, oldest first.
+        endings: How they ended.
+        differences: What is not in its folder as it was released.
+        keys: What enforces each key that stands in its file.
+    """
+
+    says: str
+    as_of: Time
+    since: Time
+    service: HomeRow
+    owners: dict[str, str]
+    declaration_hash: str
+    deadline_ms: float
+    latency_p95_ms: float | None
+    p95_ms: float | None
+    hours: tuple[HourShown, ...]
+    endings: tuple[Ending, ...]
+    models: tuple[ModelShown, ...]
+    differences: tuple[str, ...]
+    keys: tuple[EnforcedKey, ...]
+
+
+class StateMeaning(Struct, frozen=True, kw_only=True):
+    """What a state means of an objective."""
+
+    state: State
+    word: str
+    objective: str
+
+
+class DispositionMeaning(Struct, frozen=True, kw_only=True):
+    """What it means that a request ended so."""
+
+    disposition: Disposition
+    means: str
+
+
+class Words(Struct, frozen=True, kw_only=True):
+    """What the words of the pages mean."""
+
+    states: tuple[StateMeaning, ...]
+    dispositions: tuple[DispositionMeaning, ...]

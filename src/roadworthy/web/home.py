@@ -1,0 +1,220 @@
+"""Home: every service with the answers to four questions, computed from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import structs
+
+from ..serve.opened import OpenRelease
+from ..store.clock import time_of
+from ..types import DAY_US, HOUR_US
+from . import numbers, promises, words
+from .control import Ask
+from .figures import ErrorBudget, Home, HomeRow, Promise, ReleaseBrief, Ship, Todo, Trouble
+from .measured import Built, Hour, read_built, read_failures, read_hours, read_latest
+from .shapes import Stopped
+from .states import rank, worst
+from .units import show
+
+MOST_TODOS = 3
+
+
+class _Facts(NamedTuple):
+    """What was read for all services at once."""
+
+    now_us: int
+    hours: Mapping[str, tuple[Hour, ...]]
+    failures: Mapping[str, tuple[int, int]]
+    latest: Mapping[str, Built]
+    champions: Mapping[str, Built]
+    spent: Mapping[str, tuple[int, int]]
+
+    @property
+    def now(self) -> datetime:
+        return time_of(self.now_us)
+
+
+def since_of(now_us: int) -> int:
+    """Return the whole hour in which the last 24 hours began."""
+    since_us = max(0, now_us - DAY_US)
+    return since_us - since_us % HOUR_US
+
+
+def home_page(ask: Ask) -> Home:
+    """Return what Home shows to a key."""
+    now_us = ask.control.clock.now_us()
+    now = time_of(now_us)
+    opened = [
+        release for name, release in sorted(ask.control.engine.releases.items()) if ask.sees(name)
+    ]
+    rows = sorted(rows_of(ask, opened, now_us), key=_worst_first)
+    trouble = tuple(_trouble(ask))
+    states = [promise.state for row in rows for promise in _counted(row)]
+    todos = [todo for row in rows for todo in row.todos]
+    first = min((todo.by for todo in todos if todo.by), default=None)
+    count = len(todos) + len(trouble)
+    return Home(
+        says=words.home(len(rows), states, count, first, now),
+        as_of=now,
+        since=time_of(since_of(now_us)),
+        broken=states.count("breached"),
+        at_risk=states.count("at_risk"),
+        collecting=states.count("collecting"),
+        kept=states.count("healthy"),
+        todos=count,
+        first=first,
+        trouble=trouble,
+        services=tuple(rows),
+    )
+
+
+def rows_of(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> Iterator[HomeRow]:
+    """Yield a row for each service; all that is stored is read once for all of them."""
+    facts = _read(ask, [release.name for release in opened], opened, now_us)
+    for release in opened:
+        yield _row(ask, release, facts)
+
+
+def _read(ask: Ask, names: list[str], opened: Sequence[OpenRelease], now_us: int) -> _Facts:
+    state, ledger = ask.control.state, ask.control.ledger
+    month_us = max(0, now_us - promises.BUDGET_DAYS * DAY_US)
+
+    def spent() -> dict[str, tuple[int, int]]:
+        return {name: ledger.spent(f"service:{name}") for name in names}
+
+    return _Facts(
+        now_us=now_us,
+        hours=read_hours(state, names, since_of(now_us)),
+        failures=read_failures(state, names, month_us),
+        latest=read_latest(state, names),
+        champions=read_built(state, [release.id for release in opened]),
+        spent=ask.on_loop(spent),
+    )
+
+
+def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
+    name, declared = release.name, release.declaration
+    hours, stop = facts.hours[name], ask.control.switchboard.stopped(name)
+    stopped = show(Stopped, stop) if stop else None
+    budget = promises.error_budget(declared.objectives.availability, facts.failures[name])
+    kept = tuple(promises.promises_of(declared.objectives, hours, budget))
+    requests = sum(hour.requests for hour in hours)
+    cost = promises.cost_today(
+        declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
+    )
+    ship = _ship(facts.champions.get(release.id), facts.latest.get(name))
+    row = HomeRow(
+        name=name,
+        kind=release.kind,
+        purpose=declared.purpose,
+        risk=declared.risk,
+        release=release.id,
+        state="off" if stopped else worst(promise.state for promise in kept),
+        says=tuple(_health(stopped, kept, budget, hours, facts.now)),
+        stopped=stopped,
+        requests=requests,
+        promises=kept,
+        budget=budget,
+        cost=cost,
+        ship=ship,
+        todos=(),
+    )
+    changes = ask.control.differences(release)
+    todos = sorted(_todos(row, declared.cost.on_exhausted, changes), key=_due)
+    return structs.replace(row, todos=tuple(todos[:MOST_TODOS]))
+
+
+def _health(
+    stopped: Stopped | None,
+    kept: Sequence[Promise],
+    budget: ErrorBudget | None,
+    hours: Sequence[Hour],
+    now: datetime,
+) -> Iterator[str]:
+    if stopped:
+        because = f": {stopped.reason.rstrip('. ')}" if stopped.reason.rstrip(". ") else ""
+        since = numbers.at(stopped.since, now)
+        yield f"Stopped since {since} by {stopped.by or 'somebody'}{because}."
+        return
+    requests = sum(hour.requests for hour in hours)
+    yield from words.health(kept, budget, requests, now)
+    fallback = sum(hour.fallback for hour in hours)
+    if fallback:
+        came = "answer comes" if fallback == 1 else "answers come"
+        yield f"{numbers.count(fallback)} {came} from the fallback."
+
+
+def _ship(champion: Built | None, latest: Built | None) -> Ship:
+    candidate = None
+    if champion and latest and latest.release != champion.release:
+        candidate = latest if latest.at_us > champion.at_us else None
+    says = "There is no candidate."
+    if candidate:
+        says = f"Not yet: nothing has compared {numbers.short(candidate.release)} with it."
+    return Ship(says=says, champion=_brief(champion), candidate=_brief(candidate))
+
+
+def _brief(built: Built | None) -> ReleaseBrief | None:
+    if built is None:
+        return None
+    return ReleaseBrief(release=built.release, built_at=time_of(built.at_us), by=built.by)
+
+
+def _todos(row: HomeRow, on_exhausted: str, changes: Sequence[str]) -> Iterator[Todo]:
+    here = f"/services/{row.name}"
+    if row.stopped:
+        yield _todo("Resume it, or leave it off.", "It refuses every request.", f"{here}#levers")
+    for promise in () if row.stopped else row.promises:
+        if promise.state == "breached":
+            yield _todo(*_repair(promise), _evidence(row.name, promise))
+    cost = row.cost
+    if cost.state in ("at_risk", "breached"):
+        what = "fallbacks" if on_exhausted == "fallback" else "refusals"
+        order = f"Raise the ceiling or accept {what}."
+        yield _todo(order, cost.says[-1], f"{here}#cost", cost.reached_at)
+    if changes:
+        order = "Release the changes in its folder, or undo them."
+        yield _todo(order, f"{words.listed(changes)}.", f"{here}#release")
+
+
+def _repair(promise: Promise) -> tuple[str, str]:
+    if promise.key == "objectives.latency_p95_ms":
+        return "Find out why it is slow.", f"{promise.hits:,} requests were {promise.of}."
+    failed = promise.n - promise.hits
+    why = f"{words.exactly(failed, 'request')} failed." if failed else "The error budget is spent."
+    return "Find out why requests fail.", why
+
+
+def _evidence(name: str, promise: Promise) -> str:
+    """Return where it is seen why a promise is broken."""
+    if promise.key == "objectives.latency_p95_ms":
+        return f"/services/{name}#latency"
+    return f"/requests?service={name}&disposition=failed"
+
+
+def _todo(says: str, why: str, link: str, by: datetime | None = None) -> Todo:
+    return Todo(says=says, why=why, link=link, by=by)
+
+
+def _trouble(ask: Ask) -> Iterator[Trouble]:
+    for part in ask.on_loop(ask.control.health)["trouble"]:
+        service = part.removeprefix("release of ")
+        if service == part or ask.sees(service):
+            yield Trouble(part=part, says=words.trouble(part))
+
+
+def _counted(row: HomeRow) -> Sequence[Promise]:
+    """Return the promises of a service that answers; a stopped one keeps and breaks none."""
+    return () if row.stopped else row.promises
+
+
+def _worst_first(row: HomeRow) -> tuple[int, float, str]:
+    due = min((todo.by.timestamp() for todo in row.todos if todo.by), default=float("inf"))
+    return (rank(row.state), due, row.name)
+
+
+def _due(todo: Todo) -> float:
+    return todo.by.timestamp() if todo.by else float("inf")

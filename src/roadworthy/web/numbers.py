@@ -1,0 +1,226 @@
+"""How numbers are written: with a unit, and with no more digits than they support."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+_MINUS = "\N{MINUS SIGN}"
+_DASH = "\N{EN DASH}"
+
+
+def count(n: int) -> str:
+    """Write an exact number of things.
+
+    >>> count(43118)
+    '43,118'
+    """
+    return f"{n:,}".replace("-", _MINUS)
+
+
+def ms(value: float) -> str:
+    """Write a duration in milliseconds; from ten seconds on, in seconds.
+
+    >>> ms(612.4), ms(0.0612), ms(6.14), ms(12345)
+    ('612 ms', '0.061 ms', '6.1 ms', '12.3 s')
+    """
+    if value >= 10_000:
+        return f"{value / 1000:,.1f} s"
+    if value >= 10 or value == 0:
+        return f"{value:,.0f} ms"
+    digits = 1 if value >= 1 else min(1 - math.floor(math.log10(value)), 4)
+    return f"{value:.{digits}f} ms"
+
+
+def usd(value: float) -> str:
+    """Write a total of money.
+
+    >>> usd(8747.2), usd(0), usd(0.0042)
+    ('$8,747.20', '$0.00', '<$0.01')
+    """
+    if 0 < value < 0.005:
+        return "<$0.01"
+    return f"{_MINUS if value < 0 else ''}${abs(value):,.2f}"
+
+
+def usd_each(value: float) -> str:
+    """Write what one request costs, in prose.
+
+    >>> usd_each(0.00313), usd_each(0.00001), usd_each(0)
+    ('$0.0031', '$0.00001', '$0.0000')
+    """
+    return f"${value:.6f}".rstrip("0") if 0 < value < 0.00005 else f"${value:.4f}"
+
+
+def usd_exact(value: float) -> str:
+    """Write what one request cost, to the micro-dollar.
+
+    >>> usd_exact(0.005833)
+    '$0.005833'
+    """
+    return f"${value:,.6f}"
+
+
+def share(value: float, promise: float | None = None) -> str:
+    """Write a share in per cent, never rounded across the promise that it is compared with.
+
+    >>> share(0.016), share(0.9969, 0.995), share(0.99896, 0.999)
+    ('1.6%', '99.69%', '99.896%')
+    >>> share(0), share(1), share(0.00001)
+    ('0%', '100%', '<0.1%')
+    """
+    return _share(value, promise, 1) + "%"
+
+
+def bounds(low: float, high: float, promise: float | None = None) -> str:
+    """Write the interval of a share; its unit is said by the share beside it.
+
+    >>> bounds(0.994, 0.9987, 0.995).split(_DASH)
+    ['99.40', '99.87%']
+    """
+    return f"{_share(low, promise, 2)}{_DASH}{_share(high, promise, 2)}%"
+
+
+def promised(value: float) -> str:
+    """Write the share that is promised, as it is declared.
+
+    >>> promised(0.999), promised(0.05)
+    ('99.9%', '5%')
+    """
+    return f"{value * 100:.10g}%"
+
+
+def budget(spent: float) -> str:
+    """Write how much of a budget is spent, which may be more than all of it.
+
+    >>> budget(0.214), budget(3)
+    ('21%', '300%')
+    """
+    return f"{spent * 100:,.0f}%"
+
+
+def whole(value: float) -> str:
+    """Write a computed number of things: one decimal below ten.
+
+    >>> whole(2.5), whole(43.12)
+    ('2.5', '43')
+    """
+    return f"{value:,.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
+
+
+def _share(value: float, promise: float | None, digits: int) -> str:
+    """Write a share in per cent without the sign, with `digits` decimals or more."""
+    if promise is not None:
+        digits = max(digits, min(_decimals(promise) + 1, 6))
+    if value <= 0 or value >= 1:
+        return "0" if value <= 0 else "100"
+    while digits < 8 and promise is not None and _crosses(value, promise, digits):
+        digits += 1
+    written = f"{value * 100:.{digits}f}"
+    least = 10**-digits
+    if float(written) == 0:
+        return f"<{least:.{digits}f}"
+    return f">{100 - least:.{digits}f}" if float(written) == 100 else written
+
+
+def _crosses(value: float, promise: float, digits: int) -> bool:
+    """Whether the written value would stand on the other side of the promise, or on it."""
+    written, goal = round(value * 100, digits), round(promise * 100, 10)
+    return value != promise and (written == goal or (written < goal) != (value < promise))
+
+
+def _decimals(promise: float) -> int:
+    return len(promised(promise).rstrip("%").partition(".")[2])
+
+
+def at(time: datetime, now: datetime) -> str:
+    """Write a time in UTC, with its day unless that is today.
+
+    >>> now = datetime(2026, 11, 23, 14, 32)
+    >>> at(datetime(2026, 11, 23, 9, 5), now), at(datetime(2013, 4, 1, 9, 5), now)
+    ('09:05', '1 Apr 2013, 09:05')
+    """
+    clock = f"{time:%H:%M}"
+    if time.date() == now.date():
+        return clock
+    year = "" if time.year == now.year else f" {time.year}"
+    return f"{time.day} {time:%b}{year}, {clock}"
+
+
+def moment(time: datetime, now: datetime) -> str:
+    """Write a time in UTC to the second, with its day unless that is today.
+
+    >>> now = datetime(2026, 11, 23, 14, 32)
+    >>> moment(datetime(2026, 11, 23, 9, 5, 7), now), moment(datetime(2026, 11, 22, 9, 5, 7), now)
+    ('09:05:07', '22 Nov, 09:05:07')
+    """
+    return f"{at(time, now)}:{time:%S}"
+
+
+def hours_before(time: datetime, hours: int) -> str:
+    """Write for machines what the time was some hours before.
+
+    >>> hours_before(datetime(2026, 11, 23, 0, 32), 1)
+    '2026-11-22T23:32:00Z'
+    """
+    return iso(time - timedelta(hours=hours))
+
+
+def stamp(time: datetime) -> str:
+    """Write a time for the head of a page.
+
+    >>> stamp(datetime(2026, 11, 23, 14, 32, 10))
+    '23 Nov 2026, 14:32:10 UTC'
+    """
+    return f"{time.day} {time:%b %Y, %H:%M:%S} UTC"
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """Write how long ago a time was, in the largest unit that fits.
+
+    >>> ago(datetime(2026, 11, 20), datetime(2026, 11, 23)), ago(datetime(2026, 1, 1), now=datetime(2026, 1, 1))
+    ('3 days', '0 min')
+    """  # noqa: E501 - a call of two times
+    minutes = max(0, int((now - time).total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    size, unit = (minutes // 60, "hour") if minutes < 48 * 60 else (minutes // 1440, "day")
+    return f"{size} {unit}" if size == 1 else f"{size} {unit}s"
+
+
+def short(release: str) -> str:
+    """Write an id as people tell it apart: the first six characters of its digest.
+
+    >>> short("support-reply@e0539fc43b6c"), short("e0539fc43b6c")
+    ('e0539f', 'e0539f')
+    """
+    return release.rpartition("@")[2][:6]
+
+
+def iso(time: datetime) -> str:
+    """Write a time for machines."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+WRITERS: tuple[Callable[..., Any], ...] = (
+    count,
+    ms,
+    usd,
+    usd_each,
+    usd_exact,
+    share,
+    bounds,
+    promised,
+    budget,
+    whole,
+    at,
+    moment,
+    hours_before,
+    stamp,
+    ago,
+    short,
+    iso,
+)
+"""What templates write numbers with, each under its own name."""

@@ -1,0 +1,137 @@
+"""The page of one service: what it promises, keeps, costs and is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, get_args
+
+from ..declare.show import check_report
+from ..release import registry
+from ..serve.opened import OpenRelease
+from ..store.clock import time_of
+from ..store.rollups import Summary, quantile_ms, summarise_by
+from ..types import Disposition
+from . import words
+from .control import Ask
+from .figures import Ending, HourShown, ModelShown, ServiceFigures
+from .home import rows_of, since_of
+from .shapes import EnforcedKey, Stopped
+from .states import LEAST
+from .units import show, usd_of
+
+
+def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
+    """Return what the page of a service shows."""
+    now_us = ask.control.clock.now_us()
+    since_us = since_of(now_us)
+    (row,) = rows_of(ask, [release], now_us)
+    hours = summarise_by(ask.control.state, "hour_us", release.name, since_us)
+    declared = release.declaration
+    states = [promise.state for promise in row.promises]
+    return ServiceFigures(
+        says=words.service(release.name, states, is_stopped=row.stopped is not None),
+        as_of=time_of(now_us),
+        since=time_of(since_us),
+        service=row,
+        owners=dict(declared.owners.model_dump()),
+        declaration_hash=declared.hash,
+        deadline_ms=float(declared.objectives.deadline_ms),
+        latency_p95_ms=_float(declared.objectives.latency_p95_ms),
+        p95_ms=_p95(hours.values()),
+        hours=tuple(_hour(at_us, found) for at_us, found in hours.items()),
+        endings=tuple(_endings(list(hours.values()))),
+        models=tuple(_models(ask, release, since_us)),
+        differences=ask.control.differences(release),
+        keys=tuple(enforced_keys(release, ask.control.enforces)),
+    )
+
+
+def enforced_keys(release: OpenRelease, enforces: Mapping[str, str]) -> Iterator[EnforcedKey]:
+    """Yield every key that stands in a service's file, with what enforces it."""
+    for path, value, where in check_report(release.declaration, enforces):
+        yield EnforcedKey(path=path, value=plain(value), enforced_by=where)
+
+
+def plain(value: Any) -> Any:
+    """Return a declared value as JSON can hold it: amounts are numbers."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _p95(hours: Iterable[Summary]) -> float | None:
+    histograms = [hour.histogram for hour in hours]
+    return quantile_ms([sum(counts) for counts in zip(*histograms, strict=True)], 0.95)
+
+
+def _hour(at_us: int, found: Summary) -> HourShown:
+    return HourShown(
+        hour=time_of(at_us),
+        requests=found.requests,
+        failed=found.failed,
+        late=found.late,
+        p95_ms=found.p95_ms,
+        cost_usd=usd_of(found.cost_micro),
+    )
+
+
+def _endings(hours: Sequence[Summary]) -> Iterator[Ending]:
+    whole = sum(hour.requests for hour in hours)
+    for name in get_args(Disposition):
+        requests = sum(getattr(hour, name) for hour in hours)
+        if requests:
+            yield Ending(disposition=name, requests=requests, share=_share(requests, whole))
+
+
+def _models(ask: Ask, release: OpenRelease, since_us: int) -> Iterator[ModelShown]:
+    """Yield the models as they are declared, and then the rungs that answered."""
+    found = summarise_by(ask.control.state, "model", release.name, since_us)
+    whole = sum(summary.requests for summary in found.values())
+    manifest = registry.read_release(ask.control.state, release.id).manifest
+    chain = {entry.name for entry in release.declaration.chain}
+    for pin in manifest.models:
+        stop = ask.control.switchboard.stopped(release.name, pin.name)
+        summary = found.pop(pin.name, Summary())
+        yield ModelShown(
+            name=pin.name,
+            role="model" if pin.name in chain else "rung",
+            provider=pin.provider,
+            model=pin.model,
+            pinned=pin.digest or pin.pin,
+            requests=summary.requests,
+            share=_share(summary.requests, whole),
+            p95_ms=summary.p95_ms,
+            mean_usd=_mean(summary),
+            stopped=show(Stopped, stop) if stop else None,
+        )
+    for name, summary in found.items():
+        if name:  # what was refused reached no model
+            yield ModelShown(
+                name=name,
+                role="rung",
+                provider="",
+                model="",
+                pinned="",
+                requests=summary.requests,
+                share=_share(summary.requests, whole),
+                p95_ms=summary.p95_ms,
+                mean_usd=_mean(summary),
+                stopped=None,
+            )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole >= LEAST else None
+
+
+def _mean(found: Summary) -> float | None:
+    return usd_of(found.cost_micro) / found.requests if found.requests else None
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,142 @@
+"""Who looks at the console: a signed cookie that names a key, and tokens that prove a form is ours.
+
+The cookie holds no secret of the key, only its id. The key itself is looked up with every request,
+so a key that was revoked or has expired ends its sessions at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from ..errors import Forbidden, Unauthenticated
+from ..types import MICRO, Clock, SystemClock
+
+LASTS_S = 12 * 3600
+COOKIE = "rw-session"
+VISIT_COOKIE = "rw-visit"
+"""Marks a browser that has not logged in yet, so that the log-in form has a token of its own."""
+
+_SECRET_BYTES = 32
+
+
+class Session(NamedTuple):
+    """What a valid cookie says: whose key, and until when (Unix seconds)."""
+
+    key_id: str
+    ends_s: int
+
+
+class Sessions:
+    """Makes and reads the cookies of one project.
+
+    Args:
+        secret: Signs them; who knows it can be anybody.
+        clock: The machine's, not the project's: a replay may jump through a year in a minute, and
+            the person who watches it stays logged in.
+    """
+
+    def __init__(self, secret: bytes, clock: Clock | None = None) -> None:
+        self._secret = secret
+        self._clock = clock or SystemClock()
+        self._ended: dict[str, int] = {}
+
+    def open(self, key_id: str) -> str:
+        """Return the cookie of a new session."""
+        ends_s = self._clock.now_us() // MICRO + LASTS_S
+        said = f"{key_id}.{ends_s}.{secrets.token_urlsafe(9)}"
+        return f"{said}.{self._sign('session', said)}"
+
+    def read(self, cookie: str) -> Session:
+        """Return what a cookie says.
+
+        Raises:
+            Unauthenticated: There is none, somebody changed it, or it has ended.
+        """
+        said, _, signature = cookie.rpartition(".")
+        parts = said.split(".")
+        if len(parts) != 3 or not _is_same(signature, self._sign("session", said)):
+            raise Unauthenticated("expected a session; log in with a key")
+        session = Session(parts[0], int(parts[1]))
+        if session.ends_s <= self._clock.now_us() // MICRO or cookie in self._ended:
+            raise Unauthenticated("the session has ended; log in again")
+        return session
+
+    def end(self, cookie: str) -> None:
+        """Refuse a session from now on, as long as this process lives and the session would."""
+        now_s = self._clock.now_us() // MICRO
+        self._ended = {ended: until for ended, until in self._ended.items() if until > now_s}
+        self._ended[cookie] = self.read(cookie).ends_s
+
+    def token(self, cookie: str) -> str:
+        """Return the token that a form must bring along with this cookie."""
+        return self._sign("form", cookie)
+
+    def check_token(self, cookie: str, token: str) -> None:
+        """Refuse a form that did not come from a page of ours.
+
+        Raises:
+            Forbidden: The token is missing, or belongs to another session.
+        """
+        if not cookie or not _is_same(token, self.token(cookie)):
+            raise Forbidden(
+                "expected the form's own token, got none or another one; load the page again"
+            )
+
+    def _sign(self, purpose: str, text: str) -> str:
+        digest = hmac.digest(self._secret, f"{purpose}:{text}".encode(), "sha256")
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def open_secret(path: Path) -> bytes:
+    """Return the secret in a file that only its owner reads; it is made where there is none.
+
+    Where it cannot be kept, it lasts as long as the process.
+    """
+    secret = secrets.token_bytes(_SECRET_BYTES)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret(path) or secret
+    except OSError:
+        return secret
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret
+
+
+def cookie_of(request: Request, name: str = COOKIE) -> str:
+    """Return a cookie of the request, or an empty text."""
+    return request.cookies.get(name, "")
+
+
+def set_cookie(request: Request, value: str, *, name: str = COOKIE, lasts_s: int = LASTS_S) -> str:
+    """Return a `set-cookie` header that no script reads and no other site sends along."""
+    proxied = request.headers.get("x-forwarded-proto", "")
+    secure = "; Secure" if "https" in (request.url.scheme, proxied) else ""
+    return f"{name}={value}; Path=/; Max-Age={lasts_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+def _read_secret(path: Path) -> bytes:
+    """Return what the file holds; nothing if it is no secret, or not for its owner alone."""
+    try:
+        found = path.read_bytes()
+        is_private = not path.stat().st_mode & 0o077
+    except OSError:
+        return b""
+    return found if is_private and len(found) == _SECRET_BYTES else b""
+
+
+def _is_same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())
+
+
+def new_visit() -> str:
+    """Return what marks a browser before it has logged in."""
+    return secrets.token_urlsafe(18)

@@ -1,0 +1,214 @@
+"""The sentences that pages say: short, in the present, true when read alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from . import numbers
+from .figures import DispositionMeaning, ErrorBudget, Promise, StateMeaning, Words
+from .states import LEAST, WORDS, State
+
+_TROUBLE = {
+    "records": "Serving goes on, records wait: the database does not take them.",
+    "jobs": "A periodic job fails.",
+    "switchboard": "Changes by other processes are not seen: the store cannot be read.",
+    "traces": "Traces are not delivered.",
+    "database": "The database file is not where it was opened.",
+    "spool": "The spool is not where it was opened: new records may be lost.",
+}
+_STATES: dict[State, str] = {
+    "healthy": "The whole interval keeps the promise.",
+    "at_risk": "The interval contains the promise, or the day's money ends before the day.",
+    "breached": "The whole interval breaks the promise, or the error budget is spent.",
+    "collecting": f"Too few requests to say: fewer than {LEAST}, or than prove the promise if "
+    "nothing went wrong. The missing number is shown.",
+    "off": "Not declared, or stopped by a person.",
+}
+_DISPOSITIONS = (
+    DispositionMeaning(disposition="answered", means="A model answered."),
+    DispositionMeaning(disposition="cached", means="An earlier answer was given again."),
+    DispositionMeaning(
+        disposition="fallback", means="No model did, so a rung of the ladder answered."
+    ),
+    DispositionMeaning(disposition="review", means="A person decides."),
+    DispositionMeaning(
+        disposition="refused", means="The contract, a guard, a ceiling or a stop refused it."
+    ),
+    DispositionMeaning(disposition="failed", means="Nothing answered in time."),
+)
+WORDS_PAGE = Words(
+    states=tuple(
+        StateMeaning(state=state, word=WORDS[state], objective=meaning)
+        for state, meaning in _STATES.items()
+    ),
+    dispositions=_DISPOSITIONS,
+)
+MEANS = {meaning.disposition: meaning.means for meaning in _DISPOSITIONS}
+_FAILURES = {
+    400: "This cannot be read.",
+    401: "Log in to go on.",
+    403: "You may not do this.",
+    404: "There is no such page.",
+    405: "This page does not do that.",
+    413: "This is too large.",
+    429: "Too many wait already.",
+    503: "The store does not answer. Serving goes on.",
+}
+_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def some(n: int, what: str) -> str:
+    """Write a number of things as a sentence wants it.
+
+    >>> some(1, "promise"), some(3, "service"), some(1200, "request")
+    ('one promise', 'three services', '1,200 requests')
+    """
+    return f"{_word(n)} {what}{'' if n == 1 else 's'}"
+
+
+def exactly(n: int, what: str) -> str:
+    """Write a number of things in figures.
+
+    >>> exactly(1, "request"), exactly(1200, "request")
+    ('1 request', '1,200 requests')
+    """
+    return f"{numbers.count(n)} {what}{'' if n == 1 else 's'}"
+
+
+def home(
+    services: int, states: Sequence[State], todos: int, first: datetime | None, now: datetime
+) -> str:
+    """Return Home in one line: what of the promises, and what of people.
+
+    >>> now = datetime(2026, 11, 23, 14, 32)
+    >>> home(2, ["breached", "at_risk", "healthy"], 1, None, now)
+    'One promise is broken and one is at risk. One thing needs a person.'
+    >>> home(2, ["healthy", "collecting"], 0, None, now)
+    'No promise is broken; one waits for more requests. Nothing needs a person.'
+    """
+    if not services:
+        return "There is no service yet."
+    return f"{_promises(states)} {_needs(todos, first, now)}"
+
+
+def _promises(states: Sequence[State]) -> str:
+    broken, at_risk = states.count("breached"), states.count("at_risk")
+    waiting = states.count("collecting")
+    if broken:
+        said = f"{some(broken, 'promise')} {_are(broken)} broken"
+        said += f" and {_word(at_risk)} {_are(at_risk)} at risk" if at_risk else ""
+    elif at_risk:
+        said = f"{some(at_risk, 'promise')} {_are(at_risk)} at risk"
+    elif waiting:
+        wait = "waits" if waiting == 1 else "wait"
+        said = f"no promise is broken; {_word(waiting)} {wait} for more requests"
+    elif "healthy" in states:
+        said = "every promise is kept"
+    else:
+        said = "no service that answers promises anything"
+    return _sentence(said)
+
+
+def _needs(todos: int, first: datetime | None, now: datetime) -> str:
+    if not todos:
+        return "Nothing needs a person."
+    due = f", the first by {numbers.at(first, now)}" if first else ""
+    return _sentence(f"{some(todos, 'thing')} {'needs' if todos == 1 else 'need'} a person{due}")
+
+
+def service(name: str, states: Sequence[State], *, is_stopped: bool) -> str:
+    """Return a service's page in one line.
+
+    >>> service("reply", ["healthy", "breached"], is_stopped=False)
+    'reply breaks one of its two promises.'
+    >>> service("reply", ["healthy"], is_stopped=False)
+    'reply keeps every promise.'
+    """
+    broken, at_risk = states.count("breached"), states.count("at_risk")
+    if is_stopped:
+        return f"{name} is stopped."
+    if not states:
+        return f"{name} promises nothing that is measured."
+    if broken == len(states):
+        return f"{name} breaks {'its promise' if broken == 1 else 'every promise'}."
+    if broken or at_risk:
+        verb = "breaks" if broken else "may break"
+        return f"{name} {verb} {_of(broken or at_risk, len(states))}."
+    if "collecting" in states:
+        return f"{name} has too few requests to say whether it keeps its promises."
+    return f"{name} keeps every promise."
+
+
+def _of(n: int, whole: int) -> str:
+    return "its promise" if whole == 1 else f"{_word(n)} of its {some(whole, 'promise')}"
+
+
+def health(
+    promises: Sequence[Promise], budget: ErrorBudget | None, requests: int, now: datetime
+) -> list[str]:
+    """Return why a service is as it is; without promises, that it has none."""
+    if not promises:
+        return ["No promise is declared."]
+    if not requests:
+        return ["No request in the last 24 hours."]
+    said = [_trouble_of(promise, now) for promise in promises if promise.state in _UNQUIET]
+    if budget and budget.spent_share is not None and budget.spent_share > 1:
+        said.append(f"The error budget of {budget.days} days is spent.")
+    missing = max(promise.missing for promise in promises)
+    if not said and missing:
+        are = "is" if missing == 1 else "are"
+        return [f"Nothing is wrong so far; {exactly(missing, 'more request')} {are} needed to say."]
+    return said or ["Every promise is kept."]
+
+
+_UNQUIET = ("breached", "at_risk")
+
+
+def _trouble_of(promise: Promise, now: datetime) -> str:
+    """Return what is wrong with a promise: since when, and how much."""
+    since = f" since {numbers.at(promise.broken_since, now)}" if promise.broken_since else ""
+    n = numbers.count(promise.n)
+    if promise.key == "objectives.latency_p95_ms":
+        word = "Too slow" if promise.state == "breached" else "Perhaps too slow"
+        slow = numbers.count(promise.hits)
+        return f"{word}{since}: {slow} of {n} requests in 24 h were {promise.of}."
+    word = "Failing too often" if promise.state == "breached" else "Perhaps failing too often"
+    return (
+        f"{word}{since}: {numbers.count(promise.n - promise.hits)} of {n} requests in 24 h failed."
+    )
+
+
+def trouble(part: str) -> str:
+    """Return what it means that a part is degraded."""
+    if part.startswith("release of "):
+        return f"The promoted {part} cannot be opened."
+    return _TROUBLE.get(part, f"A part does not work: {part}.")
+
+
+def failure(status: int) -> str:
+    """Return what an error page says first."""
+    return _FAILURES.get(status, "Something failed inside. The server's log says what.")
+
+
+def listed(items: Sequence[str], most: int = 2) -> str:
+    """Write the first of some things, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"]), listed(["a", "b"])
+    ('a, b and 2 more', 'a and b')
+    """
+    if len(items) > most:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def _word(n: int) -> str:
+    return _SMALL[n] if n < len(_SMALL) else numbers.count(n)
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _sentence(said: str) -> str:
+    return f"{said[0].upper()}{said[1:]}."

@@ -1,0 +1,321 @@
+"""The console in a real browser: every page, wide and narrow, light and dark, and by keyboard."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from control_plane import Plane, listening, served
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs `make setup`: playwright")
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE = "axe-core@4.14.1"
+WIDE, PHONE = 1440, 390
+PAGES = (
+    "/",
+    "/services/{service}",
+    "/requests",
+    "/requests?service=risk&disposition=refused",
+    "/requests?user=nobody",
+    "/requests/{answered}",
+    "/requests/{refused}",
+    "/releases",
+    "/releases/{release}",
+    "/keys",
+    "/words",
+    "/requests/rq_gone",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path(CHROMIUM).exists(), reason="needs chromium: `apt-get install chromium`"
+    ),
+]
+
+
+class Stage:
+    """A served project with traffic, and where it listens."""
+
+    def __init__(self, plane: Plane, port: int) -> None:
+        self.plane = plane
+        self.url = f"http://127.0.0.1:{port}"
+        rows = plane.get("/api/requests?limit=200")["requests"]
+        self.facts = {
+            "service": "risk",
+            "answered": next(row["id"] for row in rows if row["service"] == "reply"),
+            "refused": next(row["id"] for row in rows if row["disposition"] == "refused"),
+            "release": quote(plane.get("/api/releases")["releases"][0]["release"]),
+        }
+
+    def path(self, page: str) -> str:
+        """Return where a page is, with the ids of this stage."""
+        return self.url + page.format_map(self.facts)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with served(tmp_path_factory.mktemp("stage")) as plane, listening(plane) as port:
+        for n in range(60):
+            plane.answer("risk", {"wind": float(n)}, user=f"u_{n % 7}")
+        for n in range(30):
+            plane.answer("reply", {"text": "hello " * n}, user="a-very-long-name-" * 9)
+        plane.ask("POST", "/api/services/risk/stop", {"reason": "trial"})
+        plane.follow()
+        plane.answer("risk", {"wind": 1.0})
+        plane.ask("POST", "/api/services/risk/resume", {"reason": "trial"})
+        plane.follow()
+        yield Stage(plane, port)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Return the accessibility checker, which npm brings once into a folder of its own."""
+    folder = Path(gettempdir()) / "roadworthy-axe"
+    file = folder / f"{AXE}.js"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("needs npm to bring axe-core")
+        packed = subprocess.run(
+            [npm, "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if packed.returncode:
+            pytest.skip(f"npm could not bring {AXE}: {packed.stderr[-200:]}")
+        with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
+            source = archive.extractfile("package/axe.min.js")
+            assert source is not None
+            file.write_bytes(source.read())
+    return file.read_text()
+
+
+class Seen:
+    """A window of the browser: what it complained about, and what it asked others for."""
+
+    def __init__(self, chromium: Any, stage: Stage, width: int = WIDE, **more: Any) -> None:
+        self.stage = stage
+        self.context = chromium.new_context(viewport={"width": width, "height": 900}, **more)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._note_request)
+
+    def _note(self, message: Any) -> None:
+        # The one complaint that is no fault: the page itself is a 404.
+        if message.type in ("error", "warning") and "404 (Not Found)" not in message.text:
+            self.complaints.append(message.text)
+
+    def _note_request(self, request: Any) -> None:
+        if not request.url.startswith((self.stage.url, "data:")):
+            self.complaints.append(f"asked for {request.url}")
+
+    def log_in(self, secret: str | None = None) -> None:
+        self.page.goto(f"{self.stage.url}/login")
+        self.page.get_by_label("Key").fill(secret or self.stage.plane.secret)
+        self.page.get_by_role("button", name="Log in").click()
+
+    @property
+    def headline(self) -> str:
+        return str(self.page.locator("h1").inner_text())
+
+
+@pytest.fixture
+def window(chromium: Any, stage: Stage) -> Iterator[Seen]:
+    """Somebody with an admin key, logged in, before a wide screen."""
+    seen = Seen(chromium, stage)
+    seen.log_in()
+    yield seen
+    seen.context.close()
+
+
+@pytest.fixture(scope="module", params=[(WIDE, "light"), (WIDE, "dark"), (PHONE, "light")])
+def screen(request: pytest.FixtureRequest, chromium: Any, stage: Stage) -> Iterator[Seen]:
+    width, scheme = request.param
+    seen = Seen(chromium, stage, width, color_scheme=scheme)
+    seen.log_in()
+    yield seen
+    seen.context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_its_screen_and_nothing_complains(screen: Seen, path: str) -> None:
+    screen.complaints.clear()
+    response = screen.page.goto(screen.stage.path(path))
+    assert response.status == (404 if "gone" in path else 200)
+    assert screen.headline
+    room = screen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert room[0] <= room[1]
+    assert screen.complaints == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_passes_axe(screen: Seen, axe: str, path: str) -> None:
+    screen.page.goto(screen.stage.path(path))
+    for details in screen.page.locator("details").all():
+        details.evaluate("part => part.open = true")
+    screen.page.evaluate(axe)
+    found = screen.page.evaluate("axe.run()")
+    faults = [
+        f"{fault['id']}: {node['html'][:200]} {node['failureSummary'][:200]}"
+        for fault in found["violations"]
+        for node in fault["nodes"][:3]
+    ]
+    assert faults == []
+    assert found["passes"]
+
+
+def test_the_log_in_page_passes_axe_and_fits_a_phone(chromium: Any, stage: Stage, axe: str) -> None:
+    seen = Seen(chromium, stage, PHONE)
+    seen.page.goto(f"{stage.url}/login")
+    seen.page.evaluate(axe)
+    assert seen.page.evaluate("axe.run()")["violations"] == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert seen.complaints == []
+    seen.context.close()
+
+
+def test_who_is_sent_to_the_log_in_comes_back_to_where_they_wanted(
+    chromium: Any, stage: Stage
+) -> None:
+    seen = Seen(chromium, stage)
+    seen.page.goto(f"{stage.url}/requests?service=risk")
+    assert "/login" in seen.page.url
+    seen.page.get_by_label("Key").fill("rw_wrong")
+    seen.page.get_by_role("button", name="Log in").click()
+    assert seen.page.get_by_label("Key").get_attribute("aria-invalid") == "true"
+    seen.page.get_by_label("Key").fill(stage.plane.secret)
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_url(f"{stage.url}/requests?service=risk")
+    seen.context.close()
+
+
+def test_filters_are_filled_in_and_found_again_in_the_address(window: Seen) -> None:
+    window.page.goto(f"{window.stage.url}/requests")
+    window.page.get_by_label("Service").select_option("risk")
+    window.page.get_by_label("User").fill("u_3")
+    window.page.get_by_role("button", name="Filter").click()
+    assert "service=risk" in window.page.url
+    assert "user=u_3" in window.page.url
+    assert window.headline == "9 requests match."
+    assert window.page.locator("tbody tr").count() == 9
+    assert window.page.get_by_label("User").input_value() == "u_3"
+    assert window.page.get_by_label("Service").input_value() == "risk"
+
+
+def test_paging_goes_to_the_end_and_back_to_the_newest(window: Seen) -> None:
+    window.page.goto(f"{window.stage.url}/requests")
+    first = window.page.locator("a.row").first.get_attribute("href")
+    seen: list[str] = []
+    while True:
+        seen += [row.get_attribute("href") for row in window.page.locator("a.row").all()]
+        older = window.page.get_by_role("link", name="Older")
+        if not older.count():
+            break
+        older.click()
+    assert len(seen) == len(set(seen)) == 91
+    window.page.get_by_role("link", name="Newest").click()
+    assert window.page.locator("a.row").first.get_attribute("href") == first
+
+
+def test_a_row_opens_by_keyboard_and_by_a_click_anywhere_on_it(window: Seen) -> None:
+    window.page.goto(f"{window.stage.url}/requests")
+    rows = window.page.locator("a.row")
+    second = rows.nth(1).get_attribute("href")
+    window.page.keyboard.press("j")
+    window.page.keyboard.press("j")
+    window.page.keyboard.press("Enter")
+    window.page.wait_for_url(window.stage.url + second)
+    window.page.go_back()
+    cell = window.page.locator("tbody tr").nth(1).locator("td").nth(4).bounding_box()
+    window.page.mouse.click(cell["x"] + 5, cell["y"] + 5)
+    window.page.wait_for_url(window.stage.url + second)
+
+
+def test_keys_in_a_field_are_only_text(window: Seen) -> None:
+    window.page.goto(f"{window.stage.url}/requests")
+    field = window.page.get_by_label("Tag")
+    field.press_sequentially("jkj")
+    assert field.input_value() == "jkj"
+    assert field.evaluate("field => field === document.activeElement")
+
+
+def test_the_walk_is_drawn_on_one_clock(window: Seen) -> None:
+    window.page.goto(window.stage.path("/requests/{answered}"))
+    boxes = [bar.bounding_box() for bar in window.page.locator(".walk rect:not(.sub)").all()]
+    lefts = [box["x"] for box in boxes]
+    assert len(lefts) >= 4
+    assert lefts == sorted(lefts)
+    cell = window.page.locator("tbody .walkcell").first.bounding_box()
+    assert all(cell["x"] - 1 <= box["x"] for box in boxes)
+    assert all(box["x"] + box["width"] <= cell["x"] + cell["width"] + 1 for box in boxes)
+
+
+def test_pages_read_and_act_without_script(chromium: Any, stage: Stage) -> None:
+    seen = Seen(chromium, stage, java_script_enabled=False)
+    seen.log_in()
+    seen.page.goto(f"{stage.url}/requests")
+    seen.page.get_by_label("Disposition").select_option("refused")
+    seen.page.get_by_role("button", name="Filter").click()
+    assert seen.headline == "1 request matches."
+    seen.page.locator("a.row").click()
+    assert seen.headline == "risk refused this request: the service is stopped."
+    assert seen.page.locator(".walk rect").count() >= 1
+    seen.context.close()
+
+
+def test_a_revoked_key_ends_its_session(chromium: Any, stage: Stage) -> None:
+    key, secret = stage.plane.make_key("read")
+    seen = Seen(chromium, stage)
+    seen.log_in(secret)
+    seen.page.goto(f"{stage.url}/requests")
+    assert seen.page.locator("a.row").count() == 40
+    stage.plane.ask("DELETE", f"/api/keys/{key.id}")
+    stage.plane.follow()
+    seen.page.reload()
+    assert "/login" in seen.page.url
+    assert seen.page.locator("a.row").count() == 0
+    seen.context.close()
+
+
+def test_a_key_is_made_copied_and_revoked(window: Seen) -> None:
+    page = window.page
+    page.goto(f"{window.stage.url}/keys")
+    page.get_by_label("Name, for people").fill("dashboard")
+    page.get_by_label("read:").check()
+    page.get_by_role("button", name="Make the key").click()
+    secret = page.get_by_label("Secret").input_value()
+    window.stage.plane.follow()
+    assert window.stage.plane.ask("GET", "/api/requests", key=secret).status == 200
+    page.get_by_role("link", name="To the keys").click()
+    assert secret not in page.content()
+    page.get_by_role("button", name="Revoke dashboard").click()
+    window.stage.plane.follow()
+    assert window.stage.plane.ask("GET", "/api/requests", key=secret).status == 401

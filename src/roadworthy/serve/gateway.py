@@ -24,7 +24,7 @@ from ..errors import (
 from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key
-from . import native, oip, openai_chat
+from . import embeddings, native, oip, openai_chat
 from .connection import Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
@@ -91,6 +91,7 @@ class Gateway:
         chat = partial(openai_chat.chat_completions, engine)
         self._routes: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": chat},
+            "/v1/embeddings": {"POST": partial(embeddings.embeddings, engine)},
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/metrics": {"GET": self._metrics_page},

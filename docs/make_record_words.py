@@ -49,6 +49,13 @@ RECORD = {
     "environment_hash": "SHA-256 (hex) of the interpreter and the packages that answered.",
     "input": "What was asked; null where `records.bodies` is `none`, or it was deleted.",
     "output": "What was answered; null likewise, and where there was no answer.",
+    "passages": "What was found for the question, nearest first; null where nothing is looked up.",
+}
+
+PASSAGE = {
+    "file": "The page, below the folder of all pages.",
+    "heading": "The headings above it, outermost first, joined by ` > `.",
+    "score": "How near the question it is (0-1).",
 }
 
 ATTEMPT = {

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from make_record_words import ATTEMPT, HOLD, OUTCOME, RECORD, VERDICT
+from make_record_words import ATTEMPT, HOLD, OUTCOME, PASSAGE, RECORD, VERDICT
 
 import roadworthy
 from roadworthy import errors
 from roadworthy.observe.metrics import Metrics
-from roadworthy.types import Attempt, Hold, Outcome, Record, Verdict
+from roadworthy.types import Attempt, Hold, Outcome, PassageFound, Record, Verdict
 from roadworthy.web.api import route_table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -137,6 +137,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "record": lambda: fields_of(Record, RECORD),
     "attempt": lambda: fields_of(Attempt, ATTEMPT),
     "verdict": lambda: fields_of(Verdict, VERDICT),
+    "passage": lambda: fields_of(PassageFound, PASSAGE),
     "outcome": lambda: fields_of(Outcome, OUTCOME),
     "hold": lambda: fields_of(Hold, HOLD),
 }

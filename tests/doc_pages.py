@@ -6,6 +6,8 @@ A page runs as a person would work through it: from top to bottom, in one shell,
 * A block with `file=PATH` is saved there. A block `python` without it is run.
 * A block `text` behind one of these is its output: each line of it must appear, in that order. In
   such a line `...` stands for anything, and one space for any number of them.
+* A block `text page=PATH` is what that page of the console says, to a browser without JavaScript
+  that logs in with the key that was shown last. It is compared in the same way.
 
 `rw_...`, `rq_...` and `name@...` stand for the key, the request id and the release that were shown
 last; 8700 and 8799 stand for free ports. Blocks in any other language are only read.
@@ -13,6 +15,7 @@ last; 8700 and 8799 stand for free ports. Blocks in any other language are only 
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shlex
@@ -24,6 +27,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, build_opener
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -35,8 +40,9 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = {"8700": r"^roadworthy up.*&", "8799": r"^python \S+ &"}
 """Port → how the page starts what listens there; the next block waits until it does."""
 
+_KEY = "rw_[A-Za-z0-9_-]{43}"
 _PLACEHOLDERS = {
-    r"\brw_\.\.\.": "rw_[A-Za-z0-9_-]{43}",
+    r"\brw_\.\.\.": _KEY,
     r"\brq_\.\.\.": "rq_[0-9a-f]{26}",
     r"\b([a-z][a-z0-9-]*)@\.\.\.": r"\1@[0-9a-f]{12}",
 }
@@ -72,6 +78,11 @@ class Block(NamedTuple):
     def file(self) -> str:
         """Where it is saved; empty if it is not."""
         return self.options.get("file", "")
+
+    @property
+    def page_shown(self) -> str:
+        """The path of the console's page that it quotes; empty if it quotes none."""
+        return self.options.get("page", "")
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -128,13 +139,19 @@ def run_page(path: Path, folder: Path) -> None:
         expected = int(done.block.options.get("exit", 0))
         assert done.code == expected, f"{done.block} ended with {done.code}:\n{done.output}"
         behind = blocks.index(done.block) + 1
-        if behind < len(blocks) and blocks[behind].language == "text":
+        if done.block.page_shown:
+            check_output(done.block, done.output)
+        elif behind < len(blocks) and _is_output(blocks[behind]):
             check_output(blocks[behind], done.output)
     assert len(ran) == len(steps), f"{path.name} ended early:\n{shown.read_text()[-2000:]}"
 
 
 def _runs(block: Block) -> bool:
-    return bool(block.file) or block.language in ("sh", "python")
+    return bool(block.file or block.page_shown) or block.language in ("sh", "python")
+
+
+def _is_output(block: Block) -> bool:
+    return block.language == "text" and not block.page_shown
 
 
 def _lines(steps: Sequence[Block], ports: dict[str, str]) -> Iterator[str]:
@@ -151,14 +168,22 @@ def _lines(steps: Sequence[Block], ports: dict[str, str]) -> Iterator[str]:
         elif block.language == "python":
             end = f"END_OF_BLOCK_{number}"
             yield f"python - <<'{end}'\n{text}{end}\n"
+        elif block.page_shown:
+            target = _filled(block.page_shown)
+            yield f'python "$PAGES" {ports["8700"]} "$(shown "{_KEY}")" "{target}"\n'
         else:
-            for placeholder, look in _PLACEHOLDERS.items():
-                text = re.sub(placeholder, f"$(shown '{look}')", text)
-            yield text
+            yield _filled(text)
         yield f'echo; echo "=== {number} $?"\n'
         for port, started in _STARTED.items():
             if re.search(started, block.text, re.MULTILINE):
                 yield f"answers {ports[port]}\n"
+
+
+def _filled(text: str) -> str:
+    """Return what a page tells people to type with what was shown last in its places."""
+    for placeholder, look in _PLACEHOLDERS.items():
+        text = re.sub(placeholder, f"$(shown '{look}')", text)
+    return text
 
 
 def _run_script(script: Path, work: Path, shown: Path) -> None:
@@ -167,9 +192,15 @@ def _run_script(script: Path, work: Path, shown: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not _steers(name)}
     with shown.open("ab") as output:
         process = subprocess.Popen(
-            ["bash", str(script)],
+            ["sh", str(script)],
             cwd=work,
-            env={**kept, "PATH": binaries, "SHOWN": str(shown), "PYTHONUNBUFFERED": "1"},
+            env={
+                **kept,
+                "PATH": binaries,
+                "SHOWN": str(shown),
+                "PAGES": __file__,
+                "PYTHONUNBUFFERED": "1",
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -214,3 +245,21 @@ def _free_ports(count: int) -> list[str]:
     for each in sockets:
         each.close()
     return ports
+
+
+def read_page(port: str, secret: str, target: str) -> str:
+    """Log into the console as a browser without JavaScript does, and return what a page says."""
+    browser = build_opener(HTTPCookieProcessor())
+    url = f"http://127.0.0.1:{port}"
+    with browser.open(f"{url}/login") as page:
+        token = re.search(r'name="csrf" value="([^"]+)"', page.read().decode())
+    assert token is not None
+    fields = {"key": secret, "csrf": token[1], "next": target}
+    with browser.open(f"{url}/login", urlencode(fields).encode()) as page:
+        shown = re.sub(r"<(head|script|style)\b.*?</\1>", " ", page.read().decode(), flags=re.S)
+    inline = re.sub(r"</?(a|b|code|span|time)\b[^>]*>", "", shown)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", inline)).split())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{read_page(*sys.argv[1:])}\n")

@@ -40,6 +40,7 @@ from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
 from roadworthy.serve.server import DRAIN_S
 from roadworthy.store.spool import BACKLOG_BYTES
+from roadworthy.web.states import WORDS
 
 SOURCE = Path(roadworthy.__file__).parent
 REFERENCE = DOCS / "reference"
@@ -81,10 +82,11 @@ def test_generated_parts_are_as_the_code_is(page: str) -> None:
     assert generator("make_reference_pages").renewed(text) == text, "run `make docs`"
 
 
-def test_every_generator_runs_with_make_docs() -> None:
-    recipe = re.search(r"^docs:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert recipe is not None
-    run = recipe[1] + (DOCS / "make_reference.py").read_text(encoding="utf-8")
+def test_every_script_runs_with_make_docs_or_make_screenshots() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipes = re.findall(r"^(?:docs|screenshots):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert len(recipes) == 2
+    run = "".join(recipes) + (DOCS / "make_reference.py").read_text(encoding="utf-8")
     scripts = [path for path in DOCS.glob("*.py") if "__main__" in path.read_text("utf-8")]
     assert [path.name for path in scripts if path.name not in run] == []
 
@@ -298,9 +300,10 @@ def test_numbers_that_pages_quote_are_those_of_the_code() -> None:
     assert f"up to {BACKLOG_BYTES >> 20} MiB" in operate
 
 
-def test_the_readme_shows_the_file_that_the_demo_serves() -> None:
+def test_the_readme_shows_lines_of_the_file_that_the_demo_serves() -> None:
     (shown,) = [block for block in blocks_of(ROOT / "README.md") if block.language == "toml"]
-    assert shown.text == (EXAMPLE / "service.toml").read_text(encoding="utf-8")
+    lines = iter((EXAMPLE / "service.toml").read_text(encoding="utf-8").splitlines())
+    assert [line for line in shown.text.splitlines() if line not in lines] == []
 
 
 def test_the_request_of_the_readme_keeps_the_contract() -> None:
@@ -309,6 +312,21 @@ def test_the_request_of_the_readme_keeps_the_contract() -> None:
     assert body is not None
     schema = json.loads((EXAMPLE / "request.schema.json").read_text(encoding="utf-8"))
     assert compile_schema(schema).first_problem(json.loads(body[1])["input"]) == ""
+
+
+def test_every_word_of_the_makefile_is_in_contributing() -> None:
+    words = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    bench = [word for word in words if word.startswith("bench-")]
+    assert len(words) > 12
+    missing = [word for word in words if f"`make {word}`" not in told]
+    assert [word for word in missing if word not in bench or f"`{word}`" not in told] == []
+
+
+def test_every_state_of_the_console_is_in_the_glossary() -> None:
+    glossary = reference("glossary.md")
+    assert len(WORDS) == 5
+    assert [word for word in WORDS.values() if f"| {word.lower()} |" not in glossary] == []
 
 
 def test_what_editors_complete_is_what_comes_with_the_package() -> None:
@@ -343,6 +361,23 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+PICTURES = sorted((DOCS / "images").glob("*.png"))
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_small_and_shown_on_a_page(picture: Path) -> None:
+    assert picture.stat().st_size < 250_000
+    text = "".join(page.read_text(encoding="utf-8") for page in ALL)
+    assert f"images/{picture.name}" in text
+
+
+def test_pictures_of_the_readme_are_there_in_light_and_dark() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r'(?:srcset|src)="([^"]+)"', text)
+    assert len(shown) == 2 * text.count("<picture>") > 0
+    assert [path for path in shown if not (ROOT / path).is_file()] == []
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     linked = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^)#]+)", index)}
@@ -350,6 +385,16 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 
 BLOCKS = [block for page in ALL for block in blocks_of(page)]
+
+
+UNNAMED = "docs/how-to/answer-from-your-pages.md"
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.file and b.page != UNNAMED], ids=str)
+def test_a_file_is_named_in_words_before_it(block: Block) -> None:
+    lines = (ROOT / block.page).read_text(encoding="utf-8").splitlines()[: block.line - 1]
+    before = "\n".join(lines).rstrip().rpartition("\n\n")[2]
+    assert f"`{block.file}`" in before
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python"], ids=str)
@@ -391,6 +436,9 @@ def test_services_that_pages_show_load(block: Block, tmp_path: Path) -> None:
     for path in EXAMPLE.glob("*.json") if block.page == "README.md" else ():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "model.onnx").touch()
+    written = folder / declared.get("contract", {}).get("input", "")
+    if not written.exists():  # a script of the page writes it
+        written.write_text('{"type": "object"}', encoding="utf-8")
     (tmp_path / "roadworthy.toml").write_text(_project_for(declared), encoding="utf-8")
     service = load_service(folder, load_project(tmp_path), ENFORCES)
     assert service.name == declared["name"]

@@ -123,7 +123,7 @@ def pinned(lock: Path) -> Iterator[str]:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 def test_a_lock_pins_by_hash_and_names_no_registry(lock: Path) -> None:
     requirements = list(pinned(lock))
-    assert len(requirements) > 20
+    assert len(requirements) > (1 if lock.name == "llm.txt" else 20)
     assert [r for r in requirements if "==" not in r or "--hash=sha256:" not in r] == []
     assert re.findall(r"https?://|--(?:extra-)?index-url|--find-links", lock.read_text()) == []
 

@@ -108,6 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--port", type=int, default=8700)
     parser.add_argument("--days", type=int, default=14, help="how many days of 2013 to replay")
+    parser.add_argument(
+        "--speed", default="max", help="`max`, or how many seconds of 2013 pass in a real one"
+    )
     parser.add_argument("--exit", action="store_true", help="end after the replay")
     options = parser.parse_args()
     stopped = threading.Event()
@@ -121,7 +124,8 @@ def main() -> None:
         with open_practice(PRACTICE_PORT), serving(options.port) as server:
             step(f"5. Replaying {options.days} days of real flights, from 2013-04-01")
             url = f"http://127.0.0.1:{options.port}"
-            run("replay.py", "--url", url, "--key", key, "--days", str(options.days))
+            pace = ("--days", str(options.days), "--speed", options.speed)
+            run("replay.py", "--url", url, "--key", key, *pace)
             if not options.exit:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)

@@ -111,7 +111,7 @@ def data_hash(months: Sequence[int], data: Path = DATA) -> str:
     return digest.hexdigest()
 
 
-def fit(flights: pd.DataFrame) -> Pipeline:
+def fit(flights: pd.DataFrame, numbers: Sequence[str] = NUMBERS) -> Pipeline:
     """Train on these flights.
 
     `HistGradientBoostingClassifier(categorical_features=…)` would convert to a model that answers
@@ -119,7 +119,7 @@ def fit(flights: pd.DataFrame) -> Pipeline:
     """
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     columns = ColumnTransformer(
-        [("categories", encoder, list(CATEGORIES)), ("numbers", "passthrough", list(NUMBERS))]
+        [("categories", encoder, list(CATEGORIES)), ("numbers", "passthrough", list(numbers))]
     )
     trees = HistGradientBoostingClassifier(**PARAMETERS)
     pipeline = Pipeline([("columns", columns), ("trees", trees)])
@@ -127,10 +127,12 @@ def fit(flights: pd.DataFrame) -> Pipeline:
         return pipeline.fit(flights, late(flights))
 
 
-def convert(pipeline: Pipeline, metadata: dict[str, Any]) -> bytes:
+def convert(
+    pipeline: Pipeline, metadata: dict[str, Any], numbers: Sequence[str] = NUMBERS
+) -> bytes:
     """Return the pipeline as ONNX with one named, typed input per feature."""
     inputs: list[tuple[str, Any]] = [(name, StringTensorType([None, 1])) for name in CATEGORIES]
-    inputs += [(name, FloatTensorType([None, 1])) for name in NUMBERS]
+    inputs += [(name, FloatTensorType([None, 1])) for name in numbers]
     model = to_onnx(pipeline, initial_types=inputs, options={"zipmap": False}, name="flight-delay")
     model.opset_import.sort(key=lambda opset: str(opset.domain))  # else in the order of a set
     for key, value in metadata.items():
@@ -147,19 +149,23 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def as_tensors(flights: pd.DataFrame) -> dict[str, NDArray[Any]]:
+def as_tensors(flights: pd.DataFrame, numbers: Sequence[str] = NUMBERS) -> dict[str, NDArray[Any]]:
     """Return the model's inputs: one (n, 1) tensor per feature."""
     tensors: dict[str, NDArray[Any]] = {n: flights[[n]].to_numpy(object) for n in CATEGORIES}
-    return tensors | {name: flights[[name]].to_numpy(np.float32) for name in NUMBERS}
+    return tensors | {name: flights[[name]].to_numpy(np.float32) for name in numbers}
 
 
-def predict(session: onnxruntime.InferenceSession, flights: pd.DataFrame) -> Floats:
+def predict(
+    session: onnxruntime.InferenceSession,
+    flights: pd.DataFrame,
+    numbers: Sequence[str] = NUMBERS,
+) -> Floats:
     """Return the probability to be late that the ONNX model gives: (n,) float64."""
-    (probabilities,) = session.run(["probabilities"], as_tensors(flights))
+    (probabilities,) = session.run(["probabilities"], as_tensors(flights, numbers))
     return np.asarray(probabilities[:, 1], np.float64)
 
 
-def hard_cases(flights: pd.DataFrame) -> pd.DataFrame:
+def hard_cases(flights: pd.DataFrame, numbers: Sequence[str] = NUMBERS) -> pd.DataFrame:
     """Return at least 20,000 real rows, and some with categories or numbers that nobody knows."""
     every = max(1, len(flights) // (LEAST_ROWS_COMPARED + 1))
     real = flights.iloc[::every]
@@ -167,12 +173,15 @@ def hard_cases(flights: pd.DataFrame) -> pd.DataFrame:
     for row, name in enumerate(CATEGORIES):
         strange.loc[strange.index[row :: len(CATEGORIES)], name] = "??"
     empty = real.iloc[-2000:].copy()
-    empty[list(NUMBERS)] = np.float32("nan")
+    empty[list(numbers)] = np.float32("nan")
     return pd.concat([real, strange, empty], ignore_index=True)
 
 
 def check_equality(
-    pipeline: Pipeline, session: onnxruntime.InferenceSession, flights: pd.DataFrame
+    pipeline: Pipeline,
+    session: onnxruntime.InferenceSession,
+    flights: pd.DataFrame,
+    numbers: Sequence[str] = NUMBERS,
 ) -> float:
     """Return the largest difference between scikit-learn and ONNX on these rows.
 
@@ -180,9 +189,9 @@ def check_equality(
         SystemExit: It is above `MOST_DIFFERENCE`, so the file must not be served.
     """
     expected = pipeline.predict_proba(flights)[:, 1]
-    difference = np.abs(predict(session, flights) - expected)
+    difference = np.abs(predict(session, flights, numbers) - expected)
     first = flights.iloc[:200]
-    alone = np.concatenate([predict(session, first.iloc[[i]]) for i in range(len(first))])
+    alone = np.concatenate([predict(session, first.iloc[[i]], numbers) for i in range(len(first))])
     worst = max(float(difference.max()), float(np.abs(alone - expected[: len(first)]).max()))
     if not worst <= MOST_DIFFERENCE:
         sys.exit(

@@ -13,6 +13,7 @@
     + Overloaded
     + ContractViolation
     + GuardDenied
+    + NoPassages
     + BudgetExhausted
     + ServiceStopped
   x ModelError
@@ -153,6 +154,13 @@ class GuardDenied(RequestError):
 
     code = "guard_denied"
     status = 403
+
+
+class NoPassages(RequestError):
+    """No page answers the question, so that no model was asked whose answer must be supported."""
+
+    code = "no_passages"
+    status = 422
 
 
 class BudgetExhausted(RequestError):

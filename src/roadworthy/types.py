@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -219,6 +220,18 @@ class Passage(msgspec.Struct, frozen=True):
     sentences: tuple[Sentence, ...] = ()
 
 
+class PassageFound(msgspec.Struct, frozen=True, gc=False):
+    """Which passage was found for a question, without its text.
+
+    Attributes:
+        score: How near the question it is (0-1).
+    """
+
+    file: str
+    heading: str
+    score: float
+
+
 Support = Callable[[str, Sequence[Passage]], tuple[Sentence, ...]]
 """Gives each sentence of an answer with how well (0-1) the passages support it."""
 
@@ -243,6 +256,57 @@ class Embedder(Protocol):
 
     def count(self, text: str) -> int:
         """Return how many tokens a text is."""
+
+
+class Pages(Protocol):
+    """A folder of pages, read: finds passages in it, and says what they support."""
+
+    def find(self, question: str) -> tuple[Passage, ...]:
+        """Return the passages for a question, nearest first; none where none is near enough.
+
+        Raises:
+            ModelUnavailable: It failed inside.
+        """
+
+    def support(self, text: str, passages: Sequence[Passage]) -> tuple[Sentence, ...]:
+        """Return each sentence of `text` with how well (0-1) the passages support it.
+
+        Raises:
+            ModelUnavailable: It failed inside.
+        """
+
+
+class Signals(Protocol):
+    """What reads texts on this machine: an embedder, and pages that are searched with it."""
+
+    def embedder(self) -> Embedder:
+        """Return the embedder that all share.
+
+        Raises:
+            MissingExtra: It is not installed.
+        """
+
+    def open_pages(
+        self, folder: Path, cache: Path, *, top_k: int, max_tokens: int, min_score: float
+    ) -> Pages:
+        """Read a folder of pages.
+
+        Args:
+            folder: Where they lie.
+            cache: Where what is computed of them is kept for the next start.
+            top_k: Most passages of one answer.
+            max_tokens: Most tokens of all passages of one answer together.
+            min_score: Passages less near (0-1) than this are left out.
+
+        Raises:
+            MissingExtra: What reads them is not installed.
+            DeclarationError: There are no pages, or they are no UTF-8 text.
+            ModelUnavailable: It failed inside.
+        """
+
+
+OpenSignals = Callable[[], Signals]
+"""Gives what reads texts; only then are its packages imported."""
 
 
 class CallSize(msgspec.Struct, frozen=True, gc=False):
@@ -398,6 +462,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         timings: Microseconds per step of the engine, in the order they ran.
         is_late: Whether it took longer than `objectives.latency_p95_ms`.
         input: The request's body as JSON bytes, as `[records] bodies` allows; `output` likewise.
+        passages: What was found for the question, nearest first; None where nothing was looked up.
     """
 
     id: str
@@ -445,6 +510,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     environment_hash: str = ""
     input: bytes | None = None
     output: bytes | None = None
+    passages: tuple[PassageFound, ...] | None = None
 
 
 SpoolEntry = Hold | Record | Outcome

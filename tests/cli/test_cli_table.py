@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,3 +112,21 @@ def test_the_package_exports_what_it_names() -> None:
     assert roadworthy.open_project.__module__ == "roadworthy.app.project"
     with pytest.raises(AttributeError, match="no attribute `drive`"):
         roadworthy.drive  # noqa: B018
+
+
+@pytest.mark.slow
+def test_an_id_can_be_copied_from_a_window_of_eighty_columns() -> None:
+    ids = ["rq_013e0c10d4b2035a9452410c7e", "rq_013e0c10d4b2035a9452410c7f"]
+    rows = [[name, "2013-04-15 05:00:29", "support-reply", "answered", "a " * 60] for name in ids]
+    code = (
+        "from roadworthy.cli.common import print_table\n"
+        f"print_table('requests', ('id', 'at', 'service', 'disposition', 'reasons'), {rows})"
+    )
+    window, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = os.read(window, 1 << 16).decode()
+    os.close(window)
+    assert all(name in shown for name in ids)
+    assert max(map(len, shown.splitlines())) <= 80

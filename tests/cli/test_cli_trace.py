@@ -12,7 +12,15 @@ from control_plane import Plane
 from roadworthy.app import open_project
 from roadworthy.cli.draw import draw_walk
 from roadworthy.store.spool import Spool
-from roadworthy.types import Attempt, Outcome, Record, SystemClock, Usage, Verdict
+from roadworthy.types import (
+    Attempt,
+    Outcome,
+    PassageFound,
+    Record,
+    SystemClock,
+    Usage,
+    Verdict,
+)
 
 ASKED = {"subject": "hello", "plan": "free", "amount_usd": 0}
 
@@ -55,6 +63,29 @@ def test_the_walk_has_a_line_a_step_with_what_was_found_there() -> None:
     assert lines[-1] == (
         "  deny by guard `short` in 9 us - `size(output.text) <= 10` does not hold"
     )
+
+
+@pytest.mark.parametrize(
+    ("passages", "lines"),
+    [
+        ((PassageFound("pets.md", "Pets > Fees", 0.712),), ["  0.71  pets.md: Pets > Fees"]),
+        ((), ["  no passage is near enough"]),
+        (None, []),
+    ],
+)
+def test_the_context_lists_the_passages_that_were_found(
+    passages: tuple[PassageFound, ...] | None, lines: list[str]
+) -> None:
+    looked = Record(
+        id="rq_1",
+        at_us=0,
+        service="reply",
+        kind="generate",
+        disposition="answered",
+        timings={"context": 4000},
+        passages=passages,
+    )
+    assert list(draw_walk(looked))[1:] == lines
 
 
 def test_the_longest_step_has_the_longest_bar() -> None:

@@ -12,6 +12,8 @@ from roadworthy.declare.service import ServiceDeclaration
 
 CASES = Path(__file__).parent.parent / "cases" / "declare"
 FILES = CASES / "files"
+SHARED = CASES / "shared"
+"""What lies in the folder of each project: a data contract and a feature view."""
 
 ENFORCES = dict.fromkeys(known_keys(ServiceDeclaration), "somewhere.py")
 
@@ -29,6 +31,9 @@ kind = "python"
 kind = "rule"
 [providers.scripted]
 kind = "scripted"
+[sources.weather]
+contract = "contracts/weather.odcs.yaml"
+url = "data/weather.parquet"
 """
 
 EIGHT_LINES = """\
@@ -44,7 +49,7 @@ model = "gpt-5-2025-08-07"
 
 
 def write_project(folder: Path, text: str = PROJECT) -> ProjectDeclaration:
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(SHARED, folder, dirs_exist_ok=True)
     (folder / "roadworthy.toml").write_text(text, encoding="utf-8")
     return load_project(folder)
 

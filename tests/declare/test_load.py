@@ -24,6 +24,9 @@ platform = "Cem"
 [contract]
 input = "request.schema.json"
 output = "reply.schema.json"
+accepts = ["weather@1.0.0"]
+[features]
+views = []
 [chat]
 variable = "question"
 history = false

@@ -86,10 +86,11 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
 def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
     found = airline("support-reply", tmp_path / "airline")
     assert {row for row, one in found.items() if one.grade == "declare"} == {31, 88}
-    names = ("gpt-4o-mini", "small", "practice")
+    names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
-    assert found[45].evidence == f"{models}, fallback[0].use = static"
-    assert found[46].evidence == "fallback[0].use = static"
+    ladder = "fallback[0].use = model, fallback[1].use = static"
+    assert found[45].evidence == f"{models}, {ladder}"
+    assert found[46].evidence == "fallback[1].use = static"
     assert found[99].evidence == "cost.per_day_usd = 2, cost.per_user_per_day_usd = 0.5"
 
 

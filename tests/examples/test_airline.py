@@ -266,6 +266,8 @@ def test_every_feature_is_required_and_only_the_weather_and_the_plane_may_be_unk
 
 DECLARED = (
     "roadworthy.toml",
+    "contracts/departures.odcs.yaml",
+    "contracts/weather.odcs.yaml",
     "services/flight-delay/service.toml",
     "services/flight-delay/request.schema.json",
     "services/flight-delay/answer.schema.json",
@@ -468,6 +470,38 @@ def address_said_by(server: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the server ended: {said}")
 
 
+TOLD = """You answer passengers. Use only the passages below. Name the page, like [refunds.md].
+
+
+Pets > Fees [pets.md]
+A small dog travels for $110 each way. Rabbits stay at home.
+
+Bags [bags.md]
+A checked bag may weigh up to 50 pounds."""
+
+
+def test_practice_copies_a_sentence_and_names_its_page() -> None:
+    replies = [practised(f"How heavy may a checked bag be, please, number {n}?") for n in range(99)]
+    copied = "A checked bag may weigh up to 50 pounds. [bags.md]"
+    assert all(reply.startswith(copied) for reply in replies)
+    made_up = sum(reply != copied for reply in replies)
+    assert 10 <= made_up <= 30, "one in five holds a promise that no page makes"
+    assert practised("How heavy may a checked bag be?") == practised(
+        "How heavy may a checked bag be?"
+    )
+
+
+def test_practice_says_that_it_does_not_know_what_no_passage_mentions() -> None:
+    assert practised("Who won in 1966?") == "I do not know."
+
+
+def practised(question: str) -> str:
+    practice: Any = import_module("practice")
+    messages = [{"role": "system", "content": TOLD}, {"role": "user", "content": question}]
+    reply: str = practice.reply_to(messages)
+    return reply
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60)
 
@@ -497,7 +531,7 @@ def test_a_real_day_is_replayed_over_http(
     chat = told["services"]["support-reply"]
     assert set(chat["dispositions"]) == {"answered", "fallback"}, "what no page says is not shown"
     assert sum(chat["dispositions"].values()) == len(day) // 25 + 1
-    assert chat["dispositions"]["answered"] > chat["dispositions"]["fallback"]
+    assert chat["dispositions"]["answered"] >= 10
     assert 0 < chat["dearest_day_usd"] <= chat["cost_usd"] < chat["per_day_usd"] == 2.0
     assert chat["promised_p95_ms"] == 2500
 

@@ -14,7 +14,13 @@ import msgspec
 import pytest
 from model_calls import ask
 
-from roadworthy.errors import DeclarationError, MissingExtra, ModelRejected, ModelTimeout
+from roadworthy.errors import (
+    DeclarationError,
+    MissingExtra,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
+)
 from roadworthy.models.llama_cpp import CONTEXT_TOKENS, LlamaCppModel, open_model
 from roadworthy.models.spec import ModelSpec
 from roadworthy.testing import check_model
@@ -111,6 +117,29 @@ def test_a_deadline_breaks_it_off_and_the_next_one_is_answered(small: LlamaCppMo
     started = time.monotonic()
     assert answer(small, chat("hi", max_tokens=2)).output
     assert time.monotonic() - started < 10, "the one that timed out went on: it takes 15 s"
+
+
+@needs_llm
+@pytest.mark.slow
+def test_a_chat_whose_turn_would_come_too_late_is_refused_at_once(small: LlamaCppModel) -> None:
+    async def both() -> tuple[Answer | BaseException, float]:
+        first = asyncio.create_task(small.answer(chat("Tell a story.", max_tokens=100)))
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        (second,) = await asyncio.gather(
+            small.answer(chat("Tell one too.", within_s=0.3)), return_exceptions=True
+        )
+        took_s = time.monotonic() - started
+        await first
+        return second, took_s
+
+    answer(small, chat("Tell a story.", max_tokens=60))  # it knows now how long that takes
+    second, took_s = asyncio.run(both())
+    assert isinstance(second, ModelRateLimited)
+    assert "is busy: 1 before this one" in str(second)
+    assert [attempt.status for attempt in second.attempts] == ["model_rate_limited"]
+    assert took_s < 0.1
+    assert answer(small, chat("hi", max_tokens=2)).output, "nobody is before it any more"
 
 
 @needs_llm

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from conftest import write_project
@@ -16,6 +17,7 @@ from live import Live, provider_up, serve
 from roadworthy import open_project
 from roadworthy.models.faulty import FaultyUpstream
 from roadworthy.signals.embed import open_minilm
+from roadworthy.types import SpoolEntry
 
 FEE = "A small dog or cat may travel in the cabin for $110 each way."
 PAGES = {
@@ -34,6 +36,7 @@ QUOTES = '[[models]]\nname = "quotes"\nprovider = "local"\nmodel = "builtin:extr
 UP = '[[models]]\nname = "up"\nprovider = "up"\nmodel = "m"\nmax_output_tokens = 50\n'
 GUARD = '[[guards]]\nuse = "grounded"\n'
 STATIC = '[[fallback]]\nuse = "static"\noutput = { text = "A colleague will answer you." }\n'
+OUTSIDE = "Who won the world cup in 1966?"
 IN_PLACE = "Our crew serves every dog a free meal."
 
 
@@ -158,12 +161,68 @@ def test_without_a_ladder_an_unsupported_answer_is_refused(write: Any) -> None:
     assert (reply.status, reply.code) == (403, "guard_denied")
 
 
-def test_where_no_page_answers_the_next_model_is_tried_and_then_the_ladder(write: Any) -> None:
-    with serve(write(service(QUOTES, UP, GUARD, STATIC))) as live:
-        reply = live.chat("reply", "Who won the world cup in 1966?")
-        (record,) = live.records()
+def test_where_no_page_answers_nobody_is_asked_and_nothing_spent(
+    write: Any, upstream: FaultyUpstream
+) -> None:
+    paid = '[[fallback]]\nuse = "model"\nmodel = "up"\n'
+    with serve(write(service(QUOTES, UP, GUARD, paid, STATIC))) as live:
+        reply = live.chat("reply", OUTSIDE)
+        stream = live.chat("reply", OUTSIDE, stream=True)
+        records = live.records()
+        spent = live.serving.ledger.spent("service:reply")
+    assert upstream.received == 0, "no model's answer could be shown"
     assert reply.headers["x-roadworthy-disposition"] == "fallback"
-    assert [a.status for a in record.attempts] == ["model_rejected", "rejected", "ok"]
+    assert b"A colleague" in stream.body
+    assert spent == (0, 0)
+    for record in records:
+        assert (record.cost_micro, record.reserved_micro, record.passages) == (0, 0, ())
+        assert [attempt.model for attempt in record.attempts] == ["static:2"]
+        assert record.reasons == (
+            "no_passages: no passage is near enough to the question: no model was asked, because "
+            "guard `grounded` would deny its answer",
+        )
+        assert record.timings["context"] > 0
+
+
+def test_where_no_page_answers_and_no_ladder_is_declared_it_is_refused(
+    write: Any, upstream: FaultyUpstream
+) -> None:
+    with serve(write(service(QUOTES, UP, GUARD))) as live:
+        reply = live.chat("reply", OUTSIDE)
+        (record,) = live.records()
+    assert (reply.status, reply.code, upstream.received) == (422, "no_passages", 0)
+    assert (record.disposition, record.error_code) == ("refused", "no_passages")
+
+
+def test_without_the_guard_the_next_model_is_asked_where_no_page_answers(write: Any) -> None:
+    with serve(write(service(QUOTES, UP, STATIC))) as live:
+        reply = live.chat("reply", OUTSIDE)
+        (record,) = live.records()
+    assert reply.headers["x-roadworthy-disposition"] == "answered"
+    assert [a.status for a in record.attempts] == ["model_rejected", "ok"]
+    assert record.passages == ()
+
+
+@pytest.mark.parametrize("bodies", ["full", "none"])
+def test_the_record_says_which_passages_were_found(write: Any, bodies: str) -> None:
+    folder = write(service(QUOTES, GUARD, f'[records]\nbodies = "{bodies}"\n'))
+    with serve(folder) as live:
+        live.chat("reply", "Can my dog fly with me in the cabin?")
+        (record,) = live.records()
+    (found,) = record.passages or ()
+    assert (found.file, found.heading) == ("pets.md", "Pets")
+    assert 0.4 < found.score < 1
+    assert FEE not in str(record.passages)
+
+
+def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> None:
+    with serve(write(service(QUOTES, GUARD))) as live:
+        live.chat("reply", "Can my dog fly with me in the cabin?")
+        (record,) = live.records()
+    *before, passages = msgspec.to_builtins(record, builtin_types=(bytes,))
+    assert passages[0]["file"] == "pets.md"
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)
+    assert read == msgspec.structs.replace(record, passages=None)
 
 
 @pytest.mark.parametrize("size", [2_000, 200_000])

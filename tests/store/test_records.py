@@ -34,7 +34,7 @@ from roadworthy.store.spool import Spool
 from roadworthy.store.state import open_state
 from roadworthy.store.tables import bodies, outcomes, record_errors, record_tags, records
 from roadworthy.store.writer import Writer
-from roadworthy.types import DAY_US, Attempt, Record, SpoolEntry, Verdict
+from roadworthy.types import DAY_US, Attempt, PassageFound, Record, SpoolEntry, Verdict
 
 EVER = (START_US - HOUR_US, START_US + 10 * HOUR_US)
 
@@ -86,6 +86,70 @@ def test_a_page_does_not_shift_when_records_come_in(engine: Engine, folder: Path
     store(engine, folder, [a_record(START_US + HOUR_US)])
     second = find_records(engine, before_id=first[-1].id, limit=5)
     assert first + second == given[::-1]
+
+
+def test_one_pages_back_the_way_one_came(engine: Engine, folder: Path) -> None:
+    given = some_records(25)
+    store(engine, folder, given)
+    third = find_records(engine, before_id=given[5].id, limit=10)
+    second = find_records(engine, after_id=third[0].id, limit=10)
+    first = find_records(engine, after_id=second[0].id, limit=11)
+    assert (third, second, first) == (given[4::-1], given[14:4:-1], given[:14:-1])
+    assert find_records(engine, after_id=first[0].id) == []
+
+
+def test_the_page_before_is_the_nearest_that_fits(engine: Engine, folder: Path) -> None:
+    tagged = [a_record(START_US + k, tags=("web",), service=f"s{k % 2}") for k in range(8)]
+    store(engine, folder, [*tagged, *some_records(5, service="s0")])
+    after = tagged[0].id
+    assert find_records(engine, after_id=after, tag="web", limit=2) == tagged[2:0:-1]
+    found = find_records(engine, after_id=after, tag="web", service="s0", limit=2)
+    assert found == [tagged[4], tagged[2]]
+    found = find_records(engine, after_id=after, before_id=tagged[3].id, service="s1")
+    assert found == [tagged[1]]
+
+
+def test_a_page_can_be_of_several_services(engine: Engine, folder: Path) -> None:
+    given = [a_record(START_US + k, service="abc"[k % 3]) for k in range(9)]
+    store(engine, folder, given)
+    found = find_records(engine, services={"a", "c"}, limit=4)
+    assert found == [given[8], given[6], given[5], given[3]]
+    assert find_records(engine, services=("a", "c"), service="b") == []
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"service": "s1"},
+        {"service": "s1", "key": "none"},
+        {"user": "ann"},
+        {"error": "why"},
+        {"error": "why", "user": "ann", "disposition": "failed"},
+        {"since_us": START_US + 5, "until_us": START_US + 25},
+        {"since_us": START_US + 5, "until_us": START_US + 25, "model": "onnx"},
+    ],
+)
+def test_a_common_tag_finds_the_same_as_a_rare_one(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, filters: dict[str, Any]
+) -> None:
+    given = [
+        a_record(
+            START_US + k,
+            tags=("web",) if k % 2 else (),
+            service=f"s{k % 3}",
+            user="ann" if k % 5 == 0 else "bob",
+            reasons=("why",) if k % 3 == 1 else (),
+            disposition="failed" if k % 3 == 1 else "answered",
+        )
+        for k in range(30)
+    ]
+    store(engine, folder, given)
+    wanted = [record for record in find_records(engine, **filters) if "web" in record.tags]
+    for common in (0, 14, 15, 1000):
+        monkeypatch.setattr("roadworthy.store.records._COMMON", common)
+        assert find_records(engine, tag="web", **filters) == wanted
+        assert find_records(engine, tag="web", **filters, limit=2) == wanted[:2]
+        assert find_records(engine, tag="web", after_id=given[0].id, **filters) == wanted
 
 
 @pytest.mark.parametrize(
@@ -158,7 +222,10 @@ def test_a_span_includes_its_begin_and_not_its_end(engine: Engine, folder: Path)
         {"service": "s", "model": "m", "key": "k", "team": "t", "release": "r", "error_code": "e"},
         {"disposition": "failed"},
         {"user": "u"},
+        {"services": ("r", "s"), "after_id": "rq_x"},
         {"tag": "t", "service": "s", "before_id": "rq_x"},
+        {"tag": "t", "user": "u"},
+        {"tag": "t", "after_id": "rq_x"},
         {"error": "e", "tag": "t"},
         {"error": "e", "since_us": START_US, "before_id": "rq_x"},
         {"service": "s", "since_us": START_US, "until_us": START_US + 1, "before_id": "rq_x"},
@@ -261,6 +328,7 @@ def personal(k: int) -> Record:
         conversation="c-7",
         features={"seat": "12A"},
         cache={"kind": "exact", "source": "rq_7"},
+        passages=(PassageFound("pregnancy.md", "Pregnancy > Twins", 0.8),),
         attempts=(Attempt("gpt", "ok", 5, detail="ann said so"),),
         verdicts=(Verdict("pii", "input", "redact", "ann's address"),),
         input=b'"ann asks"',
@@ -279,7 +347,7 @@ def test_a_deleted_user_leaves_only_what_was_counted_and_spent(
     assert (gone.records, gone.bodies, gone.outcomes) == (1100, 1100, 1)
     record = read_record(engine, mine[0].id)
     assert "ann" not in str(record)
-    for trace in ("passenger-7", "c-7", "12A", "rq_7"):
+    for trace in ("passenger-7", "c-7", "12A", "rq_7", "pregnancy"):
         assert trace not in str(record)
     assert (record.user, record.team, record.cost_micro) == (gone.pseudonym, "ops", 7)
     assert read_bodies(engine, record.id) == (None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, event, select, update
 from store_samples import HOUR_US, START_US, a_record
 from store_samples import records as any_records
 
@@ -16,6 +16,8 @@ from roadworthy.store.rollups import (
     BOUNDS_US,
     add_cells,
     quantile_ms,
+    read_failures,
+    read_hours,
     rebuild_hours,
     summarise,
     summarise_by,
@@ -243,3 +245,56 @@ def test_a_tally_in_parts_is_the_tally_of_the_whole(engine: Engine) -> None:
         add_cells(connection, tally(found[4:]))
         stored = {tuple(row[:7]): list(row[7:]) for row in connection.execute(select(rollups))}
     assert stored == tally(found)
+
+
+def test_some_services_are_summed_up_and_no_other(engine: Engine) -> None:
+    store(engine, [a_record(service=name, user="ann") for name in "aabccc"])
+    assert summarise(engine, services=("a", "b")).requests == 3
+    assert summarise(engine, "c", services=("a", "b")).requests == 0
+    assert list(summarise_by(engine, "service", services={"c", "a"})) == ["a", "c"]
+    assert summarise_by(engine, "user", services=["b"])["ann"].requests == 1
+
+
+def test_the_hours_of_several_services_are_read_at_once(engine: Engine) -> None:
+    store(
+        engine,
+        [
+            a_record(START_US, service="a", disposition="failed", model="x", cost_micro=3),
+            a_record(START_US + 1, service="a", is_late=True, model="y", cost_micro=4),
+            a_record(START_US + HOUR_US, service="a", disposition="fallback", tags=("t",)),
+            a_record(START_US - HOUR_US, service="a"),
+            a_record(START_US + 2 * HOUR_US, service="a"),
+            a_record(START_US, service="b"),
+            a_record(START_US, service="c"),
+        ],
+    )
+    found = read_hours(engine, ["a", "b", "idle"], START_US, START_US + HOUR_US)
+    assert found == {
+        "a": ((START_US, 2, 1, 1, 0, 7), (START_US + HOUR_US, 1, 0, 0, 1, 0)),
+        "b": ((START_US, 1, 0, 0, 0, 0),),
+        "idle": (),
+    }
+
+
+def test_the_failures_of_several_services_are_read_in_an_index_alone(engine: Engine) -> None:
+    store(
+        engine,
+        [
+            a_record(START_US, service="a", disposition="failed", user="ann"),
+            a_record(START_US + HOUR_US, service="a", tags=("t",)),
+            a_record(START_US - HOUR_US, service="a", disposition="failed"),
+            a_record(START_US + 2 * HOUR_US, service="a", disposition="failed"),
+            a_record(START_US, service="b"),
+            a_record(START_US, service="c", disposition="failed"),
+        ],
+    )
+    asked: list[tuple[str, object]] = []
+    event.listen(
+        engine, "before_cursor_execute", lambda _c, _u, sql, values, *_: asked.append((sql, values))
+    )
+    found = read_failures(engine, ["a", "b", "idle"], START_US, START_US + HOUR_US)
+    assert found == {"a": (2, 1), "b": (1, 0), "idle": (0, 0)}
+    (sql, values) = asked.pop()
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()  # type: ignore[arg-type]
+    assert "USING COVERING INDEX rollups_failures" in str(plan)

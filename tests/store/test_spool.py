@@ -345,6 +345,14 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path)
         Spool(tmp_path / "file" / "spool", CLOCK)
 
 
+def test_it_says_where_it_writes(spool: Spool, folder: Path) -> None:
+    first = spool.path
+    assert (first.parent, first.exists()) == (folder, True)
+    spool.rotate()
+    assert spool.path > first
+    assert spool.path.exists()
+
+
 def test_a_folder_that_vanished_is_an_error_of_the_store(spool: Spool, folder: Path) -> None:
     spool.append(a_record())
     (folder / "000000000001.spool").unlink()

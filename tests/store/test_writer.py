@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -307,6 +308,14 @@ def test_a_locked_database_is_said_and_waited_for(
     assert writer.drain() == 10
     assert writer.trouble == ""
     assert count(impatient) == 10
+
+
+def test_nothing_is_said_to_wait_in_a_spool_that_is_gone(spool: Spool, writer: Writer) -> None:
+    fill(spool, some_records(5))
+    shutil.rmtree(spool.folder)
+    with pytest.raises(StoreError, match=r"^records are not stored: expected a spool that can be"):
+        writer.drain()
+    assert "wait in the spool" not in writer.trouble
 
 
 def test_a_full_database_is_said_and_waited_for(

@@ -206,6 +206,12 @@ def test_parts_of_a_bar_lie_on_each_other_in_the_order_of_the_key() -> None:
     assert [words_of(e) for e in root.iter("li")] == ["answered", "failed"]
 
 
+def test_one_series_has_no_key() -> None:
+    root = stack([Series("Cost", [3, 1])])
+    assert list(root.iter("li")) == having(root, "key") == []
+    assert [words_of(e) for e in root.iter("th")][:2] == ["Time", "Cost"]
+
+
 def test_bars_stand_side_by_side_from_edge_to_edge() -> None:
     root = stack([Series("a", [1, 1, 1, 1])])
     bars = [e for e in root.iter("rect") if e.get("width") != "12"]

@@ -12,7 +12,8 @@ from control_plane import Plane
 from roadworthy.errors import Forbidden, Unauthenticated
 from roadworthy.store.keys import revoke_key
 from roadworthy.types import MICRO, SettableClock
-from roadworthy.web.session import COOKIE, LASTS_S, Sessions, open_secret
+from roadworthy.web.console.pages import ACTS, PAGES
+from roadworthy.web.session import COOKIE, LASTS_S, VISIT_COOKIE, Sessions, open_secret
 
 SECRET = b"s" * 32
 
@@ -223,6 +224,25 @@ def test_an_act_needs_the_token_of_its_own_session(plane: Plane) -> None:
     assert {answer.status for answer in refused} == {403}
     plane.follow()
     assert plane.answer("risk", {"wind": 1.0}).disposition == "answered"
+
+
+@pytest.mark.parametrize("path", [act.path for act in ACTS])
+def test_every_act_needs_its_token_and_happens_only_by_post(shared: Plane, path: str) -> None:
+    browser = Browser(shared)
+    browser.log_in(shared.secret)
+    target = path.format(name="risk", id="k_1")
+    before = [shared.get("/api/actions")["actions"], shared.get("/api/keys")["keys"]]
+    assert browser.post(target, name="x", scopes="admin").status == 403
+    assert browser.post(target, csrf="wrong", name="x", scopes="admin").status == 403
+    if path not in {page.path for page in PAGES}:
+        assert browser.get(target).status == 405
+    assert [shared.get("/api/actions")["actions"], shared.get("/api/keys")["keys"]] == before
+
+
+def test_the_cookie_before_the_log_in_is_for_this_site_and_no_script(shared: Plane) -> None:
+    parts = Browser(shared).get("/login").headers["set-cookie"].split("; ")
+    assert parts[0].startswith(f"{VISIT_COOKIE}=")
+    assert set(parts[1:]) == {"Path=/", f"Max-Age={LASTS_S}", "HttpOnly", "SameSite=Strict"}
 
 
 def test_a_form_that_another_site_sends_is_refused_even_with_the_token(plane: Plane) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from control_plane import Plane
-from roadworthy.types import Scope
+from roadworthy.types import Ids, Record, Scope
 from roadworthy.web.api import route_table
 from roadworthy.web.route import Route
 
@@ -70,13 +70,50 @@ def test_a_limited_key_lists_only_its_services(plane: Plane) -> None:
     assert [row["value"] for row in rollups] == ["risk"]
 
 
-def test_a_key_of_several_services_must_name_one_in_a_list(plane: Plane) -> None:
-    mine = plane.answer("risk", {"wind": 10.0}).request_id
+def test_a_key_of_several_services_lists_them_all_and_no_other(plane: Plane) -> None:
+    risk = plane.answer("risk", {"wind": 10.0}).request_id
+    reply = plane.answer("reply", {"text": "hello"}).request_id
+    now_us = plane.project.clock.now_us()
+    for number in range(3):
+        plane.serving.spool.append(
+            Record(
+                id=Ids(plane.project.clock).new("rq"),
+                at_us=now_us,
+                service="hidden",
+                kind="predict",
+                disposition="failed",
+                release=f"hidden@{number}",
+                user="ann",
+                tags=("web",),
+                reasons=("hidden: no answer",),
+            )
+        )
+    plane.serving.writer.drain()
     _, key = plane.make_key("read", services=["risk", "reply"])
-    refused = plane.ask("GET", "/api/requests", key=key)
-    assert (refused.status, refused.error["param"]) == (400, "service")
-    rows = plane.get("/api/requests?service=risk", key=key)["requests"]
-    assert [row["id"] for row in rows] == [mine]
+    found = plane.get("/api/requests", key=key)
+    assert [row["id"] for row in found["requests"]] == [reply, risk]
+    assert found["sentence"].startswith("2 requests in the last 24 hours")
+    assert (found["service"], found["services"]) == ("", ["reply", "risk"])
+    for query in ("disposition=failed", "user=ann", "tag=web", "error=no%20answer", "limit=1"):
+        for side in ("", f"&before={reply}", f"&after={risk}"):
+            rows = plane.get(f"/api/requests?{query}{side}", key=key)["requests"]
+            assert {row["service"] for row in rows} <= {"risk", "reply"}, (query, side)
+            assert not rows or query == "limit=1"
+    one = plane.get("/api/requests?service=risk", key=key)["requests"]
+    assert [row["id"] for row in one] == [risk]
+    assert plane.ask("GET", "/api/requests?service=hidden", key=key).status == 403
+    by_service = plane.get("/api/rollups?by=service", key=key)["rollups"]
+    assert [row["value"] for row in by_service] == ["reply", "risk"]
+    assert plane.get("/api/rollups?by=user&service=", key=key)["rollups"] == []
+    releases = plane.get("/api/releases", key=key)["releases"]
+    assert {row["service"] for row in releases} == {"reply", "risk"}
+    assert {row["service"] for row in plane.get("/api/requests")["requests"]} > {"hidden"}
+
+
+def test_a_key_of_one_of_two_services_lists_no_release_of_the_other(plane: Plane) -> None:
+    _, key = plane.make_key("read", services=["risk", "gone"])
+    releases = plane.get("/api/releases", key=key)["releases"]
+    assert {row["service"] for row in releases} == {"risk"}
 
 
 def test_a_limited_key_cannot_see_or_touch_what_is_not_its_own(plane: Plane) -> None:

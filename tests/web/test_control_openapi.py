@@ -131,7 +131,10 @@ TIMES = {"since", "until", "now", "expires"}
 
 
 def within_reason(values: Any) -> Any:
-    """Mend what no schema says: times are of our age, budgets have 6 decimals, services exist."""
+    """Mend what no schema says: times are of our age, budgets have 6 decimals, services exist.
+
+    Nor can it say that a list is read either before a place or after one.
+    """
     if not isinstance(values, dict):
         return values
     mended = dict(values)
@@ -142,6 +145,8 @@ def within_reason(values: Any) -> Any:
         mended["per_day_usd"] = round(values["per_day_usd"], 6)
     if isinstance(values.get("services"), list):
         mended["services"] = [name for name in values["services"] if not isinstance(name, str)]
+    if {"before", "after"} <= values.keys():
+        del mended["after"]
     return mended
 
 

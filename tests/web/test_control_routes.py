@@ -107,8 +107,24 @@ def test_requests_are_listed_newest_first_page_by_page(plane: Plane) -> None:
     assert [row["id"] for row in first["requests"]] == [ids[4], ids[3]]
     second = plane.get(f"/api/requests?limit=3&before={first['before']}")
     assert [row["id"] for row in second["requests"]] == [ids[2], ids[1], ids[0]]
-    last = plane.get(f"/api/requests?before={second['before']}")
-    assert (last["requests"], last["before"]) == ([], None)
+    assert (second["before"], second["after"]) == (None, ids[2])
+    assert plane.get(f"/api/requests?before={ids[0]}")["requests"] == []
+
+
+def test_requests_are_paged_back_to_the_newest(plane: Plane) -> None:
+    ids = [plane.answer("risk", {"wind": 10.0}).request_id for _ in range(5)]
+    assert plane.get("/api/requests?limit=2")["after"] is None
+    last = plane.get(f"/api/requests?limit=2&before={ids[1]}")
+    middle = plane.get(f"/api/requests?limit=2&after={last['after']}")
+    assert [row["id"] for row in middle["requests"]] == [ids[2], ids[1]]
+    assert (middle["before"], middle["after"]) == (ids[1], ids[2])
+    assert middle["sentence"] == "More than 2 newer requests match."
+    first = plane.get(f"/api/requests?limit=2&after={middle['after']}")
+    assert [row["id"] for row in first["requests"]] == [ids[4], ids[3]]
+    assert (first["before"], first["after"]) == (ids[3], None)
+    none = plane.get(f"/api/requests?after={ids[4]}")
+    assert (none["requests"], none["before"], none["after"]) == ([], None, None)
+    assert none["sentence"] == "No newer request matches."
 
 
 def test_requests_are_filtered_by_whatever_a_record_is_found_by(plane: Plane) -> None:

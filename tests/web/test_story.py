@@ -9,7 +9,7 @@ import pytest
 
 from control_plane import Plane
 from roadworthy.store.records import find_records, read_record
-from roadworthy.types import Attempt, Record, Verdict
+from roadworthy.types import Attempt, PassageFound, Record, Verdict
 from roadworthy.web import lists, story
 from roadworthy.web.story import TITLES, Step, sentence, story_of
 
@@ -136,6 +136,10 @@ def test_what_comes_after_the_end_was_not_reached() -> None:
         ("guard_denied", {"verdicts": (Verdict("pii", "output", "deny"),)}, "guard_output"),
         ("guard_denied", {}, "schema"),
         ("all_models_failed", {}, "call"),
+        ("no_passages", {"attempts": (), "timings": {"context": 4}}, "context"),
+        ("model_unavailable", {"attempts": (), "timings": {"context": 4}}, "context"),
+        ("contract_violation", {"attempts": (), "timings": {"context": 4}}, "context"),
+        ("budget_exhausted", {"attempts": (), "timings": {"context": 4}}, "reserve"),
     ],
 )
 def test_a_request_ends_in_the_step_that_ended_it(
@@ -143,6 +147,42 @@ def test_a_request_ends_in_the_step_that_ended_it(
 ) -> None:
     walked = steps_of(record(disposition="refused", error_code=code, **given))
     assert [name for name, one in walked.items() if one.progress == "ended"] == [step]
+
+
+@pytest.mark.parametrize(
+    ("passages", "what"),
+    [
+        (None, ""),
+        ((), "no passage is near enough"),
+        (
+            (PassageFound("pets.md", "Pets > Fees", 0.712), PassageFound("bags.md", "", 0.5)),
+            "2 passages found: pets.md: Pets > Fees (0.71); bags.md (0.50)",
+        ),
+    ],
+)
+def test_the_context_names_the_passages_that_were_found(
+    passages: tuple[PassageFound, ...] | None, what: str
+) -> None:
+    walked = steps_of(record(passages=passages, timings={"identify": 1, "context": 900, "call": 9}))
+    assert walked["context"].what == what
+    assert walked["context"].progress == "done"
+
+
+def test_a_question_without_a_passage_falls_back_because_none_is_near() -> None:
+    fell = record(
+        disposition="fallback",
+        model="static:1",
+        attempts=(Attempt("static:1", "ok", 1),),
+        reasons=("no_passages: no passage is near enough to the question",),
+        passages=(),
+        timings={"identify": 1, "context": 900, "decide": 9},
+    )
+    assert sentence(fell) == (
+        "reply fell back to static:1: no passage is near enough to the question."
+    )
+    walked = steps_of(fell)
+    assert walked["call"].progress == "skipped"
+    assert walked["decide"].tries[0].model == "static:1"
 
 
 def test_tries_follow_each_other_from_the_start_of_the_call() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .http import gateway_of, serve_http
 from .project import Project, ServiceHandle, open_project
-from .rooms import ENFORCES
+from .rooms import ENFORCES, open_signals
 from .serving import Serving
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Serving",
     "gateway_of",
     "open_project",
+    "open_signals",
     "serve_http",
 ]

@@ -15,7 +15,7 @@ from ..web.app import control_app
 from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .project import Project
-from .rooms import ENFORCES
+from .rooms import ENFORCES, open_signals
 from .serving import Serving
 from .working_tree import WorkingTree
 
@@ -93,4 +93,5 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         clock=project.clock,
         metrics=serving.metrics,
         health=serving.health,
+        open_signals=open_signals,
     )

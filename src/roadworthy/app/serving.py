@@ -29,7 +29,7 @@ from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO
 from .ground import Ground
-from .rooms import ENFORCES
+from .rooms import ENFORCES, open_signals
 
 POLL_S = 0.05
 LOOK_S = 2.0
@@ -154,7 +154,9 @@ class Serving:
         folder = bundle.materialise(stored, ground.artifacts, releases)
         declared = bundle.as_released(ground.declaration, stored)
         service = load_service(folder, declared, ENFORCES)
-        opened = open_release(stored.id, service, declared, folder, ground.rates, ground.clock)
+        opened = open_release(
+            stored.id, service, declared, folder, ground.rates, ground.clock, open_signals
+        )
         self._stop_models(opened)
         return opened
 
@@ -164,13 +166,12 @@ class Serving:
 
     def _stop_models(self, opened: OpenRelease) -> None:
         """Let the chains of a release skip the models that a person has stopped."""
-        for chain in (opened.chain, opened.ladder, opened.free_ladder):
-            if chain is not None:
-                chain.stopped = frozenset(
-                    link.name
-                    for link in chain.links
-                    if self.switchboard.stopped(opened.name, link.name) is not None
-                )
+        for chain in opened.chains:
+            chain.stopped = frozenset(
+                link.name
+                for link in chain.links
+                if self.switchboard.stopped(opened.name, link.name) is not None
+            )
 
     @property
     def trouble(self) -> dict[str, str]:

@@ -21,6 +21,8 @@ COMMANDS = {
     "check": Entry("check", "Check every declaration and show what enforces each key."),
     "doctor": Entry("doctor", "Say what is missing or degraded on this machine."),
     "keys": Entry("keys", "Create, list and revoke keys."),
+    "data": Entry("data", "Hold data against its contract, or draft one from data."),
+    "features": Entry("features", "Register feature views, put them online, join them."),
     "release": Entry("release", "Build, list, show and promote releases."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),

@@ -114,14 +114,18 @@ def print_line(text: str = "", style: str = "") -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows as a table, or say that there are none."""
+    """Print rows as a table, or say that there are none.
+
+    In a narrow window the first column, what a row is called, is the last that is broken.
+    """
     rows = list(rows)
     if not rows:
         print_line(f"{title}: none")
         return
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        is_copied = place == 0 and not any(" " in row[0] for row in rows)
+        table.add_column(column, overflow="fold", no_wrap=is_copied)
     for row in rows:
         table.add_row(*map(plain, row))
     console.print(table)

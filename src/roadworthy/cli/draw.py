@@ -11,6 +11,7 @@ import msgspec
 from ..cost.prices import format_usd
 from ..types import Attempt, Record, Verdict
 from ..web.shapes import Lineage, OutcomeShown
+from ..web.story import place_of
 from .common import span_text
 
 _BAR = 24
@@ -24,6 +25,7 @@ def draw_walk(record: Record) -> Iterator[str]:
     longest = max(record.timings.values(), default=0)
     details = {
         "guard_input": [_verdict(v) for v in record.verdicts if v.on == "input"],
+        "context": _passages(record),
         "reserve": _reserved(record),
         "call": [_attempt(number, a) for number, a in enumerate(record.attempts, 1)],
         "guard_output": [_verdict(v) for v in record.verdicts if v.on == "output"],
@@ -46,6 +48,13 @@ def _bar(us: int, longest: int) -> str:
 def _verdict(verdict: Verdict) -> str:
     reason = f" - {verdict.reason}" if verdict.reason else ""
     return f"{verdict.verdict} by guard `{verdict.guard}` in {span_text(verdict.us)}{reason}"
+
+
+def _passages(record: Record) -> list[str]:
+    if record.passages is None:
+        return []
+    found = [f"{passage.score:.2f}  {place_of(passage)}" for passage in record.passages]
+    return found or ["no passage is near enough"]
 
 
 def _reserved(record: Record) -> list[str]:

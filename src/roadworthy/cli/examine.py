@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..app import ENFORCES
+from ..app import ENFORCES, open_signals
 from ..cost.prices import Rates, load_rates
 from ..declare.load import load_project, load_service
 from ..declare.project import SERVICE_FILE, ProjectDeclaration
@@ -184,7 +184,8 @@ def _look_inside(
     prices: dict[str, str] = {}
     try:
         bundle.describe(service, project)
-        opened = open_release("check", service, project, service.folder, rates, SystemClock())
+        clock = SystemClock()
+        opened = open_release("check", service, project, service.folder, rates, clock, open_signals)
     except DeclarationError as error:
         report.problems += _complaints(error, _file_of(service.folder, project))
     except MissingExtra as error:

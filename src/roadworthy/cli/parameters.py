@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -10,11 +9,11 @@ import click
 
 from ..errors import RequestError
 from ..store.clock import micros_of
-from ..types import DAY_US, HOUR_US, MICRO, SystemClock
+from ..types import MICRO
+from ..web.moments import Direction
+from ..web.moments import moment as moment_of
 
 _MOST_USD = 1_000_000_000
-_UNITS = {"s": MICRO, "m": 60 * MICRO, "h": HOUR_US, "d": DAY_US, "w": 7 * DAY_US}
-_SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _A_TIME = "a UTC date or time like `2026-01-31` or `2026-01-31T14:00`"
 
 
@@ -28,14 +27,12 @@ def ahead(value: str | int) -> int:
     return value if isinstance(value, int) else _moment(value, 1)
 
 
-def _moment(text: str, direction: int) -> int:
-    if span := _SPAN.fullmatch(text):
-        return SystemClock().now_us() + direction * int(span[1]) * _UNITS[span[2]]
+def _moment(text: str, direction: Direction) -> int:
     try:
-        return _micros(text)
+        return micros_of(moment_of(text, datetime.now(UTC), direction), "time")
     except (ValueError, RequestError):
         raise click.BadParameter(
-            f"expected a span like `30m`, `12h` or `7d`, or {_A_TIME}, got `{text}`"
+            f"expected a span like `30m`, `12h` or `7d`, `today`, or {_A_TIME}, got `{text}`"
         ) from None
 
 
@@ -75,7 +72,7 @@ def names(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, map(str.strip, value.split(",")))))
 
 
-_WHEN = "`12h` or `7d` back from now, or a UTC date or time."
+_WHEN = "`12h` or `7d` back from now, `today`, or a UTC date or time."
 since_option = click.option(
     "--since", "since_us", type=ago, metavar="TIME", help=f"From then on: {_WHEN}"
 )

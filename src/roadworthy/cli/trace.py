@@ -10,12 +10,12 @@ import click
 
 from ..app import Project, open_project
 from ..cost.prices import format_usd
-from ..declare.service import ServiceDeclaration
-from ..errors import NotFound, RoadworthyError
+from ..errors import NotFound
 from ..store.backlog import find_backlog
 from ..store.records import read_record
 from ..types import Record
 from ..web.pages import lineage_page
+from ..web.promised import declaration_behind
 from .common import (
     command,
     json_option,
@@ -44,7 +44,8 @@ def trace(request_id: str, folder: Path, as_json: bool) -> None:
     """
     with open_project(folder) as project:
         record = _find(project, request_id)
-        facts = lineage_page(project.state, record, declared=_declared(project, record))
+        declared = declaration_behind(record, (), project.state, project.artifacts)
+        facts = lineage_page(project.state, record, declared=declared)
     if as_json:
         print_json(facts)
         return
@@ -80,15 +81,6 @@ def _find(project: Project, request_id: str) -> Record:
                     " `roadworthy up` stores them"
                 ) from error
         time.sleep(_LOOK_EVERY_S)
-
-
-def _declared(project: Project, record: Record) -> ServiceDeclaration | None:
-    """Return what the request was promised, while the service's file still says the same."""
-    try:
-        declared = project.load(record.service)
-    except RoadworthyError:
-        return None  # it is gone, or somebody is writing it
-    return declared if declared.hash == record.declaration_hash else None
 
 
 def _print_head(record: Record) -> None:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from ..net import is_private_host
+from .files import check_below
 from .planned import is_reserved_value
-from .project import FREE_KINDS, SQLITE, ProjectDeclaration, Provider, Store
+from .project import FREE_KINDS, SQLITE, DataSource, ProjectDeclaration, Provider, Store, Term
+from .schemas import CONTRACT_ENDINGS, split_table
 from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _REMOTE_KEYS = ("base_url", "api_key_env", "max_connections")
+_PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 _NEIGHBOUR = re.compile(r"[a-z][a-z0-9_-]*")
 """A host name without a dot: a container or a machine beside this one."""
 
 
-def check_project(draft: Draft[ProjectDeclaration]) -> list[Finding]:
-    """Return everything that does not fit, as far as the parts it rests on are sound."""
+def check_project(draft: Draft[ProjectDeclaration], folder: Path) -> list[Finding]:
+    """Return everything that does not fit, as far as the parts it rests on are sound.
+
+    Args:
+        draft: What roadworthy.toml says.
+        folder: Where it lies.
+    """
     project = draft.value
     findings = list(_store(project.store))
     for name, provider in project.providers.items():
@@ -28,7 +36,35 @@ def check_project(draft: Draft[ProjectDeclaration]) -> list[Finding]:
         if name == "local":
             findings.append(Finding(path, "another name: `local` is built in", "`local`"))
         findings += _provider(path, provider)
+    for name, data_source in project.sources.items():
+        findings += _data_source(join("sources", name), data_source, folder)
+    findings += _glossary(project.glossary)
     return [finding for finding in findings if draft.is_judged(finding.path)]
+
+
+def _data_source(path: str, source: DataSource, folder: Path) -> Iterator[Finding]:
+    file, _ = split_table(source.contract)
+    if not file.endswith(CONTRACT_ENDINGS):
+        expected = "a data contract (`*.odcs.yaml`)"
+        yield Finding(f"{path}.contract", expected, shown(source.contract))
+    else:
+        yield from check_below("the project", folder, (folder,), f"{path}.contract", file)
+    if _PASSWORD.search(source.url):
+        # What stands there is a secret, so the URL is not shown.
+        advice = "name the user alone; the password is the variable of its driver, like PGPASSWORD"
+        yield Finding(f"{path}.url", "a URL without a password", "one with a password", advice)
+    elif not source.url.isprintable():
+        yield Finding(f"{path}.url", "a file or a URL", shown(source.url))
+
+
+def _glossary(glossary: Mapping[str, Term]) -> Iterator[Finding]:
+    """One word has one entry, however it is spelt."""
+    spelt: dict[str, str] = {}
+    for name in glossary:
+        first = spelt.setdefault(" ".join(name.split()).casefold(), name)
+        if first != name:
+            path = join("glossary", name)
+            yield Finding(path, "each term once", f"{shown(name)} beside {shown(first)}")
 
 
 def _store(store: Store) -> Iterator[Finding]:

@@ -6,12 +6,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ..errors import DeclarationError
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
+from .check_data import DATA_CHECKS
 from .expressions import ExpressionError, Place, compile_expression
 from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
-from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema
+from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema, split_table
 from .service import GuardEntry, ModelEntry, Rung, ServiceDeclaration
 from .source import Finding
 from .validate import Draft, shown
@@ -208,13 +210,27 @@ def a_model_is_left_to_try(service: ServiceDeclaration, _: ProjectDeclaration) -
 def files_are_there(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
     """Every schema named exists inside the project and is one."""
     for path, name in _schema_files(service):
-        problems = list(check_file(service, project, path, name))
+        problems = list(check_file(service, project, path, split_table(name)[0]))
         if not problems:
             try:
                 compile_schema(read_schema(service.folder / name))
             except SchemaError as error:
                 problems = [Finding(path, error.expected, f"{error.got} in {name}")]
+            except DeclarationError as error:
+                problems = _inside(path, name, error)
         yield from problems
+
+
+def _inside(path: str, name: str, error: DeclarationError) -> list[Finding]:
+    """Return what is wrong within a data contract, each with its place there."""
+    if not error.problems:
+        return [Finding(path, "a data contract", f"{error} in {name}")]
+    return [
+        Finding(
+            path, problem.expected, f"{problem.got} at `{problem.path}` in {name}", problem.advice
+        )
+        for problem in error.problems
+    ]
 
 
 def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
@@ -298,13 +314,14 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
     *CONTEXT_CHECKS,
+    *DATA_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 
 
 def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tuple[str, ...]:
     """Return every file the service names, relative to its folder, sorted."""
-    files = {name for _, name in _schema_files(service)}
+    files = {split_table(name)[0] for _, name in _schema_files(service)}
     for entry in service.models:
         provider = project.providers[entry.provider]
         if _is_file(entry.model, provider):
@@ -346,9 +363,9 @@ def _schema(
     service: ServiceDeclaration, project: ProjectDeclaration, name: str
 ) -> SchemaCheck | None:
     """Return the check of a schema file, or None where another check tells what is wrong."""
-    if list(check_file(service, project, "", name)):
+    if list(check_file(service, project, "", split_table(name)[0])):
         return None
     try:
         return compile_schema(read_schema(service.folder / name), "output")
-    except SchemaError:
+    except (SchemaError, DeclarationError):
         return None

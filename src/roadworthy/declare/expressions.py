@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from .loops import LOOPS, MOST_STEPS, Loops, end_of_call, without_texts
 
-Place = Literal["guard_input", "guard_output", "model_rule", "fallback_rule"]
+Place = Literal["guard_input", "guard_output", "model_rule", "fallback_rule", "computed"]
 
 _ASKED = {
     "input": "map: fields of a predict, variables of a generate",
@@ -33,6 +33,10 @@ PLACES: Mapping[Place, Mapping[str, str]] = {
     "guard_output": {**_ASKED, "output": "what the model answered"},
     "model_rule": _ASKED,
     "fallback_rule": _ASKED,
+    "computed": {
+        "input": _ASKED["input"],
+        "features": "map: stored features of the same view",
+    },
 }
 """Place → the names an expression may use there, and what each holds."""
 

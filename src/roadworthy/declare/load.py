@@ -52,7 +52,7 @@ def load_project(folder: Path) -> ProjectDeclaration:
     words = Words(ProjectDeclaration, lambda _: True, PROJECT_KEYS)
     data = keep_known(words, source.data, findings)
     draft = validate(ProjectDeclaration, data, _PROJECT_STAND_INS, findings)
-    findings += check_project(draft)
+    findings += check_project(draft, folder)
     refuse(source.problems(findings))
     local = {"local": Provider(kind="builtin")}
     project = draft.value.model_copy(update={"providers": local | draft.value.providers})

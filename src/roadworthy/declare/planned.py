@@ -2,7 +2,7 @@
 
 A declaration must not promise what nothing keeps, so the loader refuses these, and says why,
 instead of calling them unknown. What a room starts to enforce moves from here into the models of
-`service.py` and `project.py`. Paths are dotted, without list indices and names that a user gives.
+`service.py` and `project.py`; until it does, it may stand in both. Paths are dotted, without list indices and names that a user gives.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 SERVICE_KEYS = frozenset(
     (
+        "contract.accepts",
         "features.views",
         "objectives.quality",
         "objectives.fairness",
@@ -60,7 +61,7 @@ SERVICE_KEYS = frozenset(
     )
 )
 
-PROJECT_KEYS = frozenset(("sources", "webhooks", "queues", "budgets", "glossary"))
+PROJECT_KEYS = frozenset(("webhooks", "queues", "budgets"))
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from ..errors import DeclarationError
 from .planned import VALUES
@@ -20,6 +20,11 @@ SQLITE = "sqlite:///"
 KINDS = ("openai", "onnx", "llama_cpp", "python", "rule", "scripted", "builtin")
 FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
 """Kinds of provider that run on this machine: nobody sends a bill for a call."""
+
+LogicalType = Literal[
+    "string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array"
+]
+"""What values of data mean, in the words of ODCS."""
 
 ProviderKind = Annotated[
     str, plugin_of("models", KINDS, VALUES["providers.kind"]), known_or_other(KINDS)
@@ -111,6 +116,31 @@ class Provider(Section):
         return self.kind not in FREE_KINDS or bool(self.prices)
 
 
+class DataSource(Section):
+    """Data that a contract describes and that feature views may read."""
+
+    contract: Text = Field(
+        description="File of its data contract (`*.odcs.yaml`), relative to the project's folder; "
+        "of a contract with several tables one is named behind it: `weather.odcs.yaml#hourly`."
+    )
+    url: Text = Field(
+        description="Where the data is: a Parquet or CSV file, `*` for several, relative to the "
+        "project's folder; or the URL of a database, without its password."
+    )
+
+
+def _spelt_out(value: Any) -> Any:
+    return {"definition": value} if isinstance(value, str) else value
+
+
+class Term(Section):
+    """One word of the business."""
+
+    definition: Text = Field(description="What it means.")
+    unit: Label | None = Field(None, description="What its numbers count, like `degF`.")
+    type: LogicalType | None = Field(None, description="What its values are.")
+
+
 class ProjectDeclaration(File):
     """What all services of a project share."""
 
@@ -118,6 +148,17 @@ class ProjectDeclaration(File):
     store: Store = Field(Store(), description="Where the project remembers.")
     providers: dict[Label, Provider] = Field(
         {}, description="Where models live, by name; `local` is always there, of kind `builtin`."
+    )
+
+    sources: dict[Label, DataSource] = Field(
+        {}, description="Data that feature views may read, by name, each with its contract."
+    )
+    glossary: dict[
+        Text, Annotated[Term, BeforeValidator(_spelt_out, json_schema_input_type=Term | str)]
+    ] = Field(
+        {},
+        description="Words of the business, each with its definition, as text or as a table with "
+        "`unit` and `type`; contracts that use a word (`businessName`) mean the same by it.",
     )
 
     _folder: Path = PrivateAttr(default=Path())

@@ -1,4 +1,8 @@
-"""JSON Schema (draft 2020-12): compiled once, and problems told without the user's words."""
+"""JSON Schema (draft 2020-12): compiled once, and problems told without the user's words.
+
+A data contract stands wherever a schema may: the plugin `odcs` of `roadworthy.schemas` compiles it
+to one, so that live requests are held to the same rules as batches.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,12 @@ from typing import Any, NamedTuple
 
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
-from ..errors import DeclarationError
+from ..errors import DeclarationError, MissingExtra
+from ..plugins import load_plugin
+from .moments import KEYWORDS
 
+CONTRACT_ENDINGS = (".odcs.yaml", ".odcs.yml")
+"""How the names of data contracts end (Open Data Contract Standard)."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _Kind = ValidationErrorKind
@@ -117,7 +125,11 @@ def compile_schema(schema: dict[str, Any], name: str = "input") -> SchemaCheck:
         raise SchemaError(f"a JSON Schema of draft 2020-12 (`{DRAFT}`)", "another `$schema`")
     try:
         validator = Draft202012Validator(
-            schema, validate_formats=True, ignore_unknown_formats=False, offline=True
+            schema,
+            validate_formats=True,
+            ignore_unknown_formats=False,
+            offline=True,
+            keywords=dict(KEYWORDS),
         )
     except ValidationError as error:
         raise _broken(error) from None
@@ -126,12 +138,37 @@ def compile_schema(schema: dict[str, Any], name: str = "input") -> SchemaCheck:
     return SchemaCheck(schema, name, validator)
 
 
+def split_table(name: str) -> tuple[str, str]:
+    """Return the file that a schema's name means, and the table of a data contract behind it.
+
+    >>> split_table("flights.odcs.yaml#schedule")
+    ('flights.odcs.yaml', 'schedule')
+    """
+    file, _, table = name.partition("#")
+    return (file, table) if file.endswith(CONTRACT_ENDINGS) else (name, "")
+
+
+def is_contract(name: str) -> bool:
+    """Whether a schema's name means a data contract."""
+    return split_table(name)[0].endswith(CONTRACT_ENDINGS)
+
+
 def read_schema(path: Path) -> dict[str, Any]:
-    """Return the JSON Schema in the file at `path`, not yet compiled.
+    """Return the JSON Schema in the file at `path`, or that of a data contract; not yet compiled.
 
     Raises:
-        SchemaError: It is not a JSON object.
+        SchemaError: It is not a JSON object, or the packages that read contracts are not installed.
+        DeclarationError: It is a data contract with problems.
     """
+    if is_contract(path.name):
+        file, table = split_table(path.name)
+        try:
+            found: dict[str, Any] = load_plugin("schemas", "odcs")(path.with_name(file), table)
+        except MissingExtra as error:
+            raise SchemaError(
+                "a file that can be read here", f"a data contract ({error})"
+            ) from None
+        return found
     try:
         schema = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from ..types import Kind
 from .planned import VALUES
 from .values import (
+    ContractVersion,
     File,
     Json,
     Label,
@@ -17,6 +18,7 @@ from .values import (
     Section,
     Text,
     Usd,
+    ViewVersion,
     Word,
     known_or_other,
     micro,
@@ -46,13 +48,37 @@ class Owners(Section):
 
 
 class Contract(Section):
-    """What goes in and comes out: files of JSON Schema (draft 2020-12) beside the service file."""
+    """What goes in and comes out: JSON Schemas (draft 2020-12) or data contracts (ODCS 3.2).
+
+    They are files beside the service file. Of a data contract with several tables one is named
+    behind it: `flights.odcs.yaml#schedule`.
+    """
 
     input: Text | None = Field(
-        None, description="File of the JSON Schema that every input must keep."
+        None,
+        description="File of the JSON Schema, or of the data contract (`*.odcs.yaml`), that every "
+        "input must keep.",
     )
     output: Text | None = Field(
-        None, description="File of the JSON Schema that every answer must keep."
+        None,
+        description="File of the JSON Schema, or of the data contract, that every answer must "
+        "keep.",
+    )
+    accepts: Annotated[tuple[ContractVersion, ...], Field(strict=False)] = Field(
+        (),
+        description="Versions of source contracts that this service has agreed to, like "
+        "`weather@2.0.0`; a version that breaks its consumers stops its releases until it stands "
+        "here.",
+    )
+
+
+class Features(Section):
+    """What the model is given beside the input."""
+
+    views: Annotated[tuple[ViewVersion, ...], Field(strict=False)] = Field(
+        (),
+        description="Feature views, each with its version, like `weather_now@2`; their entities "
+        "are fields of the input.",
     )
 
 
@@ -280,6 +306,7 @@ class ServiceDeclaration(File):
     )
     owners: Owners = Field(description="Who answers for the service.")
     contract: Contract = Field(Contract(), description="What goes in and comes out.")
+    features: Features = Field(Features(), description="What the model is given beside the input.")
     chat: Chat | None = Field(
         None,
         description="How OpenAI chat clients meet a generate service; without it all passes.",

@@ -30,9 +30,16 @@ WORD = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}$"
 """A name that may stand in a header and a metric; upstream model names fit."""
 
+CONTRACT_VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9.+_-]{0,62}$"
+"""A source and the version of its contract: `weather@2.0.0`."""
+VIEW_VERSION = r"^[a-z][a-z0-9_-]{0,62}@[1-9][0-9]{0,6}$"
+"""A feature view and its version: `weather_now@2`."""
+
 PATTERNS_IN_WORDS = {
     WORD: "a DNS-like word (a-z, 0-9 and `-`, a letter first, at most 63 characters)",
     LABEL: "a name of letters, digits and `._:/@+-`, at most 100 characters",
+    CONTRACT_VERSION: "a source and a version of its contract, like `weather@2.0.0`",
+    VIEW_VERSION: "a feature view and its version, like `weather_now@2`",
 }
 
 
@@ -140,6 +147,8 @@ Rate = Annotated[
 Milliseconds = Annotated[int, Field(gt=0, le=DAY_MS)]
 Word = Annotated[str, Field(pattern=WORD)]
 Label = Annotated[str, Field(pattern=LABEL)]
+ContractVersion = Annotated[str, Field(pattern=CONTRACT_VERSION)]
+ViewVersion = Annotated[str, Field(pattern=VIEW_VERSION)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Json = Annotated[dict[str, Any], AfterValidator(_json)]
 

@@ -25,9 +25,11 @@ class GroundedGuard:
 
     Attributes:
         is_for_models: It judges what a model wrote, not what the declaration says itself.
+        needs_passages: It denies every answer where no passage was found.
     """
 
     is_for_models = True
+    needs_passages = True
     reads = ("output",)
 
     def __init__(self, entry: GuardEntry, folder: Path) -> None:

@@ -30,6 +30,8 @@ class Guard(Protocol):
             it is taken to look at everything.
         is_for_models: Optional: whether it judges only what a model wrote, and not a rung of the
             ladder whose words the declaration holds itself.
+        needs_passages: Optional: whether it denies every answer where no passage was found, so that
+            no model need be asked then.
     """
 
     name: str

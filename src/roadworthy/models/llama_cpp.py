@@ -20,6 +20,7 @@ from ..errors import (
     DeclarationError,
     MissingExtra,
     ModelError,
+    ModelRateLimited,
     ModelRejected,
     ModelTimeout,
     ModelUnavailable,
@@ -39,6 +40,8 @@ OUTPUT_TOKENS = 256
 """Tokens of an answer where neither client nor declaration say: without an end it would go on."""
 BATCH_TOKENS = 64
 """Tokens of a prompt that are read in one go: between two of them, 0.4 s, it can be cancelled."""
+USUAL_OF = 4
+"""Answers that say how long one takes: the last counts a quarter, so that it follows the load."""
 
 _PASSED = frozenset(
     {
@@ -163,7 +166,8 @@ class LlamaCppModel:
 
     Without a `temperature` from the client it takes the likeliest token each time, so that the same
     question gets the same answer. An answer whose deadline passes is broken off at its next token,
-    and a prompt between two parts of it.
+    and a prompt between two parts of it. A chat whose turn would come too late, by how long answers
+    took of late, is refused at once: the next model has all its time then.
     """
 
     def __init__(self, name: str, server: Any, clock: Clock) -> None:
@@ -172,12 +176,14 @@ class LlamaCppModel:
         self._clock = clock
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._writing: set[_Writing] = set()
+        self._usual_s = 0.0
 
     async def answer(self, call: Call) -> Answer:
         """Write an answer.
 
         Raises:
             ModelTimeout: The deadline passed.
+            ModelRateLimited: Its turn would come too late.
             ModelRejected: The chat holds what this model does not take, or is too long for it.
             BadAnswer: It wrote nothing.
             ModelUnavailable: llama.cpp failed inside, or the model is closed.
@@ -185,11 +191,18 @@ class LlamaCppModel:
         this_try = Try(self.name, self._clock)
         this_try.check_time(call)
         try:
+            self._check_turn(call)
             writing = _Writing(self._request(call))
             await self._wait(writing, call, this_try)
             return self._read(writing, this_try)
         except ModelError as error:
             raise this_try.failed(error) from error.__cause__
+
+    def _check_turn(self, call: Call) -> None:
+        """Refuse a chat that could not be begun and ended in time behind those that wait."""
+        ahead = sum(not writing.stop.is_set() for writing in self._writing)
+        if ahead and self._clock.monotonic() + (ahead + 1) * self._usual_s > call.deadline:
+            raise ModelRateLimited(f"model `{self.name}` is busy: {ahead} before this one")
 
     def _request(self, call: Call) -> dict[str, Any]:
         values = {name: _decode(raw) for name, raw in call.body.items()}
@@ -236,12 +249,16 @@ class LlamaCppModel:
     def _write(self, writing: _Writing) -> None:
         if writing.stop.is_set():
             return
+        started = self._clock.monotonic()
         try:
             self._server.handle_chat_completions(writing.request, writing.take)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             # llama.cpp refuses what it cannot read; its message may quote the chat.
             message = f"model `{self.name}` refused the chat: {type(error).__name__}"
             raise ModelRejected(message) from error
+        finally:
+            took_s = self._clock.monotonic() - started
+            self._usual_s += (took_s - self._usual_s) / (USUAL_OF if self._usual_s else 1)
 
     def _read(self, writing: _Writing, this_try: Try) -> Answer:
         if writing.stop.is_set():

@@ -13,6 +13,7 @@ from ..errors import DeclarationError, NotFound, StoreError
 from ..net import is_private_host
 from ..store.artifacts import Artifacts, digest_of
 from ..types import Clock, Problem
+from .agreement import Contracts, check_agreed, pin_contracts
 from .environment import describe_environment, may_use_anything, read_commit
 from .pins import is_pinned
 from .registry import (
@@ -25,6 +26,7 @@ from .registry import (
     add_release,
 )
 
+_NONE: Contracts = {}
 _PIN_OF_KIND: dict[str, Pin] = {
     "builtin": "declaration",
     "llama_cpp": "digest",
@@ -58,14 +60,30 @@ def build_release(
     engine: Engine,
     clock: Clock,
     by: str,
+    contracts: Contracts = _NONE,
 ) -> Release:
     """Make the release that these files are, and return it; it may have been there before.
 
+    Args:
+        service: What is released.
+        project: The project it belongs to.
+        artifacts: Where its files are kept.
+        engine: The state database.
+        clock: Where its time comes from.
+        by: Who builds it.
+        contracts: The contracts of the sources that the service's views read.
+
     Raises:
-        DeclarationError: A model's name does not say which version it means.
+        DeclarationError: A model's name does not say which version it means, or a contract changed
+            in a way that breaks the service and that it has not agreed to.
         StoreError: A file changed meanwhile, or the store cannot be written.
     """
-    manifest = describe(service, project)
+    check_agreed(service.name, contracts, service.contract.accepts, engine)
+    manifest = msgspec.structs.replace(
+        describe(service, project),
+        contracts=pin_contracts(contracts, engine, clock, by),
+        accepts=service.contract.accepts,
+    )
     for name, digest in manifest.files.items():
         if artifacts.put(service.folder / name) != digest:
             raise StoreError(f"{service.folder / name} changed while it was released; build again")

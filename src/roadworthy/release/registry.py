@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -46,6 +47,24 @@ class PinnedProvider(msgspec.Struct, frozen=True):
     base_url: str = ""
 
 
+class PinnedContract(msgspec.Struct, frozen=True):
+    """The contract of a source as it was when the release was built.
+
+    Attributes:
+        id: The contract's own id.
+        version: As its author counts.
+        digest: SHA-256 of its file in hex.
+        table: The one of its tables that the source is.
+        fields: The fields of it that the service reads.
+    """
+
+    id: str
+    version: str
+    digest: str
+    table: str
+    fields: tuple[str, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a release is made of.
 
@@ -54,6 +73,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         files: SHA-256 in hex by path below the service's folder.
         packages: The part of `environment` that decides answers.
         commit: Of the code where it was built first; None outside a repository.
+        contracts: Source -> its contract, of the sources that the service's views read.
+        accepts: The versions of them that the service has agreed to.
     """
 
     service: str
@@ -64,6 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
     environment: Environment
     commit: Commit | None
+    contracts: dict[str, PinnedContract] = {}
+    accepts: tuple[str, ...] = ()
 
     @property
     def facts(self) -> dict[str, str]:
@@ -136,11 +159,15 @@ def read_release(engine: Engine, release_id: str) -> Release:
     return _release(row)
 
 
-def list_releases(engine: Engine, service: str = "", limit: int = 100) -> list[Release]:
-    """Return the latest releases, newest first, of one service or of all."""
+def list_releases(
+    engine: Engine, service: str = "", limit: int = 100, *, services: Collection[str] = ()
+) -> list[Release]:
+    """Return the latest releases, newest first, of one service, of some or of all."""
     query = select(releases).order_by(releases.c.created_at_us.desc(), releases.c.id).limit(limit)
     if service:
         query = query.where(releases.c.service == service)
+    if services:
+        query = query.where(releases.c.service.in_(services))
     with engine.connect() as connection:
         return [_release(row) for row in connection.execute(query)]
 

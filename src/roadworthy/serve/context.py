@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ from ..errors import (
     ModelRejected,
     ModelTimeout,
     ModelUnavailable,
+    NoPassages,
 )
-from ..signals.embed import open_minilm
-from ..signals.grounded import Grounding
-from ..signals.search import Retriever, build_index
-from ..types import Call, Passage, Support
+from ..guard.slot import Guard
+from ..types import Call, OpenSignals, Pages, Passage
 
 BYTES_PER_TOKEN = 3
 """How `context.max_input_tokens` counts, whatever model reads it: tokenizers make of European text
@@ -38,13 +38,12 @@ class Sources:
     """The pages of one service, opened; searched in a thread of its own, 4 ms a question.
 
     Args:
-        retriever: Finds passages.
-        support: Says how well passages support an answer.
+        pages: Finds passages, and says how well they support an answer.
     """
 
-    def __init__(self, retriever: Retriever, support: Support) -> None:
-        self.support = support
-        self._retriever = retriever
+    def __init__(self, pages: Pages) -> None:
+        self.support = pages.support
+        self._pages = pages
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
 
     async def find(self, question: str, deadline: float) -> tuple[Passage, ...]:
@@ -56,7 +55,7 @@ class Sources:
         """
         loop = asyncio.get_running_loop()
         try:
-            running = loop.run_in_executor(self._executor, self._retriever.find, question)
+            running = loop.run_in_executor(self._executor, self._pages.find, question)
         except RuntimeError as error:
             raise ModelUnavailable("retrieval is closed") from error
         try:
@@ -96,6 +95,8 @@ class Context:
         sources: Where passages are from; None where none are declared.
         prompt: What a model is told; None passes the messages on as they came.
         max_input_tokens: The most of all messages; None where no limit is declared.
+        needs_passages: Name of the guard that denies every answer where no passage was found;
+            empty where there is none.
     """
 
     def __init__(
@@ -104,23 +105,31 @@ class Context:
         sources: Sources | None,
         prompt: Prompt | None,
         max_input_tokens: int | None,
+        needs_passages: str = "",
     ) -> None:
         self._variable = variable
         self._sources = sources
         self._prompt = prompt
         self._most = max_input_tokens
+        self._needs_passages = needs_passages
 
     async def fill(self, call: Call) -> None:
         """Look up passages, then write the messages.
 
         Raises:
             ModelError: Nothing can be looked up now, or the prompt cannot be written.
+            NoPassages: None was found, and without any no answer could be shown.
             ContractViolation: The messages are longer than the declaration allows.
         """
         if self._sources is not None:
             question = str(call.input.get(self._variable, ""))
             call.passages = await self._sources.find(question, call.deadline)
             call.support = self._sources.support
+            if self._needs_passages and not call.passages:
+                raise NoPassages(
+                    "no passage is near enough to the question: no model was asked, because guard "
+                    f"`{self._needs_passages}` would deny its answer"
+                )
         if self._prompt is not None:
             self._write(call, self._prompt)
         if self._most is not None:
@@ -165,13 +174,21 @@ def _check_length(call: Call, most: int) -> None:
         )
 
 
-def open_context(service: ServiceDeclaration, folder: Path, cache: Path) -> Context | None:
+def open_context(
+    service: ServiceDeclaration,
+    output_guards: Sequence[Guard],
+    folder: Path,
+    cache: Path,
+    open_signals: OpenSignals,
+) -> Context | None:
     """Open what a service declares of prompt and context; None where it declares neither.
 
     Args:
         service: The declaration.
+        output_guards: Its guards on the output.
         folder: Where the release's files are.
         cache: Where vectors of pages are kept from one start to the next.
+        open_signals: Gives what reads pages.
 
     Raises:
         DeclarationError: A file is missing or is no prompt, or there are no pages.
@@ -182,9 +199,10 @@ def open_context(service: ServiceDeclaration, folder: Path, cache: Path) -> Cont
     variable = (service.chat and service.chat.variable) or "text"
     return Context(
         variable,
-        _open_sources(service, folder, cache),
+        _open_sources(service, folder, cache, open_signals),
         _open_prompt(service, folder),
         context.max_input_tokens,
+        next((g.name for g in output_guards if getattr(g, "needs_passages", False)), ""),
     )
 
 
@@ -198,20 +216,20 @@ def _open_prompt(service: ServiceDeclaration, folder: Path) -> Prompt | None:
         raise DeclarationError(f"prompt.file: {error}") from error
 
 
-def _open_sources(service: ServiceDeclaration, folder: Path, cache: Path) -> Sources | None:
+def _open_sources(
+    service: ServiceDeclaration, folder: Path, cache: Path, open_signals: OpenSignals
+) -> Sources | None:
     retrieval = service.context.retrieval
     if retrieval is None:
         return None
     try:
-        embedder = open_minilm()
-        index = build_index(folder / retrieval.folder, embedder, cache)
+        pages = open_signals().open_pages(
+            folder / retrieval.folder,
+            cache,
+            top_k=retrieval.top_k,
+            max_tokens=retrieval.max_tokens,
+            min_score=retrieval.min_score,
+        )
     except MissingExtra as missing:
         return AbsentSources(missing)
-    retriever = Retriever(
-        index,
-        embedder,
-        top_k=retrieval.top_k,
-        max_tokens=retrieval.max_tokens,
-        min_score=retrieval.min_score,
-    )
-    return Sources(retriever, Grounding(index, embedder).support)
+    return Sources(pages)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 
 from ..errors import ContractViolation, Forbidden, RequestError
-from ..signals.embed import open_minilm
-from ..types import Embedder, Key
+from ..types import Embedder, Key, OpenSignals
 from .engine import Engine
 from .http import Incoming, Outgoing, json_response
 
@@ -31,9 +29,7 @@ class _Body(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-async def embeddings(
-    engine: Engine, incoming: Incoming, open_embedder: Callable[[], Embedder] = open_minilm
-) -> Outgoing:
+async def embeddings(engine: Engine, open_signals: OpenSignals, incoming: Incoming) -> Outgoing:
     """Answer with one vector of length 1 per text, in their order.
 
     It belongs to no service, costs nothing and leaves no record: it is for whoever may call every
@@ -49,7 +45,7 @@ async def embeddings(
     _check_may(engine.keyring.find(incoming.headers.get(b"authorization", b"")))
     body = _read(incoming.body)
     texts = [body.input] if isinstance(body.input, str) else body.input
-    embedder = open_embedder()
+    embedder = await asyncio.to_thread(lambda: open_signals().embedder())
     _check(body, texts, embedder)
     vectors, tokens = await asyncio.to_thread(_embed, embedder, texts)
     shown = _as_base64 if body.encoding_format == "base64" else _as_floats

@@ -20,6 +20,7 @@ from ..errors import (
     ContractViolation,
     GuardDenied,
     ModelError,
+    NoPassages,
     NotFound,
     RoadworthyError,
     ServiceStopped,
@@ -185,8 +186,10 @@ class Engine:
         plan.mark("contract")
         self._guard_input(plan, call)
         if plan.release.context is not None:
-            await plan.release.context.fill(call)
-            plan.mark("context")
+            try:
+                await plan.release.context.fill(call)
+            finally:
+                plan.mark("context")
         if plan.release.is_paid:
             self._reserve(plan, call)
         return call
@@ -271,7 +274,8 @@ class Engine:
         plan.error = error
         if isinstance(error, ModelError):
             plan.attempts.extend(error.attempts)
-            plan.mark("call")
+            if error.attempts:  # nobody was asked where the context could not be filled
+                plan.mark("call")
         ladder = self._ladder_for(plan, error)
         if ladder is None or plan.call is None or plan.first_token_us:
             self._refuse(plan, error)
@@ -292,6 +296,8 @@ class Engine:
     def _ladder_for(self, plan: Plan, error: RoadworthyError) -> Failover | None:
         if isinstance(error, ModelError):
             return plan.release.ladder
+        if isinstance(error, NoPassages):
+            return plan.release.declared_ladder
         spends_on = plan.release.declaration.cost.on_exhausted == "fallback"
         if isinstance(error, BudgetExhausted) and spends_on:
             return plan.release.free_ladder

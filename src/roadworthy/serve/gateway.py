@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
-from ..types import Clock, Key
+from ..types import Clock, Key, OpenSignals
 from . import embeddings, native, oip, openai_chat
 from .connection import Exchange
 from .engine import Engine
@@ -66,6 +66,7 @@ class Gateway:
         limits: What is accepted.
         metrics: Counts what was turned away, and gives the Prometheus page.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
+        open_signals: Gives what makes vectors of texts, with the first request for some.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Gateway:
         clock: Clock,
         metrics: Metrics,
         health: Callable[[], dict[str, Any]],
+        open_signals: OpenSignals,
     ) -> None:
         self.is_draining = False
         self.outbox = Outbox()
@@ -91,7 +93,7 @@ class Gateway:
         chat = partial(openai_chat.chat_completions, engine)
         self._routes: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": chat},
-            "/v1/embeddings": {"POST": partial(embeddings.embeddings, engine)},
+            "/v1/embeddings": {"POST": partial(embeddings.embeddings, engine, open_signals)},
             "/v1/models": {"GET": self._models},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/metrics": {"GET": self._metrics_page},

@@ -18,7 +18,7 @@ from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
-from ..types import CallSize, Clock, Kind, Model
+from ..types import CallSize, Clock, Kind, Model, OpenSignals
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
@@ -38,6 +38,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         late_us: Latency above which a request counts as late; None where nothing is promised.
         paid_links: The models and rungs that cost something.
         free_ladder: The rungs that cost nothing, for when the money is spent.
+        declared_ladder: The rungs that say what the declaration holds, for when no model's answer
+            could be shown.
         reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
         context: What fills a call with passages and its prompt; None where neither is declared.
     """
@@ -54,6 +56,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     chain: Failover
     ladder: Failover | None
     free_ladder: Failover | None
+    declared_ladder: Failover | None
     deadline_s: float
     late_us: int | None
     paid_links: tuple[Link, ...]
@@ -75,6 +78,12 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
             total += link.worst_case_micro(size)
         ceiling = self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
+
+    @property
+    def chains(self) -> tuple[Failover, ...]:
+        """The models and all ladders there are."""
+        chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder)
+        return tuple(chain for chain in chains if chain is not None)
 
     @property
     def is_paid(self) -> bool:
@@ -134,8 +143,11 @@ def open_release(
     folder: Path,
     rates: Rates,
     clock: Clock,
+    open_signals: OpenSignals,
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
+
+    What `open_signals` gives is asked for only where pages are declared: it is slow to import.
 
     Raises:
         DeclarationError: A model, schema or guard cannot be opened, or a price is unknown and no
@@ -146,18 +158,19 @@ def open_release(
     opener = _Opener(service, project.providers, folder, rates, clock)
     input_check = open_schema(folder, service.contract.input)
     service_guards = [open_guard(entry, folder) for entry in service.guards]
+    output_guards = [guard for guard in service_guards if guard.on == "output"]
+    declared = _declared_rungs(service)
     judge = OutputJudge(
         open_schema(folder, service.contract.output, "output"),
-        [guard for guard in service_guards if guard.on == "output"],
+        output_guards,
         reads_json=service.kind == "generate",
-        declared=_declared_rungs(service),
+        declared=declared,
     )
     input_guards = tuple(guard for guard in service_guards if guard.on == "input")
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
-    free = [rung for rung in rungs if rung.is_free]
+    vectors = project.folder / project.store.artifacts / VECTORS
     late_ms = service.objectives.latency_p95_ms
-    per_day = service.cost.per_day_micro
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -169,19 +182,29 @@ def open_release(
         input_guards=input_guards,
         judge=judge,
         chain=Failover("models", links, judge),
-        ladder=Failover("ladder", rungs, judge) if rungs else None,
-        free_ladder=Failover("ladder", free, judge) if free else None,
+        ladder=_ladder(rungs, judge),
+        free_ladder=_ladder([rung for rung in rungs if rung.is_free], judge),
+        declared_ladder=_ladder([rung for rung in rungs if rung.name in declared], judge),
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=None if late_ms is None else int(late_ms * 1000),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or any(map(_reads_input, service_guards)),
-        service_ceilings=()
-        if per_day is None
-        else (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),),
-        context=open_context(service, folder, project.folder / project.store.artifacts / VECTORS),
+        service_ceilings=_ceilings(service),
+        context=open_context(service, output_guards, folder, vectors, open_signals),
     )
+
+
+def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:
+    return Failover("ladder", rungs, judge) if rungs else None
+
+
+def _ceilings(service: ServiceDeclaration) -> tuple[Ceiling, ...]:
+    per_day = service.cost.per_day_micro
+    if per_day is None:
+        return ()
+    return (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),)
 
 
 def _declared_rungs(service: ServiceDeclaration) -> frozenset[str]:

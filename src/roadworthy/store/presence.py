@@ -40,12 +40,12 @@ class Presence:
 
     def look(self) -> None:
         """Look again: two calls of `stat`, some microseconds."""
-        segment = self._spool.end.segment
-        parts = {"spool": self._spool.folder / f"{segment:012}.spool"}
+        segment = self._spool.path
+        parts = {"spool": segment}
         if self._database is not None:
             parts["database"] = self._database
         found = {part: self._find(path) for part, path in parts.items()}
-        if self._spool.end.segment != segment:
+        if self._spool.path != segment:
             return  # it was ended, and may have been drained and dropped, while we looked
         trouble = {
             part: f"expected the file that is open, got {got} - {parts[part]}; {_ADVICE[part]}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    Select,
     and_,
     delete,
     literal_column,
@@ -32,6 +33,9 @@ _BATCH = 500
 
 _ID_SLACK_US = 60_000_000
 """How far the time in an id may lie from its record's `at_us`."""
+
+_COMMON = 100_000
+"""Beyond so many records a tag is common: going through them all would take a page 80 ms."""
 
 _COLUMNS = tuple(column.name for column in records.c if column.name != "detail")
 _REST = [f for f in msgspec.structs.fields(Record) if f.name not in {*_COLUMNS, "input", "output"}]
@@ -133,6 +137,7 @@ def find_records(
     engine: Engine,
     *,
     service: str = "",
+    services: Collection[str] = (),
     disposition: Disposition | None = None,
     release: str = "",
     model: str = "",
@@ -145,12 +150,14 @@ def find_records(
     since_us: int | None = None,
     until_us: int | None = None,
     before_id: str = "",
+    after_id: str = "",
     limit: int = 100,
 ) -> list[Record]:
     """Return one page of records without bodies, newest first; what is empty does not filter.
 
-    The next page begins `before_id`, the id of the last record of this one. `since_us` is included,
-    `until_us` is not. `error` is found anywhere in a request's reasons, in either case.
+    The next page begins `before_id`, the id of the last record of this one; the one before it ends
+    `after_id`, the id of its first. `since_us` is included, `until_us` is not. `error` is found
+    anywhere in a request's reasons, in either case.
     """
     wanted = {
         records.c.service: service,
@@ -163,27 +170,78 @@ def find_records(
         records.c.error_code: error_code,
     }
     conditions: list[ColumnElement[bool]] = [c == value for c, value in wanted.items() if value]
+    if services:
+        conditions.append(records.c.service.in_(sorted(services)))
     if disposition is not None and disposition != "answered":
         conditions.append(records.c.disposition != _literal("answered"))  # opens the partial index
-    # The ids are found in an index alone, the narrowest there is; only the rows of the page itself
-    # are read.
-    page, id = select(records.c.id), records.c.id
-    if error:
-        page, id = page.join(record_errors, record_errors.c.request_id == id), _ERROR_ID
-        conditions.append(record_errors.c.text.icontains(error, autoescape=True))
-    if tag:
-        page, id = page.join(record_tags, record_tags.c.request_id == id), _TAG_ID
-        conditions.append(record_tags.c.tag == tag)
-    if since_us is not None:
-        conditions.append(_since(since_us, id))
-    if until_us is not None:
-        conditions.append(_until(until_us, id))
-    if before_id:
-        conditions.append(id < before_id)
-    page = page.where(*conditions).order_by(id.desc()).limit(limit)
-    query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
+    span = _Span(since_us, until_us, before_id, after_id)
     with engine.connect() as connection:
+        is_other = bool(error or user or (conditions and _is_common(connection, tag, span)))
+        page = _page(conditions, span, tag, error, goes_through_tag=not is_other).limit(limit)
+        query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
         return [record_of(row) for row in connection.execute(query)]
+
+
+def _page(
+    conditions: list[ColumnElement[bool]],
+    span: _Span,
+    tag: str,
+    error: str,
+    *,
+    goes_through_tag: bool,
+) -> Select[tuple[str]]:
+    """Return a query for the ids of a page, in the order in which they are to be found.
+
+    They are found in an index alone, the narrowest there is; only the page's own rows are read.
+    """
+    page, id, wanted = select(records.c.id), records.c.id, list(conditions)
+    if error:
+        page, id = page.join(record_errors, id == _ERROR_ID), _ERROR_ID
+        wanted.append(record_errors.c.text.icontains(error, autoescape=True))
+    if tag and goes_through_tag:
+        page, id = page.join(record_tags, id == _TAG_ID), _TAG_ID
+        wanted.append(record_tags.c.tag == tag)
+    elif tag:
+        wanted.append(_bears(tag, id))
+    order = id.asc() if span.after_id else id.desc()
+    return page.where(*wanted, *span.conditions(id)).order_by(order)
+
+
+class _Span(NamedTuple):
+    """From when to when, and between which ids, a page may lie."""
+
+    since_us: int | None
+    until_us: int | None
+    before_id: str
+    after_id: str
+
+    def conditions(self, id: Column[str]) -> list[ColumnElement[bool]]:
+        """Return what holds for the records in it; `id` is the column it is sorted by."""
+        times = [] if self.since_us is None else [_since(self.since_us, id)]
+        times += [] if self.until_us is None else [_until(self.until_us, id)]
+        return times + self.between(id)
+
+    def between(self, id: Column[str]) -> list[ColumnElement[bool]]:
+        """Return what the two ids say of it."""
+        ends = [id < self.before_id] if self.before_id else []
+        return ends + ([id > self.after_id] if self.after_id else [])
+
+
+def _bears(tag: str, id: Column[str]) -> ColumnElement[bool]:
+    return select(record_tags.c.tag).where(record_tags.c.tag == tag, id == _TAG_ID).exists()
+
+
+def _is_common(connection: Connection, tag: str, span: _Span) -> bool:
+    """Whether so many records bear a tag that it is looked up for those that all else fits.
+
+    Going through a tag reads 0.8 us for each of its records, going through `records_page` 0.07 us
+    for each record that there is and 1 us for each that all else fits: of 1 M, 500,000 of them with
+    the tag, those of a key that has none took 380 ms and take 70 ms.
+    """
+    if not tag:
+        return False
+    of_tag = select(_TAG_ID).where(record_tags.c.tag == tag, *span.between(_TAG_ID))
+    return connection.execute(of_tag.offset(_COMMON).limit(1)).first() is not None
 
 
 def each_record(
@@ -231,9 +289,9 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
 
     Bodies and outcomes of the user's requests are deleted. Their records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
-    features, entity, conversation, cache source and the free text of attempts and verdicts are
-    emptied. Rollups and spendings per user move to the pseudonym. Tags, role, key and team stay:
-    they say who pays.
+    features, entity, conversation, cache source, the passages that were found (they tell what was
+    asked about) and the free text of attempts and verdicts are emptied. Rollups and spendings per
+    user move to the pseudonym. Tags, role, key and team stay: they say who pays.
 
     What has not been drained yet is not seen, and drained segments of the spool may still lie on
     the disk: before, call `Spool.rotate` and `Writer.drain`. A running ledger keeps what the user
@@ -270,6 +328,7 @@ def _without_person(record: Record, user: str, pseudonym: str) -> Record:
         conversation="",
         features=None,
         cache=None,
+        passages=None,
         attempts=tuple(msgspec.structs.replace(a, detail="") for a in record.attempts),
         verdicts=tuple(msgspec.structs.replace(v, reason="") for v in record.verdicts),
         scopes=tuple(_renamed(scope, user, pseudonym) for scope in record.scopes),

@@ -5,11 +5,20 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    delete,
+    func,
+    literal_column,
+    select,
+)
 
 from ..types import HOUR_US, Arm, Record
 from .records import each_record
@@ -75,6 +84,17 @@ class Summary(msgspec.Struct, frozen=True):
     histogram: tuple[int, ...] = (0,) * LATENCY_BUCKETS
 
 
+class Hour(NamedTuple):
+    """What one service did in one hour (Unix microseconds of its beginning)."""
+
+    hour_us: int
+    requests: int
+    failed: int
+    late: int
+    fallback: int
+    cost_micro: int
+
+
 def tally(records: Iterable[Record]) -> dict[Cell, list[int]]:
     """Return what `records` add to each cell, in the order of the table's sums.
 
@@ -130,6 +150,7 @@ def summarise(
     since_us: int = 0,
     until_us: int | None = None,
     *,
+    services: Collection[str] = (),
     release: str = "",
     arm: Arm | None = None,
     model: str = "",
@@ -143,13 +164,14 @@ def summarise(
         service: Only this service.
         since_us: The hour this lies in is the first.
         until_us: Only hours that begin before this.
+        services: Only these services.
         release: Only this release.
         arm: Only this arm.
         model: Only requests this model answered.
         by: Whose requests; with anything but `all`, `value` names the one.
         value: The user, team, tag or key.
     """
-    where = _conditions(service, since_us, until_us, release, arm, model)
+    where = _conditions(service, services, since_us, until_us, release, arm, model)
     where += [rollups.c.by == by, rollups.c.value == value]
     with engine.connect() as connection:
         row = connection.execute(select(*_totals()).where(*where)).one()
@@ -163,6 +185,7 @@ def summarise_by(
     since_us: int = 0,
     until_us: int | None = None,
     *,
+    services: Collection[str] = (),
     release: str = "",
     arm: Arm | None = None,
     model: str = "",
@@ -171,7 +194,7 @@ def summarise_by(
 
     A request has several tags or none, so the sums over tags are no total.
     """
-    where = _conditions(service, since_us, until_us, release, arm, model)
+    where = _conditions(service, services, since_us, until_us, release, arm, model)
     where.append(rollups.c.by == (dimension if dimension in _BY else "all"))
     column = rollups.c.value if dimension in _BY else rollups.c[dimension]
     query = select(column, *_totals()).where(*where).group_by(column).order_by(column)
@@ -179,10 +202,64 @@ def summarise_by(
         return {value: _summary(sums) for value, *sums in connection.execute(query)}
 
 
+def read_hours(
+    engine: Engine, services: Collection[str], since_us: int, until_us: int
+) -> dict[str, tuple[Hour, ...]]:
+    """Return the hours of a span that had requests, oldest first, by service.
+
+    A clock that was set back leaves hours behind that lie ahead: they are past `until_us`.
+    """
+    columns = (rollups.c.service, rollups.c.hour_us)
+    sums = (func.sum(rollups.c[name]) for name in Hour._fields[1:])
+    # By service and then hour, as the table is sorted: each service is one range of it.
+    where = (
+        rollups.c.by == "all",
+        rollups.c.service.in_(services),
+        rollups.c.hour_us.between(since_us, until_us),
+    )
+    query = select(*columns, *sums).where(*where).group_by(*columns).order_by(*columns)
+    hours: dict[str, list[Hour]] = {service: [] for service in services}
+    with engine.connect() as connection:
+        for service, *numbers in connection.execute(query):
+            hours[service].append(Hour(*map(int, numbers)))
+    return {service: tuple(found) for service, found in hours.items()}
+
+
+def read_failures(
+    engine: Engine, services: Collection[str], since_us: int, until_us: int
+) -> dict[str, tuple[int, int]]:
+    """Return how many requests there were in the hours of a span and how many failed, by service.
+
+    For a month of 20 services it reads an index alone: 4 ms, against 48 through the rows.
+    """
+    # As text, so that every planner sees that the partial index fits.
+    is_all = rollups.c.by == literal_column("'all'")
+    query = (
+        select(rollups.c.service, func.sum(rollups.c.requests), func.sum(rollups.c.failed))
+        .where(
+            is_all, rollups.c.service.in_(services), rollups.c.hour_us.between(since_us, until_us)
+        )
+        .group_by(rollups.c.service)
+    )
+    found = dict.fromkeys(services, (0, 0))
+    with engine.connect() as connection:
+        for service, requests, failed in connection.execute(query):
+            found[service] = (int(requests), int(failed))
+    return found
+
+
 def _conditions(
-    service: str, since_us: int, until_us: int | None, release: str, arm: str | None, model: str
+    service: str,
+    services: Collection[str],
+    since_us: int,
+    until_us: int | None,
+    release: str,
+    arm: str | None,
+    model: str,
 ) -> list[ColumnElement[bool]]:
     conditions = [rollups.c.hour_us >= since_us - since_us % HOUR_US]
+    if services:
+        conditions.append(rollups.c.service.in_(sorted(services)))
     if until_us is not None:
         conditions.append(rollups.c.hour_us < until_us)
     wanted = {"service": service, "release": release, "arm": arm, "model": model}

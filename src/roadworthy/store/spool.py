@@ -231,6 +231,11 @@ class Spool:
         )
 
     @property
+    def path(self) -> Path:
+        """Where the segment that is written to lies, unless somebody moved it."""
+        return self._path(self._current)
+
+    @property
     def end(self) -> Position:
         """Where the next entry will begin."""
         with self._lock:

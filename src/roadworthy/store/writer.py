@@ -91,7 +91,7 @@ class Writer:
         try:
             self.drain()
         except StoreError as error:
-            _log.error("what is left waits in the spool for the next start: %s", error)
+            _log.error("the last records were not stored; the next start tries again: %s", error)
 
     def wake(self) -> None:
         """Let the thread look now instead of within 200 ms."""
@@ -101,7 +101,8 @@ class Writer:
         """Move all there is into the database and return how many entries it was.
 
         Raises:
-            StoreError: The database or the spool does not take part now; nothing is lost.
+            StoreError: The database or the spool does not take part now; what lies in the spool
+                stays there.
         """
         moved = 0
         with self._draining:
@@ -111,7 +112,10 @@ class Writer:
                     moved += entries
             except (SQLAlchemyError, StoreError) as error:
                 self._position = None  # the commit itself may have failed, or not: ask again
-                self._why = f"records wait in the spool: {_reason(error)}"
+                # A StoreError is about the spool itself: whether anything waits there, it says.
+                is_database = isinstance(error, SQLAlchemyError)
+                what = "records wait in the spool" if is_database else "records are not stored"
+                self._why = f"{what}: {_reason(error)}"
                 raise StoreError(self._why) from error
             self._why = ""
         return moved
@@ -138,7 +142,7 @@ class Writer:
                 self.drain()
                 wait_s = _WAKE_S
             except Exception as error:  # noqa: BLE001 - an edge: a thread that ends, ends in silence
-                self._why = self._why or f"records wait in the spool: {error!r}"
+                self._why = self._why or f"records are not stored: {error!r}"
                 if known != self._why:
                     _log.error("%s", self._why, exc_info=error)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)

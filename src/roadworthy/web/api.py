@@ -6,7 +6,7 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
 from ..store.actions import Chain, list_actions, verify_chain
+from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
 from ..store.clock import set_clock as set_project_clock
 from ..store.forget import forget_user as forget
@@ -39,12 +40,11 @@ from .pages import (
     request_page,
     request_rows,
 )
+from .promised import declaration_behind
 from .route import Route
 from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
 from .words import WORDS_PAGE
-
-Listed = TypeVar("Listed", shapes.RequestQuery, shapes.ReleaseQuery)
 
 
 def route_table() -> tuple[Route, ...]:
@@ -137,10 +137,12 @@ def resume_service(ask: Ask, name: str, body: shapes.Switch) -> shapes.Switched:
 
 
 def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
-    """List requests, newest first."""
+    """List requests, newest first; `before` gives the next older ones, `after` the next newer."""
+    if query.before and query.after:
+        raise RequestError("query: expected `before` or `after`, got both", param="after")
     found = find_records(
         ask.control.state,
-        service=ask.only_service(query.service),
+        services=ask.services_of(query.service),
         disposition=query.disposition or None,
         release=query.release,
         model=query.model,
@@ -153,21 +155,21 @@ def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
         since_us=micros_of(query.since, "since") if query.since else None,
         until_us=micros_of(query.until, "until") if query.until else None,
         before_id=query.before,
-        limit=query.limit,
+        after_id=query.after,
+        limit=query.limit + 1,  # one that is not shown, to know whether there are more
     )
-    before = found[-1].id if len(found) == query.limit else None
+    has_more = len(found) > query.limit
+    page = found[-query.limit :] if query.after else found[: query.limit]
+    # Whoever came from one side can go back there.
+    has_older, has_newer = (True, has_more) if query.after else (has_more, bool(query.before))
     return shapes.Requests(
-        sentence=_said_of(ask, query, len(found), has_more=before is not None),
-        requests=request_rows(found),
-        before=before,
+        sentence=_said_of(ask, query, len(page), has_more=has_more),
+        requests=request_rows(page),
+        before=page[-1].id if page and has_older else None,
+        after=page[0].id if page and has_newer else None,
         service=query.service,
         services=_seen(ask),
     )
-
-
-def browse_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
-    """List requests; a key of several services begins with the first of them."""
-    return list_requests(ask, _with_service(ask, query))
 
 
 def read_request(ask: Ask, id: str) -> shapes.RequestPage:
@@ -185,9 +187,11 @@ def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
 def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
     """Sum up whole hours: an hourly series for charts, or one row for each of something else."""
     since_us, until_us = _span(ask.control.clock, query)
-    service = ask.only_service(query.service)
+    services = ask.services_of(query.service)
     dimension = "hour_us" if query.by == "hour" else query.by
-    found = summarise_by(ask.control.state, dimension, service, since_us, until_us)
+    found = summarise_by(
+        ask.control.state, dimension, since_us=since_us, until_us=until_us, services=services
+    )
     return shapes.Rollups(
         by=query.by,
         since=time_of(since_us),
@@ -207,18 +211,14 @@ def build_release(ask: Ask, name: str) -> shapes.ReleasePage:
 def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     """List releases, newest first."""
     state = ask.control.state
-    found = registry.list_releases(state, ask.only_service(query.service), query.limit)
+    services = ask.services_of(query.service)
+    found = registry.list_releases(state, limit=query.limit, services=services)
     champions = {name: champion_id(state, name) for name in {release.service for release in found}}
     rows = (release_facts(release, champions[release.service]) for release in found)
     shown = tuple(shapes.ReleaseRow(**facts) for facts in rows)
     return shapes.Releases(
         sentence=lists.releases(shown), releases=shown, service=query.service, services=_seen(ask)
     )
-
-
-def browse_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
-    """List releases; a key of several services begins with the first of them."""
-    return list_releases(ask, _with_service(ask, query))
 
 
 def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
@@ -394,12 +394,6 @@ def _span(clock: Clock, window: shapes.Window) -> tuple[int, int]:
     return since_us - since_us % HOUR_US, until_us
 
 
-def _with_service(ask: Ask, query: Listed) -> Listed:
-    if query.service or len(ask.key.services) < 2:
-        return query
-    return msgspec.structs.replace(query, service=min(ask.key.services))
-
-
 def _seen(ask: Ask) -> tuple[str, ...]:
     """Return the services that answer and that the key may see."""
     return tuple(sorted(name for name in ask.control.engine.releases if ask.sees(name)))
@@ -414,21 +408,23 @@ def _said_of(ask: Ask, query: shapes.RequestQuery, n: int, *, has_more: bool) ->
         if time
     )
     if not is_whole:
-        return lists.matching(n, has_more=has_more, is_first=not query.before)
+        side: lists.Side = "older" if query.before else "newer" if query.after else ""
+        return lists.matching(n, has_more=has_more, side=side)
     since_us, until_us = _span(ask.control.clock, shapes.Window(query.since, query.until))
-    found = summarise(ask.control.state, ask.only_service(query.service), since_us, until_us)
+    services = ask.services_of(query.service)
+    found = summarise(ask.control.state, since_us=since_us, until_us=until_us, services=services)
     if not found.requests and n:
-        return lists.matching(n, has_more=has_more, is_first=True)
+        return lists.matching(n, has_more=has_more)
     now = time_of(ask.control.clock.now_us())
     return lists.counted(found, lists.span_of(query.since or None, query.until or None, now))
 
 
 def _declared(ask: Ask, record: Record) -> ServiceDeclaration | None:
-    """Return what a request was promised, where the release that serves still says the same."""
-    for release in ask.control.engine.releases.values():
-        if release.declaration_hash == record.declaration_hash:
-            return release.declaration
-    return None
+    """Return what a request was promised; None where the files of its release are gone."""
+    control = ask.control
+    folder = control.declaration.folder / control.declaration.store.artifacts
+    serving = control.engine.releases.values()
+    return declaration_behind(record, serving, control.state, Artifacts(folder))
 
 
 def _record(ask: Ask, id: str) -> Record:

@@ -155,8 +155,9 @@ def stacked_bars(
 ) -> Markup:
     """Return a figure of bars whose parts lie on each other, in the order of the key.
 
-    A bar begins at its place and is `step` wide. Beyond four series the rest is `other`. Where all
-    of a bar's values are None, nothing was measured and nothing is drawn.
+    One series needs no key: the caption says what it is. A bar begins at its place and is `step`
+    wide. Beyond four series the rest is `other`. Where all of a bar's values are None, nothing was
+    measured and nothing is drawn.
     """
     parts = folded(series)
     totals = [_sum(part.values[i] for part in parts) for i in range(len(xs))]
@@ -174,7 +175,9 @@ def stacked_bars(
     rows = [
         (show_x(x), [_shown(part.values[i], show_y) for part in parts]) for i, x in enumerate(xs)
     ]
-    picture = key(names) + plot.svg(_alternative(words, goal))
+    picture = plot.svg(_alternative(words, goal))
+    if len(names) > 1:
+        picture = key(names) + picture
     return _figure(words, picture, names, rows)
 
 
@@ -333,7 +336,7 @@ def walk_bar(
             x1=svg.pc(svg.share(at, total)),
             x2=svg.pc(svg.share(at, total)),
             y1=0,
-            y2=WALK,
+            y2="100%",
         )
         for cls, at in (("obj", objective), ("ddl", deadline))
         if at is not None and at <= total

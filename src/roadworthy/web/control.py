@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from ..cost.ledger import Ledger
 from ..declare.project import ProjectDeclaration
-from ..errors import Forbidden, RequestError
+from ..errors import Forbidden
 from ..release.registry import Release
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
@@ -137,20 +137,18 @@ class Ask(msgspec.Struct, frozen=True):
         self.check_sees(name)
         return self.control.engine.release_of(name)
 
-    def only_service(self, wanted: str) -> str:
-        """Return the service that a list is to be of; empty means all.
+    def services_of(self, wanted: str) -> tuple[str, ...]:
+        """Return the services that a list is to be of: the one that is wanted, or all it may see.
+
+        Empty means that it may see all.
 
         Raises:
             Forbidden: The key is limited to other services.
-            RequestError: The key is limited to several, and none of them is named.
         """
-        allowed = sorted(self.key.services)
         if wanted:
             self.check_sees(wanted)
-        elif len(allowed) > 1:
-            names = ", ".join(f"`{name}`" for name in allowed)
-            raise RequestError(f"service: expected one of {names}, got none", param="service")
-        return wanted or "".join(allowed)
+            return (wanted,)
+        return tuple(sorted(self.key.services))
 
     def on_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """Return what `function` says on the event loop, where the live objects are used.

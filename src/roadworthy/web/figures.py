@@ -153,6 +153,22 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     todos: tuple[Todo, ...]
 
 
+class Deed(Struct, frozen=True, kw_only=True):
+    """Something that Roadworthy did by itself.
+
+    Attributes:
+        by: What did it, as the audit chain names it: `up`, `job:…`.
+        says: What, in one sentence.
+        link: Where it is seen.
+    """
+
+    at: Time
+    by: str
+    service: str
+    says: str
+    link: str
+
+
 class Trouble(Struct, frozen=True, kw_only=True):
     """A part that is degraded, and what that means."""
 
@@ -169,6 +185,7 @@ class Home(Struct, frozen=True, kw_only=True):
         broken: How many promises are broken. `at_risk`, `collecting` and `kept` likewise.
         todos: How many things need a person.
         first: When the first of them is due; None where none is due.
+        deeds: What Roadworthy did by itself in the last 24 hours, newest first.
     """
 
     says: str
@@ -182,6 +199,7 @@ class Home(Struct, frozen=True, kw_only=True):
     first: Time | None
     trouble: tuple[Trouble, ...]
     services: tuple[HomeRow, ...]
+    deeds: tuple[Deed, ...]
 
 
 class HourShown(Struct, frozen=True, kw_only=True):
@@ -240,6 +258,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
         hours: Those with requests, oldest first.
         endings: How they ended.
         differences: What is not in its folder as it was released.
+        deeds: What Roadworthy did by itself in the last 24 hours, newest first.
         keys: What enforces each key that stands in its file.
     """
 
@@ -256,6 +275,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
     endings: tuple[Ending, ...]
     models: tuple[ModelShown, ...]
     differences: tuple[str, ...]
+    deeds: tuple[Deed, ...]
     keys: tuple[EnforcedKey, ...]
 
 

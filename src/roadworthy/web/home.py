@@ -9,12 +9,14 @@ from typing import NamedTuple
 from msgspec import structs
 
 from ..serve.opened import OpenRelease
+from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
+from ..store.rollups import Hour, read_failures, read_hours
 from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
+from .by_itself import deeds_of
 from .control import Ask
 from .figures import ErrorBudget, Home, HomeRow, Promise, ReleaseBrief, Ship, Todo, Trouble
-from .measured import Built, Hour, read_built, read_failures, read_hours, read_latest
 from .shapes import Stopped
 from .states import rank, worst
 from .units import show
@@ -68,6 +70,7 @@ def home_page(ask: Ask) -> Home:
         first=first,
         trouble=trouble,
         services=tuple(rows),
+        deeds=deeds_of(ask.control.state, [row.name for row in rows], now_us),
     )
 
 
@@ -87,8 +90,8 @@ def _read(ask: Ask, names: list[str], opened: Sequence[OpenRelease], now_us: int
 
     return _Facts(
         now_us=now_us,
-        hours=read_hours(state, names, since_of(now_us)),
-        failures=read_failures(state, names, month_us),
+        hours=read_hours(state, names, since_of(now_us), now_us),
+        failures=read_failures(state, names, month_us, now_us),
         latest=read_latest(state, names),
         champions=read_built(state, [release.id for release in opened]),
         spent=ask.on_loop(spent),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..store.rollups import Summary
 from . import numbers
 
 if TYPE_CHECKING:
     from .shapes import KeyShown, ReleaseRow
+
+Side = Literal["", "older", "newer"]
+"""Where a page lies from the one it was reached from."""
 
 SOON_DAYS = 7
 """A key that ends within this many days is told of."""
@@ -42,20 +45,20 @@ def counted(summary: Summary, span: str) -> str:
     return f"{head}: {'answered' if n == 1 else 'all answered'} in time."
 
 
-def matching(n: int, *, has_more: bool, is_first: bool) -> str:
+def matching(n: int, *, has_more: bool, side: Side = "") -> str:
     """Return how many requests match a filter, as far as one page knows it.
 
-    >>> matching(40, has_more=True, is_first=True), matching(1, has_more=False, is_first=True)
+    >>> matching(40, has_more=True), matching(1, has_more=False)
     ('More than 40 requests match.', '1 request matches.')
-    >>> matching(0, has_more=False, is_first=False)
+    >>> matching(0, has_more=False, side="older")
     'No older request matches.'
     """
-    old = "" if is_first else "older "
+    which = f"{side} " if side else ""
     if not n:
-        return f"No {old}request matches."
+        return f"No {which}request matches."
     if has_more:
-        return f"More than {n} {old}requests match."
-    return f"{n} {old}request{' matches' if n == 1 else 's match'}."
+        return f"More than {n} {which}requests match."
+    return f"{n} {which}request{' matches' if n == 1 else 's match'}."
 
 
 def span_of(since: datetime | None, until: datetime | None, now: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 _MINUS = "\N{MINUS SIGN}"
@@ -159,13 +159,13 @@ def moment(time: datetime, now: datetime) -> str:
     return f"{at(time, now)}:{time:%S}"
 
 
-def hours_before(time: datetime, hours: int) -> str:
-    """Write for machines what the time was some hours before.
+def typed_time(time: datetime) -> str:
+    """Write a time as people type it into a form.
 
-    >>> hours_before(datetime(2026, 11, 23, 0, 32), 1)
-    '2026-11-22T23:32:00Z'
+    >>> typed_time(datetime(2026, 11, 23, 14, 32, 10))
+    '2026-11-23 14:32'
     """
-    return iso(time - timedelta(hours=hours))
+    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def stamp(time: datetime) -> str:
@@ -178,16 +178,22 @@ def stamp(time: datetime) -> str:
 
 
 def ago(time: datetime, now: datetime) -> str:
-    """Write how long ago a time was, in the largest unit that fits.
+    """Write how long ago a time was, in the largest unit that fits; one to come, as its day.
 
-    >>> ago(datetime(2026, 11, 20), datetime(2026, 11, 23)), ago(datetime(2026, 1, 1), now=datetime(2026, 1, 1))
-    ('3 days', '0 min')
-    """  # noqa: E501 - a call of two times
-    minutes = max(0, int((now - time).total_seconds() // 60))
+    A clock that was set back leaves behind what was built after now.
+
+    >>> ago(datetime(2026, 11, 20), datetime(2026, 11, 23)), ago(now := datetime(2026, 1, 1), now)
+    ('3 days ago', '0 min ago')
+    >>> ago(datetime(2026, 11, 20), datetime(2013, 4, 1))
+    'on 20 Nov 2026'
+    """
+    minutes = int((now - time).total_seconds() // 60)
+    if minutes < 0:
+        return f"on {time.day} {time:%b %Y}"
     if minutes < 60:
-        return f"{minutes} min"
+        return f"{minutes} min ago"
     size, unit = (minutes // 60, "hour") if minutes < 48 * 60 else (minutes // 1440, "day")
-    return f"{size} {unit}" if size == 1 else f"{size} {unit}s"
+    return f"{size} {unit} ago" if size == 1 else f"{size} {unit}s ago"
 
 
 def short(release: str) -> str:
@@ -217,7 +223,7 @@ WRITERS: tuple[Callable[..., Any], ...] = (
     whole,
     at,
     moment,
-    hours_before,
+    typed_time,
     stamp,
     ago,
     short,

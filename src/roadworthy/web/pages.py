@@ -49,6 +49,9 @@ def request_page(
         record,
         attempts=tuple(show(shapes.AttemptShown, attempt) for attempt in record.attempts),
         verdicts=tuple(show(shapes.VerdictShown, verdict) for verdict in record.verdicts),
+        passages=None
+        if record.passages is None
+        else tuple(show(shapes.PassageShown, passage) for passage in record.passages),
         timings_ms={step: us / 1000 for step, us in record.timings.items()},
         first_token_ms=record.first_token_us / 1000 if record.first_token_us else None,
         input=_json(body_in),

@@ -9,10 +9,10 @@ from msgspec import structs
 
 from ..declare.service import Cost, Objectives
 from ..store.clock import time_of
+from ..store.rollups import Hour
 from ..types import DAY_US, HOUR_US, MICRO
 from . import numbers
 from .figures import CostToday, ErrorBudget, Promise
-from .measured import Hour
 from .states import LEAST, Better, State, judge, needed, wilson
 from .units import usd_of
 

@@ -13,6 +13,7 @@ from ..store.clock import time_of
 from ..store.rollups import Summary, quantile_ms, summarise_by
 from ..types import Disposition
 from . import words
+from .by_itself import deeds_of
 from .control import Ask
 from .figures import Ending, HourShown, ModelShown, ServiceFigures
 from .home import rows_of, since_of
@@ -26,7 +27,7 @@ def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
     now_us = ask.control.clock.now_us()
     since_us = since_of(now_us)
     (row,) = rows_of(ask, [release], now_us)
-    hours = summarise_by(ask.control.state, "hour_us", release.name, since_us)
+    hours = summarise_by(ask.control.state, "hour_us", release.name, since_us, now_us)
     declared = release.declaration
     states = [promise.state for promise in row.promises]
     return ServiceFigures(
@@ -41,8 +42,9 @@ def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
         p95_ms=_p95(hours.values()),
         hours=tuple(_hour(at_us, found) for at_us, found in hours.items()),
         endings=tuple(_endings(list(hours.values()))),
-        models=tuple(_models(ask, release, since_us)),
+        models=tuple(_models(ask, release, since_us, now_us)),
         differences=ask.control.differences(release),
+        deeds=deeds_of(ask.control.state, [release.name], now_us),
         keys=tuple(enforced_keys(release, ask.control.enforces)),
     )
 
@@ -88,9 +90,9 @@ def _endings(hours: Sequence[Summary]) -> Iterator[Ending]:
             yield Ending(disposition=name, requests=requests, share=_share(requests, whole))
 
 
-def _models(ask: Ask, release: OpenRelease, since_us: int) -> Iterator[ModelShown]:
+def _models(ask: Ask, release: OpenRelease, since_us: int, now_us: int) -> Iterator[ModelShown]:
     """Yield the models as they are declared, and then the rungs that answered."""
-    found = summarise_by(ask.control.state, "model", release.name, since_us)
+    found = summarise_by(ask.control.state, "model", release.name, since_us, now_us)
     whole = sum(summary.requests for summary in found.values())
     manifest = registry.read_release(ask.control.state, release.id).manifest
     chain = {entry.name for entry in release.declaration.chain}

@@ -25,7 +25,7 @@ Since = Annotated[Time, Meta(description="From this time on.")]
 Until = Annotated[Time, Meta(description="Before this time.")]
 OfService = Annotated[
     Name,
-    Meta(description="Only this service; a key that is limited to several services must name one."),
+    Meta(description="Only this service; by default all that the key may see."),
 ]
 
 
@@ -59,6 +59,7 @@ class RequestQuery(Given, frozen=True):
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
     before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
+    after: Annotated[Name, Meta(description="The `after` of the page below this one.")] = ""
     limit: Page = 40
 
 
@@ -260,12 +261,14 @@ class Requests(Struct, frozen=True, kw_only=True):
         sentence: What the list shows, in words.
         service: The one it is of; empty for all.
         services: Those that the key may ask for.
-        before: What to ask the next page with; None when this is the last.
+        before: What to ask the next, older page with; None when this is the last.
+        after: What to ask the page of the next newer ones with; None when this is the first.
     """
 
     sentence: str
     requests: tuple[RequestRow, ...]
     before: str | None
+    after: str | None
     service: str
     services: tuple[str, ...]
 
@@ -292,6 +295,14 @@ class VerdictShown(Struct, frozen=True, kw_only=True):
     ms: float
 
 
+class PassageShown(Struct, frozen=True, kw_only=True):
+    """One passage that was found for the question, and how near it is (0-1)."""
+
+    file: str
+    heading: str
+    score: float
+
+
 class OutcomeShown(Struct, frozen=True, kw_only=True):
     """The truth that came later about an answer."""
 
@@ -314,6 +325,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         reserved_usd: What was set aside for it.
         scopes: The ceilings that its cost counts against.
         timings_ms: Milliseconds per step of the engine, in the order they ran.
+        passages: What was found for the question, nearest first; None where nothing was looked up.
         first_token_ms: Milliseconds to the first event of a stream; None for whole answers.
         input: The request's body; None where bodies are not kept. `output` likewise.
         children: Requests made on its behalf, oldest first.
@@ -335,6 +347,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     features: dict[str, Any] | None
     contracts: dict[str, str] | None
     cache: dict[str, Any] | None
+    passages: tuple[PassageShown, ...] | None
     timings_ms: dict[str, float]
     first_token_ms: float | None
     declaration_hash: str

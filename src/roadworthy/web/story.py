@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from ..types import MICRO, Attempt, Record, Verdict
+from ..types import MICRO, Attempt, PassageFound, Record, Verdict
 from . import numbers
 
 Progress = Literal["done", "ended", "skipped", "unreached"]
@@ -38,12 +38,14 @@ _ENDED_AT = {
     "service_stopped": "release",
     "contract_violation": "contract",
     "invalid_request": "contract",
+    "no_passages": "context",
     "budget_exhausted": "reserve",
 }
 _BECAUSE = {
     "contract_violation": "the input does not keep its contract",
     "invalid_request": "the request cannot be read",
     "guard_denied": "a guard denied it",
+    "no_passages": "no passage is near enough to the question",
     "budget_exhausted": "a ceiling is reached",
     "service_stopped": "the service is stopped",
     "overloaded": "too many requests were in flight",
@@ -268,6 +270,7 @@ def _said(record: Record, tries: int) -> dict[str, str]:
         "contract": "it may be answered",
         "guard_input": _verdicts(record.verdicts, "input"),
         "features": ", ".join(record.features or ()),
+        "context": _found(record.passages),
         "cache": str(record.cache.get("kind", "")) if record.cache else "",
         "reserve": _held(record),
         "route": "in the order of the service file" if record.attempts else "",
@@ -296,7 +299,10 @@ def _ended_at(record: Record) -> str:
             return "guard_input"
         has_guards = any(verdict.on == "output" for verdict in record.verdicts)
         return "guard_output" if has_guards else "schema"
-    return _ENDED_AT.get(record.error_code, "call")
+    ended_at = _ENDED_AT.get(record.error_code, "call")
+    if ended_at != "reserve" and "context" in record.timings and not record.attempts:
+        return "context"
+    return ended_at
 
 
 def _caller(record: Record) -> str:
@@ -307,6 +313,21 @@ def _caller(record: Record) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict], on: str) -> str:
     return "; ".join(f"{v.guard}: {v.verdict.replace('_', ' ')}" for v in verdicts if v.on == on)
+
+
+def _found(passages: Sequence[PassageFound] | None) -> str:
+    if passages is None:
+        return ""
+    if not passages:
+        return "no passage is near enough"
+    places = (f"{place_of(passage)} ({passage.score:.2f})" for passage in passages)
+    count = f"{len(passages)} {'passage' if len(passages) == 1 else 'passages'}"
+    return f"{count} found: {'; '.join(places)}"
+
+
+def place_of(passage: PassageFound) -> str:
+    """Return where a passage stands: its page, and the headings above it."""
+    return ": ".join(filter(None, (passage.file, passage.heading)))
 
 
 def _held(record: Record) -> str:

@@ -49,7 +49,6 @@ _FAILURES = {
     400: "This cannot be read.",
     401: "Log in to go on.",
     403: "You may not do this.",
-    404: "There is no such page.",
     405: "This page does not do that.",
     413: "This is too large.",
     429: "Too many wait already.",
@@ -186,8 +185,14 @@ def trouble(part: str) -> str:
     return _TROUBLE.get(part, f"A part does not work: {part}.")
 
 
-def failure(status: int) -> str:
-    """Return what an error page says first."""
+def failure(status: int, thing: str = "page") -> str:
+    """Return what an error page says first.
+
+    >>> failure(404, "request")
+    'There is no such request.'
+    """
+    if status == 404:
+        return f"There is no such {thing}."
     return _FAILURES.get(status, "Something failed inside. The server's log says what.")
 
 

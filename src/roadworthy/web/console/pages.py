@@ -12,16 +12,20 @@ To add a page:
 
 An act is a form that posts: its `body` struct is read from the form's fields, its token is checked,
 and the browser is sent `then`, or shown `template` with what the handler returned (`page`). Every
-form holds `{{ parts.token(csrf) }}`. Fields that were left empty count as not given.
+form holds `{{ parts.token(csrf) }}`. Fields that were left empty count as not given. What is wrong
+with a field is said beside it, on the page that holds the form (`form`), with all that was typed.
 
 In each template: `page` is the value, `viewer` the key (None before log-in), `may(scope)` says what
-it may do, `now` is the project's time, `here` the path, `query` what was asked for.
+it may do, `now` is the project's time, `here` the path, `query` what was asked for, `typed` what a
+form was sent with (name → texts), `wrong` what is wrong with it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -39,9 +43,11 @@ from .. import api
 from ..control import Ask, Control
 from ..route import Route, body_of, caught, check_room, refuse
 from ..session import VISIT_COOKIE, cookie_of, new_visit, set_cookie
+from .forms import Wrong, write_times, wrong_of
 from .render import ASSETS, HEADERS, html, render
 
 MOST_FIELDS = 200
+_HOST = re.compile(r"[\w.-]{1,100}(:\d{1,5})?|\[[0-9a-f:]+\](:\d{1,5})?", re.ASCII)
 _TOKEN = "csrf"  # noqa: S105 - the name of a field
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -57,6 +63,8 @@ class Page:
         whole: Whether it concerns the whole project, so that a key of some services may not.
         nav: Its word in the navigation, if it has one.
         twin: The path of the same value as JSON.
+        thing: What is not there when this page is not found.
+        fields: Query parameters that its form has fields for.
     """
 
     def __init__(
@@ -69,9 +77,13 @@ class Page:
         whole: bool = False,
         nav: str = "",
         twin: str = "",
+        thing: str = "page",
+        fields: tuple[str, ...] = (),
     ) -> None:
         self.route = Route("GET", path, scope, handler, whole=whole)
         self.path = path
+        self.thing = thing
+        self.fields = fields
         self.template = template
         self.nav = nav
         self.twin = twin or f"/api{path}"
@@ -86,6 +98,7 @@ class Act:
         handler: Does it; the same function as the route's of `/api`.
         then: Where the browser goes, with the parameters of `path`.
         template: What is shown instead.
+        form: The path of the page that holds the form.
         whole: Whether it concerns the whole project.
     """
 
@@ -97,14 +110,28 @@ class Act:
         *,
         then: str = "",
         template: str = "",
+        form: str = "",
         whole: bool = False,
     ) -> None:
         self.route = Route("POST", path, scope, handler, whole=whole)
         self.path = path
+        self.form = form
         self.then = then
         self.template = template
 
 
+_FILTERS = (
+    "service",
+    "disposition",
+    "user",
+    "tag",
+    "error",
+    "release",
+    "model",
+    "error_code",
+    "since",
+    "until",
+)
 PAGES: tuple[Page, ...] = (
     Page("/", api.read_home, "home.html", nav="Home", twin="/api/home"),
     Page(
@@ -112,24 +139,38 @@ PAGES: tuple[Page, ...] = (
         api.read_service_figures,
         "service.html",
         twin="/api/services/{name}/page",
+        thing="service",
     ),
-    Page("/requests", api.browse_requests, "requests.html", nav="Requests"),
+    Page("/requests", api.list_requests, "requests.html", nav="Requests", fields=_FILTERS),
     Page(
         "/requests/{id}",
         api.read_lineage,
         "request.html",
         twin="/api/requests/{id}/lineage",
+        thing="request",
     ),
-    Page("/releases", api.browse_releases, "releases.html", nav="Releases"),
-    Page("/releases/{id}", api.read_release, "release.html"),
+    Page("/releases", api.list_releases, "releases.html", nav="Releases"),
+    Page("/releases/{id}", api.read_release, "release.html", thing="release"),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),
 )
 ACTS: tuple[Act, ...] = (
-    Act("/services/{name}/stop", "admin", api.stop_service, then="/services/{name}#levers"),
-    Act("/services/{name}/resume", "admin", api.resume_service, then="/services/{name}#levers"),
+    Act(
+        "/services/{name}/stop",
+        "admin",
+        api.stop_service,
+        then="/services/{name}#levers",
+        form="/services/{name}",
+    ),
+    Act(
+        "/services/{name}/resume",
+        "admin",
+        api.resume_service,
+        then="/services/{name}#levers",
+        form="/services/{name}",
+    ),
     Act("/releases/{id}/promote", "release", api.promote_release, then="/releases"),
-    Act("/keys", "admin", api.make_key, template="key_made.html", whole=True),
+    Act("/keys", "admin", api.make_key, template="key_made.html", form="/keys", whole=True),
     Act("/keys/{id}/revoke", "admin", api.delete_key, then="/keys", whole=True),
 )
 
@@ -177,15 +218,25 @@ class Console:
             return refuse(NotFound(f"no route {where}; GET /api/openapi.json lists them"))
         return self.fail(request, NotFound(f"no page {where}"))
 
-    def fail(self, request: Request, error: RoadworthyError, status: int = 0) -> Response:
-        """Return an error as a page to a browser, else as JSON; who must log in is sent there."""
+    def fail(
+        self, request: Request, error: RoadworthyError, status: int = 0, path: str = ""
+    ) -> Response:
+        """Return an error as a page to a browser, else as JSON; who must log in is sent there.
+
+        Args:
+            request: What was asked for.
+            error: Why it was refused.
+            status: By default the error's.
+            path: Of the page or act, with its parameters in braces.
+        """
         status = status or error.status
         if not wants_html(request):
             return refuse(error, status=status)
         if isinstance(error, Unauthenticated) and request.method == "GET":
             return _go(f"/login?next={quote(_target_of(request), safe='/')}")
         retry = refuse(error).headers.get("retry-after")
-        page = {"error": error, "status": status}
+        shown = self._pages.get(path)
+        page = {"error": error, "status": status, "thing": shown.thing if shown else "page"}
         context = self._context(request, page, key=self._viewer(request))
         extra = {"retry-after": retry} if retry else {}
         return html(render("error.html", context), status, extra)
@@ -201,11 +252,18 @@ class Console:
         key = self._control.key_of(request, may_be_session=True)
         page.route.check(key)
         given = [(name, text) for name, text in request.query_params.multi_items() if text]
-        arguments = page.route.read(given, b"")
-        twin = page.twin.format_map(_quoted(request)) + _query_of(given)
-        context = {"key": key, "twin": twin, "query": dict(given), "template": page.template}
-        body = await self._work(request, page.route, key, arguments, context)
-        return html(body)
+        now = self._now()
+        try:
+            asked = write_times(given, page.route.query, now, -1)
+            arguments = page.route.read(asked, b"")
+            twin = page.twin.format_map(_quoted(request)) + _query_of(asked)
+            context = {"key": key, "twin": twin, "query": dict(given), "template": page.template}
+            return html(await self._work(request, page.route, key, arguments, context))
+        except RequestError as error:
+            wrong = wrong_of(error, given, page.fields, now, -1)
+            if wrong is None:
+                raise
+            return await self._again(request, page, key, wrong, given)
 
     async def _act(self, request: Request, path: str) -> Response:
         act, control = self._acts[path], self._control
@@ -213,10 +271,38 @@ class Console:
         key = control.keyring.find_id(control.sessions.read(cookie).key_id)
         fields = await self._fields(request, cookie)
         act.route.check(key)
-        arguments = act.route.read_form(fields)
-        context = {"key": key, "template": act.template}
-        body = await self._work(request, act.route, key, arguments, context)
+        now, form = self._now(), self._pages.get(act.form)
+        try:
+            asked = write_times(fields, act.route.body, now, 1) if act.route.body else fields
+            arguments = act.route.read_form(asked)
+            context = {"key": key, "template": act.template}
+            body = await self._work(request, act.route, key, arguments, context)
+        except RequestError as error:
+            wrong = wrong_of(error, fields, _names_of(act.route), now, 1)
+            if wrong is None or form is None:
+                raise
+            return await self._again(request, form, key, wrong, fields)
         return html(body) if act.template else _go(act.then.format_map(_quoted(request)))
+
+    async def _again(
+        self, request: Request, page: Page, key: Key, wrong: Wrong, given: list[tuple[str, str]]
+    ) -> Response:
+        """Show a page with its form as it was filled in, and what is wrong beside its field."""
+        page.route.check(key)
+        typed: dict[str, list[str]] = {}
+        for name, text in given:
+            typed.setdefault(name, []).append(text)
+        context = {
+            "key": key,
+            "template": page.template,
+            "here": page.path.format_map(_quoted(request)),
+            "twin": page.twin.format_map(_quoted(request)),
+            "query": dict(given) if request.method == "GET" else {},
+            "typed": typed,
+            "wrong": wrong,
+        }
+        arguments = page.route.read([], b"")
+        return html(await self._work(request, page.route, key, arguments, context), 400)
 
     async def _work(
         self,
@@ -259,8 +345,9 @@ class Console:
     ) -> dict[str, Any]:
         """Return what every template may read."""
         control, cookie = self._control, cookie_of(request) or cookie_of(request, VISIT_COOKIE)
+        here = more.pop("here", request.url.path)
         navigation = [
-            (shown.nav, shown.path)
+            (shown.nav, shown.path, _current(here, shown.path))
             for shown in self._pages.values()
             if shown.nav and key and shown.route.scope in key.scopes
             if not (shown.route.whole and key.services)
@@ -268,16 +355,22 @@ class Console:
         return {
             "page": page,
             "project": control.declaration.name,
-            "now": time_of(control.clock.now_us()),
-            "here": request.url.path,
+            "now": self._now(),
+            "here": here,
             "navigation": navigation,
             "viewer": key,
             "may": lambda scope: key is not None and scope in key.scopes,
             "csrf": control.sessions.token(cookie) if cookie else "",
             "twin": "",
+            "origin": _origin_of(request),
             "query": {},
+            "typed": {},
+            "wrong": None,
             **more,
         }
+
+    def _now(self) -> datetime:
+        return time_of(self._control.clock.now_us())
 
     async def _login_form(self, request: Request, path: str) -> Response:
         return self._login_page(request, None, request.query_params.get("next", ""))
@@ -340,7 +433,7 @@ class _Endpoint:
         else:
             response = await caught(answer(request, self._path))
         if isinstance(response, RoadworthyError):
-            response = self._console.fail(request, response)
+            response = self._console.fail(request, response, path=self._path)
         if response is not None:
             await response(scope, receive, send)
 
@@ -368,6 +461,23 @@ def _safe(target: str) -> str:
 
 def _quoted(request: Request) -> dict[str, str]:
     return {name: quote(str(value), safe="") for name, value in request.path_params.items()}
+
+
+def _origin_of(request: Request) -> str:
+    """Return how the browser reached us, to be shown in commands."""
+    host = request.headers.get("host", "")
+    return f"{request.url.scheme}://{host if _HOST.fullmatch(host) else '127.0.0.1:8700'}"
+
+
+def _current(here: str, path: str) -> str:
+    """Return what `aria-current` says of a page in the navigation: empty, unless one is on it."""
+    if here == path:
+        return "page"
+    return "true" if path != "/" and here.startswith(f"{path}/") else ""
+
+
+def _names_of(route: Route) -> tuple[str, ...]:
+    return route.body.__struct_fields__ if route.body else ()
 
 
 def _query_of(given: Iterable[tuple[str, str]]) -> str:

@@ -9,10 +9,18 @@ from markupsafe import Markup
 
 from .. import charts, numbers, words
 from ..figures import CostToday, Promise, ServiceFigures
-from ..states import CLASSES, WORDS
+from ..states import CLASSES, WORDS, State
 
 _HOUR_S = 3600
+_DAY_S = 24 * _HOUR_S
 _TICK_HOURS = 6
+_EXAMPLE_PROMISE = 0.62
+_EXAMPLES: dict[State, tuple[float, float, float]] = {
+    "healthy": (0.35, 0.41, 0.47),
+    "at_risk": (0.52, 0.59, 0.68),
+    "breached": (0.72, 0.8, 0.88),
+}
+"""The interval's low end, the value and the high end that the page of words draws."""
 
 
 def promise(promise: Promise) -> Markup:
@@ -77,17 +85,23 @@ def _latency_finding(page: ServiceFigures) -> str:
     return f"p95 was over {numbers.ms(promise)} in {hours} of {len(measured)}."
 
 
-def cost(page: ServiceFigures) -> Markup:
-    """Return what each hour cost."""
+def cost(page: ServiceFigures) -> Markup | None:
+    """Return today's money against its ceiling, else that of each hour; None where none was."""
+    today = page.service.cost
+    if today.ceiling_usd and today.settled_usd:
+        return _cost_today(page, today.settled_usd, today.ceiling_usd)
+    total = sum(hour.cost_usd for hour in page.hours)
+    return _cost_by_hour(page, total) if total and today.ceiling_usd is None else None
+
+
+def _cost_by_hour(page: ServiceFigures, total: float) -> Markup:
     since, until = _span(page)
     found = {int(hour.hour.timestamp()): hour.cost_usd for hour in page.hours}
     places = charts.evenly(found, since, until, _HOUR_S)
-    spent = charts.Series("Cost", [value for _, value in places])
-    total = sum(hour.cost_usd for hour in page.hours)
     return charts.stacked_bars(
         charts.Words(f"{numbers.usd(total)} in 24 hours.", "US dollars per hour, in UTC.", "Hour"),
         [float(x) for x, _ in places],
-        [spent],
+        [charts.Series("Cost", [value for _, value in places])],
         step=_HOUR_S,
         show_x=_hour,
         show_y=_axis_usd,
@@ -95,9 +109,68 @@ def cost(page: ServiceFigures) -> Markup:
     )
 
 
+def _cost_today(page: ServiceFigures, settled: float, ceiling: float) -> Markup:
+    now = int(page.as_of.timestamp())
+    midnight = now - now % _DAY_S
+    return charts.line_chart(
+        charts.Words(
+            f"{numbers.share(settled / ceiling)} of the day's ceiling is spent.",
+            "US dollars since 00:00 UTC, added up.",
+            "Until",
+        ),
+        _added_up(page, midnight, now),
+        goal=charts.Goal(ceiling, f"ceiling {numbers.usd(ceiling)}"),
+        show_x=_clock,
+        show_y=_axis_usd,
+        x_ticks=[
+            (midnight + hour * _HOUR_S, f"{hour:02}:00") for hour in range(0, 25, _TICK_HOURS)
+        ],
+        name="Spent",
+    )
+
+
+def _added_up(page: ServiceFigures, midnight: int, now: int) -> list[tuple[float, float | None]]:
+    """Return what was spent up to each hour's end and to now; what is to come is a gap."""
+    hours = {int(hour.hour.timestamp()): hour.cost_usd for hour in page.hours}
+    places: list[tuple[float, float | None]] = [(midnight, 0.0)]
+    spent = 0.0
+    for start in range(midnight, midnight + _DAY_S, _HOUR_S):
+        end = start + _HOUR_S
+        if start > now:
+            places.append((end, None))
+            continue
+        spent += hours.get(start, 0.0)
+        places.append((min(end, now), spent))
+        if end > now:
+            places.append((end, None))
+    return places
+
+
 def endings(page: ServiceFigures) -> Markup:
     """Return one bar of how requests ended."""
     return charts.disposition_bar([(end.disposition, end.requests) for end in page.endings])
+
+
+def example(state: State) -> Markup | None:
+    """Return what a state looks like beside its promise; None where there is nothing to draw."""
+    found = _EXAMPLES.get(state)
+    if found is None:
+        return None
+    low, value, high = found
+    return charts.promise_plot(
+        _EXAMPLE_PROMISE,
+        (0.0, 1.0),
+        "low",
+        value=value,
+        interval=(low, high),
+        state=CLASSES[state],
+        label=f"{WORDS[state]}: the bar is the interval, the tick the promise, the tint is broken.",
+    )
+
+
+def _clock(at_s: float) -> str:
+    time = datetime.fromtimestamp(at_s, UTC)
+    return f"{time:%H:%M}"
 
 
 def _axis_usd(value: float) -> str:

@@ -29,6 +29,9 @@ HEADERS = {
 NOTHING = Markup('<span aria-hidden="true">\N{EN DASH}</span><span class="vh">none</span>')
 """What stands where there is no value: not a zero, and not a blank."""
 
+MOST_PRINTED = 4000
+"""Characters of one text that a template writes where nothing says how many."""
+
 _KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
@@ -69,10 +72,12 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def seen(value: Any) -> Any:
-    """Return what stands on a page for a value."""
+    """Return what stands on a page for a value; of a text that nothing has cut, the beginning."""
     if value is None:
         return NOTHING
-    return svg.text(value) if isinstance(value, str) else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return svg.text(cut(value, MOST_PRINTED))
 
 
 def cut(text: str, most: int = 200) -> str:
@@ -126,6 +131,7 @@ def _open_environment() -> Environment:
         ticks,
         bodies.pretty,
         bodies.left_out,
+        bodies.turns,
         *numbers.WRITERS,
     )
     environment.filters.update({function.__name__: function for function in shown})

@@ -1,0 +1,188 @@
+"""`roadworthy data`: hold data against its contract, and draft a contract from data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..app import open_project
+from ..data.odcs import load_contract
+from ..data.profile import draft_of, profile
+from ..data.registered import load_sources
+from ..data.report import Report, RuleReport
+from ..data.validate import validate, validate_sources
+from .common import (
+    NOT_KEPT,
+    command,
+    json_option,
+    print_json,
+    print_line,
+    print_table,
+    project_option,
+    short_text,
+    write_text,
+)
+from .data_diff import diff_command
+
+_ADVICE = {
+    "columns": "ask the producer for the columns, or change the contract and raise its version",
+    "lines": "have the file written by a program that quotes its values, in UTF-8",
+    "type": "convert the column where it is made",
+    "required": "fill the values where they are made, or say in the contract that there are none",
+    "minimum": "check the unit of the values first, then the range in the contract",
+    "maximum": "check the unit of the values first, then the range in the contract",
+    "enum": "correct the values, or add the new ones to the contract",
+    "unique": "drop the rows that came twice",
+    "primary_key": "drop the rows that came twice",
+    "foreign_key": "load the missing rows of the other table first",
+    "freshness": "look why the producer stopped",
+    "sql": "read what the rule is for in the contract",
+}
+
+
+@click.group()
+def data() -> None:
+    """Hold data against its contract, compare contracts, draft one from data."""
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in value:
+        name, is_pair, source = text.partition("=")
+        if not (name and is_pair and source):
+            raise click.BadParameter(f"expected TABLE=SOURCE, got `{text}`")
+        found[name] = source
+    return found
+
+
+@data.command("validate")
+@click.argument("words", nargs=-1, metavar="[CONTRACT SOURCE | NAME...]")
+@click.option("--table", default="", help="Which table of the contract, where it has several.")
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    callback=_pairs,
+    metavar="TABLE=SOURCE",
+    help="Where a foreign key looks its values up.",
+)
+@click.option(
+    "--quarantine",
+    type=click.Path(path_type=Path),
+    help="Write bad rows here, as .parquet or .csv; for a project's sources a folder.",
+)
+@project_option
+@json_option
+@click.pass_context
+@command
+def validate_command(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    table: str,
+    references: Mapping[str, str],
+    quarantine: Path | None,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Hold SOURCE against CONTRACT; or the project's sources against theirs, all or by NAME.
+
+    SOURCE is a Parquet or CSV file (`*` for several), `file.duckdb#table`, or
+    `postgresql://...#table`. Ends with 1 if a rule of severity `error` is broken, with 4 if the
+    source cannot be read.
+    """
+    if words and words[0].endswith((".yaml", ".yml")):
+        if len(words) != 2:
+            raise click.UsageError("name a contract and a source, or sources of the project")
+        report = validate(
+            load_contract(Path(words[0])),
+            words[1],
+            table=table,
+            references=references,
+            quarantine=quarantine,
+        )
+        if as_json:
+            print_json(_facts(report))
+        else:
+            _print(report, quarantine)
+        ctx.exit(0 if report.kept else NOT_KEPT)
+    with open_project(folder) as project:
+        sources = load_sources(project.declaration)
+        if quarantine is not None:
+            quarantine.mkdir(parents=True, exist_ok=True)
+        reports = validate_sources(sources, project.state, project.clock, words, quarantine)
+    is_kept = all(report.kept for report in reports.values())
+    if as_json:
+        facts = {name: _facts(report) for name, report in reports.items()}
+        print_json({"kept": is_kept, "sources": facts})
+    else:
+        for report in reports.values():
+            _print(report, quarantine)
+    ctx.exit(0 if is_kept else NOT_KEPT)
+
+
+@data.command("profile")
+@click.argument("source")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the draft here.")
+@json_option
+@command
+def profile_command(source: str, out: Path | None, as_json: bool) -> None:
+    """Draft a contract from SOURCE: types, ranges, enums, keys, freshness, as they are today."""
+    found = profile(source)
+    draft = draft_of(found)
+    if out is not None:
+        write_text(out, draft)
+    if as_json:
+        print_json({"source": found.name, "rows": found.rows, "columns": found.columns})
+    elif out is None:
+        click.echo(draft, nl=False)
+    else:
+        print_line(
+            f"wrote {out}: {len(found.columns)} fields from {found.rows:,} rows; "
+            "it says what was seen, you say what is right"
+        )
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in report.__struct_fields__}
+
+
+def _print(report: Report, quarantine: Path | None) -> None:
+    print_line(f"{_sentence(report)} ({report.seconds:.2f} s)", style="bold")
+    if report.failed:
+        columns = ("rule", "severity", "failed", "expected", "got", "examples")
+        print_table("", columns, [_row(rule) for rule in report.failed])
+    for kind in dict.fromkeys(rule.kind for rule in report.failed):
+        if kind in _ADVICE:
+            print_line(f"{kind}: {_ADVICE[kind]}")
+    if report.quarantined:
+        print_line(f"wrote {report.quarantined:,} bad rows with their rules to {quarantine}")
+    elif report.failed_rows:
+        print_line("`--quarantine bad.parquet` writes the bad rows with their rules")
+
+
+def _sentence(report: Report) -> str:
+    what = f"contract `{report.contract}` {report.version}"
+    rows = f"{report.rows:,} rows of {report.source}"
+    if report.kept:
+        return f"kept: {rows} keep the {len(report.rules)} rules of {what}"
+    broken = sum(rule.severity == "error" for rule in report.failed)
+    whose = f"{report.failed_rows:,} of {rows}" if report.failed_rows else f"{rows} as a whole"
+    return f"not kept: {broken} of {len(report.rules)} rules of {what} are broken, by {whose}"
+
+
+def _row(rule: RuleReport) -> list[str]:
+    got = "-" if rule.measured is None else short_text(rule.measured)
+    examples = "; ".join(_example(one) for one in rule.examples[:3])
+    return [rule.rule, rule.severity, f"{rule.failed:,}", rule.expected, got, examples]
+
+
+def _example(example: Mapping[str, Any]) -> str:
+    return " ".join(f"{name} {short_text(value, 40)}" for name, value in example.items())
+
+
+data.add_command(diff_command)
+
+COMMANDS = {"data": data}

@@ -1,0 +1,1 @@
+"""What the data promise: contracts, feature views, and that training and serving see the same."""

@@ -1,0 +1,192 @@
+"""A project's feature views at work: applied, put online, pushed, read for a request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import msgspec
+from sqlalchemy import Engine
+
+from ..declare.project import ProjectDeclaration
+from ..errors import DeclarationError, RoadworthyError, StoreError
+from ..types import Clock, SystemClock
+from .materialize import Filled, materialize
+from .online import Freshness, SqliteFeatures
+from .push import Pushed, Pusher, Row
+from .registered import Applied, apply_views, load_sources, newest_views, registered_view
+from .relations import SourceTable
+from .served import FeatureSource
+from .views import FOLDER, View, load_views, online_key
+
+ONLINE_FILE = "online.db"
+
+
+class ViewState(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered view and how new what is online of it is.
+
+    Attributes:
+        freshness: None where it was never filled.
+        behind_s: Seconds since what is online was filled up to; None where it never was.
+    """
+
+    view: str
+    owner: str
+    entity: tuple[str, ...]
+    features: tuple[str, ...]
+    contracts: Mapping[str, str]
+    freshness: Freshness | None
+    behind_s: float | None
+
+
+class NothingOnline:
+    """An online store that knows nothing: enough to see whether views fit a service."""
+
+    def read(self, view: str, entity: bytes) -> None:
+        """Return nothing."""
+
+
+def open_declared(
+    project: ProjectDeclaration, views: Sequence[str], input_fields: Sequence[str] | None = None
+) -> FeatureSource:
+    """Return what would give a service its features, from the files of the project alone.
+
+    A version older than that of its file is left out: it is served as it was registered.
+
+    Raises:
+        DeclarationError: A view has problems, or is not there in this version, or does not fit the
+            others or the input.
+    """
+    there, chosen = load_views(project.folder, load_sources(project)), list[View]()
+    for name in views:
+        stem, _, version = name.partition("@")
+        found = there.get(stem)
+        if found is None or found.version < int(version):
+            got = "no file" if found is None else f"version {found.version}"
+            raise DeclarationError(
+                f"features.views: expected view `{name}`, got {got} - {FOLDER}/{stem}.sql"
+            )
+        chosen += [found] if found.id == name else []
+    return FeatureSource(chosen, NothingOnline(), SystemClock(), input_fields)
+
+
+class Features:
+    """The feature views of one project.
+
+    Args:
+        project: Its declaration: the sources, and where its folder is.
+        engine: Its state database, which knows the registered versions.
+        clock: Where its times come from.
+
+    Attributes:
+        online: The online store; the file is made when this is.
+    """
+
+    open_declared = staticmethod(open_declared)
+
+    def __init__(self, project: ProjectDeclaration, engine: Engine, clock: Clock) -> None:
+        self._project = project
+        self._engine = engine
+        self._clock = clock
+        self._pushers: dict[str, Pusher] = {}
+        self._filling = threading.Lock()
+        self.online = SqliteFeatures(project.folder / ".roadworthy" / ONLINE_FILE)
+
+    @cached_property
+    def sources(self) -> dict[str, SourceTable]:
+        """The sources with their contracts, read once.
+
+        Raises:
+            DeclarationError: A contract cannot be read.
+        """
+        return load_sources(self._project)
+
+    def apply(self, *, by: str) -> list[Applied]:
+        """Check every view of `features/` and register its version.
+
+        Raises:
+            DeclarationError: A file is wrong or a registered version changed; nothing is done then.
+        """
+        return apply_views(self._project, self.sources, self._engine, self._clock, by=by)
+
+    def view(self, name: str) -> View:
+        """Return a registered view, the newest version unless one is named.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return registered_view(self._engine, name)
+
+    def views(self) -> list[View]:
+        """Return the newest registered version of every view."""
+        return newest_views(self._engine)
+
+    def fill(self, view: View, *, until_us: int | None = None, whole: bool = False) -> Filled:
+        """Put online what the sources know of one view; see `materialize`."""
+        with self._filling:
+            return materialize(
+                view, self.sources, self.online, self._clock, until_us=until_us, whole=whole
+            )
+
+    def push(self, name: str, rows: Sequence[Row]) -> Pushed:
+        """Put single rows of a view online where they are newer.
+
+        Raises:
+            NotFound: No such view is registered.
+            ContractViolation: A row breaks what the contracts say.
+        """
+        view = self.view(name)
+        key = online_key(view)
+        if key not in self._pushers:
+            self._pushers[key] = Pusher(view, self.sources)
+        return self._pushers[key].push(rows, self.online, self._clock)
+
+    def open_source(
+        self, views: Sequence[str], input_fields: Sequence[str] | None = None
+    ) -> FeatureSource:
+        """Return what gives a service its features: open it once for a release.
+
+        Raises:
+            NotFound: A view is not registered in this version.
+            DeclarationError: Names meet, or the input lacks an entity.
+        """
+        found = [self.view(name) for name in views]
+        return FeatureSource(found, self.online, self._clock, input_fields)
+
+    def states(self) -> list[ViewState]:
+        """Return how new every view is."""
+        now_us = self._clock.now_us()
+        return [self._state(view, now_us) for view in self.views()]
+
+    def _state(self, view: View, now_us: int) -> ViewState:
+        fresh = self.online.freshness(online_key(view))
+        return ViewState(
+            view=view.id,
+            owner=view.owner,
+            entity=tuple(column.name for column in view.entity),
+            features=view.names,
+            contracts=view.contracts,
+            freshness=fresh,
+            behind_s=None if fresh is None else (now_us - fresh.watermark_us) / 1e6,
+        )
+
+    def fill_all(self) -> str:
+        """Fill every registered view and say how it went, as a job does.
+
+        Raises:
+            StoreError: Some could not be filled; the message names each. The others were.
+        """
+        views, rows, failed = self.views(), 0, list[str]()
+        for view in views:
+            try:
+                rows += self.fill(view).rows
+            except RoadworthyError as error:
+                failed.append(f"{view.id}: {error}")
+        if failed:
+            raise StoreError("; ".join(failed))
+        return f"{rows} rows of {len(views)} views are new online"
+
+    def close(self) -> None:
+        """Close the online store."""
+        self.online.close()

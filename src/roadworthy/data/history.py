@@ -1,0 +1,287 @@
+"""What features were known when: a point-in-time join of feature views on any spine.
+
+A spine says of whom and as of when: one row for each training example. Each row gets the features
+of its entity as they were known at its time: of the rows whose event and creation lie before it,
+the one with the latest event; of equal events the one created last; of those, for a stable choice,
+the greatest values. A row with nothing known, or with something older than the view's ttl, is kept
+with nulls.
+
+The join is one portable query. Rows of the view are numbered in the order in which they win
+(`ranked`); along the moments at which rows became known, the greatest number so far is the row that
+counts. It needs no `ASOF JOIN`, so that sqlglot can write it for another engine, and takes hardly
+longer than one: 0.13 s against 0.10 of the 0.3 s that a join of 1 M x 100 k takes in all.
+"""
+
+# ruff: noqa: S608 - names are quoted by `quoted`, texts by `text_of`
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ..errors import DeclarationError, MissingExtra, NotFound
+from ..types import MICRO
+from .computed import compute_rows, open_computed
+from .relations import (
+    SQL_TYPES,
+    Connection,
+    Sources,
+    as_arrow,
+    attach_sources,
+    failed_read,
+    files_of,
+    open_duck,
+    quoted,
+    reader_of,
+)
+from .view_sql import is_summed
+from .views import View, prepared
+
+try:
+    import duckdb
+    import numpy as np
+    import pyarrow
+    from pyarrow import compute
+except ImportError:  # the extra `data` is absent; `open_duck` says which line installs it
+    duckdb = pyarrow = None  # type: ignore[assignment]
+
+TIME = "at"
+"""The column of a spine that says as of when, unless another is named."""
+
+Spine = Any
+"""A path of a Parquet or CSV file, an Arrow table, or a pandas frame."""
+
+
+def history(
+    views: Sequence[View],
+    spine: Spine,
+    sources: Sources,
+    *,
+    time: str = TIME,
+) -> pyarrow.Table:
+    """Return the spine, every row in its order, with the features of `views` as they were known.
+
+    Args:
+        views: What to join. No feature may have the name of another, or of a column of the spine.
+        spine: Rows with the entities of the views and a time.
+        sources: What the views read.
+        time: The column of the spine that says as of when; without an offset it is UTC.
+
+    Raises:
+        DeclarationError: The spine lacks a column, names meet, or rows cannot be read.
+        NotFound: The spine is no file, or a source has no rows anywhere.
+        MissingExtra: duckdb or pyarrow is not installed.
+    """
+    rows, types = read_spine(spine, views, time), _types_of(views)
+    _check_names(views, rows)
+    needed = {name: sources[name] for view in views for name in view.sources}
+    connection = open_duck(files_of(needed.values()))
+    try:
+        attach_sources(connection, needed.values())
+        moments = _moments(connection, rows[time])
+        _keep_keys(connection, rows, moments, types)
+        table = rows
+        for view in views:
+            known = _known(connection, view, moments, types)
+            table = _beside(table, view, _features(connection, view), known)
+        return compute_rows(table, rows, open_computed(views))
+    except duckdb.Error as error:
+        raise failed_read(error, "history") from error
+    finally:
+        connection.close()
+
+
+def read_spine(spine: Spine, views: Sequence[View] = (), time: str = TIME) -> pyarrow.Table:
+    """Return a spine as an Arrow table; in a CSV the entities have the types of the views.
+
+    Raises:
+        DeclarationError: It cannot be read, or lacks an entity or the time.
+        NotFound: There is no such file.
+        MissingExtra: duckdb or pyarrow is not installed.
+    """
+    types = _types_of(views)
+    if isinstance(spine, str | Path):
+        rows = _read_file(Path(spine).absolute(), types | {time: "TIMESTAMPTZ"})
+    elif pyarrow is None:
+        raise MissingExtra("data", "a point-in-time join")
+    else:
+        is_table = isinstance(spine, pyarrow.Table)
+        rows = spine if is_table else pyarrow.Table.from_pandas(spine, preserve_index=False)
+    missing = [name for name in (*types, time) if name not in rows.column_names]
+    if missing:
+        there = ", ".join(f"`{name}`" for name in rows.column_names[:40])
+        raise DeclarationError(
+            f"spine: expected columns {', '.join(f'`{name}`' for name in missing)}, got {there}; "
+            "name the time with `--time`, and the entities as the views do"
+        )
+    return rows
+
+
+def _types_of(views: Sequence[View]) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for view in views:
+        for column in view.entity:
+            kind = SQL_TYPES[column.type]
+            if types.setdefault(column.name, kind) != kind:
+                raise DeclarationError(
+                    f"{view.id}: expected entity `{column.name}` to be {types[column.name]} as in "
+                    f"another view, got {kind}; cast it in the SELECT"
+                )
+    return types
+
+
+def _read_file(path: Path, types: Mapping[str, str]) -> pyarrow.Table:
+    if not path.is_file():
+        raise NotFound(f"expected a spine, got no file - {path}")
+    connection = open_duck([str(path)])
+    try:
+        there = as_arrow(connection, f"SELECT * FROM {reader_of(str(path))} LIMIT 0").column_names
+        known = {name: kind for name, kind in types.items() if name in there}
+        return as_arrow(connection, f"SELECT * FROM {reader_of(str(path), known)}")
+    except duckdb.Error as error:
+        raise failed_read(error, path.name) from error
+    finally:
+        connection.close()
+
+
+def _moments(connection: Connection, times: Any) -> Any:
+    """Return when each row asks, as an Arrow array of microseconds in UTC."""
+    kind = times.type
+    if pyarrow.types.is_timestamp(kind):
+        exact = times.cast(pyarrow.timestamp("us", kind.tz), safe=False)
+        return exact.cast(pyarrow.int64()).combine_chunks()
+    connection.register("times", pyarrow.table({"t": times}))
+    query = "SELECT epoch_us(CAST(t AS TIMESTAMPTZ)) AS us FROM times"
+    return as_arrow(connection, query)["us"].combine_chunks()
+
+
+def _keep_keys(
+    connection: Connection, rows: pyarrow.Table, moments: Any, types: Mapping[str, str]
+) -> None:
+    """Let SQL read each row's place, its moment and its entities, as `e0…`, as `spine`."""
+    names = ["place", "at", *(f"given{i}" for i in range(len(types)))]
+    columns = [np.arange(rows.num_rows), moments.cast(pyarrow.timestamp("us"))]
+    connection.register("given", pyarrow.table([*columns, *(rows[name] for name in types)], names))
+    casts = [f"CAST(given{i} AS {kind}) AS e{i}" for i, kind in enumerate(types.values())]
+    connection.execute(
+        f"CREATE TEMP VIEW spine AS SELECT {', '.join(('place', quoted('at'), *casts))} FROM given"
+    )
+
+
+def _check_names(views: Sequence[View], rows: pyarrow.Table) -> None:
+    owners = dict.fromkeys(rows.column_names, "the spine")
+    for view in views:
+        for name in view.names:
+            if name in owners:
+                raise DeclarationError(
+                    f"{view.id}: expected features of names of their own, got `{name}`, which is "
+                    f"also a column of {owners[name]}; rename one of them"
+                )
+            owners[name] = f"`{view.id}`"
+
+
+def _known(connection: Connection, view: View, moments: Any, types: Mapping[str, str]) -> Any:
+    """Return for each row of the spine the place of the row that counts among the view's.
+
+    The places are an Arrow array, null where nothing counts. By them features are taken: no row of
+    the spine can be lost or moved, and the join itself handles numbers only.
+    """
+    rank(connection, view)
+    places = [*types]
+    keys = [f"e{places.index(c.name)} AS k{i}" for i, c in enumerate(view.entity)]
+    connection.execute(
+        f'CREATE OR REPLACE TEMP VIEW asked AS SELECT place, "at", {", ".join(keys)} FROM spine'
+    )
+    seen = connection.execute(
+        f"{_seen(view)} SELECT place, coalesce(n, -1) AS n FROM seen WHERE place IS NOT NULL"
+    ).fetchnumpy()
+    ranked = connection.execute(
+        "SELECT place, epoch_us(event_time) AS event_us FROM ranked ORDER BY n"
+    ).fetchnumpy()
+    best = np.full(len(moments), -1)
+    best[seen["place"]] = seen["n"]
+    best[moments.is_null().to_numpy(zero_copy_only=False)] = -1
+    # What nothing counts of points behind the last row, where -1 stands.
+    if view.ttl_s is not None:
+        event_us = np.append(ranked["event_us"], 0)
+        oldest_us = moments.fill_null(0).to_numpy() - view.ttl_s * MICRO
+        best[event_us[best] < oldest_us] = -1
+    found = np.append(ranked["place"], -1)[best]
+    return pyarrow.array(found, mask=found < 0)
+
+
+def _features(connection: Connection, view: View) -> pyarrow.Table:
+    names = ", ".join(f"f{i}" for i in range(len(view.features)))
+    return as_arrow(connection, f"SELECT {names} FROM rows_of_view").combine_chunks()
+
+
+def _beside(table: pyarrow.Table, view: View, features: pyarrow.Table, known: Any) -> pyarrow.Table:
+    """Put what was known beside the rows, column by column; pyarrow lets two threads do so."""
+    with ThreadPoolExecutor() as pool:
+        taken = list(pool.map(lambda column: compute.take(column, known), features.columns))
+    for feature, column in zip(view.features, taken, strict=True):
+        table = table.append_column(feature.name, column)
+    return table
+
+
+def rank(connection: Connection, view: View, where: str = "TRUE") -> None:
+    """Make the tables `rows_of_view` and `ranked`, which numbers them as they win, from 0.
+
+    `place` of `ranked` is the `rowid` of the row. `where` says which rows, by `event_time` and
+    `created_time`. Sums of floats depend on the order of their rows, so a view that has some runs
+    on one thread: the same sources give the same bits.
+    """
+    there = connection.execute("SELECT current_setting('threads')").fetchone()[0]
+    if is_summed(view.sql):
+        connection.execute("SET threads = 1")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE rows_of_view AS FROM ({prepared(view)}) WHERE {where}"
+    )
+    connection.execute(f"SET threads = {there}")
+    keys = ", ".join(f"k{i}" for i in range(len(view.entity)))
+    order = ["event_time", "created_time"]
+    alike = f"SELECT 1 FROM rows_of_view GROUP BY {keys}, {', '.join(order)} HAVING count(*) > 1"
+    if connection.execute(f"{alike} LIMIT 1").fetchone() is not None:
+        order += [f"f{i} NULLS FIRST" for i in range(len(view.features))]
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT rowid AS place, {keys}, event_time, "
+        "GREATEST(event_time, created_time) AS known_at, "
+        f"ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) - 1 AS n FROM rows_of_view"
+    )
+
+
+def _seen(view: View) -> str:
+    """Return the part of the join that says, for each place of `asked`, which number counts."""
+    keys = ", ".join(f"k{i}" for i in range(len(view.entity)))
+    return f"""\
+WITH moments AS (
+  SELECT {keys}, known_at AS moment, n, CAST(NULL AS BIGINT) AS place FROM ranked
+  UNION ALL
+  SELECT {keys}, "at" AS moment, CAST(NULL AS BIGINT) AS n, place FROM asked
+), seen AS (
+  SELECT place, moment, MAX(n) OVER (
+    PARTITION BY {keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  ) AS n
+  FROM moments
+)"""
+
+
+def join_query(view: View) -> str:
+    """Return the point-in-time join as SQL that sqlglot can write for other engines.
+
+    It reads two tables: `ranked`, a view's rows with `k0…`, `event_time`, `known_at`, `f0…` and
+    their number `n` in the order in which they win; and `asked`, the spine with `place`, `k0…` and
+    `at`. It gives each place with `f0…`.
+    """
+    features = ", ".join(f"r.f{i}" for i in range(len(view.features)))
+    is_fresh = ""
+    if view.ttl_s is not None:
+        is_fresh = f" AND r.event_time >= s.moment - INTERVAL '{view.ttl_s}' SECOND"
+    return f"""\
+{_seen(view)}
+SELECT s.place, {features}
+FROM (SELECT place, moment, n FROM seen WHERE place IS NOT NULL) AS s
+LEFT JOIN ranked AS r ON r.n = s.n AND s.moment IS NOT NULL{is_fresh}
+ORDER BY s.place"""

@@ -1,0 +1,478 @@
+"""Opens what a contract is held against: files, frames, Arrow tables and tables of databases.
+
+Each becomes one relation that SQL can read. DuckDB reads files and what is in memory, in a database
+of its own that can reach nothing else of the machine; a table of Postgres is read where it is.
+"""
+
+# ruff: noqa: S608 - names are quoted by `quoted`, texts by `text_of`
+
+from __future__ import annotations
+
+import glob
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import msgspec
+import sqlalchemy
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..errors import MissingExtra, RequestError, StoreError
+from .batch import SOURCE, to_dialect
+from .columns import Column, Dialect, family_of
+from .csv_lines import BadLine, Header, read_header, sift
+from .relations import quoted, text_of
+
+try:
+    import duckdb
+    import pyarrow
+except ImportError:  # the extra `data` is absent; `open_source` says which line installs it
+    duckdb = None  # type: ignore[assignment]
+
+MEMORY = "160MB"
+"""Most memory of DuckDB's own; what is above it goes to a temporary file."""
+
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".txt")
+
+Row = tuple[Any, ...]
+
+
+class Source(Protocol):
+    """A relation that rules are measured on.
+
+    Attributes:
+        name: What reports call it.
+        dialect: Whose SQL it speaks.
+        relation: What it is called in that SQL.
+        columns: Its columns by name, in order.
+        bad_lines: Lines of a text file that hold no row.
+        is_columnar: Whether reading one column costs one column.
+        references: Relation → the columns of a further source.
+    """
+
+    name: str
+    dialect: Dialect
+    relation: str
+    columns: Mapping[str, Column]
+    bad_lines: Sequence[BadLine]
+    is_columnar: bool
+    references: Mapping[str, Mapping[str, Column]]
+
+    def rows(self, sql: str) -> list[Row]:
+        """Return what a statement in DuckDB's SQL gives."""
+        ...
+
+    def query(self, sql: str, limit_s: float) -> list[Row]:
+        """Return what a statement in the source's own SQL gives; one that takes longer is ended."""
+        ...
+
+    def run(self, sql: str) -> None:
+        """Run a statement in DuckDB's SQL that gives nothing."""
+        ...
+
+    def batches(self, sql: str) -> Iterator[Any]:
+        """Yield what a statement gives as Arrow batches."""
+        ...
+
+
+class DuckSource(msgspec.Struct, kw_only=True):
+    """Files, frames or Arrow tables, in an embedded database."""
+
+    name: str
+    connection: Any
+    columns: Mapping[str, Column]
+    dialect: Dialect = "duckdb"
+    relation: str = SOURCE
+    bad_lines: Sequence[BadLine] = ()
+    is_columnar: bool = False
+    references: Mapping[str, Mapping[str, Column]] = msgspec.field(default_factory=dict)
+
+    def rows(self, sql: str) -> list[Row]:
+        """Return what a statement gives.
+
+        Raises:
+            StoreError: The source cannot be read to its end.
+        """
+        try:
+            found: list[Row] = self.connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise _failed(self.name, error) from error
+        return found
+
+    def query(self, sql: str, limit_s: float) -> list[Row]:
+        """Return what a statement of somebody else gives; one that takes longer is ended.
+
+        Raises:
+            StoreError: It is wrong, or took too long.
+        """
+        timer = threading.Timer(limit_s, self.connection.interrupt)
+        timer.start()
+        try:
+            return self.rows(sql)
+        finally:
+            timer.cancel()
+
+    def run(self, sql: str) -> None:
+        """Run a statement that gives nothing."""
+        self.rows(sql)
+
+    def batches(self, sql: str) -> Iterator[Any]:
+        """Yield what a statement gives as Arrow batches, the first one empty.
+
+        Raises:
+            StoreError: The source cannot be read to its end.
+        """
+        try:
+            reader = self.connection.sql(sql).to_arrow_reader(50_000)
+            # Without rows there is no batch, but the columns are known.
+            yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
+            yield from reader
+        except duckdb.Error as error:
+            raise _failed(self.name, error) from error
+
+
+class DatabaseSource(msgspec.Struct, kw_only=True):
+    """A table of a Postgres database, read where it is."""
+
+    name: str
+    connection: sqlalchemy.Connection
+    columns: Mapping[str, Column]
+    relation: str
+    dialect: Dialect = "postgres"
+    bad_lines: Sequence[BadLine] = ()
+    is_columnar: bool = False
+    references: Mapping[str, Mapping[str, Column]] = msgspec.field(default_factory=dict)
+
+    def rows(self, sql: str) -> list[Row]:
+        """Return what a statement in DuckDB's SQL gives.
+
+        Raises:
+            StoreError: The database refuses it.
+        """
+        return self._rows(to_dialect(sql, self.dialect))
+
+    def query(self, sql: str, limit_s: float) -> list[Row]:
+        """Return what a statement of somebody else gives; it can write nothing.
+
+        Raises:
+            StoreError: It is wrong, or took too long.
+        """
+        try:
+            with self.connection.begin_nested():
+                self._run(f"SET LOCAL statement_timeout = {int(limit_s * 1000)}")
+                self._run("SET LOCAL transaction_read_only = on")
+                return self._rows(sql)
+        except SQLAlchemyError as error:
+            raise _failed(self.name, error) from error
+
+    def run(self, sql: str) -> None:
+        """Run a statement in DuckDB's SQL that gives nothing.
+
+        Raises:
+            StoreError: The database refuses it.
+        """
+        try:
+            self._run(to_dialect(sql, self.dialect))
+        except SQLAlchemyError as error:
+            raise _failed(self.name, error) from error
+
+    def _run(self, sql: str) -> None:
+        # A `%` in a pattern is no parameter of the driver.
+        self.connection.exec_driver_sql(sql.replace("%", "%%"), ())
+
+    def _rows(self, sql: str) -> list[Row]:
+        try:
+            found = self.connection.exec_driver_sql(sql.replace("%", "%%"), ())
+            return [tuple(row) for row in found]
+        except SQLAlchemyError as error:
+            raise _failed(self.name, error) from error
+
+    def batches(self, sql: str) -> Iterator[Any]:
+        """Refuse: rows of a database stay where they are.
+
+        Raises:
+            RequestError: Always.
+        """
+        raise RequestError("expected a file as source, got a table of a database; its rows stay")
+
+
+@contextmanager
+def open_source(
+    source: Any, wanted: Sequence[str] = (), references: Mapping[str, Any] | None = None
+) -> Iterator[Source]:
+    """Open a source, and let it go at the end.
+
+    Args:
+        source: A path (Parquet or CSV, with `*` for several), a URL of Postgres with `#table`, a
+            DuckDB file with `#table`, an Arrow table or a pandas frame.
+        wanted: Columns that are looked for, by which the separator of a CSV is found.
+        references: Relation → a further source, or for Postgres a table, under that name.
+
+    Raises:
+        StoreError: It cannot be read.
+        RequestError: It is none of these.
+        MissingExtra: The extra `data` is not installed.
+    """
+    if isinstance(source, str) and source.startswith("postgres"):
+        with _open_postgres(source, references or {}) as found:
+            yield found
+        return
+    if duckdb is None:
+        raise MissingExtra("data", "reading data")
+    folder = Path(tempfile.mkdtemp(prefix="roadworthy-data-"))
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(f"SET temp_directory = {text_of(str(folder / 'spill'))}")
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
+        # With it, tests for NaN are folded by statistics of Parquet files that leave NaN out.
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+        opening = _Opening(connection, folder)
+        opened = opening.open(source, SOURCE, wanted)
+        opened.references = {
+            name: opening.open(reference, name, ()).columns
+            for name, reference in (references or {}).items()
+        }
+        opening.lock()
+        yield opened
+    except duckdb.Error as error:
+        raise _failed(name_of(source), error) from error
+    finally:
+        connection.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def name_of(source: Any) -> str:
+    """Return what reports call a source; a password in a URL is left out."""
+    if not isinstance(source, str | Path):
+        return f"a {type(source).__name__} in memory"
+    text = str(source)
+    if "://" in text:
+        url, _, table = text.partition("#")
+        return f"{sqlalchemy.make_url(url).render_as_string(hide_password=True)}#{table}"
+    return text
+
+
+class _Opening:
+    """Makes relations of sources, and knows which files they need."""
+
+    def __init__(self, connection: Any, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._files: list[str] = []
+
+    def lock(self) -> None:
+        """Let SQL read these relations and nothing else; nobody can undo it."""
+        listed = ", ".join(map(text_of, self._files))
+        self._connection.execute(f"SET allowed_paths = [{listed}]")
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET python_enable_replacements = false")
+        self._connection.execute("SET lock_configuration = true")
+
+    def open(self, source: Any, relation: str, wanted: Sequence[str]) -> DuckSource:
+        """Make one relation of a source."""
+        if not isinstance(source, str | Path):
+            return self._in_memory(source, relation)
+        text = str(source)
+        path, _, table = text.partition("#")
+        if path.endswith((".duckdb", ".ddb")):
+            return self._duckdb(Path(path), table, relation)
+        paths = _paths(text)
+        if all(one.name.lower().endswith(_PARQUET) for one in paths):
+            return self._parquet(text, paths, relation)
+        if all(one.name.lower().endswith(_TEXT) for one in paths):
+            return self._csv(text, paths, relation, wanted)
+        kinds = ", ".join((*_PARQUET, *_TEXT, ".duckdb#table"))
+        raise RequestError(f"expected a source that ends with one of {kinds}, got `{text}`")
+
+    def _in_memory(self, source: Any, relation: str) -> DuckSource:
+        table = _arrow(source)
+        held = f"{relation}_held"
+        self._connection.register(held, table)
+        return self._named(name_of(source), held, relation)
+
+    def _duckdb(self, path: Path, table: str, relation: str) -> DuckSource:
+        if not path.is_file():
+            raise StoreError(f"expected a file, got none - {path}")
+        if not table:
+            raise RequestError(f"expected `{path}#table`, got no table")
+        base = f"{relation}_base"
+        self._connection.execute(f"ATTACH {text_of(str(path))} AS {base} (READ_ONLY)")
+        names = ".".join(quoted(part) for part in table.split("."))
+        return self._named(f"{path}#{table}", f"{base}.{names}", relation)
+
+    def _parquet(self, name: str, paths: Sequence[Path], relation: str) -> DuckSource:
+        files = [str(path) for path in paths]
+        self._files += files
+        listed = ", ".join(map(text_of, files))
+        read = f"read_parquet([{listed}], union_by_name = true)"
+        return self._named(name, read, relation, is_columnar=True)
+
+    def _csv(
+        self, name: str, paths: Sequence[Path], relation: str, wanted: Sequence[str]
+    ) -> DuckSource:
+        parts, bad, names = [], [], dict[str, None]()
+        for at, path in enumerate(paths):
+            header = read_header(path, wanted)
+            names |= dict.fromkeys(header.names)
+            read, lines = self._text(path, header, self._folder / f"{relation}-{at}.csv")
+            parts.append(f"SELECT * FROM {read}")
+            bad += lines
+        opened = self._named(name, f"({' UNION ALL BY NAME '.join(parts)})", relation)
+        opened.columns = {one: Column(one, "text") for one in names}
+        opened.bad_lines = bad
+        return opened
+
+    def _text(self, path: Path, header: Header, sifted: Path) -> tuple[str, list[BadLine]]:
+        """Return how a CSV file is read; one with broken lines is read from its good ones."""
+        fast = _read_csv(path, header, "store_rejects = true")
+        counts = ", ".join(f"COUNT({quoted(name)})" for name in header.names)
+        try:
+            self._connection.execute(f"SELECT {counts} FROM {fast}").fetchall()
+            rejected = self._connection.execute("SELECT COUNT(*) FROM reject_errors").fetchone()
+            is_whole = not rejected[0]
+        except duckdb.Error:
+            # Not a row of it can be trusted to be where it seems; the slow reader says why.
+            is_whole = False
+        if is_whole:
+            self._files.append(str(path))
+            return _read_csv(path, header), []
+        bad = sift(path, header, sifted)
+        self._files.append(str(sifted))
+        return _read_csv(sifted, header), bad
+
+    def _named(
+        self, name: str, read: str, relation: str, *, is_columnar: bool = False
+    ) -> DuckSource:
+        self._connection.execute(f"CREATE TEMP VIEW {relation} AS SELECT * FROM {read}")
+        described = self._connection.execute(f"DESCRIBE {relation}").fetchall()
+        columns = {row[0]: Column(row[0], family_of(row[1])) for row in described}
+        return DuckSource(
+            name=name,
+            connection=self._connection,
+            columns=columns,
+            is_columnar=is_columnar,
+            relation=relation,
+        )
+
+
+def _read_csv(path: Path, header: Header, more: str = "") -> str:
+    columns = ", ".join(f"{text_of(name)}: 'VARCHAR'" for name in header.names)
+    options = [
+        text_of(str(path)),
+        "auto_detect = false",
+        "header = true",
+        f"columns = {{{columns}}}",
+        f"delim = {text_of(header.delimiter)}",
+        "quote = '\"'",
+        "escape = '\"'",
+        # An empty value is null, an empty value in quotes is an empty text.
+        "allow_quoted_nulls = false",
+        "strict_mode = true",
+        *((more,) if more else ()),
+    ]
+    return f"read_csv({', '.join(options)})"
+
+
+def _paths(text: str) -> list[Path]:
+    """Return the files that a path names, with `*` for several."""
+    found = sorted(map(Path, glob.glob(text, recursive=True))) if glob.has_magic(text) else []
+    paths = found or [Path(text)]
+    for path in paths:
+        if path.is_dir():
+            raise StoreError(f"expected a file, got a folder - {path}; name `{path}/*.parquet`")
+        if not path.is_file():
+            raise StoreError(f"expected a file, got none - {path}")
+    return paths
+
+
+def _arrow(source: Any) -> Any:
+    """Return an Arrow table of what is in memory.
+
+    Raises:
+        StoreError: A column holds values of several types.
+        RequestError: It is no table.
+    """
+    if isinstance(source, pyarrow.Table):
+        return source
+    if isinstance(source, pyarrow.RecordBatch):
+        return pyarrow.Table.from_batches([source])
+    if hasattr(source, "to_arrow"):
+        return source.to_arrow()
+    if not hasattr(source, "columns") or not hasattr(source, "dtypes"):
+        raise RequestError(f"expected a frame or an Arrow table, got a {type(source).__name__}")
+    try:
+        return pyarrow.Table.from_pandas(source, preserve_index=False)
+    except (pyarrow.ArrowException, ValueError) as error:
+        reason = str(error).rpartition("Conversion failed for ")[2].partition(" with")[0]
+        raise StoreError(
+            f"expected columns of one type each, got several in {reason or 'one'}; "
+            "write the frame as text, or convert the column"
+        ) from error
+
+
+@contextmanager
+def _open_postgres(url: str, references: Mapping[str, Any]) -> Iterator[DatabaseSource]:
+    base, _, table = url.partition("#")
+    if not table:
+        raise RequestError(f"expected `{name_of(url)}table`, got no table")
+    schema, _, name = unquote(table).rpartition(".")
+    address = sqlalchemy.make_url(base)
+    if "+" not in address.drivername:
+        address = address.set(drivername="postgresql+psycopg")
+    try:
+        engine = sqlalchemy.create_engine(address)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("scale", "a table of Postgres") from error
+    try:
+        with engine.connect() as connection:
+            yield DatabaseSource(
+                name=name_of(url),
+                connection=connection,
+                columns=_columns_of(connection, schema, name),
+                relation=_relation(schema, name),
+                references={
+                    relation: _reference(connection, str(table), relation)
+                    for relation, table in references.items()
+                },
+            )
+    except SQLAlchemyError as error:
+        raise _failed(name_of(url), error) from error
+    finally:
+        engine.dispose()
+
+
+def _relation(schema: str, name: str) -> str:
+    return ".".join(quoted(part) for part in (schema, name) if part)
+
+
+def _reference(connection: sqlalchemy.Connection, table: str, relation: str) -> dict[str, Column]:
+    """Let SQL read another table of the same database under a name of its own, for this session."""
+    schema, _, name = table.rpartition("#")[2].rpartition(".")
+    columns = _columns_of(connection, schema, name)
+    view = f"CREATE TEMP VIEW {relation} AS SELECT * FROM {_relation(schema, name)}"
+    connection.exec_driver_sql(view)
+    return columns
+
+
+def _columns_of(connection: sqlalchemy.Connection, schema: str, name: str) -> dict[str, Column]:
+    connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+    query = sqlalchemy.text(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :name"
+        " AND table_schema = COALESCE(NULLIF(:schema, ''), current_schema())"
+        " ORDER BY ordinal_position"
+    )
+    found = connection.execute(query, {"name": name, "schema": schema}).all()
+    if not found:
+        raise StoreError(f"expected a table, got none of the name `{name}`")
+    return {column: Column(column, family_of(kind)) for column, kind in found}
+
+
+def _failed(name: str, error: Exception) -> StoreError:
+    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return StoreError(f"expected a source that can be read, got `{reason[:200]}` - {name}")

@@ -1,0 +1,54 @@
+"""What a service must keep in what it names of the project's data: source contracts and views."""
+
+from __future__ import annotations
+
+from .files import Findings, near
+from .project import ProjectDeclaration
+from .service import ServiceDeclaration
+from .source import Finding
+from .validate import shown
+
+VIEWS_FOLDER = "features"
+"""Folder of the project that holds its feature views, a file each: `features/<view>.sql`."""
+
+
+def agreed_sources_exist(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """What a service agrees to is a version of a contract that the project has, named once."""
+    accepts = service.contract.accepts
+    known = ", ".join(f"`{name}`" for name in project.sources) or "it has none"
+    for index, agreed in enumerate(accepts):
+        path = f"contract.accepts[{index}]"
+        if agreed.partition("@")[0] not in project.sources:
+            advice = "declare it as `[sources.<name>]` in roadworthy.toml"
+            yield Finding(path, f"a source of this project ({known})", shown(agreed), advice)
+        elif agreed in accepts[:index]:
+            yield Finding(path, "each version once", shown(agreed), "remove it")
+
+
+def features_are_for_predictions(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
+    """Only a model of rows has features."""
+    if service.kind != "predict" and service.features.views:
+        yield Finding("features.views", "no views in a `generate`", "some", "remove `[features]`")
+
+
+def views_are_there(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
+    """Each view has its file in the project, and is named in one version."""
+    names: list[str] = []
+    for index, view in enumerate(service.features.views):
+        path, name = f"features.views[{index}]", view.partition("@")[0]
+        folder = project.folder / VIEWS_FOLDER
+        if name in names:
+            advice = "name one version of it"
+            yield Finding(path, "each view once", shown(view), advice)
+        elif not (folder / f"{name}.sql").is_file():
+            got = f"{shown(view)}, and no file `{VIEWS_FOLDER}/{name}.sql`"
+            yield Finding(path, "a view of this project", got, near(folder, project.folder))
+        names.append(name)
+
+
+DATA_CHECKS = (
+    (agreed_sources_exist, ("contract.accepts",)),
+    (features_are_for_predictions, ("kind", "features")),
+    (views_are_there, ("features",)),
+)
+"""Every check, with the parts that must be sound for it to say anything."""

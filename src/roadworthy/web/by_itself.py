@@ -1,0 +1,78 @@
+"""What Roadworthy did by itself in the last day: acts of the audit chain that no person took."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from urllib.parse import quote
+
+from sqlalchemy import Engine
+
+from ..store.actions import Action, list_actions
+from ..store.clock import time_of
+from ..types import DAY_US
+from . import numbers
+from .figures import Deed
+
+AT_START = "up"
+"""How the chain names `roadworthy up`, which lets a new service serve."""
+
+OF_JOBS = "job:"
+MOST_SEEN = 200
+"""Acts that are looked through, the latest first: a page must not wait for a long chain."""
+
+MOST_SHOWN = 20
+
+
+def deeds_of(state: Engine, services: Collection[str], now_us: int) -> tuple[Deed, ...]:
+    """Return what was done by itself to these services in the last 24 hours, newest first."""
+    found = [act for act in _own(state, now_us) if _service_of(act) in services]
+    built = {act.subject for act in found if act.action == "release.build"}
+    promoted = {act.subject for act in found if act.action == "release.promote"}
+    shown = (_deed(act, built) for act in found if not _is_said(act, promoted))
+    return tuple(deed for deed in shown if deed)[:MOST_SHOWN]
+
+
+def _own(state: Engine, now_us: int) -> Iterator[Action]:
+    """Yield the acts of the day that no person took, the latest first."""
+    for act in list_actions(state, limit=MOST_SEEN):
+        is_own = act.by == AT_START or act.by.startswith(OF_JOBS)
+        # After a clock was set back there are acts of days to come.
+        if is_own and now_us - DAY_US <= act.at_us <= now_us:
+            yield act
+
+
+def _service_of(act: Action) -> str:
+    named = act.detail.get("service")
+    if isinstance(named, str):
+        return named
+    return act.subject.partition(":")[2].partition("/")[0]
+
+
+def _is_said(act: Action, promoted: Collection[str]) -> bool:
+    """Whether a line about the same release says it already."""
+    return act.action == "release.build" and act.subject in promoted
+
+
+def _deed(act: Action, built: Collection[str]) -> Deed | None:
+    says, link = "", ""
+    service, release = _service_of(act), numbers.short(act.subject)
+    model = act.subject.partition("/")[2]
+    because = str(act.detail.get("reason", "")).rstrip(". ")
+    why = f": {because}" if because else ""
+    match act.action:
+        case "release.promote":
+            left = str(act.detail.get("from", ""))
+            before = f"in place of {numbers.short(left)}" if left else "nothing served before"
+            did = "Built and promoted" if act.subject in built else "Promoted"
+            says = f"{did} release {release}: {before}."
+            link = f"/releases/{quote(act.subject, safe='')}"
+        case "release.build":
+            says = f"Built release {release}; it does not serve."
+            link = f"/releases/{quote(act.subject, safe='')}"
+        case "service.stop" | "service.resume":
+            did = "Stopped" if act.action == "service.stop" else "Resumed"
+            says = f"{did} {f'model {model}' if model else 'the service'}{why}."
+            link = f"/services/{quote(service, safe='')}#levers"
+    if not says:
+        return None
+    return Deed(at=time_of(act.at_us), by=act.by, service=service, says=says, link=link)

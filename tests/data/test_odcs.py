@@ -1,0 +1,339 @@
+"""Contracts are read whole: what they promise is compiled, what nothing keeps is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roadworthy.data.contract import Check, Contract, Field, Limits, rules_of
+from roadworthy.data.odcs import load_contract, schema_of
+from roadworthy.errors import DeclarationError
+
+Loaded = Contract
+
+
+def written(folder: Path, properties: list[Any], **more: Any) -> Path:
+    """Write a contract of one table `t` and return its file; `table` adds to the table."""
+    typed = [{"logicalType": "string", **one} for one in properties]
+    table = {"name": "t", "properties": typed, **more.pop("table", {})}
+    contract = {"apiVersion": "v3.2.0", "kind": "DataContract", "id": "c", "version": "1.0.0"}
+    path = folder / "c.odcs.yaml"
+    whole = {**contract, "status": "active", "schema": [table], **more}
+    path.write_text(yaml.safe_dump(whole, sort_keys=False))
+    return path
+
+
+def field_of(folder: Path, **keys: Any) -> Field:
+    return load_contract(written(folder, [{"name": "f", **keys}])).tables[0].fields[0]
+
+
+def problems_of(path: Path) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        load_contract(path)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_property_becomes_a_field(tmp_path: Path) -> None:
+    field = field_of(
+        tmp_path,
+        physicalName="F_COLUMN",
+        logicalType="number",
+        required=True,
+        unique=True,
+        primaryKey=True,
+        businessName="temperature",
+        description="Two metres above ground.",
+        classification="restricted",
+        logicalTypeOptions={"minimum": -40, "exclusiveMaximum": 130.5, "multipleOf": 0.5},
+        customProperties=[
+            {"property": "unit", "value": "degF"},
+            {"property": "availableAt", "value": "known_at"},
+            {"property": "severity", "value": "warning"},
+        ],
+    )
+    assert field == Field(
+        name="f",
+        column="F_COLUMN",
+        type="number",
+        required=True,
+        unique=True,
+        key_position=1,
+        minimum=-40,
+        exclusive_maximum=130.5,
+        multiple_of=0.5,
+        is_personal=True,
+        available_at="known_at",
+        unit="degF",
+        business_name="temperature",
+        definition="Two metres above ground.",
+        severity="warning",
+    )
+
+
+def test_an_integer_that_is_said_to_be_small_has_bounds(tmp_path: Path) -> None:
+    field = field_of(
+        tmp_path, logicalType="integer", logicalTypeOptions={"format": "u8", "maximum": 900}
+    )
+    assert (field.minimum, field.maximum) == (0, 255)
+
+
+def test_a_format_is_a_pattern_and_a_password_is_personal(tmp_path: Path) -> None:
+    email = field_of(tmp_path, logicalType="string", logicalTypeOptions={"format": "email"})
+    assert "@" in email.pattern
+    secret = field_of(tmp_path, logicalType="string", logicalTypeOptions={"format": "password"})
+    assert secret.is_personal
+
+
+def test_quality_rules_become_checks(tmp_path: Path) -> None:
+    quality = [
+        {"metric": "nullValues", "mustBeLessThan": 5, "unit": "percent", "severity": "info"},
+        {"metric": "invalidValues", "arguments": {"validValues": ["a"]}, "mustBe": 0},
+        {"type": "text", "description": "Looks right."},
+        {"type": "sql", "query": "SELECT MAX({property}) FROM {object}", "mustBeBetween": [1, 2]},
+    ]
+    table = {
+        "quality": [
+            {
+                "metric": "duplicateValues",
+                "arguments": {"properties": ["f", "g"]},
+                "mustBe": 0,
+                "name": "once",
+            },
+            {"metric": "rowCount", "mustNotBeBetween": [1, 9]},
+        ],
+        "relationships": [{"from": "t.g", "to": "other.id", "type": "foreignKey"}],
+    }
+    path = written(
+        tmp_path,
+        [{"name": "f", "quality": quality}, {"name": "g"}],
+        table=table,
+        slaProperties=[
+            {"property": "retention", "value": 3, "unit": "y"},
+        ],
+    )
+    assert load_contract(path).tables[0].checks == (
+        Check(kind="duplicate_values", fields=("f", "g"), limits=Limits(equal=0), name="once"),
+        Check(kind="row_count", limits=Limits(outside=(1, 9))),
+        Check(
+            kind="foreign_key",
+            field="g",
+            fields=("g",),
+            references="other.id",
+            name="g.foreign_key",
+        ),
+        Check(
+            kind="null_values",
+            field="f",
+            unit="percent",
+            limits=Limits(less_than=5),
+            severity="warning",
+        ),
+        Check(kind="invalid_values", field="f", values=("a",), limits=Limits(equal=0)),
+        Check(
+            kind="sql",
+            field="f",
+            query="SELECT MAX(${column}) FROM ${table}",
+            limits=Limits(at_least=1, at_most=2),
+        ),
+    )
+
+
+def test_freshness_is_read_from_the_service_levels(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        [{"name": "at", "logicalType": "timestamp"}],
+        slaProperties=[{"property": "freshness", "value": 2, "unit": "d", "element": "t.at"}],
+    )
+    (check,) = load_contract(path).tables[0].checks
+    assert (check.kind, check.field, check.max_age_s) == ("freshness", "at", 172_800)
+
+
+def test_a_key_without_positions_is_in_the_order_of_its_fields(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"name": "b", "primaryKey": True}, {"name": "a", "primaryKey": True}])
+    table = load_contract(path).tables[0]
+    assert table.key == ("b", "a")
+    assert [rule.name for rule in rules_of(table)][-1] == "primary_key"
+
+
+NUMBER = {"name": "f", "logicalType": "number"}
+BAD: list[tuple[Any, str]] = [
+    ({"logicalType": "nummer"}, "logicalType: expected one of string"),
+    ({"logicalType": "vector"}, "logicalType"),
+    ({"requird": True}, "requird: expected a key of ODCS 3.2"),
+    (
+        {"logicalType": "number", "logicalTypeOptions": {"minimum": 9, "maximum": 3}},
+        "expected a minimum below the maximum, got 9 and 3",
+    ),
+    (
+        {"logicalType": "number", "logicalTypeOptions": {"exclusiveMinimum": 3, "maximum": 3}},
+        "a minimum below the maximum",
+    ),
+    (
+        {
+            "logicalType": "date",
+            "logicalTypeOptions": {"minimum": "2013-02-01", "maximum": "2013-01-31"},
+        },
+        "a minimum below the maximum",
+    ),
+    (
+        {"logicalType": "date", "logicalTypeOptions": {"minimum": "01.02.2013"}},
+        "minimum: expected a date in ISO 8601",
+    ),
+    (
+        {"logicalType": "string", "logicalTypeOptions": {"minLength": 9, "maxLength": 3}},
+        "minLength <= maxLength",
+    ),
+    (
+        {
+            "logicalType": "number",
+            "logicalTypeOptions": {"maximum": 3},
+            "enum": [{"value": 2}, {"value": 4}],
+        },
+        "enum[1].value: expected a value that keeps `maximum`, got `4`",
+    ),
+    (
+        {"logicalType": "string", "enum": [{"value": False}]},
+        "expected a value of type string, got `False` (bool)",
+    ),
+    (
+        {
+            "logicalType": "string",
+            "logicalTypeOptions": {"pattern": "^[a-z]$"},
+            "enum": [{"value": "A"}],
+        },
+        "keeps `pattern`",
+    ),
+    (
+        {"logicalType": "string", "logicalTypeOptions": {"pattern": "(?<=a)b"}},
+        "a pattern that all engines read alike",
+    ),
+    ({"logicalType": "string", "logicalTypeOptions": {"pattern": "["}}, "not closed"),
+    ({"logicalType": "string", "logicalTypeOptions": {"format": "iban"}}, "one of email, uuid"),
+    ({"logicalType": "integer", "logicalTypeOptions": {"format": "u128"}}, "one of i8"),
+    (
+        {"logicalType": "timestamp", "logicalTypeOptions": {"defaultTimezone": "Europe/Berlin"}},
+        "write each value with its offset",
+    ),
+    (
+        {"logicalType": "date", "logicalTypeOptions": {"format": "dd.MM.yyyy"}},
+        "dates and times travel as ISO 8601",
+    ),
+    ({"logicalType": "object", "properties": [NUMBER]}, "within a value is not checked"),
+    ({"quality": [{"metric": "nullValues", "mustBeLessThan": 0}]}, "a limit that a count can keep"),
+    (
+        {"quality": [{"metric": "nullValues", "mustBeGreaterThan": 101, "unit": "percent"}]},
+        "a share of 0 to 100 percent",
+    ),
+    ({"quality": [{"metric": "nullValues"}]}, "exactly one of `mustBe`"),
+    ({"quality": [{"metric": "nullValues", "mustBe": 0, "mustNotBe": 1}]}, "exactly one of"),
+    (
+        {"quality": [{"metric": "nullValues", "mustBeBetween": [3, 1]}]},
+        "the smaller number first",
+    ),
+    ({"quality": [{"metric": "rowCount", "mustBe": 1}]}, "`rowCount` at the table"),
+    ({"quality": [{"metric": "invalidValues", "mustBe": 0}]}, "`validValues` or `pattern`"),
+    (
+        {"quality": [{"type": "sql", "query": "SELECT 1 FROM ${tabel}", "mustBe": 1}]},
+        "got `${tabel}`",
+    ),
+    (
+        {"quality": [{"type": "custom", "engine": "soda", "implementation": "x"}]},
+        "which nothing here runs",
+    ),
+    (
+        {"quality": [{"metric": "nullValues", "mustBe": 0, "severity": "awful"}]},
+        "severity: expected error, warning or info, got `awful`",
+    ),
+    ({"relationships": [{"to": "id"}]}, "to: expected `table.field`, got `id`"),
+]
+
+
+@pytest.mark.parametrize(("keys", "said"), BAD, ids=[said[:40] for _, said in BAD])
+def test_a_contract_that_cannot_hold_says_where(
+    keys: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    problems = problems_of(written(tmp_path, [{"name": "f", **keys}]))
+    assert any(said in problem for problem in problems), problems
+    assert all("c.odcs.yaml:" in problem for problem in problems)
+
+
+def test_all_problems_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    options = {"minimum": 2, "maximum": 1}
+    path = written(
+        tmp_path,
+        [
+            {**NUMBER, "logicalTypeOptions": options},
+            {**NUMBER, "name": "F"},
+            {"name": "k", "primaryKey": True, "primaryKeyPosition": 2},
+        ],
+        slaProperties=[{"property": "freshness", "value": 2, "element": "t.f"}],
+    )
+    text = "\n".join(problems_of(path))
+    assert "a minimum below the maximum" in text
+    assert "`F`, as properties[0] has" in text
+    assert "`primaryKeyPosition`" in text
+    assert "slaProperties[0].element: expected `table.field` of a date or timestamp" in text
+    line = next(n for n, t in enumerate(path.read_text().splitlines(), 1) if "slaProp" in t)
+    assert f"c.odcs.yaml:{line + 3}" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "an empty file"),
+        ("- 1\n", "got another"),
+        ("a: [1\n", "a syntax error"),
+        ("id: c\nid: d\n", "id: expected a key once, got it again, first in line 1"),
+        (
+            "a: &a [1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n"
+            + "".join(
+                f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n"
+                for p, c in zip("bcdef", "cdefg", strict=True)
+            ),
+            "aliases grow",
+        ),
+        ("a: &a [*a]\n", "aliases grow"),
+        ("a: !!python/object:os.system x\n", "a syntax error"),
+        ("kind: DataContract\n", "id: expected a value, got none"),
+        ("apiVersion: v2.2.0\nkind: DataContract\nid: c\nversion: '1'\nstatus: a\n", "v3.0.0"),
+        ("apiVersion: v3.2.0\nkind: DataContract\nid: c\nversion: '1'\nstatus: a\n", "one table"),
+    ],
+)
+def test_a_file_that_is_no_contract_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.odcs.yaml"
+    path.write_text(text)
+    assert any(said in problem for problem in problems_of(path)), problems_of(path)
+
+
+def test_a_file_that_is_not_utf8_or_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.odcs.yaml"
+    assert "got none" in problems_of(path)[0]
+    path.write_bytes("id: é\n".encode("latin-1"))
+    assert "save it as UTF-8" in problems_of(path)[0]
+
+
+def test_a_field_without_a_type_is_refused_for_that_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"name": "f"}])
+    path.write_text(path.read_text().replace("logicalType: string", "physicalType: int"))
+    (problem,) = problems_of(path)
+    assert "properties[0].logicalType: expected one of string" in problem
+
+
+def test_a_date_in_yaml_stays_text(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        [{"name": "f", "logicalType": "date", "logicalTypeOptions": {"minimum": "2013-01-01"}}],
+    )
+    path.write_text(path.read_text().replace("'2013-01-01'", "2013-01-01"))
+    assert load_contract(path).tables[0].fields[0].minimum == "2013-01-01"
+
+
+def test_a_contract_is_a_schema_for_requests(tmp_path: Path) -> None:
+    path = written(tmp_path, [{"name": "f", "required": True}], table={"physicalName": "T_1"})
+    assert schema_of(path)["required"] == ["f"]
+    assert schema_of(path, "T_1") == schema_of(path, "t")
+    with pytest.raises(DeclarationError, match=r"expected one of `c.odcs.yaml#t`, got `u`"):
+        schema_of(path, "u")

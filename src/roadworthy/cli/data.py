@@ -139,10 +139,9 @@ def profile_command(source: str, out: Path | None, as_json: bool) -> None:
     elif out is None:
         click.echo(draft, nl=False)
     else:
-        print_line(
-            f"wrote {out}: {len(found.columns)} fields from {found.rows:,} rows; "
-            "it says what was seen, you say what is right"
-        )
+        fields = "1 field" if len(found.columns) == 1 else f"{len(found.columns)} fields"
+        said = "it says what was seen, you say what is right"
+        print_line(f"wrote {out}: {fields} from {found.rows:,} rows; {said}")
 
 
 def _facts(report: Report) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class LiveRules:
         """Return the names of the rules that a record breaks, each once.
 
         Raises:
-            ContractViolation: It holds what JSON cannot, such as half of a surrogate pair.
+            ContractViolation: It holds what JSON cannot, such as bytes.
         """
         plain = {name: None if is_null(value) else value for name, value in record.items()}
         infinite = [name for name, value in plain.items() if value in _INFINITE]

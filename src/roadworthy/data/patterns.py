@@ -1,4 +1,4 @@
-r"""Regular expressions that mean the same to RE2, Rust, Python and Postgres.
+r"""Regular expressions that mean the same to RE2, to Rust and to Postgres.
 
 A pattern of a contract is read once, refused where engines differ, and written with nothing that
 they read differently: `\d`, `\w` and `\s` are spelled out for ASCII, and `.` is all but a line

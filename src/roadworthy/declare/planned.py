@@ -2,7 +2,8 @@
 
 A declaration must not promise what nothing keeps, so the loader refuses these, and says why,
 instead of calling them unknown. What a room starts to enforce moves from here into the models of
-`service.py` and `project.py`; until it does, it may stand in both. Paths are dotted, without list indices and names that a user gives.
+`service.py` and `project.py`; until it does, it may stand in both. Paths are dotted, without list
+indices and names that a user gives.
 """
 
 from __future__ import annotations

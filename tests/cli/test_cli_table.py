@@ -53,7 +53,9 @@ def test_every_command_speaks_json(path: str) -> None:
     assert "--json" in options(ALL[path])
 
 
-@pytest.mark.parametrize("path", sorted(ALL.keys() - {"init", "schema", "prices refresh", "data profile"}))
+@pytest.mark.parametrize(
+    "path", sorted(ALL.keys() - {"init", "schema", "prices refresh", "data profile"})
+)
 def test_every_command_takes_a_project(path: str) -> None:
     assert "--project" in options(ALL[path])
 

@@ -357,3 +357,21 @@ def test_a_table_is_chosen_by_name() -> None:
         validate(contract, pa.table({"a": [1]}))
     with pytest.raises(NotFound, match="got `v`"):
         validate(contract, pa.table({"a": [1]}), table="v")
+
+
+@pytest.mark.parametrize(
+    ("rule", "bound", "failed"),
+    [
+        ("minimum", 2.5, 2),
+        ("exclusive_minimum", 2.5, 2),
+        ("exclusive_minimum", 3, 3),
+        ("maximum", 2.5, 2),
+        ("exclusive_maximum", 2.5, 2),
+        ("exclusive_maximum", 4.0, 1),
+        ("maximum", 1e300, 0),
+        ("minimum", 1e300, 4),
+    ],
+)
+def test_a_whole_number_may_have_a_bound_that_is_none(rule: str, bound: float, failed: int) -> None:
+    report = held({"a": [1, 2, 3, 4]}, whole("a", **{rule: bound}))
+    assert broken(report) == ({f"a.{rule}": failed} if failed else {})

@@ -43,15 +43,29 @@ def details_of(
     if not measures:
         return Details()
     marked = marked_sql(source, plan, measures)
+    shown = [_shown(plan, one, personal) for one in measures]
     parts = [f"COUNT(*) FILTER (WHERE {bad_of(measures)}) AS bad"]
     parts += [
         f"COUNT(*) FILTER (WHERE {one.condition}) AS r{at}" for at, one in enumerate(measures)
     ]
+    is_duckdb = source.dialect == "duckdb"
+    if is_duckdb:
+        parts += [
+            _first_part(one, columns, most) for one, columns in zip(measures, shown, strict=True)
+        ]
     row = source.rows(f"SELECT {', '.join(parts)} FROM ({marked}) AS marked")[0]
+    counts, lists = row[1 : len(measures) + 1], row[len(measures) + 1 :]
+    if not is_duckdb:
+        lists = tuple(
+            source.rows(_first_sql(one, columns, marked, most)) if count else ()
+            for one, columns, count in zip(measures, shown, counts, strict=True)
+        )
     names = [measure.rule.name for measure in measures]
-    counts = dict(zip(names, row[1:], strict=True))
-    found = [measure for measure in measures if counts[measure.rule.name]]
-    return Details(row[0], counts, _examples(source, plan, found, marked, personal, most))
+    examples = {
+        name: tuple(_example(columns, one) for one in found or ())
+        for name, columns, found in zip(names, shown, lists, strict=True)
+    }
+    return Details(row[0], dict(zip(names, counts, strict=True)), examples)
 
 
 def marked_sql(
@@ -76,36 +90,11 @@ def bad_of(measures: Sequence[Measure]) -> str:
     return " OR ".join(parts) or "FALSE"
 
 
-def _examples(
-    source: Source,
-    plan: Plan,
-    measures: Sequence[Measure],
-    marked: str,
-    personal: Collection[str],
-    most: int,
-) -> dict[str, tuple[Example, ...]]:
-    """Return the first rows that break each rule, in one statement where the database has one."""
-    shown = {one.rule.name: _shown(plan, one, personal) for one in measures}
-    if source.dialect != "duckdb":
-        return {
-            one.rule.name: tuple(
-                _example(shown[one.rule.name], row)
-                for row in source.rows(_first_sql(one, shown[one.rule.name], marked, most))
-            )
-            for one in measures
-        }
-    if not measures:
-        return {}
-    parts = []
-    for at, one in enumerate(measures):
-        values = [_short(name) for name in shown[one.rule.name].values()]
-        packed = f"LIST_VALUE(CAST({ROW} AS VARCHAR){''.join(f', {v}' for v in values)})"
-        parts.append(f"ARG_MIN({packed}, {ROW}, {most}) FILTER (WHERE {one.condition}) AS e{at}")
-    row = source.rows(f"SELECT {', '.join(parts)} FROM ({marked}) AS marked")[0]
-    return {
-        one.rule.name: tuple(_example(shown[one.rule.name], example) for example in examples or ())
-        for one, examples in zip(measures, row, strict=True)
-    }
+def _first_part(measure: Measure, shown: Mapping[str, str], most: int) -> str:
+    """Return the aggregate that keeps the first rows which break a rule."""
+    values = "".join(f", {_short(name)}" for name in shown.values())
+    packed = f"LIST_VALUE(CAST({ROW} AS VARCHAR){values})"
+    return f"ARG_MIN({packed}, {ROW}, {most}) FILTER (WHERE {measure.condition})"
 
 
 def _shown(plan: Plan, measure: Measure, personal: Collection[str]) -> dict[str, str]:

@@ -1,9 +1,9 @@
-"""Other gateways to measure ours beside: LiteLLM's proxy and Portkey's, as they are published.
+"""What to measure ours beside: LiteLLM's proxy, Portkey's, and pandera, as they are published.
 
 Run as a program (`make bench-peers`) this installs each into a folder of its own under `.bench/`;
-`make bench-gateway` then measures those that are there. Each runs as its documents say for
-production and for load tests: one worker, no debug or access log, no database, no callbacks, no
-retries, and the same OpenAI-compatible upstream that ours has.
+`make bench-gateway` and `make bench-data` then measure those that are there. A gateway runs as its
+documents say for production and for load tests: one worker, no debug or access log, no database, no
+callbacks, no retries, and the same OpenAI-compatible upstream that ours has.
 """
 
 from __future__ import annotations
@@ -57,16 +57,13 @@ class Start(NamedTuple):
     headers: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Peer:
-    """One other gateway, pinned.
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """One other program, pinned.
 
     Attributes:
         needs: The program that installs it.
-        bar: How many times our CPU a request it is to cost at least.
-        ready: The path that answers once it serves.
         install: Gives the commands that install it into a folder.
-        start: Gives what to run, from its folder, a scratch folder, its port and the upstream.
     """
 
     name: str
@@ -74,11 +71,7 @@ class Peer:
     version: str
     size: str
     needs: str
-    port: int
-    bar: int
-    ready: str
-    install: Callable[[Peer], list[Words]]
-    start: Callable[[Peer, Path, str], Start]
+    install: Callable[[Installed], list[Words]]
 
     @property
     def folder(self) -> Path:
@@ -96,7 +89,23 @@ class Peer:
         return self.stamp.exists() and self.stamp.read_text() == self.version
 
 
-def install_litellm(peer: Peer) -> list[Words]:
+@dataclass(frozen=True, kw_only=True)
+class Peer(Installed):
+    """One other gateway.
+
+    Attributes:
+        bar: How many times our CPU a request it is to cost at least.
+        ready: The path that answers once it serves.
+        start: Gives what to run, from its folder, a scratch folder, its port and the upstream.
+    """
+
+    port: int
+    bar: int
+    ready: str
+    start: Callable[[Peer, Path, str], Start]
+
+
+def install_wheels(peer: Installed) -> list[Words]:
     """Give the commands for an environment of its own; wheels only, so no package runs code."""
     pip: Words = [peer.folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
     return [
@@ -121,7 +130,7 @@ def start_litellm(peer: Peer, home: Path, upstream: str) -> Start:
     return Start([*words, "--port", str(peer.port), "--num_workers", "1"], env, headers)
 
 
-def install_portkey(peer: Peer) -> list[Words]:
+def install_portkey(peer: Installed) -> list[Words]:
     """Give the command for a folder of its own; no package's scripts are run."""
     words: Words = ["npm", "install", "--loglevel=error", "--no-audit", "--no-fund"]
     words += ["--ignore-scripts", "--prefix", peer.folder, f"{peer.package}@{peer.version}"]
@@ -152,7 +161,7 @@ PEERS = (
         port=9906,
         bar=100,
         ready="/health/liveliness",
-        install=install_litellm,
+        install=install_wheels,
         start=start_litellm,
     ),
     Peer(
@@ -168,6 +177,16 @@ PEERS = (
         start=start_portkey,
     ),
 )
+
+PANDERA = Installed(
+    name="pandera",
+    package="pandera[polars]",
+    version="0.35.0",
+    size="70 MB to download, 225 MB on disk",
+    needs="python3",
+    install=install_wheels,
+)
+"""Validates frames; `make bench-data` measures beside it."""
 
 
 @contextmanager
@@ -194,7 +213,7 @@ def installed() -> list[Peer]:
     return [peer for peer in PEERS if peer.is_installed]
 
 
-def install(peer: Peer) -> bool:
+def install(peer: Installed) -> bool:
     """Install one peer anew, saying first what that takes; return whether it is there."""
     if peer.is_installed:
         print(f"{peer.package} {peer.version} is installed in {peer.folder}")
@@ -216,5 +235,5 @@ def install(peer: Peer) -> bool:
 
 
 if __name__ == "__main__":
-    done = [install(peer) for peer in PEERS]
+    done = [install(peer) for peer in (*PEERS, PANDERA)]
     sys.exit(not all(done))

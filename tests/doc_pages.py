@@ -173,7 +173,7 @@ def _lines(steps: Sequence[Block], ports: dict[str, str]) -> Iterator[str]:
             yield f'python "$PAGES" {ports["8700"]} "$(shown "{_KEY}")" "{target}"\n'
         else:
             yield _filled(text)
-        yield f'echo; echo "=== {number} $?"\n'
+        yield f'status=$?; echo; echo "=== {number} $status"\n'
         for port, started in _STARTED.items():
             if re.search(started, block.text, re.MULTILINE):
                 yield f"answers {ports[port]}\n"

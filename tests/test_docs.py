@@ -187,6 +187,7 @@ def data_plane() -> set[str]:
 def in_words(route: str) -> str:
     """Return a route as the reference writes it: what a star stands for has a name there."""
     names = {"/services/": "{service}", "/requests/": "{id}", "/models/": "{service}"}
+    names |= {"/features/": "{view}"}
     for before, name in names.items():
         route = route.replace(f"{before}*", f"{before}{name}")
     return route

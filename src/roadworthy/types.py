@@ -14,7 +14,7 @@ Kind = Literal["predict", "generate"]
 Disposition = Literal["answered", "cached", "fallback", "review", "refused", "failed"]
 Arm = Literal["champion", "candidate", "shadow", "audit"]
 VerdictName = Literal["allow", "ask", "deny", "redact", "not_run"]
-Scope = Literal["answer", "read", "review", "release", "budget", "admin", "act_as"]
+Scope = Literal["answer", "read", "review", "release", "budget", "push", "admin", "act_as"]
 
 MICRO = 1_000_000
 DAY_US = 86_400 * MICRO
@@ -307,6 +307,76 @@ class Signals(Protocol):
 
 OpenSignals = Callable[[], Signals]
 """Gives what reads texts; only then are its packages imported."""
+
+
+class FeatureVector(Protocol):
+    """The features of one request."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Feature → value, null where nothing fresh is known."""
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what a record keeps of it, as JSON values."""
+
+
+class FeatureSource(Protocol):
+    """Gives the features of a service's views, opened once for a release.
+
+    Attributes:
+        contracts: Source → the contract version that its views were registered with.
+    """
+
+    contracts: dict[str, str]
+
+    def vector(self, input: Mapping[str, Any]) -> FeatureVector:
+        """Return the features of the entities that `input` names, as they are known now.
+
+        Raises:
+            StoreError: The online store cannot be read.
+        """
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What a push of features did; rows that are not `taken` were no newer than what is online."""
+
+    view: str
+    rows: int
+    taken: int
+
+
+class Features(Protocol):
+    """The feature views of a project at work."""
+
+    def open_source(
+        self, views: Sequence[str], input_fields: Sequence[str] | None = None
+    ) -> FeatureSource:
+        """Return what gives a service its features: open it once for a release.
+
+        Raises:
+            NotFound: A view is not registered in this version.
+            DeclarationError: Names meet, or the input lacks an entity.
+        """
+
+    def push(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:
+        """Put single rows of a view online where they are newer.
+
+        Raises:
+            NotFound: No such view is registered.
+            ContractViolation: A row breaks what the contracts say.
+        """
+
+    def fill_all(self) -> str:
+        """Fill every registered view and say how it went, as a job does."""
+
+    def close(self) -> None:
+        """Close the online store."""
+
+
+OpenSource = Callable[[Sequence[str], Sequence[str] | None], FeatureSource]
+"""Gives the features of these views, for an input of these fields."""
+OpenFeatures = Callable[[], Features]
+"""Gives the feature views at work; only then are their packages imported."""
 
 
 class CallSize(msgspec.Struct, frozen=True, gc=False):

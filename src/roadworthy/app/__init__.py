@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .http import gateway_of, serve_http
 from .project import Project, ServiceHandle, open_project
-from .rooms import ENFORCES, open_signals
+from .rooms import ENFORCES, contracts_named, open_declared_features, open_signals
 from .serving import Serving
 
 __all__ = [
@@ -12,7 +12,9 @@ __all__ = [
     "Project",
     "ServiceHandle",
     "Serving",
+    "contracts_named",
     "gateway_of",
+    "open_declared_features",
     "open_project",
     "open_signals",
     "serve_http",

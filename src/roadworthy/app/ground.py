@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine as StateEngine
@@ -13,11 +14,12 @@ from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
 from ..errors import NotFound
 from ..release import bundle, registry
+from ..release.agreement import check_promotion
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
 from ..store.state import open_state
 from ..types import Clock
-from .rooms import ENFORCES
+from .rooms import ENFORCES, contracts_of, source_contracts
 
 
 class Ground:
@@ -64,9 +66,21 @@ class Ground:
         return load_service(self.folder / "services" / name, self.declaration, ENFORCES)
 
     def build_release(self, name: str, *, by: str) -> registry.Release:
-        """Build the release that the files of `name` are; the same content gives the same id."""
+        """Build the release that the files of `name` are; the same content gives the same id.
+
+        Raises:
+            DeclarationError: A source's contract changed in a way that the service has not agreed
+                to.
+        """
+        service = self.load(name)
         return bundle.build_release(
-            self.load(name), self.declaration, self.artifacts, self.state, self.clock, by=by
+            service,
+            self.declaration,
+            self.artifacts,
+            self.state,
+            self.clock,
+            by=by,
+            contracts=source_contracts(service, self.declaration),
         )
 
     def promote(self, release_id: str, *, by: str) -> registry.Release:
@@ -75,8 +89,11 @@ class Ground:
         Raises:
             NotFound: There is no such release.
             StoreError: One of its files is gone or damaged.
+            DeclarationError: A source's contract changed since in a way that it has not agreed to.
         """
-        bundle.check_whole(registry.read_release(self.state, release_id), self.artifacts)
+        release = registry.read_release(self.state, release_id)
+        bundle.check_whole(release, self.artifacts)
+        check_promotion(release, partial(contracts_of, self.declaration), self.state)
         return registry.promote(self.state, self.clock, release_id, by=by)
 
 

@@ -94,4 +94,5 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         metrics=serving.metrics,
         health=serving.health,
         open_signals=open_signals,
+        open_features=serving.open_features,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,13 +13,14 @@ from ..declare.load import load_service
 from ..errors import NotFound, RoadworthyError
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
+from ..plugins import load_plugin
 from ..release import bundle, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import Champions, OpenRelease, open_release
 from ..store.housekeeping import standing_jobs
-from ..store.jobs import JobRunner
+from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
@@ -27,10 +29,12 @@ from ..store.spending import read_holds, read_spending
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
-from ..types import MICRO
+from ..types import MICRO, Features
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
 
+FILL_EVERY_S = 300
+"""Seconds of the project's time between two runs of the job that fills the online store."""
 POLL_S = 0.05
 LOOK_S = 2.0
 
@@ -64,6 +68,8 @@ class Serving:
         self.presence = Presence(state, self.spool)
         self.switchboard = Switchboard(state, clock)
         self.keyring = Keyring(clock, load_keys(state))
+        self._features: Features | None = None
+        self._opening_features = threading.Lock()
         self._release_trouble: dict[str, str] = {}
         self._unopened: dict[str, str] = {}
         left = read_holds(state)  # by now only what an earlier process did not settle
@@ -80,7 +86,10 @@ class Serving:
         self.jobs = JobRunner(
             state,
             clock,
-            standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
+            [
+                *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
+                *self._jobs_of_data(),
+            ],
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._show_gauges()
@@ -102,6 +111,25 @@ class Serving:
             },
             label="service",
         )
+
+    def open_features(self) -> Features:
+        """Return the feature views at work; their packages are imported with the first use.
+
+        Raises:
+            DeclarationError: This package is not installed as it is now.
+            StoreError: The online store cannot be opened.
+        """
+        ground = self._ground
+        with self._opening_features:
+            if self._features is None:
+                local = load_plugin("features", "local")
+                self._features = local(ground.declaration, ground.state, ground.clock)
+            return self._features
+
+    def _jobs_of_data(self) -> list[Job]:
+        if not self._ground.declaration.sources:
+            return []
+        return [Job("features", FILL_EVERY_S, lambda: self.open_features().fill_all())]
 
     def _spent_on(self, day_us: int) -> Mapping[str, int]:
         self.writer.drain()
@@ -155,7 +183,14 @@ class Serving:
         declared = bundle.as_released(ground.declaration, stored)
         service = load_service(folder, declared, ENFORCES)
         opened = open_release(
-            stored.id, service, declared, folder, ground.rates, ground.clock, open_signals
+            stored.id,
+            service,
+            declared,
+            folder,
+            ground.rates,
+            ground.clock,
+            open_signals,
+            lambda views, fields: self.open_features().open_source(views, fields),
         )
         self._stop_models(opened)
         return opened
@@ -299,6 +334,8 @@ class Serving:
         self.writer.stop()
         if self.traces is not None:
             self.traces.stop()
+        if self._features is not None:
+            self._features.close()
         self.spool.close()
         self.switchboard.close()
         self._lock.close()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..app import ENFORCES, open_signals
+from ..app import ENFORCES, contracts_named, open_declared_features, open_signals
 from ..cost.prices import Rates, load_rates
+from ..data.glossary import contradictions, entries_of
 from ..declare.load import load_project, load_service
-from ..declare.project import SERVICE_FILE, ProjectDeclaration
+from ..declare.project import PROJECT_FILE, SERVICE_FILE, ProjectDeclaration
 from ..declare.remedies import Grade, graded_remedies
 from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.show import check_report
@@ -22,7 +24,7 @@ from ..release import bundle, registry
 from ..serve.opened import OpenRelease, open_release
 from ..store.state import find_schema, open_state
 from ..store.switchboard import Switchboard
-from ..types import SystemClock
+from ..types import Problem, SystemClock
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -147,6 +149,8 @@ def examine(folder: Path, only: str = "") -> Report:
         report.keys += [KeyFact(service.name, *row) for row in check_report(service, ENFORCES)]
         report.remedies += [RemedyFact(service.name, *row) for row in graded_remedies(service)]
         _look_inside(report, service, project, rates)
+    if not only:
+        _look_at_words(report, project)
     if not report.services and not report.problems:
         where = project.folder / "services"
         message = f"no services: expected {SERVICE_FILE} in a folder of {where}, got none"
@@ -170,7 +174,12 @@ def _complaints(error: DeclarationError, file: str) -> list[Complaint]:
     """Return what an error says; one that has no problems says it in its message alone."""
     if not error.problems:
         return [Complaint(file, f"{error} - {file}")]
-    return [Complaint(p.file, str(p), p.path, p.expected, p.got, p.advice) for p in error.problems]
+    return list(map(_complaint, error.problems))
+
+
+def _complaint(problem: Problem) -> Complaint:
+    where = (problem.path, problem.expected, problem.got, problem.advice)
+    return Complaint(problem.file, str(problem), *where)
 
 
 def _file_of(folder: Path, project: ProjectDeclaration) -> str:
@@ -185,7 +194,16 @@ def _look_inside(
     try:
         bundle.describe(service, project)
         clock = SystemClock()
-        opened = open_release("check", service, project, service.folder, rates, clock, open_signals)
+        opened = open_release(
+            "check",
+            service,
+            project,
+            service.folder,
+            rates,
+            clock,
+            open_signals,
+            partial(open_declared_features, project),
+        )
     except DeclarationError as error:
         report.problems += _complaints(error, _file_of(service.folder, project))
     except MissingExtra as error:
@@ -245,6 +263,20 @@ def _model_warnings(
             f' `cost.per_request_usd`; declare `providers.{fact.provider}.prices."{fact.upstream}"`'
         )
         yield Warned("unknown_price", message, service.name, fact.name)
+
+
+def _look_at_words(report: Report, project: ProjectDeclaration) -> None:
+    """Note each term of the business that means two things in the project."""
+    try:
+        contracts = contracts_named(project, report.services)
+    except DeclarationError as error:
+        report.problems += _complaints(error, PROJECT_FILE)
+        return
+    except MissingExtra as error:
+        report.warnings.append(Warned("missing_extra", str(error)))
+        contracts = {}
+    entries = entries_of(contracts, project.glossary)
+    report.problems += [_complaint(problem) for problem in contradictions(entries)]
 
 
 def _look_at_store(report: Report, project: ProjectDeclaration) -> None:

@@ -40,7 +40,7 @@ def keys() -> None:
     type=names,
     default=("answer",),
     show_default="answer",
-    help="What it may do: some of answer, read, review, release, budget, admin, act_as.",
+    help="What it may do: some of answer, read, review, release, budget, push, admin, act_as.",
 )
 @click.option(
     "--services", type=names, default=(), show_default="all", help="The services it may call."

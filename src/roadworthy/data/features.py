@@ -11,10 +11,10 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..errors import DeclarationError, RoadworthyError, StoreError
-from ..types import Clock, SystemClock
+from ..types import Clock, Pushed, SystemClock
 from .materialize import Filled, materialize
 from .online import Freshness, SqliteFeatures
-from .push import Pushed, Pusher, Row
+from .push import Pusher, Row
 from .registered import Applied, apply_views, load_sources, newest_views, registered_view
 from .relations import SourceTable
 from .served import FeatureSource

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..errors import ContractViolation
-from ..types import Clock
+from ..types import Clock, Pushed
 from .computed import plain
 from .contract import Field, Table
 from .live import compile_live
@@ -23,19 +23,6 @@ MOST_ROWS = 10_000
 ROW = "row"
 
 Row = Mapping[str, Any]
-
-
-class Pushed(msgspec.Struct, frozen=True):
-    """What a push did.
-
-    Attributes:
-        rows: Rows that were given.
-        taken: Rows that are online now; the others were no newer than what is there.
-    """
-
-    view: str
-    rows: int
-    taken: int
 
 
 class Pusher:

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 
 SERVICE_KEYS = frozenset(
     (
-        "contract.accepts",
-        "features.views",
         "objectives.quality",
         "objectives.fairness",
         "context.overflow",

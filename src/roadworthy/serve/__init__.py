@@ -18,6 +18,8 @@ ENFORCES: Mapping[str, str] = {
     "contract": "serve/engine.py",
     "contract.input": "serve/engine.py",
     "contract.output": "serve/judge.py",
+    "features": "serve/engine.py",
+    "features.views": "serve/engine.py",
     "objectives": "serve/engine.py",
     "objectives.deadline_ms": "serve/failover.py",
     "objectives.latency_p95_ms": "serve/record.py",

@@ -20,6 +20,7 @@ from ..errors import (
     ContractViolation,
     GuardDenied,
     ModelError,
+    ModelUnavailable,
     NoPassages,
     NotFound,
     RoadworthyError,
@@ -184,6 +185,7 @@ class Engine:
         call = plan.call = self._read(plan)
         self._check_contract(plan, call)
         plan.mark("contract")
+        self._add_features(plan, call)
         self._guard_input(plan, call)
         if plan.release.context is not None:
             try:
@@ -212,6 +214,19 @@ class Engine:
         problem = check.first_problem(call.input) if check is not None else ""
         if problem:
             raise ContractViolation(problem, param=problem.partition(":")[0])
+
+    def _add_features(self, plan: Plan, call: Call) -> None:
+        source = plan.release.features
+        if source is None:
+            return
+        try:
+            vector = source.vector(call.input)
+        except StoreError as error:
+            raise ModelUnavailable(f"the features cannot be read: {error}") from error
+        finally:
+            plan.mark("features")
+        plan.features = vector.as_record()
+        call.input = {**call.input, **vector.values}
 
     def _guard_input(self, plan: Plan, call: Call) -> None:
         guards = plan.release.input_guards

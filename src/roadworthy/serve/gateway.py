@@ -23,8 +23,8 @@ from ..errors import (
 )
 from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
-from ..types import Clock, Key, OpenSignals
-from . import embeddings, native, oip, openai_chat
+from ..types import Clock, Key, OpenFeatures, OpenSignals
+from . import embeddings, features, native, oip, openai_chat
 from .connection import Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
@@ -67,6 +67,7 @@ class Gateway:
         metrics: Counts what was turned away, and gives the Prometheus page.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
         open_signals: Gives what makes vectors of texts, with the first request for some.
+        open_features: Gives the feature views at work, with the first row that is pushed.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Gateway:
         metrics: Metrics,
         health: Callable[[], dict[str, Any]],
         open_signals: OpenSignals,
+        open_features: OpenFeatures,
     ) -> None:
         self.is_draining = False
         self.outbox = Outbox()
@@ -102,6 +104,7 @@ class Gateway:
             "/v2/health/ready": {"GET": self._ready},
         }
         self._named_routes: dict[str, dict[str, NamedHandler]] = {
+            "/v1/features/*": {"POST": partial(features.push, engine.keyring, open_features)},
             "/v1/services/*/answer": {"POST": partial(native.answer, engine)},
             "/v1/requests/*/outcome": {"POST": desk.take},
             "/v2/models/*": {"GET": self._model},

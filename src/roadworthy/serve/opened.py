@@ -18,7 +18,7 @@ from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
-from ..types import CallSize, Clock, Kind, Model, OpenSignals
+from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
@@ -42,6 +42,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
             could be shown.
         reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
         context: What fills a call with passages and its prompt; None where neither is declared.
+        features: What adds features to the input; None where no views are declared.
     """
 
     id: str
@@ -65,6 +66,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     reads_input: bool
     service_ceilings: tuple[Ceiling, ...]
     context: Context | None = None
+    features: FeatureSource | None = None
 
     @property
     def chat(self) -> Chat | None:
@@ -144,14 +146,16 @@ def open_release(
     rates: Rates,
     clock: Clock,
     open_signals: OpenSignals,
+    open_source: OpenSource,
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    What `open_signals` gives is asked for only where pages are declared: it is slow to import.
+    `open_signals` and `open_source` are called only where pages or views are declared.
 
     Raises:
-        DeclarationError: A model, schema or guard cannot be opened, or a price is unknown and no
-            ceiling stands in for it.
+        DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a
+            price is unknown and no ceiling stands in for it.
+        NotFound: A view is not registered.
         MissingExtra: The only model of the chain needs a package that is not installed. Beside
             others it counts as down, like an upstream without its key.
     """
@@ -170,7 +174,6 @@ def open_release(
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     vectors = project.folder / project.store.artifacts / VECTORS
-    late_ms = service.objectives.latency_p95_ms
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -186,14 +189,29 @@ def open_release(
         free_ladder=_ladder([rung for rung in rungs if rung.is_free], judge),
         declared_ladder=_ladder([rung for rung in rungs if rung.name in declared], judge),
         deadline_s=service.objectives.deadline_ms / 1000,
-        late_us=None if late_ms is None else int(late_ms * 1000),
+        late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or any(map(_reads_input, service_guards)),
         service_ceilings=_ceilings(service),
         context=open_context(service, output_guards, folder, vectors, open_signals),
+        features=_features_of(service, input_check, open_source),
     )
+
+
+def _features_of(
+    service: ServiceDeclaration, check: SchemaCheck | None, open_source: OpenSource
+) -> FeatureSource | None:
+    if not service.features.views:
+        return None
+    fields = None if check is None else tuple(check.schema.get("properties", ()))
+    return open_source(service.features.views, fields)
+
+
+def _late_us(service: ServiceDeclaration) -> int | None:
+    late_ms = service.objectives.latency_p95_ms
+    return None if late_ms is None else int(late_ms * 1000)
 
 
 def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:

@@ -43,6 +43,8 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         price_source=last.price_source if last else "",
         scopes=hold.scopes if hold else (),
         verdicts=plan.verdicts,
+        features=plan.features,
+        contracts=None if release.features is None else release.features.contracts,
         timings=plan.timings,
         latency_us=plan.latency_us,
         first_token_us=plan.first_token_us,

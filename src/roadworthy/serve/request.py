@@ -62,6 +62,7 @@ class Plan(msgspec.Struct, kw_only=True):
     disposition: Disposition = "failed"
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: tuple[Verdict, ...] = ()
+    features: dict[str, Any] | None = None
     reasons: list[str] = msgspec.field(default_factory=list)
     timings: dict[str, int] = msgspec.field(default_factory=dict)
     cost_micro: int = 0

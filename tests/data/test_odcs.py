@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from roadworthy.data.contract import Check, Contract, Field, Limits, rules_of
-from roadworthy.data.odcs import load_contract, schema_of
+from roadworthy.data.odcs import load_contract
 from roadworthy.errors import DeclarationError
 
 Loaded = Contract
@@ -329,11 +329,3 @@ def test_a_date_in_yaml_stays_text(tmp_path: Path) -> None:
     )
     path.write_text(path.read_text().replace("'2013-01-01'", "2013-01-01"))
     assert load_contract(path).tables[0].fields[0].minimum == "2013-01-01"
-
-
-def test_a_contract_is_a_schema_for_requests(tmp_path: Path) -> None:
-    path = written(tmp_path, [{"name": "f", "required": True}], table={"physicalName": "T_1"})
-    assert schema_of(path)["required"] == ["f"]
-    assert schema_of(path, "T_1") == schema_of(path, "t")
-    with pytest.raises(DeclarationError, match=r"expected one of `c.odcs.yaml#t`, got `u`"):
-        schema_of(path, "u")

@@ -17,9 +17,8 @@ from jsonschema_rs import Draft201909Validator, ValidationError, ValidationError
 from msgspec import structs
 
 from ..declare.source import Finding, Source, is_within, join
-from ..errors import DeclarationError, MissingExtra
+from ..errors import MissingExtra
 from .contract import Check, Contract, Field, LogicalType, Table
-from .live import json_schema_of
 from .odcs_checks import checks_of, freshness_of, relationships_of
 from .odcs_fields import custom, fields_of, plain_text, texts_of
 from .yaml_file import YamlFile, read_yaml, refuse_findings
@@ -232,18 +231,3 @@ def _findings(error: ValidationError) -> Findings:
             yield Finding(path, "`table.field`", f"`{error.instance}`")
         case _:
             yield Finding(path, "what ODCS 3.2 asks for", error.message[:160])
-
-
-def schema_of(path: Path, table: str = "") -> dict[str, Any]:
-    """Return what one record of a contract's table must keep, as a JSON Schema.
-
-    Raises:
-        DeclarationError: The file is no contract that can be enforced, or has no such table.
-        MissingExtra: The extra `data` is not installed.
-    """
-    contract = load_contract(path)
-    found = contract.table(table) if table or len(contract.tables) > 1 else contract.tables[0]
-    if found is None:
-        names = ", ".join(f"`{path.name}#{one.name}`" for one in contract.tables)
-        raise DeclarationError(f"{path.name}: expected one of {names}, got `{table or 'none'}`")
-    return json_schema_of(found)

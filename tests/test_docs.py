@@ -220,7 +220,8 @@ def test_every_entry_point_group_is_documented() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in ALL)
     groups = PROJECT["project"]["entry-points"]
     assert [group for group in groups if f"`{group}`" not in text] == []
-    kinds = [f"`{name}`" for group in groups.values() for name in group]
+    declared = ("roadworthy.models", "roadworthy.guards")  # what a declaration calls by name
+    kinds = [f"`{name}`" for group in declared for name in groups[group]]
     assert [kind for kind in kinds if kind not in reference("declaration.md")] == []
 
 

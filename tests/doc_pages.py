@@ -151,7 +151,7 @@ def _runs(block: Block) -> bool:
 
 
 def _is_output(block: Block) -> bool:
-    return block.language == "text" and not block.page_shown
+    return block.language == "text" and not (block.page_shown or block.file)
 
 
 def _lines(steps: Sequence[Block], ports: dict[str, str]) -> Iterator[str]:

@@ -16,7 +16,9 @@ from roadworthy.app import Project, open_project
 from roadworthy.data.features import Features
 from roadworthy.data.history import history
 from roadworthy.data.leakage import Knowledge, declared_leaks
+from roadworthy.data.odcs import load_contract
 from roadworthy.data.served import FeatureSource
+from roadworthy.data.validate import validate
 from roadworthy.data.views import lineage
 from roadworthy.store.clock import micros_of
 from roadworthy.types import SystemClock
@@ -122,3 +124,17 @@ def test_no_view_knows_what_is_known_later(features: Features) -> None:
     ]
     tables = {name: source.table for name, source in features.sources.items()}
     assert declared_leaks(known, tables) == []
+
+
+def test_what_views_read_keeps_its_contract_and_celsius_does_not(project: Project) -> None:
+    pandas = pytest.importorskip("pandas")
+    contract = load_contract(EXAMPLE / "contracts" / "weather.odcs.yaml")
+    weather = pandas.read_parquet(project.folder / "data" / "weather.parquet")
+    assert validate(contract, weather).kept
+    celsius = weather.assign(
+        temp_f=(weather["temp_f"] - 32) / 1.8, dewpoint_f=(weather["dewpoint_f"] - 32) / 1.8
+    )
+    report = validate(contract, celsius)
+    assert [rule.rule for rule in report.failed] == ["temp_is_fahrenheit"]
+    departures = load_contract(EXAMPLE / "contracts" / "departures.odcs.yaml")
+    assert validate(departures, project.folder / "data" / "departures.parquet").kept

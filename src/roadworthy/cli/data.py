@@ -173,12 +173,15 @@ def _sentence(report: Report) -> str:
 
 
 def _row(rule: RuleReport) -> list[str]:
-    got = "-" if rule.measured is None else short_text(rule.measured)
+    # How many rows break a rule is what was measured of them.
+    got = "" if rule.measured in (None, rule.failed) else short_text(rule.measured)
     examples = "; ".join(_example(one) for one in rule.examples[:3])
-    return [rule.rule, rule.severity, f"{rule.failed:,}", rule.expected, got, examples]
+    return [rule.rule, rule.severity, f"{rule.failed:,}", short_text(rule.expected), got, examples]
 
 
 def _example(example: Mapping[str, Any]) -> str:
+    if "line" in example:
+        return "{file}:{line}:{column} {got}".format_map(example)
     return " ".join(f"{name} {short_text(value, 40)}" for name, value in example.items())
 
 

@@ -146,11 +146,18 @@ def _rows_of(connection: Connection, source: SourceTable) -> str:
         )
     if not any(glob.iglob(source.url)):
         raise NotFound(f"source `{source.name}`: expected a file, got none - {source.url}")
-    return reader_of(source.url)
+    return reader_of(source.url, null_texts=source.table.null_texts)
 
 
-def reader_of(url: str, types: Mapping[str, str] | None = None) -> str:
+def reader_of(
+    url: str, types: Mapping[str, str] | None = None, *, null_texts: Sequence[str] = ()
+) -> str:
     """Return the table function that reads a file; a CSV is read as text unless `types` are given.
+
+    Args:
+        url: The file, or a pattern of several.
+        types: Column → SQL type, where a CSV's own are to be found.
+        null_texts: What stands for null in a CSV, beside an empty value.
 
     Raises:
         DeclarationError: It is neither Parquet nor CSV.
@@ -160,7 +167,11 @@ def reader_of(url: str, types: Mapping[str, str] | None = None) -> str:
     if not re.search(r"\.(csv|tsv|txt)(\.gz|\.zst)?$", url):
         raise DeclarationError(f"expected a Parquet or CSV file, got `{Path(url).name}` - {url}")
     if types is None:
-        return f"read_csv({text_of(url)}, header = true, all_varchar = true, union_by_name = true)"
+        nulls = ", ".join(map(text_of, ("", *null_texts)))
+        return (
+            f"read_csv({text_of(url)}, header = true, all_varchar = true, union_by_name = true, "
+            f"nullstr = [{nulls}])"
+        )
     listed = ", ".join(f"{text_of(name)}: '{kind}'" for name, kind in types.items())
     known = f", types = {{{listed}}}" if types else ""
     return f"read_csv({text_of(url)}, header = true, sample_size = -1{known})"

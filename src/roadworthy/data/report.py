@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from .contract import Check, Field, Limits, Rule, Severity
+from .patterns import FORMATS
 
 Example = Mapping[str, Any]
 
@@ -65,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted(broken, key=lambda rule: (rule.severity != "error", -rule.failed)))
 
 
+_NAMES = {pattern: name for name, pattern in FORMATS.items()}
 _SIGNS = {
     "minimum": ">=",
     "exclusive_minimum": ">",
@@ -90,6 +92,8 @@ def expected_of(rule: Rule, field: Field | None) -> str:
         "pattern": f"a text that matches `{rule.value}`",
         "unique": "each value once",
     }
+    if rule.kind == "pattern" and (form := _NAMES.get(rule.value)):
+        return f"a text of format {form}"
     if rule.kind == "enum":
         return f"one of {_listed(rule.value)}"
     if rule.kind == "primary_key":
@@ -124,7 +128,7 @@ def limits_text(limits: Limits) -> str:
         (">", limits.more_than),
         ("<=", limits.at_most),
         ("<", limits.less_than),
-        ("", limits.equal),
+        ("exactly", limits.equal),
         ("not", limits.unequal),
     )
     return " and ".join(f"{sign} {value:g}".strip() for sign, value in given if value is not None)

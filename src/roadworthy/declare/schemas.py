@@ -231,6 +231,8 @@ def _expected(kind: ValidationErrorKind) -> str:
             return " or ".join(types)
         case _Kind.Enum(options=options):
             return f"one of {json.dumps(options, default=str)[:200]}"
+        case _Kind.Custom(message=message):  # our own keywords for times say it in full
+            return message
         case _Kind.Constant(expected_value=value):
             return json.dumps(value, default=str)[:200]
         case _Kind.AnyOf(context=shapes) | _Kind.OneOfNotValid(context=shapes):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..app import Project, open_project
+from ..app import Project
 from ..data.features import Features, ViewState
 from ..data.history import TIME, read_spine
 from ..data.push import plain_rows
@@ -30,6 +28,7 @@ from .common import (
     span_text,
     time_text,
 )
+from .features_audit import leakage_command, opened_features, skew_command
 from .parameters import moment
 
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -38,16 +37,6 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.group()
 def features() -> None:
     """Register feature views, put them online, and join them for training."""
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Project, Features]]:
-    with open_project(folder) as project:
-        found = Features(project.declaration, project.state, project.clock)
-        try:
-            yield project, found
-        finally:
-            found.close()
 
 
 @features.command()
@@ -59,7 +48,7 @@ def apply(folder: Path, as_json: bool) -> None:
 
     A version never changes: what means something else needs a new `version`.
     """
-    with _opened(folder) as (_, found):
+    with opened_features(folder) as (_, found):
         applied = found.apply(by=acting())
     if as_json:
         print_json({"views": applied})
@@ -84,7 +73,7 @@ def apply(folder: Path, as_json: bool) -> None:
 @command
 def list_all(folder: Path, as_json: bool) -> None:
     """List the newest version of every registered view, and how new what is online of it is."""
-    with _opened(folder) as (_, found):
+    with opened_features(folder) as (_, found):
         states = found.states()
     if as_json:
         print_json({"views": states})
@@ -114,7 +103,7 @@ def materialize(view: str, until_us: int | None, whole: bool, folder: Path, as_j
 
     The server does this every five minutes of the project's time.
     """
-    with _opened(folder) as (_, found):
+    with opened_features(folder) as (_, found):
         chosen = [found.view(view)] if view else found.views()
         filled = [found.fill(one, until_us=until_us, whole=whole) for one in chosen]
     if as_json:
@@ -145,7 +134,7 @@ def push(view: str, file: Path, folder: Path, as_json: bool) -> None:
     A row holds the entity, the event time and every stored feature of VIEW. All rows are held to
     the contracts behind the view; one that breaks them is refused with all others.
     """
-    with _opened(folder) as (_, found):
+    with opened_features(folder) as (_, found):
         pushed = found.push(view, _rows_of(file, found.view(view)))
     if as_json:
         print_json(pushed)
@@ -178,7 +167,7 @@ def _rows_of(file: Path, view: View) -> list[dict[str, Any]]:
 @command
 def get(view: str, entity: tuple[str, ...], folder: Path, as_json: bool) -> None:
     """Show what a request would be given of VIEW for ENTITY now."""
-    with _opened(folder) as (project, found):
+    with opened_features(folder) as (project, found):
         chosen = found.view(view)
         vector = found.open_source([chosen.id]).vector(_entity(chosen, entity))
         at = time_of(project.clock.now_us())
@@ -231,7 +220,7 @@ def history(
     Names the views, or a service for all of its views. No row of the spine is lost or moved; what
     was not known at its time is null.
     """
-    with _opened(folder) as (project, found):
+    with opened_features(folder) as (project, found):
         views = _chosen(project, found, names)
         made = build_set(views, spine, found.sources, time=time)
         write_rows(made.rows, out)
@@ -258,5 +247,8 @@ def _chosen(project: Project, found: Features, names: tuple[str, ...]) -> list[V
             ids.append(found.view(name).id)
     return [found.view(view) for view in dict.fromkeys(ids)]
 
+
+features.add_command(skew_command)
+features.add_command(leakage_command)
 
 COMMANDS = {"features": features}

@@ -9,7 +9,7 @@ from ..declare.project import ProjectDeclaration
 from ..declare.schemas import is_contract, split_table
 from ..declare.service import ServiceDeclaration
 from .agreed import SourceContract
-from .contract import Contract
+from .contract import Contract, Table
 from .diff import Readers
 from .odcs import load_contract
 from .registered import load_sources
@@ -42,12 +42,9 @@ def consumed_by(service: ServiceDeclaration, project: ProjectDeclaration) -> Ite
         DeclarationError: A contract or a view that it names has problems.
         MissingExtra: What reads contracts is not installed.
     """
-    if service.contract.input and is_contract(service.contract.input):
-        file, name = split_table(service.contract.input)
-        contract = load_contract(service.folder / file, project.folder)
-        for table in contract.tables if not name else filter(None, [contract.table(name)]):
-            for field in table.fields:
-                yield Consumed(service.name, contract.id, table.name, field.name)
+    for contract, table in _asked(service, project):
+        for field in table.fields:
+            yield Consumed(service.name, contract.id, table.name, field.name)
     sources = load_sources(project) if service.features.views else {}
     fields = {path for view in _views(service, project, sources) for path in view.reads.everything}
     for path in sorted(fields):
@@ -56,6 +53,26 @@ def consumed_by(service: ServiceDeclaration, project: ProjectDeclaration) -> Ite
         for field in read.table.fields:
             if column in (field.name, field.column):
                 yield Consumed(service.name, read.contract.id, read.table.name, field.name, source)
+
+
+def asked_tables(service: ServiceDeclaration, project: ProjectDeclaration) -> list[Table]:
+    """Return the tables that a service's input is held to; none where it has no contract.
+
+    Raises:
+        DeclarationError: The contract has problems.
+        MissingExtra: What reads contracts is not installed.
+    """
+    return [table for _, table in _asked(service, project)]
+
+
+def _asked(
+    service: ServiceDeclaration, project: ProjectDeclaration
+) -> Iterator[tuple[Contract, Table]]:
+    if service.contract.input and is_contract(service.contract.input):
+        file, name = split_table(service.contract.input)
+        contract = load_contract(service.folder / file, project.folder)
+        for table in contract.tables if not name else filter(None, [contract.table(name)]):
+            yield contract, table
 
 
 def source_contracts(

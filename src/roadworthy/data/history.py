@@ -103,7 +103,7 @@ def read_spine(spine: Spine, views: Sequence[View] = (), time: str = TIME) -> py
     """
     types = _types_of(views)
     if isinstance(spine, str | Path):
-        rows = _read_file(Path(spine).absolute(), types | {time: "TIMESTAMPTZ"})
+        rows = read_rows(Path(spine).absolute(), types | {time: "TIMESTAMPTZ"})
     elif pyarrow is None:
         raise MissingExtra("data", "a point-in-time join")
     else:
@@ -132,9 +132,16 @@ def _types_of(views: Sequence[View]) -> dict[str, str]:
     return types
 
 
-def _read_file(path: Path, types: Mapping[str, str]) -> pyarrow.Table:
+def read_rows(path: Path, types: Mapping[str, str]) -> pyarrow.Table:
+    """Return a Parquet or CSV file as an Arrow table; of a CSV, columns named have these types.
+
+    Raises:
+        NotFound: There is no such file.
+        DeclarationError: It cannot be read.
+        MissingExtra: duckdb or pyarrow is not installed.
+    """
     if not path.is_file():
-        raise NotFound(f"expected a spine, got no file - {path}")
+        raise NotFound(f"expected a file of rows, got none - {path}")
     connection = open_duck([str(path)])
     try:
         there = as_arrow(connection, f"SELECT * FROM {reader_of(str(path))} LIMIT 0").column_names

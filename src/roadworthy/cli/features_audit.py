@@ -1,0 +1,140 @@
+"""`roadworthy features skew` and `leakage`: whether features are what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from ..app import Project, open_project
+from ..data.audit import LeakReport, SkewReport, audit_leakage, audit_skew, find_trained
+from ..data.consumed import asked_tables
+from ..data.features import Features
+from ..data.skew import FeatureSkew
+from ..data.views import View
+from .common import (
+    INCONCLUSIVE,
+    NOT_KEPT,
+    command,
+    json_option,
+    print_json,
+    print_line,
+    print_table,
+    project_option,
+    short_text,
+)
+
+_LIMIT = 2000
+_file = click.Path(path_type=Path, dir_okay=False)
+_training_option = click.option(
+    "--training",
+    type=_file,
+    help="Parquet or CSV file of the training set; else the newest that was saved.",
+)
+
+
+@contextmanager
+def opened_features(folder: Path) -> Iterator[tuple[Project, Features]]:
+    """Open a project with its feature views."""
+    with open_project(folder) as project:
+        found = Features(project.declaration, project.state, project.clock)
+        try:
+            yield project, found
+        finally:
+            found.close()
+
+
+def _views(project: Project, found: Features, service: str) -> list[View]:
+    return [found.view(view) for view in project.load(service).features.views]
+
+
+@click.command("skew")
+@click.argument("service")
+@_training_option
+@click.option("--limit", default=_LIMIT, show_default=True, help="Newest requests looked at.")
+@project_option
+@json_option
+@command
+def skew_command(
+    service: str, training: Path | None, limit: int, folder: Path, as_json: bool
+) -> None:
+    """See whether SERVICE is served the features that its model was trained on.
+
+    Each served value is held against what the view says of the same entity at the same moment, and
+    live values against those of training. Ends with 1 where a feature is broken, with 3 where too
+    little is known of all.
+    """
+    with opened_features(folder) as (project, found):
+        views = _views(project, found, service)
+        trained = find_trained(views, project.state, project.artifacts, training)
+        report = audit_skew(service, views, found.sources, project.state, trained, limit=limit)
+    if as_json:
+        print_json(report)
+    else:
+        _print_skew(report)
+    if not report.kept:
+        raise SystemExit(NOT_KEPT)
+    if all(row.state == "collecting" for row in report.features):
+        raise SystemExit(INCONCLUSIVE)
+
+
+def _print_skew(report: SkewReport) -> None:
+    print_line(f"{report.service}: {report.says}", style="bold")
+    columns = ("feature", "state", "served as the view", "missing, training", "live", "stability")
+    print_table("features", columns, map(_skew_row, report.features))
+    for row in report.features:
+        for example in row.examples:
+            served, offline = short_text(example.served), short_text(example.offline)
+            print_line(
+                f"{example.request}  {row.feature}: served {served}, the view says {offline}"
+            )
+
+
+def _skew_row(row: FeatureSkew) -> tuple[str, ...]:
+    apart = row.stability
+    return (
+        row.feature,
+        row.state.replace("_", " "),
+        f"{row.compared - row.unequal:,} of {row.compared:,}" if row.compared else "-",
+        "-" if row.missing_trained is None else f"{row.missing_trained:.1%}",
+        "-" if row.missing_live is None else f"{row.missing_live:.1%}",
+        "-" if apart is None else f"{apart.value:.2f} ({apart.low:.2f} to {apart.high:.2f})",
+    )
+
+
+@click.command("leakage")
+@click.argument("service")
+@_training_option
+@click.option("--label", default="", help="Column of the training set that is the outcome.")
+@project_option
+@json_option
+@command
+def leakage_command(
+    service: str, training: Path | None, label: str, folder: Path, as_json: bool
+) -> None:
+    """Find features of SERVICE that know what nobody can know when the model is asked.
+
+    By what contracts and views declare; with `--label`, by what a training set shows too: one
+    feature that tells the label alone, or is missing where the label is one way. Ends with 1 where
+    there is a leak.
+    """
+    with opened_features(folder) as (project, found):
+        declared = project.load(service)
+        views = _views(project, found, service)
+        asked = next(iter(asked_tables(declared, project.declaration)), None)
+        trained = find_trained(views, project.state, project.artifacts, training)
+        report = audit_leakage(service, views, found.sources, asked, trained, label)
+    if as_json:
+        print_json(report)
+    else:
+        _print_leakage(report)
+    if report.leaks:
+        raise SystemExit(NOT_KEPT)
+
+
+def _print_leakage(report: LeakReport) -> None:
+    print_line(f"{report.service}: {report.says}", style="bold")
+    for leak in report.leaks:
+        print_line(f"  {leak.why}")

@@ -1,0 +1,158 @@
+"""`features skew` and `features leakage`, on a service that answered with features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import run
+
+from conftest import MakeProject
+from feature_project import AT_US, FILES, SOURCES
+from roadworthy.data.features import Features
+
+pytest.importorskip("duckdb")
+
+SERVICE = """
+name = "wind"
+kind = "predict"
+[owners]
+product = "weather team"
+[contract]
+input = "input.json"
+[features]
+views = ["weather_now@1"]
+[objectives]
+deadline_ms = 1000
+[cost]
+[[models]]
+name = "rule"
+provider = "rule"
+model = '{"wind": input.wind_mph}'
+[records]
+bodies = "full"
+"""
+INPUT = """{"type": "object", "properties": {"origin": {"type": "string"}},
+"required": ["origin"], "additionalProperties": false}"""
+ASKED = 30
+
+
+def answered(make_project: MakeProject, files: dict[str, str] | None = None) -> Path:
+    """Return a project whose service was asked of three airports, ten times each."""
+    everything = FILES | {"services/wind/input.json": INPUT} | (files or {})
+    project = make_project({"wind": SERVICE}, files=everything, project=SOURCES)
+    project.clock.set(AT_US)  # type: ignore[attr-defined]
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    features.fill_all()
+    features.close()
+    for number in range(ASKED):
+        project.service("wind").answer({"origin": ("EWR", "JFK", "LGA")[number % 3]})
+    project.serving.writer.drain()
+    project.close()
+    return project.folder
+
+
+def spine(folder: Path) -> Path:
+    """Write a spine of the same airports, 40 times each, with the truth."""
+    lines = ["origin,at,late"]
+    for number in range(120):
+        origin = ("EWR", "JFK", "LGA")[number % 3]
+        late = str(origin == "EWR").lower()
+        lines.append(f"{origin},2013-01-01T06:00:00Z,{late}")
+    file = folder / "spine.csv"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_what_is_served_is_what_the_views_say(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    ran = run("features", "skew", "wind", "--project", folder, "--json")
+    assert ran.code == 3, ran.err
+    report = ran.json
+    assert report["requests"] == report["replayed"] == ASKED
+    assert report["says"].startswith(f"all values of {ASKED} requests are what the views say")
+    assert {row["feature"]: (row["compared"], row["unequal"]) for row in report["features"]} == {
+        "wind_mph": (ASKED, 0),
+        "temp_f": (ASKED, 0),
+        "temp_c": (ASKED, 0),
+    }
+
+
+def test_a_source_that_says_something_else_now_is_a_difference_with_its_request(
+    make_project: MakeProject,
+) -> None:
+    folder = answered(make_project)
+    rows = folder / "data" / "weather.csv"
+    rows.write_text(rows.read_text().replace(",12.5,41", ",12.5,5"))
+    ran = run("features", "skew", "wind", "--project", folder)
+    assert ran.code == 1
+    assert "wind: served values of `temp_f`, `temp_c` differ from what the views say" in ran.out
+    assert "20 of 30" in ran.out
+    assert "temp_f: served 41.0, the view says 5.0" in ran.out
+
+
+def test_live_values_are_held_against_the_newest_training_set(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    out = folder / "joined.parquet"
+    words = ("--spine", spine(folder), "--out", out, "--save", "--project", folder, "--json")
+    saved = run("features", "history", "wind", *words)
+    assert saved.code == 0, saved.err
+    report = run("features", "skew", "wind", "--project", folder, "--json").json
+    assert report["trained"] == saved.json["snapshot"]["id"]
+    assert {row["trained"] for row in report["features"]} == {120}
+    assert all(row["stability"] is not None for row in report["features"])
+    by_file = run("features", "skew", "wind", "--training", out, "--project", folder, "--json").json
+    assert by_file["trained"] == str(out)
+
+
+def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:
+    files = FILES | {"services/wind/input.json": INPUT}
+    project = make_project({"wind": SERVICE}, files=files, project=SOURCES)
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    features.close()
+    project.close()
+    ran = run("features", "skew", "wind", "--project", project.folder)
+    assert ran.code == 4
+    assert "expected requests that were given features, got none yet" in ran.err
+
+
+def test_an_honest_view_has_no_leak(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    ran = run("features", "leakage", "wind", "--project", folder, "--json")
+    assert ran.code == 0
+    assert ran.json["leaks"] == []
+    assert ran.json["says"].startswith("no leak is declared")
+
+
+def test_a_field_that_is_known_later_is_a_leak(make_project: MakeProject) -> None:
+    contract = FILES["contracts/weather.odcs.yaml"].replace(
+        "{name: temp_f, logicalType: number}",
+        "{name: temp_f, logicalType: number, "
+        "customProperties: [{property: availableAt, value: known_at}]}",
+    )
+    view = FILES["features/weather_now.sql"].replace(
+        'created_time = "known_at"', 'created_time = "observed_at"'
+    )
+    view = view.replace("observed_at, known_at,", "observed_at,")
+    folder = answered(
+        make_project, {"contracts/weather.odcs.yaml": contract, "features/weather_now.sql": view}
+    )
+    ran = run("features", "leakage", "wind", "--project", folder)
+    assert ran.code == 1
+    assert "`temp_f` is made of `weather.temp_f`, which is known only at `known_at`" in ran.out
+    assert "`temp_c` is made of `weather.temp_f`" in ran.out
+
+
+def test_a_training_set_shows_a_feature_that_is_the_label(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    out = folder / "joined.parquet"
+    words = ("--spine", spine(folder), "--out", out, "--save", "--project", folder, "--json")
+    run("features", "history", "wind", *words)
+    ran = run("features", "leakage", "wind", "--label", "late", "--project", folder, "--json")
+    assert ran.code == 1
+    assert {leak["feature"] for leak in ran.json["leaks"]} == {"wind_mph", "temp_f", "temp_c"}
+    assert {leak["cause"] for leak in ran.json["leaks"]} == {"power", "missing"}
+    wrong = run("features", "leakage", "wind", "--label", "truth", "--project", folder)
+    assert "label: expected a column of the training set" in wrong.err

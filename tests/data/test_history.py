@@ -206,7 +206,7 @@ def test_a_clock_change_is_no_trouble_because_times_are_utc() -> None:
 def test_a_spine_without_the_entity_or_the_time_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"expected columns `origin`, `at`, got `x`"):
         history([view()], pa.table({"x": [1]}), {"weather": source(data=table_of([]))})
-    with pytest.raises(NotFound, match="no file"):
+    with pytest.raises(NotFound, match="expected a file of rows, got none"):
         history([view()], "nowhere.csv", {"weather": source(data=table_of([]))})
 
 

@@ -241,7 +241,11 @@ def test_a_day_that_will_cost_too_much_is_seen_before_it_does(plane: Plane) -> N
     noon_us = 4_102_488_000 * MICRO  # 1 January 2100
     clock.set(noon_us)
     spent: dict[str, Any] = {"service": "reply", "scopes": ("service:reply",)}
-    remember(plane, 1, at_us=noon_us - MICRO, cost_micro=3_000_000, **spent)
+    remember(plane, 19, at_us=noon_us - MICRO, cost_micro=150_000, **spent)
+    plane.serving.ledger._turn_to(noon_us)
+    cost = row(plane, "reply")["cost"]
+    assert (cost["state"], cost["by_midnight_usd"]) == ("healthy", None), "19 are no pace"
+    remember(plane, 1, at_us=noon_us - MICRO, cost_micro=150_000, **spent)
     plane.serving.ledger._turn_to(noon_us)
     cost = row(plane, "reply")["cost"]
     assert (cost["state"], cost["settled_usd"]) == ("at_risk", 3.0)

@@ -73,8 +73,8 @@ class CostToday(Struct, frozen=True, kw_only=True):
         settled_usd: What requests that have ended cost.
         held_usd: What is set aside for requests under way.
         ceiling_usd: `cost.per_day_usd`; None where none is declared.
-        by_midnight_usd: What it will be at today's pace; None in the first hour and where nothing
-            was spent.
+        by_midnight_usd: What it will be at today's pace; None in the first hour, where nothing
+            was spent, and below 20 requests today.
         reached_at: When the ceiling is reached at today's pace; None if it is not, today.
         per_request_usd: Mean cost of the last 24 hours' requests; None without any.
         per_request_ceiling_usd: `cost.per_request_usd`; None where none is declared.

@@ -141,7 +141,8 @@ def cost_today(
     """
     settled, held = spent
     ceiling = cost.per_day_micro
-    midnight, reached = _at_pace(settled, ceiling, now_us)
+    today = sum(hour.requests for hour in hours if hour.hour_us >= now_us - now_us % DAY_US)
+    midnight, reached = _at_pace(settled, ceiling, now_us) if today >= LEAST else (None, None)
     state = _cost_state(settled, ceiling, reached)
     requests = sum(hour.requests for hour in hours)
     mean = usd_of(sum(hour.cost_micro for hour in hours)) / requests if requests else None

@@ -1,7 +1,8 @@
 """Feature views: the point-in-time join, the online store and what fills it, beside their limits.
 
 The join is timed beside the plain equi-join of the same rows, to Arrow both: what nobody can do
-without. Prints one JSON line; ends with 1 where a bar is missed.
+without; and all of it beside Feast, where `make bench-peers` installed that. Prints one JSON line;
+ends with 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +22,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from peers import FEAST
+from pyarrow import parquet
 
 from roadworthy.data.contract import Contract, Field, Table
 from roadworthy.data.history import history
@@ -164,6 +168,21 @@ def online(view: View, path: Path, count: int, folder: Path) -> dict[str, float]
     }
 
 
+def feast(joined: Path, each: Path, count: int, rows: int, folder: Path) -> dict[str, float]:
+    """Time Feast with the same rows, where it is installed."""
+    if not FEAST.is_installed:
+        said = f"Feast {FEAST.version} is not installed and not measured"
+        print(f"{said}: run `make bench-peers`", file=sys.stderr)
+        return {}
+    asked = folder / "spine.parquet"
+    parquet.write_table(spine(rows), asked)
+    script = Path(__file__).with_name("feast_peer.py")
+    words = [FEAST.folder / "bin" / "python", script, joined, each, str(count), asked, folder]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return {f"feast_{name}": value for name, value in found.items()}
+
+
 def main() -> None:
     """Measure, print one line, and fail where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
@@ -180,6 +199,7 @@ def main() -> None:
         found = join(view, joined, options.events, options.rows, options.times)
         each = events(options.events * 5, options.events, folder)
         found |= online(view, each, options.events, folder)
+        found |= feast(joined, each, options.events, options.rows, folder)
     missed = [bar for bar, most in BARS.items() if found[bar] > most]
     rounded = {key: round(value, 3) for key, value in found.items()}
     print(json.dumps({"bench": "features", **rounded, "bars": BARS, "missed": missed}))

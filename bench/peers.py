@@ -1,4 +1,4 @@
-"""What to measure ours beside: LiteLLM's proxy, Portkey's, and pandera, as they are published.
+"""What to measure ours beside, as published: LiteLLM's proxy, Portkey's, pandera and Feast.
 
 Run as a program (`make bench-peers`) this installs each into a folder of its own under `.bench/`;
 `make bench-gateway` and `make bench-data` then measure those that are there. A gateway runs as its
@@ -188,6 +188,16 @@ PANDERA = Installed(
 )
 """Validates frames; `make bench-data` measures beside it."""
 
+FEAST = Installed(
+    name="feast",
+    package="feast[duckdb]",
+    version="0.67.0",
+    size="190 MB to download, 700 MB on disk",
+    needs="python3",
+    install=install_wheels,
+)
+"""A feature store; `make bench-data` measures beside it."""
+
 
 @contextmanager
 def running(peer: Peer, home: Path, upstream: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -235,5 +245,5 @@ def install(peer: Installed) -> bool:
 
 
 if __name__ == "__main__":
-    done = [install(peer) for peer in (*PEERS, PANDERA)]
+    done = [install(peer) for peer in (*PEERS, PANDERA, FEAST)]
     sys.exit(not all(done))

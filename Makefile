@@ -19,13 +19,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing the development environment into $(VENV): about 250 MB to download, 1.1 GB on disk"
+	@echo "installing the development environment into $(VENV): about 380 MB to download, 1.5 GB on disk"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing the demo's environment into $(VENV): about 150 MB to download, 650 MB on disk"
+	@echo "installing the demo's environment into $(VENV): about 250 MB to download, 970 MB on disk"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/demo.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import subprocess
 import sys
@@ -16,16 +17,19 @@ from types import FrameType
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from flights import DATA, FOLDER
+from flights import DATA, DEPARTURES, FOLDER, SERVICE, WEATHER, month_file
+from looks import look_at_features
 from practice import PORT as PRACTICE_PORT
 from practice import open_practice
 from rich.console import Console
 
 from roadworthy import open_project
-from roadworthy.errors import RoadworthyError
+from roadworthy.data.snapshots import open_set
+from roadworthy.errors import NotFound, RoadworthyError
+from roadworthy.store.clock import set_clock
 from roadworthy.store.keys import create_key
 
-MODEL = FOLDER / "services" / "flight-delay" / "model.onnx"
+FIRST_DAY = datetime(2013, 4, 1, tzinfo=UTC)
 START_LIMIT_S = 120.0
 """The first start reads 42 pages: 5 s alone on a core, more beside other work."""
 
@@ -46,18 +50,33 @@ def run(script: str, *arguments: str) -> None:
 
 def prepare() -> None:
     """Make flights and model, where they are not there yet."""
-    if not any(DATA.glob("*")):
-        step("1. Preparing 336,776 real flights of 2013 with the weather known two hours ahead")
+    files = [*map(month_file, range(1, 13)), DATA / DEPARTURES, DATA / WEATHER]
+    if not all(path.exists() for path in files):
+        step("1. Preparing 336,776 real flights of 2013, the weather, and when each was known")
         run("prepare.py")
-    if not MODEL.exists():
-        step("2. Training on January to March, measuring on July to December")
+    if not is_trained():
+        step("2. Training on January to March with features as they were known then")
         run("train.py")
+
+
+def is_trained() -> bool:
+    """Whether there is a model that learned from a training set of this project."""
+    if not (SERVICE / "model.onnx").exists():
+        return False
+    learned = json.loads((SERVICE / "training.json").read_bytes())["snapshot"]["id"]
+    with open_project(FOLDER) as project:
+        try:
+            return bool(open_set(project.state, learned).id)
+        except NotFound:
+            return False
 
 
 def release(days: int) -> str:
     """Release both services as their files are, and return a key for the replay."""
     step("3. Building and promoting releases")
     with open_project(FOLDER) as project:
+        # Before the server starts: what it fills online by itself must not be of another time.
+        set_clock(project.state, project.clock, int(FIRST_DAY.timestamp() * 1e6), by="demo")
         for name in project.service_names:
             built = project.build_release(name, by="demo")
             project.promote(built.id, by="demo")
@@ -67,7 +86,7 @@ def release(days: int) -> str:
             project.state,
             project.clock,
             name="demo",
-            scopes=("answer", "read", "admin"),
+            scopes=("answer", "read", "admin", "push"),
             expires_us=int(expires.timestamp() * 1e6),
             by="demo",
         )
@@ -126,6 +145,8 @@ def main() -> None:
             url = f"http://127.0.0.1:{options.port}"
             pace = ("--days", str(options.days), "--speed", options.speed)
             run("replay.py", "--url", url, "--key", key, *pace)
+            step("6. What is known of its features")
+            look_at_features(console)
             if not options.exit:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)

@@ -1,15 +1,15 @@
 """What the scripts of this example share: the columns, and the prepared files on disk.
 
 A prepared file holds the flights of one month, one line each, in the order in which the question is
-asked. Its columns are `KEYS` (which flight), `FEATURES` (what is known when the question is asked)
-and `TRUTH` (what happened later: never an input).
+asked. Its columns are `KEYS` (which flight), `INPUT` (what the request brings) and `TRUTH` (what
+happened later: never an input). What the views of `features/` read lies beside them as Parquet.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,25 +24,19 @@ ASKED_BEFORE = timedelta(hours=2)
 LATE_AFTER_MIN = 15
 """A flight is late when it leaves more than this many minutes after its schedule."""
 
+DEPARTURES, WEATHER = "departures.parquet", "weather.parquet"
+"""The files of the sources that roadworthy.toml declares."""
+
 KEYS = ("asked_at", "scheduled_at", "date", "flight")
 
 CATEGORIES = ("carrier", "origin", "dest", "manufacturer")
 WHOLE_NUMBERS = ("scheduled_minute", "weekday", "distance_miles", "departures_this_hour")
 PLANE_NUMBERS = ("plane_age_years", "seats")
-WEATHER = (
-    "temp_f",
-    "dewpoint_f",
-    "humidity_share",
-    "wind_from_deg",
-    "wind_mph",
-    "gust_mph",
-    "precip_inch",
-    "pressure_hpa",
-    "visibility_miles",
-)
-NUMBERS = WHOLE_NUMBERS + PLANE_NUMBERS + WEATHER
-FEATURES = CATEGORIES + NUMBERS
+NUMBERS = WHOLE_NUMBERS + PLANE_NUMBERS
+INPUT = ("tailnum", *CATEGORIES, *NUMBERS)
+"""What a request brings. The plane's number is for the views: a model would learn it by heart."""
 
+LABEL = "is_late"
 TRUTH = ("truth_status", "truth_delay_min")
 """`departed` or `cancelled`; the delay in minutes, negative when early, empty when cancelled."""
 
@@ -55,7 +49,7 @@ class Flight(NamedTuple):
 
     Attributes:
         asked_at: When the question is asked: two hours before the schedule, aware UTC.
-        input: The features, as the service's data contract wants them.
+        input: What the request brings, as the service's contract wants it.
         departed_at: When it really left, aware UTC; None when it was cancelled.
         is_late: The label; None when it was cancelled, because then there is none.
     """
@@ -114,13 +108,8 @@ def to_flight(row: Mapping[str, str]) -> Flight:
 
 
 def to_input(row: Mapping[str, str]) -> dict[str, Any]:
-    """Return the features of a line as one request to `flight-delay`; empty becomes null."""
-    request: dict[str, Any] = {name: row[name] for name in CATEGORIES}
+    """Return what a line brings to one request of `flight-delay`; empty becomes null."""
+    request: dict[str, Any] = {"tailnum": row["tailnum"] or None}
+    request |= {name: row[name] for name in CATEGORIES}
     request |= {name: int(row[name]) for name in WHOLE_NUMBERS}
-    request |= {name: _or_none(int, row[name]) for name in PLANE_NUMBERS}
-    request |= {name: _or_none(float, row[name]) for name in WEATHER}
-    return request
-
-
-def _or_none(parse: Callable[[str], float], text: str) -> float | None:
-    return parse(text) if text else None
+    return request | {name: int(row[name]) if row[name] else None for name in PLANE_NUMBERS}

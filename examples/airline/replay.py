@@ -2,7 +2,8 @@
 
 Two hours before each scheduled departure it asks `flight-delay`; when the flight really left it
 reports the truth as an outcome; now and then a passenger asks `support-reply`. The project's clock
-is set to the simulated time, never earlier than what is asked or told: nothing is known too soon.
+is set to the simulated time, never earlier than what is asked or told, and what the feature views
+know is pushed when it became known: nothing is known too soon.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import date, datetime, timedelta
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from api import Api, ReplayError, Reply, check, opened_client
-from flights import DATA, count_flights, read_flights
+from flights import FOLDER, count_flights, read_flights
 from questions import read_questions
 from rich.console import Console
 from rich.live import Live
 from scoreboard import MICRO, Scoreboard, Tally
+from stream import Stream
 from timeline import Ask, Event, Question, Tell, end_of_step, timeline
 
-from roadworthy.errors import ModelError
+from roadworthy.errors import ModelError, RoadworthyError
 
 PREDICT = "flight-delay"
 CHAT = "support-reply"
@@ -53,9 +55,20 @@ class _Answer(msgspec.Struct):
 
 
 class Replay:
-    """Plays events against the API and notes what comes of them."""
+    """Plays events against the API and notes what comes of them.
 
-    def __init__(self, api: Api, board: Scoreboard, concurrency: int, speed: float | None) -> None:
+    Args:
+        api: Where Roadworthy answers.
+        board: Where what comes of it is noted.
+        project: The folder of the project that is served.
+        concurrency: Requests at the same time.
+        speed: Simulated seconds in a real one; None for as fast as it goes.
+    """
+
+    def __init__(
+        self, api: Api, board: Scoreboard, project: Path, concurrency: int, speed: float | None
+    ) -> None:
+        self._project = project
         self.stopping = asyncio.Event()
         self._api = api
         self._board = board
@@ -73,12 +86,22 @@ class Replay:
         Raises:
             ReplayError: The server is gone, or does not take the key.
         """
+        first = next(events)
+        stream = await self._begin(end_of_step(first.at, self._step) - self._step)
         async with asyncio.TaskGroup() as self._passengers:
-            await self._play_steps(events)
+            await self._play_steps(chain([first], events), stream)
         if self._trouble is not None:
             raise self._trouble
 
-    async def _play_steps(self, events: Iterator[Event]) -> None:
+    async def _begin(self, start: datetime) -> Stream:
+        """Set the clock to the beginning, and let be known online what was known then."""
+        try:
+            await self._api.set_clock(start)
+        except (ModelError, TimeoutError) as error:
+            raise ReplayError("the server is gone") from error
+        return await asyncio.to_thread(Stream, self._project, PREDICT, start)
+
+    async def _play_steps(self, events: Iterator[Event], stream: Stream) -> None:
         started, begun = time.monotonic(), None
         for now, batch in groupby(events, lambda event: end_of_step(event.at, self._step)):
             begun = begun or now
@@ -87,7 +110,7 @@ class Replay:
                 await self._wait(due - time.monotonic())
             if self.stopping.is_set():
                 return
-            await self._set_clock(now)
+            await self._advance(now, stream)
             shared = iter(batch)
             async with asyncio.TaskGroup() as workers:
                 for _ in range(self._concurrency):
@@ -98,13 +121,15 @@ class Replay:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), max(0.0, seconds))
 
-    async def _set_clock(self, now: datetime) -> None:
+    async def _advance(self, now: datetime, stream: Stream) -> None:
+        """Set the clock, and let be known what became known by then."""
         try:
             await self._api.set_clock(now)
-        except (ModelError, TimeoutError):
+            self._board.pushed += await stream.push(self._api, now)
+        except* (ModelError, TimeoutError):
             self._give_up(ReplayError("the server is gone"))
-        except ReplayError as error:
-            self._give_up(error)
+        except* ReplayError as errors:
+            self._give_up(ReplayError(str(errors.exceptions[0])))
         else:
             self._board.tick(now)
 
@@ -225,16 +250,16 @@ def parse_options() -> argparse.Namespace:
     add: Callable[..., Any] = parser.add_argument
     add("--url", default="http://127.0.0.1:8700", help="where Roadworthy answers")
     add("--key", default=os.environ.get("ROADWORTHY_KEY"), help="rw_… (or ROADWORTHY_KEY)")
+    add("--project", type=Path, default=FOLDER, help="folder of the project that is served")
     add("--from", dest="first", type=parse_day, default="2013-04-01", help="first day, in 2013")
     add("--days", type=at_least_one, default=7, help="how many days")
     add("--speed", type=parse_speed, default="max", help="`max`, or 3600 for an hour a second")
     add("--limit", type=at_least_one, help="stop after so many flights")
     add("--concurrency", type=at_least_one, default=32, help="requests at the same time")
-    add("--data", type=Path, default=DATA, help="folder of prepared flights")
     add("--json", action="store_true", help="print the summary as JSON and nothing else")
     options = parser.parse_args()
     if not options.key:
-        parser.error("--key: expected a key with the scopes answer, read and admin, got none")
+        parser.error("--key: expected a key with the scopes answer, read, admin and push, got none")
     return options
 
 
@@ -246,8 +271,9 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
         FileNotFoundError: The flights were not prepared yet.
     """
     last = min(options.first + timedelta(days=options.days - 1), date(2013, 12, 31))
-    total = count_flights(options.first, last, options.data)
-    flights = islice(read_flights(options.first, last, options.data), options.limit)
+    data = options.project / "data"
+    total = count_flights(options.first, last, data)
+    flights = islice(read_flights(options.first, last, data), options.limit)
     url = options.url.rstrip("/")
     async with opened_client(url, options.key, options.concurrency) as client:
         api = Api(client, url)
@@ -257,12 +283,12 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
         tallies = [Tally(name, promises[name]) for name in (PREDICT, CHAT) if name in promises]
         board = Scoreboard(tallies, min(total, options.limit or total))
         questions = [each.question for each in read_questions()] if CHAT in promises else []
-        replay = Replay(api, board, options.concurrency, options.speed)
+        replay = Replay(api, board, options.project, options.concurrency, options.speed)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, replay)
         try:
             with shown(board, console, is_quiet=options.json):
                 await replay.play(timeline(flights, questions))
-        except ReplayError as error:
+        except (ReplayError, RoadworthyError) as error:
             if not board.requests:
                 raise
             return board, str(error)
@@ -294,7 +320,7 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.stderr.write(f"expected prepared flights, got no {error.filename}: run prepare.py\n")
         sys.exit(4)
-    except ReplayError as error:
+    except (ReplayError, RoadworthyError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(4)
     if options.json:

@@ -137,6 +137,7 @@ class Scoreboard:
 
     Attributes:
         now: The simulated time, once there is one.
+        pushed: Rows of features that were pushed.
         on_new_day: Is given a line about each simulated day that begins.
     """
 
@@ -147,6 +148,7 @@ class Scoreboard:
         self.outcomes = 0
         self.outcomes_refused = 0
         self.now: datetime | None = None
+        self.pushed = 0
         self.on_new_day: Callable[[str], None] | None = None
         self._begun: datetime | None = None
         self._started = time.monotonic()
@@ -205,7 +207,7 @@ class Scoreboard:
             f"{matured.count:,} labels matured, {_share(matured.late, matured.count)} of them late"
             f"; {self.cancelled:,} cancelled flights have none",
             f"accuracy {_figure(matured.accuracy)}, AUC {_figure(matured.auc)}"
-            f"; {self.per_second:,.0f} requests a second",
+            f"; {self.per_second:,.0f} requests a second, {self.pushed:,} rows of features pushed",
         ]
         errors = sum((tally.errors for tally in self.tallies.values()), Counter[str]())
         if self.outcomes_refused:
@@ -225,6 +227,7 @@ class Scoreboard:
             "outcomes": self.outcomes,
             "outcomes_refused": self.outcomes_refused,
             "cancelled": self.cancelled,
+            "pushed": self.pushed,
             "per_second": round(self.per_second, 1),
             "matured": matured.count,
             "accuracy": _or_null(matured.accuracy),

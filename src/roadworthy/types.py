@@ -354,20 +354,24 @@ class Features(Protocol):
         """Return what gives a service its features: open it once for a release.
 
         Raises:
-            NotFound: A view is not registered in this version.
-            DeclarationError: Names meet, or the input lacks an entity.
+            NotFound, DeclarationError: A view is not registered, or does not fit the service.
         """
 
     def push(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:
         """Put single rows of a view online where they are newer.
 
         Raises:
-            NotFound: No such view is registered.
-            ContractViolation: A row breaks what the contracts say.
+            NotFound, ContractViolation: It is not registered, or a row breaks its contracts.
         """
 
-    def fill_all(self) -> str:
-        """Fill every registered view and say how it went, as a job does."""
+    def fill_all(self, served: Sequence[str] = ()) -> str:
+        """Fill every newest view, and those that are served, and say how it went, as a job does."""
+
+    def states(self, names: Sequence[str] | None = None) -> Sequence[Any]:
+        """Return how new these views are, by default all: `ViewState`s of data/features.py."""
+
+    def measure_skew(self, views: Mapping[str, Sequence[str]], sets: Mapping[str, str]) -> str:
+        """Hold what services were served against their views and training sets, as a job does."""
 
     def close(self) -> None:
         """Close the online store."""

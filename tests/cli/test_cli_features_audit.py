@@ -156,3 +156,45 @@ def test_a_training_set_shows_a_feature_that_is_the_label(make_project: MakeProj
     assert {leak["cause"] for leak in ran.json["leaks"]} == {"power", "missing"}
     wrong = run("features", "leakage", "wind", "--label", "truth", "--project", folder)
     assert "label: expected a column of the training set" in wrong.err
+
+
+def test_rows_that_training_and_test_share_are_a_leak(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    header, *lines = spine(folder).read_text().splitlines()
+    train, test = folder / "train.csv", folder / "test.csv"
+    days = [line.replace("2013-01-01", f"2013-02-{n % 28 + 1:02}") for n, line in enumerate(lines)]
+    train.write_text("\n".join([header, *days[:80]]) + "\n")
+    test.write_text("\n".join([header, *days[-30:], *days[:10]]) + "\n")
+    words = ("--training", train, "--project", folder)
+    ran = run("features", "leakage", "wind", "--test", test, *words)
+    shared = sum(row in days[:80] for row in [*days[-30:], *days[:10]])
+    assert ran.code == 1
+    assert f"{shared} of 40 test rows" in ran.out
+    assert "the test set cannot say how good the model is" in ran.out
+    test.write_text(header.replace("origin,at,late", "a,b,c") + "\n1,2,3\n")
+    wrong = run("features", "leakage", "wind", "--test", test, *words)
+    assert "test: expected columns of the training set" in wrong.err
+
+
+def test_a_training_set_of_the_join_did_not_travel_in_time(make_project: MakeProject) -> None:
+    folder = answered(make_project)
+    out = folder / "joined.parquet"
+    words = ("--spine", spine(folder), "--out", out, "--save", "--project", folder, "--json")
+    run("features", "history", "wind", *words)
+    ran = run("features", "leakage", "wind", "--label", "late", "--project", folder, "--json")
+    assert {row["feature"]: (row["rows"], row["unequal"]) for row in ran.json["time_travel"]} == {
+        "wind_mph": (120, 0),
+        "temp_f": (120, 0),
+        "temp_c": (120, 0),
+    }
+    told = run("features", "leakage", "wind", "--label", "late", "--project", folder)
+    assert "time travel" in told.out
+    assert "0 of 120" in told.out
+
+
+@pytest.mark.parametrize("word", ["--label", "--test"])
+def test_what_cannot_be_measured_is_said(make_project: MakeProject, word: str) -> None:
+    folder = answered(make_project)
+    ran = run("features", "leakage", "wind", word, spine(folder), "--project", folder)
+    assert ran.code == 4
+    assert "expected a training set, got none; a training set is saved by" in ran.err

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -336,3 +337,32 @@ def test_dates_and_times_are_the_same_online_and_offline(online: SqliteFeatures)
     offline = history([made], spine_of([Asked("EWR", 5)]), sources)
     assert offline["seen_at"].to_pylist() == [hour(4)]
     assert offline["day"].to_pylist() == [(START + timedelta(hours=4)).date()]
+
+
+def test_fills_and_pushes_at_the_same_time_do_not_hinder_each_other(
+    online: SqliteFeatures,
+) -> None:
+    def fill() -> None:
+        for moment in range(300):
+            online.fill("weather_now@1", [of(0, moment)], moment, moment, whole=False)
+
+    def push(entity: int) -> int:
+        return sum(online.push("weather_now@1", [of(entity, n)], n) for n in range(300))
+
+    def of(entity: int, moment: int) -> OnlineRow:
+        return OnlineRow(pack([entity]), moment, moment, pack([1.0, 2.0, 3.0]))
+
+    with ThreadPoolExecutor() as pool:
+        filled = pool.submit(fill)
+        assert list(pool.map(push, (1, 2, 3))) == [300] * 3
+        filled.result()
+
+
+def test_a_write_that_could_not_be_ended_does_not_hold_up_the_next(online: SqliteFeatures) -> None:
+    row = OnlineRow(pack(["EWR"]), 1, 1, pack([1.0, 2.0, 3.0]))
+    online.fill("weather_now@1", [row], 1, 1, whole=False)
+    unfetched = online._writer.execute("PRAGMA wal_checkpoint")
+    with pytest.raises(StoreError, match="statements in progress"):
+        online.push("weather_now@1", [OnlineRow(row.entity, 2, 2, row.packed)], 2)
+    unfetched.close()
+    assert online.push("weather_now@1", [OnlineRow(row.entity, 3, 3, row.packed)], 3) == 1

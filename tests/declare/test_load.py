@@ -27,6 +27,7 @@ output = "reply.schema.json"
 accepts = ["weather@1.0.0"]
 [features]
 views = []
+training = "training.json"
 [chat]
 variable = "question"
 history = false
@@ -134,6 +135,7 @@ def test_every_file_a_service_names_is_listed_once(tmp_path: Path) -> None:
         "prompts/reply.md",
         "reply.schema.json",
         "request.schema.json",
+        "training.json",
     )
 
 

@@ -17,6 +17,16 @@ AIRLINE = ROOT / "examples" / "airline"
 
 TESTS = {
     1: "app/test_project.py::test_an_answer_in_this_process_is_recorded_like_any_other",
+    4: "data/test_views.py::test_what_a_view_may_not_say_is_told",
+    5: "data/test_glossary.py::test_a_term_that_means_two_things_is_told_with_both_places",
+    6: "data/test_skew.py::test_one_value_that_differs_from_the_view_is_a_breach_with_its_request",
+    7: "data/test_leakage.py::test_a_field_that_is_known_later_than_its_row_counts_is_a_leak",
+    8: "data/test_online.py::test_online_equals_history_at_every_moment_it_was_filled",
+    9: "data/test_snapshots.py::test_what_was_saved_is_read_and_rebuilt_from_its_id",
+    10: "release/test_agreement.py"
+    "::test_a_breaking_change_stops_the_next_release_with_field_and_change",
+    11: "data/test_validate.py::test_each_broken_rule_says_how_many_rows_and_shows_the_first",
+    12: "data/test_live.py::test_a_request_is_refused_in_the_schema_s_words",
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
@@ -30,8 +40,12 @@ TESTS = {
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+    114: "data/test_online.py::test_a_row_is_stale_after_its_ttl_and_absent_before_its_time",
 }
 """Row → the test that fails without its remedy."""
+
+VIEWS = {4, 6, 7, 8, 9, 10, 11, 114}
+"""Rows that a service asks for by naming feature views."""
 
 
 @pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: str(remedy.row))
@@ -85,7 +99,7 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
     found = airline("support-reply", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {31, 88}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {31, 88, *VIEWS}
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
     ladder = "fallback[0].use = model, fallback[1].use = static"
@@ -96,7 +110,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {13, 14, 31, 45, 46, 88}
+    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from roadworthy.app import ENFORCES
+from roadworthy.data.history import history
+from roadworthy.data.registered import load_sources
+from roadworthy.data.views import load_views
 from roadworthy.declare.expressions import compile_expression
 from roadworthy.declare.load import load_project, load_service
 from roadworthy.declare.schemas import SchemaCheck, compile_schema, read_schema
@@ -56,11 +61,13 @@ def prepared(sources: Any) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def folder(prepared: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The flights of `DAYS`, written as the scripts read them."""
+def folder(sources: Any, prepared: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The flights of `DAYS`, and what views read of them, written as the scripts read them."""
     folder: Path = tmp_path_factory.mktemp("data")
     for month in (1, 3, 7, 11):
         prepare.write_month(prepared, month, folder)
+    prepare.write_source(prepare.departures(sources.flights), folder / flights.DEPARTURES)
+    prepare.write_source(prepare.weather(sources.weather), folder / flights.WEATHER)
     return folder
 
 
@@ -112,7 +119,7 @@ def hourly_weather(first: str, hours: int) -> pd.DataFrame:
     return table.assign(**others)
 
 
-def test_no_column_of_the_future_is_a_feature() -> None:
+def test_no_column_of_the_future_is_asked_with() -> None:
     future = {*flights.UNKNOWN_AT_T, *flights.TRUTH}
     assert future == {
         "dep_time",
@@ -123,18 +130,18 @@ def test_no_column_of_the_future_is_a_feature() -> None:
         "truth_status",
         "truth_delay_min",
     }
-    assert not future & set(flights.FEATURES)
-    assert not any("sched_arr" in name or "tailnum" in name for name in flights.FEATURES)
+    assert not future & set(flights.INPUT)
+    assert not any("sched_arr" in name for name in flights.INPUT)
 
 
-def test_features_do_not_change_with_what_happens_later(
+def test_what_is_asked_does_not_change_with_what_happens_later(
     sources: Any, prepared: pd.DataFrame
 ) -> None:
     changed = sources.flights.copy()
     for name in flights.UNKNOWN_AT_T:
         changed[name] = 1234.0
     other = prepare.prepare(sources._replace(flights=changed))
-    known = [*flights.KEYS, *flights.FEATURES]
+    known = [*flights.KEYS, *flights.INPUT]
     pd.testing.assert_frame_equal(other[known], prepared[known])
 
 
@@ -161,31 +168,42 @@ def test_weather_is_the_last_whole_hour_two_hours_before(
     scheduled: str, asked: str, newest_known_hour: str
 ) -> None:
     begin = "2013-01-01T00:00"
-    row = prepare.add_weather(
-        prepare.add_schedule(one_flight(scheduled)), hourly_weather(begin, 365 * 24)
-    ).iloc[0]
-    assert row["asked_at"] == pd.Timestamp(asked, tz="UTC")
-    assert row["weather_hour"] == pd.Timestamp(newest_known_hour, tz="UTC")
+    flight = prepare.add_schedule(one_flight(scheduled))
+    assert flight["asked_at"].iloc[0] == pd.Timestamp(asked, tz="UTC")
+    (known,) = known_weather(flight, hourly_weather(begin, 365 * 24))
     since = pd.Timestamp(newest_known_hour) - pd.Timestamp(begin)
-    assert row["temp_f"] == since / pd.Timedelta(hours=1)
+    assert known["temp_f"] == since / pd.Timedelta(hours=1)
+
+
+def known_weather(asked: pd.DataFrame, hours: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the view `weather_now` says when these flights are asked about."""
+    sources = load_sources(load_project(AIRLINE))
+    weather = msgspec.structs.replace(sources["weather"], data=prepare.weather(hours), url="")
+    view = load_views(AIRLINE, sources)["weather_now"]
+    spine = asked[["origin", "asked_at"]]
+    found: list[dict[str, Any]] = history(
+        [view], spine, {"weather": weather}, time="asked_at"
+    ).to_pylist()
+    return found
 
 
 def test_first_flight_of_the_year_has_the_weather_of_two_in_the_morning(
-    prepared: pd.DataFrame,
+    prepared: pd.DataFrame, sources: Any
 ) -> None:
     # UA1545 from Newark, planned for 05:15; the hour from 03:00 is not over at 03:15.
-    first = prepared[(prepared["date"] == "2013-01-01") & (prepared["flight"] == 1545)].iloc[0]
+    first = prepared[(prepared["date"] == "2013-01-01") & (prepared["flight"] == 1545)]
+    (known,) = known_weather(first, sources.weather)
     expected = {"temp_f": 39.02, "dewpoint_f": 26.96, "wind_from_deg": 250.0, "wind_mph": 8.06}
-    assert {name: first[name] for name in expected} == expected
-    assert first["humidity_share"] == 0.6163
-    assert np.isnan(first["gust_mph"])
+    assert {name: known[name] for name in expected} == expected
+    assert known["humidity_share"] == 0.6163
+    assert known["gust_mph"] is None
 
 
 def test_a_wind_that_no_storm_ever_had_is_missing() -> None:
-    weather = hourly_weather("2013-01-02T00:00", 24).assign(wind_speed=1048.36, wind_gust=40.0)
-    row = prepare.add_weather(prepare.add_schedule(one_flight("2013-01-02 12:00")), weather).iloc[0]
-    assert np.isnan(row["wind_mph"])
-    assert row["gust_mph"] == 40.0
+    hours = hourly_weather("2013-01-02T00:00", 24).assign(wind_speed=1048.36, wind_gust=40.0)
+    known = prepare.weather(hours)
+    assert known["wind_mph"].isna().all()
+    assert (known["gust_mph"] == 40.0).all()
 
 
 def test_planes_have_one_name_per_manufacturer() -> None:
@@ -240,8 +258,8 @@ def test_the_contract_accepts_every_real_request(folder: Path, request_check: Sc
         ({"origin": "ORD"}, "input.origin: expected one of"),
         ({"carrier": "Delta"}, "input.carrier: expected a string that matches"),
         ({"manufacturer": None}, "input.manufacturer: expected one of"),
-        ({"humidity_share": 59.37}, "input.humidity_share: expected <= 1"),
-        ({"wind_mph": 1048.36}, "input.wind_mph: expected <= 254"),
+        ({"tailnum": "n14228"}, "input.tailnum: expected a string that matches"),
+        ({"temp_f": 39.0}, "input: expected only fields that the schema names"),
         ({"dep_delay": 4}, "input: expected only fields that the schema names"),
     ],
 )
@@ -251,17 +269,17 @@ def test_the_contract_refuses_what_cannot_be(
     assert request_check.first_problem(real[0].input | change).startswith(problem)
 
 
-def test_every_feature_is_required_and_only_the_weather_and_the_plane_may_be_unknown(
+def test_every_field_is_required_and_only_the_plane_may_be_unknown(
     real: list[Any], request_check: SchemaCheck
 ) -> None:
     nullable = set()
-    for name in flights.FEATURES:
+    for name in flights.INPUT:
         without = {key: value for key, value in real[0].input.items() if key != name}
         assert request_check.first_problem(without) == f"input: expected field `{name}`, got none"
         if request_check.is_valid(real[0].input | {name: None}):
             nullable.add(name)
-    assert nullable == {*flights.WEATHER, *flights.PLANE_NUMBERS}
-    assert set(real[0].input) == set(flights.FEATURES)
+    assert nullable == {"tailnum", *flights.PLANE_NUMBERS}
+    assert set(real[0].input) == set(flights.INPUT)
 
 
 DECLARED = (
@@ -271,9 +289,11 @@ DECLARED = (
     "services/flight-delay/service.toml",
     "services/flight-delay/request.schema.json",
     "services/flight-delay/answer.schema.json",
+    "services/flight-delay/training.json",
     "services/support-reply/service.toml",
     "services/support-reply/request.schema.json",
     "services/support-reply/prompts/reply.md",
+    *(p.relative_to(AIRLINE).as_posix() for p in AIRLINE.glob("features/*.sql")),
     *(p.relative_to(AIRLINE).as_posix() for p in AIRLINE.glob("services/support-reply/policies/*")),
 )
 
@@ -371,51 +391,70 @@ converts = pytest.mark.filterwarnings("ignore:Field onnx.AttributeProto:Deprecat
 """skl2onnx 1.20 hands booleans to protobuf, which wants numbers."""
 
 
-def january(train: Any, prepared: pd.DataFrame) -> pd.DataFrame:
-    kinds = dict.fromkeys(flights.CATEGORIES, "object") | dict.fromkeys(flights.NUMBERS, "float32")
-    departed = prepared[prepared["truth_status"] == "departed"]
-    table: pd.DataFrame = departed.astype(kinds).reset_index(drop=True)
-    return table
+@pytest.fixture(scope="module")
+def example(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with the flights of `DAYS`."""
+    copied = copy_project(tmp_path_factory.mktemp("example") / "airline")
+    shutil.copytree(folder, copied / "data")
+    return copied
+
+
+@pytest.fixture(scope="module")
+def learned(train: Any, example: Path) -> Any:
+    """What a model can learn from these flights, with features as they were known."""
+    return train.load((1, 3, 7, 11), example, save=True)
 
 
 @pytest.mark.slow
 @converts
 def test_the_converted_model_answers_like_the_trained_one(
-    train: Any, prepared: pd.DataFrame, answer_check: SchemaCheck, real: list[Any], tmp_path: Path
+    train: Any, learned: Any, answer_check: SchemaCheck, real: list[Any], tmp_path: Path
 ) -> None:
-    learned = january(train, prepared)
-    pipeline = train.fit(learned)
-    about = train.describe(learned, "")
-    model = train.convert(pipeline, about)
-    assert model == train.convert(train.fit(learned), about), "the same data, the same bytes"
+    rows, numbers = learned.rows, learned.numbers
+    pipeline = train.fit(rows, numbers)
+    model = train.convert(pipeline, train.describe(learned), numbers)
+    again = train.convert(train.fit(rows, numbers), train.describe(learned), numbers)
+    assert model == again, "the same data, the same bytes"
     session = train.open_session(model)
-    assert {tensor.name for tensor in session.get_inputs()} == set(flights.FEATURES)
-    cases = train.hard_cases(learned)
+    assert {tensor.name for tensor in session.get_inputs()} == {*flights.CATEGORIES, *numbers}
+    cases = train.hard_cases(rows, numbers)
     assert (cases["carrier"] == "??").any()
-    assert cases[list(flights.NUMBERS)].isna().all(axis=1).any()
-    assert train.check_equality(pipeline, session, cases) <= train.MOST_DIFFERENCE
+    assert cases[list(numbers)].isna().all(axis=1).any()
+    assert train.check_equality(pipeline, session, cases, numbers) <= train.MOST_DIFFERENCE
 
     (tmp_path / "model.onnx").write_bytes(model)
     served = open_model(ModelSpec(name="trees", upstream="model.onnx", folder=tmp_path))
-    outputs = served.predict_rows([flight.input for flight in real])
+    nothing = dict.fromkeys(numbers)  # no view knows anything
+    outputs = served.predict_rows([nothing | flight.input for flight in real])
     assert all(answer_check.first_problem(output) == "" for output in outputs)
-    first = learned.iloc[[0]]
+    first = rows.iloc[[0]]
     expected = pipeline.predict_proba(first)[0, 1]
     row = {name: first[name].iloc[0] for name in flights.CATEGORIES}
-    row |= {name: none_of(first[name].iloc[0]) for name in flights.NUMBERS}
+    row |= {name: none_of(first[name].iloc[0]) for name in numbers}
     assert served.predict_rows([row])[0]["probability"] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.slow
 @converts
 def test_training_fails_when_the_converted_model_answers_otherwise(
-    train: Any, prepared: pd.DataFrame
+    train: Any, learned: Any
 ) -> None:
-    learned = january(train, prepared)
-    half = learned.iloc[::2].reset_index(drop=True)
-    other = train.open_session(train.convert(train.fit(half), {}))
+    rows, numbers = learned.rows, learned.numbers
+    half = rows.iloc[::2].reset_index(drop=True)
+    other = train.open_session(train.convert(train.fit(half, numbers), {}, numbers))
     with pytest.raises(SystemExit, match="differ from scikit-learn"):
-        train.check_equality(train.fit(learned), other, train.hard_cases(learned))
+        train.check_equality(
+            train.fit(rows, numbers), other, train.hard_cases(rows, numbers), numbers
+        )
+
+
+@pytest.mark.slow
+def test_no_row_is_lost_and_features_are_there(learned: Any, prepared: pd.DataFrame) -> None:
+    departed = prepared[prepared["truth_status"] == "departed"]
+    assert len(learned.rows) == learned.snapshot["rows"] == len(departed)
+    assert len(learned.features) == 5
+    known = learned.rows[list(learned.numbers)].notna().mean()
+    assert (known.drop("gust_mph") > 0.05).all(), "an afternoon knows of its morning"
 
 
 def none_of(value: float) -> float | None:
@@ -423,16 +462,17 @@ def none_of(value: float) -> float | None:
 
 
 @pytest.fixture
-def project(train: Any, prepared: pd.DataFrame, tmp_path: Path, practice_url: str) -> Path:
+def project(train: Any, learned: Any, example: Path, tmp_path: Path, practice_url: str) -> Path:
     """A copy of the example with a model learned from few flights."""
-    declared = copy_project(tmp_path) / "roadworthy.toml"
+    copied = Path(shutil.copytree(example, tmp_path / "airline"))
+    declared = copied / "roadworthy.toml"
     text = declared.read_text(encoding="utf-8")
     assert "http://127.0.0.1:8799/v1" in text
     declared.write_text(text.replace("http://127.0.0.1:8799/v1", practice_url), encoding="utf-8")
-    learned = january(train, prepared)
-    about = train.describe(learned, "")
-    train.write(train.convert(train.fit(learned), about), about, tmp_path / "services/flight-delay")
-    return tmp_path
+    pipeline, about = train.fit(learned.rows, learned.numbers), train.describe(learned)
+    model = train.convert(pipeline, about, learned.numbers)
+    train.write(model, about, learned.snapshot, copied / "services/flight-delay")
+    return copied
 
 
 @pytest.fixture
@@ -508,15 +548,13 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @converts
-def test_a_real_day_is_replayed_over_http(
-    project: Path, served: str, folder: Path, sources: Any
-) -> None:
+def test_a_real_day_is_replayed_over_http(project: Path, served: str, sources: Any) -> None:
     made = run(
         *("-m", "roadworthy", "keys", "create", "--project", str(project)),
-        *("--scopes", "answer,read,admin", "--json"),
+        *("--scopes", "answer,read,admin,push", "--json"),
     )
     key = json.loads(made.stdout)["key"]
-    options = ("--url", served, "--data", str(folder), "--from", "2013-07-04", "--days", "1")
+    options = ("--url", served, "--project", str(project), "--from", "2013-07-04", "--days", "1")
     replay = str(AIRLINE / "replay.py")
     done = run(replay, *options, "--key", key, "--json")
     assert done.returncode == 0, done.stderr
@@ -534,15 +572,43 @@ def test_a_real_day_is_replayed_over_http(
     assert chat["dispositions"]["answered"] >= 10
     assert 0 < chat["dearest_day_usd"] <= chat["cost_usd"] < chat["per_day_usd"] == 2.0
     assert chat["promised_p95_ms"] == 2500
+    assert told["pushed"] > 4 * departed * 0.9, "four views of departures, and the weather"
+    skew = look(project, "skew")
+    assert sum(one["compared"] for one in skew["features"]) == 24 * len(day)
+    assert sum(one["unequal"] for one in skew["features"]) == 0, "served as the views say"
+    assert skew["trained"] == learned_from(project)
+    assert look(project, "leakage")["leaks"] == []
+
+    again = run(replay, *options, "--key", key, "--limit", "60", "--json")
+    assert json.loads(again.stdout)["services"]["flight-delay"]["dispositions"] == {"answered": 60}
+    skew = look(project, "skew")
+    assert sum(one["compared"] for one in skew["features"]) == 24 * (len(day) + 60)
+    assert sum(one["unequal"] for one in skew["features"]) == 0, "also with the clock set back"
 
     refused = run(replay, *options, "--key", "rw_nobody")
     assert refused.returncode == 4
     assert "unauthenticated" in refused.stderr
 
 
+def look(project: Path, what: str) -> Any:
+    """What the command line says of the features of `flight-delay`."""
+    words = ("features", what, "flight-delay", "--project", str(project), "--json")
+    return json.loads(run("-m", "roadworthy", *words).stdout)
+
+
+def learned_from(project: Path) -> str:
+    """The training set that the release's lineage names."""
+    listed = run("-m", "roadworthy", "release", "list", "--project", str(project), "--json")
+    releases = json.loads(listed.stdout)["releases"]
+    (release,) = [r["release"] for r in releases if r["service"] == "flight-delay"]
+    shown = run("-m", "roadworthy", "release", "show", release, "--project", str(project), "--json")
+    found: str = json.loads(shown.stdout)["manifest"]["training"]["id"]
+    return found
+
+
 @pytest.mark.slow
-def test_a_replay_without_a_server_says_how_to_start_one(folder: Path) -> None:
-    options = ("--url", "http://127.0.0.1:1", "--data", str(folder), "--key", "rw_x")
+def test_a_replay_without_a_server_says_how_to_start_one(example: Path) -> None:
+    options = ("--url", "http://127.0.0.1:1", "--project", str(example), "--key", "rw_x")
     done = run(str(AIRLINE / "replay.py"), *options, "--from", "2013-07-04", "--days", "1")
     assert done.returncode == 4
     assert "roadworthy up" in done.stderr

@@ -1,14 +1,19 @@
-"""The example's contracts hold for the real files, and not for weather in another unit."""
+"""The example's contracts hold for the real files, and tell what nobody knows before a flight."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import zipfile
 from importlib.metadata import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from conftest import write_project
 from roadworthy.data.contract import Contract
 from roadworthy.data.odcs import load_contract
 from roadworthy.data.validate import validate
@@ -60,3 +65,89 @@ def test_weather_in_celsius_is_refused_in_every_month(month: int) -> None:
     (broken,) = [rule for rule in report.failed if rule.severity == "error"]
     assert broken.rule == "temp_is_fahrenheit"
     assert broken.measured > 8
+
+
+KNOWN_BEFORE = ["carrier", "origin", "dest", "distance", "sched_dep_time", "sched_arr_time"]
+HEAD = """\
+-- version = 1
+-- owner = "test"
+-- sources = ["flights"]
+-- entity = ["tailnum"]
+-- event_time = "time_hour"
+-- created_time = "time_hour"
+"""
+
+
+def leaks_of(folder: Path, select: str, asked: str = "") -> list[str]:
+    """Return what the command line finds of a service over the published flights.
+
+    Args:
+        folder: Where its project is written.
+        select: The columns of its view.
+        asked: A contract of its input; "" for one that nothing is known of.
+    """
+    sql = f"{HEAD}SELECT tailnum, time_hour, {select} FROM flights WHERE tailnum IS NOT NULL\n"
+    input_file = "request.odcs.yaml" if asked else "request.schema.json"
+    service = SERVICE.replace("INPUT", input_file)
+    files = {
+        "contracts/flights.odcs.yaml": (CONTRACTS / "flights.odcs.yaml").read_text("utf-8"),
+        "features/flown.sql": sql,
+        f"services/late/{input_file}": asked or REQUEST,
+    }
+    project = write_project(folder, {"late": service}, files, SOURCES)
+    run_json(["features", "apply"], project)
+    found = run_json(["features", "leakage", "late"], project)
+    return [leak["feature"] for leak in found["leaks"]]
+
+
+SOURCES = """
+[sources.flights]
+contract = "contracts/flights.odcs.yaml"
+url = "data/flights.csv"
+"""
+REQUEST = '{"type": "object", "properties": {"tailnum": {"type": "string"}}}'
+SERVICE = """
+name = "late"
+kind = "predict"
+owners.product = "test"
+contract.input = "INPUT"
+objectives.deadline_ms = 500
+cost.per_day_usd = 1
+[features]
+views = ["flown@1"]
+[[models]]
+name = "never"
+provider = "rule"
+model = "{'late': false}"
+"""
+
+
+def run_json(words: list[str], project: Path) -> Any:
+    line = [sys.executable, "-P", "-m", "roadworthy", *words, "--project", str(project), "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_what_is_known_after_the_flight_leaks_from_a_view(tmp_path: Path) -> None:
+    found = leaks_of(tmp_path / "project", ", ".join([*KNOWN_BEFORE, *AFTER]))
+    assert sorted(found) == sorted(AFTER)
+
+
+@pytest.mark.slow
+def test_what_is_made_of_it_leaks_under_any_name(tmp_path: Path) -> None:
+    select = "avg(dep_delay) OVER (PARTITION BY tailnum ORDER BY time_hour) AS usual, distance"
+    assert leaks_of(tmp_path / "project", select) == ["usual"]
+
+
+@pytest.mark.slow
+def test_what_is_known_after_the_flight_leaks_from_a_request(tmp_path: Path) -> None:
+    asked = (CONTRACTS / "flights.odcs.yaml").read_text("utf-8")
+    found = leaks_of(tmp_path / "project", "distance * 1.6 AS distance_km", asked)
+    assert sorted(found) == sorted(AFTER)
+
+
+@pytest.mark.slow
+def test_the_honest_columns_pass(tmp_path: Path) -> None:
+    assert leaks_of(tmp_path / "project", ", ".join(KNOWN_BEFORE)) == []

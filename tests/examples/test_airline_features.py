@@ -52,12 +52,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     (folder / "data").mkdir()
     sys.path.insert(0, str(EXAMPLE))
     try:
-        prepare, prepare_history = import_module("prepare"), import_module("prepare_history")
+        prepare: Any = import_module("prepare")
         sources = prepare.read_sources()
-        departures = prepare_history.departures(sources.flights)
-        prepare_history.write(departures, folder / "data" / prepare_history.DEPARTURES)
-        weather = prepare_history.weather(sources.weather)
-        prepare_history.write(weather, folder / "data" / prepare_history.WEATHER)
+        departures = prepare.departures(sources.flights)
+        prepare.write_source(departures, folder / "data" / prepare.DEPARTURES)
+        prepare.write_source(prepare.weather(sources.weather), folder / "data" / prepare.WEATHER)
     finally:
         sys.path.remove(str(EXAMPLE))
     with open_project(folder) as opened:

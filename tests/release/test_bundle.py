@@ -428,3 +428,17 @@ def test_the_manifest_is_stored_as_canonical_json(ground: Ground) -> None:
     assert text == json.dumps(
         json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
     )
+
+
+def test_a_release_says_what_its_model_learned_from(ground: Ground) -> None:
+    assert ground.build().manifest.training is None
+    said = {"id": "ts_1", "views": {}, "contracts": {}, "rows": 3, "row_hash": "00"}
+    ground.write("training.json", json.dumps({"out": "x.parquet", "snapshot": said}))
+    ground.write("service.toml", f'{SERVICE}[features]\ntraining = "training.json"\n')
+    release = ground.build()
+    assert release.manifest.training is not None
+    assert (release.manifest.training.id, release.manifest.training.rows) == ("ts_1", 3)
+    assert "training.json" in release.manifest.files
+    assert list_releases(ground.engine)[0].manifest.training == release.manifest.training
+    ground.write("training.json", json.dumps({"snapshot": said | {"id": "ts_2"}}))
+    assert ground.differences(release) == ["training.json changed"]

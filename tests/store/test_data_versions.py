@@ -11,13 +11,17 @@ from sqlalchemy import Engine
 from roadworthy.errors import DeclarationError, NotFound
 from roadworthy.store.actions import list_actions
 from roadworthy.store.data_versions import (
+    KEPT_SKEW_REPORTS,
+    SavedSkew,
     SavedSnapshot,
     Validation,
     read_contracts,
+    read_skew,
     read_snapshot,
     read_snapshots,
     read_validations,
     read_views,
+    record_skew,
     record_validation,
     register_contract,
     register_view,
@@ -102,6 +106,28 @@ def test_validations_are_read_newest_first(engine: Engine) -> None:
     found = read_validations(engine, "weather", since_us=2)
     assert found == [validation(3, failed=3), validation(2, failed=2)]
     assert [one.at_us for one in read_validations(engine, limit=2)] == [9, 3]
+
+
+def skew(at_us: int, service: str = "wind") -> SavedSkew:
+    return SavedSkew(service=service, at_us=at_us, detail={"says": f"at {at_us}", "features": []})
+
+
+def test_the_newest_report_of_a_service_is_read_first(engine: Engine) -> None:
+    assert read_skew(engine, "wind") == []
+    for at_us in (3, 1, 2):
+        record_skew(engine, skew(at_us))
+    record_skew(engine, skew(9, "other"))
+    assert read_skew(engine, "wind") == [skew(3)]
+    assert read_skew(engine, "wind", limit=5) == [skew(3), skew(2), skew(1)]
+
+
+def test_only_the_newest_reports_of_each_service_are_kept(engine: Engine) -> None:
+    record_skew(engine, skew(5, "other"))
+    for at_us in range(KEPT_SKEW_REPORTS + 3):
+        record_skew(engine, skew(at_us))
+    kept = [one.at_us for one in read_skew(engine, "wind", limit=1000)]
+    assert kept == list(range(KEPT_SKEW_REPORTS + 2, 2, -1))
+    assert read_skew(engine, "other") == [skew(5, "other")]
 
 
 def test_a_training_set_is_remembered_once(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from data_stage import change_contract, served_data
 
 from control_plane import Plane, listening, served
 
@@ -48,6 +49,13 @@ PAGES = (
     "/words",
     "/requests/rq_gone",
 )
+DATA_PAGES = (
+    "/services/{service}/data",
+    "/services/plain/data",
+    "/sources/weather",
+    "/sources/fleet",
+    "/requests/{answered}",
+)
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +63,19 @@ pytestmark = pytest.mark.slow
 class Stage:
     """A served project with traffic, and where it listens."""
 
-    def __init__(self, plane: Plane, port: int) -> None:
+    def __init__(
+        self, plane: Plane, port: int, service: str = "risk", answering: str = "reply"
+    ) -> None:
         self.plane = plane
         self.url = f"http://127.0.0.1:{port}"
         rows = plane.get("/api/requests?limit=200")["requests"]
         self.facts = {
-            "service": "risk",
-            "answered": next(row["id"] for row in rows if row["service"] == "reply"),
+            "service": service,
+            "answered": next(
+                row["id"]
+                for row in rows
+                if row["service"] == answering and row["disposition"] == "answered"
+            ),
             "refused": next(row["id"] for row in rows if row["disposition"] == "refused"),
             "release": quote(plane.get("/api/releases")["releases"][0]["release"]),
         }
@@ -84,6 +98,19 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         plane.ask("POST", "/api/services/risk/resume", {"reason": "trial"})
         plane.follow()
         yield Stage(plane, port)
+
+
+@pytest.fixture(scope="module")
+def data_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A service with data: broken rules, a stale value, a contract that has changed."""
+    pytest.importorskip("duckdb")
+    folder = tmp_path_factory.mktemp("data")
+    with served_data(folder) as plane, listening(plane) as port:
+        weather = folder / "data/weather.csv"
+        weather.write_text(weather.read_text().replace(",12.5,41", ",12.5,5"))
+        plane.serving.jobs.run_now("skew")
+        change_contract(folder)
+        yield Stage(plane, port, "wind", "wind")
 
 
 def give_up(reason: str) -> None:
@@ -172,9 +199,10 @@ def window(chromium: Any, stage: Stage) -> Iterator[Seen]:
     seen.context.close()
 
 
-@pytest.fixture(
-    scope="module", params=[(WIDE, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark")]
-)
+SCREENS = [(WIDE, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark")]
+
+
+@pytest.fixture(scope="module", params=SCREENS)
 def screen(request: pytest.FixtureRequest, chromium: Any, stage: Stage) -> Iterator[Seen]:
     width, scheme = request.param
     seen = Seen(chromium, stage, width, color_scheme=scheme)
@@ -183,8 +211,17 @@ def screen(request: pytest.FixtureRequest, chromium: Any, stage: Stage) -> Itera
     seen.context.close()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_fits_its_screen_and_nothing_complains(screen: Seen, path: str) -> None:
+@pytest.fixture(scope="module", params=SCREENS)
+def data_screen(request: pytest.FixtureRequest, chromium: Any, data_stage: Stage) -> Iterator[Seen]:
+    width, scheme = request.param
+    seen = Seen(chromium, data_stage, width, color_scheme=scheme)
+    seen.log_in()
+    yield seen
+    seen.context.close()
+
+
+def check_fits(screen: Seen, path: str) -> None:
+    """Check that a page is there, no wider than its screen, and that nothing complains."""
     screen.complaints.clear()
     response = screen.page.goto(screen.stage.path(path))
     assert response.status == (404 if "gone" in path else 400 if "lost" in path else 200)
@@ -194,8 +231,8 @@ def test_a_page_fits_its_screen_and_nothing_complains(screen: Seen, path: str) -
     assert screen.complaints == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_passes_axe(screen: Seen, axe: str, path: str) -> None:
+def check_accessible(screen: Seen, axe: str, path: str) -> None:
+    """Check that axe finds no fault on a page, with all that can be opened on it open."""
     screen.page.goto(screen.stage.path(path))
     for details in screen.page.locator("details").all():
         details.evaluate("part => part.open = true")
@@ -208,6 +245,58 @@ def test_a_page_passes_axe(screen: Seen, axe: str, path: str) -> None:
     ]
     assert faults == []
     assert found["passes"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_its_screen_and_nothing_complains(screen: Seen, path: str) -> None:
+    check_fits(screen, path)
+
+
+@pytest.mark.parametrize("path", DATA_PAGES)
+def test_a_page_about_data_fits_its_screen_and_nothing_complains(
+    data_screen: Seen, path: str
+) -> None:
+    check_fits(data_screen, path)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_passes_axe(screen: Seen, axe: str, path: str) -> None:
+    check_accessible(screen, axe, path)
+
+
+@pytest.mark.parametrize("path", DATA_PAGES)
+def test_a_page_about_data_passes_axe(data_screen: Seen, axe: str, path: str) -> None:
+    check_accessible(data_screen, axe, path)
+
+
+def test_training_and_live_values_are_drawn_within_their_cell(data_screen: Seen) -> None:
+    data_screen.page.goto(data_screen.stage.path("/services/{service}/data"))
+    pictures = data_screen.page.locator("svg.pair")
+    assert pictures.count() == 5
+    for picture in pictures.all():
+        cell, box = picture.locator("xpath=..").bounding_box(), picture.bounding_box()
+        assert box["width"] > 100
+        assert cell["x"] - 1 <= box["x"]
+        assert box["x"] + box["width"] <= cell["x"] + cell["width"] + 1
+        room = picture.locator("svg").evaluate("plot => plot.viewBox.baseVal.width")
+        for line in picture.locator("path").all():
+            drawn = line.evaluate("path => (b => [b.x, b.width, b.y])(path.getBBox())")
+            assert drawn[:2] == [0, room]
+            assert drawn[2] >= 0
+
+
+def test_pages_about_data_read_the_same_without_script(chromium: Any, data_stage: Stage) -> None:
+    texts = []
+    for has_script in (True, False):
+        seen = Seen(chromium, data_stage, java_script_enabled=has_script)
+        seen.log_in()
+        read = []
+        for path in DATA_PAGES:
+            seen.page.goto(data_stage.path(path))
+            read.append(re.sub(r"\d+ s behind", "behind", text_of(seen)))
+        texts.append(read)
+        seen.context.close()
+    assert texts[0] == texts[1]
 
 
 def test_the_log_in_page_passes_axe_and_fits_a_phone(chromium: Any, stage: Stage, axe: str) -> None:

@@ -120,8 +120,8 @@ def test_style_and_script_are_small_need_no_key_and_stay_in_caches(shared: Plane
     nobody = Browser(shared)
     nobody.get("/login")
     found = re.findall(r'(?:href|src)="(/static/[^"]+)"', nobody.page)
-    assert len(found) == len(ASSETS) == 2
-    for path in found:
+    assert len(found) == 2
+    for path in (*found, *(f"/static/{name}" for name in ASSETS)):
         asset = nobody.get(path)
         assert asset.status == 200
         assert "immutable" in asset.headers["cache-control"]

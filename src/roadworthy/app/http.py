@@ -14,6 +14,7 @@ from ..serve.server import Server
 from ..web.app import control_app
 from ..web.control import Control
 from ..web.session import Sessions, open_secret
+from .contract_files import ContractFiles
 from .project import Project
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
@@ -63,6 +64,7 @@ async def _serve(
         await server.run_until_stopped()
     finally:
         await serving.stop()
+        gc.unfreeze()  # else native modules report what Python never gets to free as leaks
 
 
 def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
@@ -83,6 +85,8 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         drain=serving.writer.drain,
         health=serving.health,
         differences=WorkingTree(project).differences,
+        contracts=ContractFiles(project).read,
+        open_features=serving.open_features,
         sessions=Sessions(open_secret(project.folder / ".roadworthy" / "session.secret")),
     )
     return Gateway(

@@ -35,6 +35,8 @@ from .rooms import ENFORCES, open_signals
 
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
+MEASURE_EVERY_S = 3_600
+"""Seconds of the project's time between two looks at the skew of served features."""
 POLL_S = 0.05
 LOOK_S = 2.0
 
@@ -129,7 +131,33 @@ class Serving:
     def _jobs_of_data(self) -> list[Job]:
         if not self._ground.declaration.sources:
             return []
-        return [Job("features", FILL_EVERY_S, lambda: self.open_features().fill_all())]
+        return [
+            Job("features", FILL_EVERY_S, self._fill),
+            Job("skew", MEASURE_EVERY_S, self._measure_skew),
+        ]
+
+    def _fill(self) -> str:
+        served = {view for views in self._views_served().values() for view in views}
+        return self.open_features().fill_all(sorted(served))
+
+    def _measure_skew(self) -> str:
+        """Measure the services that have features; without any nothing is imported for it."""
+        views = self._views_served()
+        if not views:
+            return "no service has features"
+        self.writer.drain()
+        manifests = {
+            name: registry.read_release(self._ground.state, self.engine.releases[name].id).manifest
+            for name in views
+        }
+        sets = {name: made.training.id for name, made in manifests.items() if made.training}
+        return self.open_features().measure_skew(views, sets)
+
+    def _views_served(self) -> dict[str, tuple[str, ...]]:
+        """Return the views of each service that has some."""
+        opened = self.engine.releases.items()
+        views = {name: release.declaration.features.views for name, release in opened}
+        return {name: found for name, found in views.items() if found}
 
     def _spent_on(self, day_us: int) -> Mapping[str, int]:
         self.writer.drain()

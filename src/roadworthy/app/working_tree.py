@@ -45,10 +45,10 @@ class WorkingTree:
         root = self._ground.folder
         folder = root / "services" / opened.name
         names = {"service.toml", *opened.declaration.files}
-        return tuple(map(_look, [root / "roadworthy.toml", folder, *(folder / n for n in names)]))
+        return tuple(map(look, [root / "roadworthy.toml", folder, *(folder / n for n in names)]))
 
 
-def _look(path: Path) -> tuple[int, int]:
+def look(path: Path) -> tuple[int, int]:
     """Return when a file changed last and how large it is; zeros where there is none."""
     try:
         status = path.stat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +10,11 @@ import msgspec
 
 from ..cost.prices import format_usd
 from ..types import Attempt, Record, Verdict
+from ..web import numbers
+from ..web.data_figures import ViewServed
 from ..web.shapes import Lineage, OutcomeShown
 from ..web.story import place_of
-from .common import span_text
+from .common import short_text, span_text
 
 _BAR = 24
 _NAME = 14
@@ -75,6 +77,8 @@ def _attempt(number: int, attempt: Attempt) -> str:
 
 def draw_facts(facts: Lineage) -> Iterator[tuple[str, list[str]]]:
     """Yield what a lineage holds beside the walk: a title, and the lines below it."""
+    if facts.record.served:
+        yield "features", list(_served(facts.record.served))
     yield "input", [_body(facts.record.input)]
     yield "output", [_body(facts.record.output)]
     yield "release", list(_release(facts))
@@ -83,6 +87,17 @@ def draw_facts(facts: Lineage) -> Iterator[tuple[str, list[str]]]:
         width = max(map(len, files), default=0)
         yield "files", [f"{name:<{width}}  {digest}" for name, digest in sorted(files.items())]
     yield "outcomes", [_outcome(outcome) for outcome in facts.record.outcomes] or ["none yet"]
+
+
+def _served(served: Iterable[ViewServed]) -> Iterator[str]:
+    """Yield each view with what it knew, and below it the values that it gave."""
+    for view in served:
+        age = "" if view.age_s is None else f", {numbers.span(view.age_s)} old"
+        yield f"{view.view or 'of a view that is not registered'}  {view.state}{age}".rstrip()
+        width = max(map(len, view.values), default=0)
+        for name, value in view.values.items():
+            shown = "-" if value is None else short_text(value, _MOST_SHOWN)
+            yield f"  {name:<{width}}  {shown}"
 
 
 def _body(body: Any) -> str:

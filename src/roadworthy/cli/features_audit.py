@@ -12,7 +12,9 @@ from ..app import Project, open_project
 from ..data.audit import LeakReport, SkewReport, audit_leakage, audit_skew, find_trained
 from ..data.consumed import asked_tables
 from ..data.features import Features
+from ..data.history import TIME, read_rows
 from ..data.skew import FeatureSkew
+from ..data.time_travel import Travelled
 from ..data.views import View
 from .common import (
     INCONCLUSIVE,
@@ -108,24 +110,39 @@ def _skew_row(row: FeatureSkew) -> tuple[str, ...]:
 @click.argument("service")
 @_training_option
 @click.option("--label", default="", help="Column of the training set that is the outcome.")
+@click.option(
+    "--time",
+    default=TIME,
+    show_default=True,
+    help="Column of a file of `--training` that says as of when; a saved set knows its own.",
+)
+@click.option("--test", type=_file, help="Parquet or CSV file of the test set.")
 @project_option
 @json_option
 @command
 def leakage_command(
-    service: str, training: Path | None, label: str, folder: Path, as_json: bool
+    service: str,
+    training: Path | None,
+    label: str,
+    time: str,
+    test: Path | None,
+    folder: Path,
+    as_json: bool,
 ) -> None:
     """Find features of SERVICE that know what nobody can know when the model is asked.
 
     By what contracts and views declare; with `--label`, by what a training set shows too: one
-    feature that tells the label alone, or is missing where the label is one way. Ends with 1 where
-    there is a leak.
+    feature that tells the label alone, or is missing where the label is one way, or holds what was
+    not known yet at its row's time. With `--test`, by rows that training and test share. Ends with
+    1 where there is a leak.
     """
     with opened_features(folder) as (project, found):
         declared = project.load(service)
         views = _views(project, found, service)
         asked = next(iter(asked_tables(declared, project.declaration)), None)
-        trained = find_trained(views, project.state, project.artifacts, training)
-        report = audit_leakage(service, views, found.sources, asked, trained, label)
+        trained = find_trained(views, project.state, project.artifacts, training, time)
+        told = None if test is None else read_rows(test.absolute(), {})
+        report = audit_leakage(service, views, found.sources, asked, trained, label, told)
     if as_json:
         print_json(report)
     else:
@@ -138,3 +155,12 @@ def _print_leakage(report: LeakReport) -> None:
     print_line(f"{report.service}: {report.says}", style="bold")
     for leak in report.leaks:
         print_line(f"  {leak.why}")
+    if not report.time_travel:
+        return
+    columns = ("feature", "not as known", "area", "as known", "created times dealt anew")
+    print_table("time travel", columns, map(_travel_row, report.time_travel))
+
+
+def _travel_row(row: Travelled) -> tuple[str, ...]:
+    areas = (row.area, row.area_as_known, row.area_shuffled)
+    return (row.feature, f"{row.unequal:,} of {row.rows:,}", *(f"{area:.3f}" for area in areas))

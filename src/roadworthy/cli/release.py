@@ -108,6 +108,9 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
         for model in manifest.models
     ]
     print_table("models", ("name", "provider", "model", "held still by"), models)
+    if learned := manifest.training:
+        views = ", ".join(learned.views)
+        print_line(f"learned from {learned.id}: {learned.rows:,} rows with {views}")
     print_table("packages that decide", ("package", "version"), sorted(manifest.packages.items()))
 
 

@@ -11,7 +11,9 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..errors import DeclarationError, RoadworthyError, StoreError
+from ..store.artifacts import Artifacts
 from ..types import Clock, Pushed, SystemClock
+from .audit import remember_skew
 from .materialize import Filled, materialize
 from .online import Freshness, SqliteFeatures
 from .push import Pusher, Row
@@ -27,6 +29,7 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     """A registered view and how new what is online of it is.
 
     Attributes:
+        ttl_s: Seconds after its event for which a row counts; None for ever.
         freshness: None where it was never filled.
         behind_s: Seconds since what is online was filled up to; None where it never was.
     """
@@ -36,6 +39,7 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     entity: tuple[str, ...]
     features: tuple[str, ...]
     contracts: Mapping[str, str]
+    ttl_s: int | None
     freshness: Freshness | None
     behind_s: float | None
 
@@ -154,10 +158,15 @@ class Features:
         found = [self.view(name) for name in views]
         return FeatureSource(found, self.online, self._clock, input_fields)
 
-    def states(self) -> list[ViewState]:
-        """Return how new every view is."""
+    def states(self, names: Sequence[str] | None = None) -> list[ViewState]:
+        """Return how new these views are, or the newest version of each.
+
+        Raises:
+            NotFound: One of them is not registered.
+        """
         now_us = self._clock.now_us()
-        return [self._state(view, now_us) for view in self.views()]
+        views = self.views() if names is None else map(self.view, names)
+        return [self._state(view, now_us) for view in views]
 
     def _state(self, view: View, now_us: int) -> ViewState:
         fresh = self.online.freshness(online_key(view))
@@ -167,17 +176,23 @@ class Features:
             entity=tuple(column.name for column in view.entity),
             features=view.names,
             contracts=view.contracts,
+            ttl_s=view.ttl_s,
             freshness=fresh,
             behind_s=None if fresh is None else (now_us - fresh.watermark_us) / 1e6,
         )
 
-    def fill_all(self) -> str:
-        """Fill every registered view and say how it went, as a job does.
+    def fill_all(self, served: Sequence[str] = ()) -> str:
+        """Fill the newest version of every view and say how it went, as a job does.
+
+        Args:
+            served: Versions that services read: they are filled too where a newer one is there.
 
         Raises:
             StoreError: Some could not be filled; the message names each. The others were.
         """
-        views, rows, failed = self.views(), 0, list[str]()
+        newest = {view.id: view for view in self.views()}
+        views = [*newest.values(), *map(self.view, sorted(set(served) - newest.keys()))]
+        rows, failed = 0, list[str]()
         for view in views:
             try:
                 rows += self.fill(view).rows
@@ -186,6 +201,39 @@ class Features:
         if failed:
             raise StoreError("; ".join(failed))
         return f"{rows} rows of {len(views)} views are new online"
+
+    def measure_skew(self, views: Mapping[str, Sequence[str]], sets: Mapping[str, str]) -> str:
+        """Measure whether services get the features of training, remember it, and say how it went.
+
+        Args:
+            views: Service → the views that it names.
+            sets: Service → the id of the training set that its release names, if it does.
+
+        Raises:
+            StoreError: Some could not be measured; the message names each. The others were.
+        """
+        artifacts = Artifacts(self._project.folder / self._project.store.artifacts)
+        said, failed = list[str](), list[str]()
+        for service, names in views.items():
+            try:
+                found = [self.view(name) for name in names]
+                report = remember_skew(
+                    service,
+                    found,
+                    self.sources,
+                    self._engine,
+                    artifacts,
+                    self._clock,
+                    sets.get(service, ""),
+                )
+            except RoadworthyError as error:
+                failed.append(f"{service}: {error}")
+            else:
+                none = "no request was given features yet"
+                said.append(f"{service}: {none if report is None else report.says}")
+        if failed:
+            raise StoreError("; ".join(failed))
+        return "; ".join(said) or "no service has features"
 
     def close(self) -> None:
         """Close the online store."""

@@ -60,6 +60,7 @@ def history(
     sources: Sources,
     *,
     time: str = TIME,
+    shuffled: int | None = None,
 ) -> pyarrow.Table:
     """Return the spine, every row in its order, with the features of `views` as they were known.
 
@@ -68,6 +69,8 @@ def history(
         spine: Rows with the entities of the views and a time.
         sources: What the views read.
         time: The column of the spine that says as of when; without an offset it is UTC.
+        shuffled: A seed, to see what a view would tell if its created times were not true: they are
+            dealt anew among its rows.
 
     Raises:
         DeclarationError: The spine lacks a column, names meet, or rows cannot be read.
@@ -84,6 +87,7 @@ def history(
         _keep_keys(connection, rows, moments, types)
         table = rows
         for view in views:
+            rank(connection, view, shuffled=shuffled)
             known = _known(connection, view, moments, types)
             table = _beside(table, view, _features(connection, view), known)
         return compute_rows(table, rows, open_computed(views))
@@ -153,6 +157,12 @@ def read_rows(path: Path, types: Mapping[str, str]) -> pyarrow.Table:
         connection.close()
 
 
+def thinned(rows: pyarrow.Table, most: int) -> pyarrow.Table:
+    """Return every n-th row, so that there are at most so many."""
+    step = -(-rows.num_rows // most) or 1
+    return rows if step == 1 else rows.take(pyarrow.array(range(0, rows.num_rows, step)))
+
+
 def _moments(connection: Connection, times: Any) -> Any:
     """Return when each row asks, as an Arrow array of microseconds in UTC."""
     kind = times.type
@@ -195,7 +205,6 @@ def _known(connection: Connection, view: View, moments: Any, types: Mapping[str,
     The places are an Arrow array, null where nothing counts. By them features are taken: no row of
     the spine can be lost or moved, and the join itself handles numbers only.
     """
-    rank(connection, view)
     places = [*types]
     keys = [f"e{places.index(c.name)} AS k{i}" for i, c in enumerate(view.entity)]
     connection.execute(
@@ -233,7 +242,9 @@ def _beside(table: pyarrow.Table, view: View, features: pyarrow.Table, known: An
     return table
 
 
-def rank(connection: Connection, view: View, where: str = "TRUE") -> None:
+def rank(
+    connection: Connection, view: View, where: str = "TRUE", *, shuffled: int | None = None
+) -> None:
     """Make the tables `rows_of_view` and `ranked`, which numbers them as they win, from 0.
 
     `place` of `ranked` is the `rowid` of the row. `where` says which rows, by `event_time` and
@@ -247,6 +258,8 @@ def rank(connection: Connection, view: View, where: str = "TRUE") -> None:
         f"CREATE OR REPLACE TEMP TABLE rows_of_view AS FROM ({prepared(view)}) WHERE {where}"
     )
     connection.execute(f"SET threads = {there}")
+    if shuffled is not None:
+        _shuffle_created(connection, shuffled)
     keys = ", ".join(f"k{i}" for i in range(len(view.entity)))
     order = ["event_time", "created_time"]
     alike = f"SELECT 1 FROM rows_of_view GROUP BY {keys}, {', '.join(order)} HAVING count(*) > 1"
@@ -257,6 +270,20 @@ def rank(connection: Connection, view: View, where: str = "TRUE") -> None:
         "GREATEST(event_time, created_time) AS known_at, "
         f"ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) - 1 AS n FROM rows_of_view"
     )
+
+
+def _shuffle_created(connection: Connection, seed: int) -> None:
+    [(count,)] = connection.execute("SELECT count(*) FROM rows_of_view").fetchall()
+    dealt = np.random.default_rng(seed).permutation(count)
+    connection.register("dealt", pyarrow.table({"place": dealt}))
+    connection.execute(
+        "CREATE TEMP TABLE shuffled AS SELECT r.* REPLACE (other.created_time AS created_time) "
+        "FROM rows_of_view AS r POSITIONAL JOIN dealt "
+        "JOIN rows_of_view AS other ON other.rowid = dealt.place"
+    )
+    connection.unregister("dealt")
+    connection.execute("DROP TABLE rows_of_view")
+    connection.execute("ALTER TABLE shuffled RENAME TO rows_of_view")
 
 
 def _seen(view: View) -> str:

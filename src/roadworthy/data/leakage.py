@@ -25,7 +25,7 @@ except ImportError:  # the extra `data` is absent; whoever loads the values says
 WITH_LABEL = "label"
 """What a contract says of a field that is known only with the outcome."""
 
-Cause = Literal["known_later", "label", "power", "missing", "shared_rows"]
+Cause = Literal["known_later", "label", "power", "missing", "shared_rows", "future"]
 
 FAR_ABOVE = 3.0
 """How many times the median feature's power above chance is far above the rest."""

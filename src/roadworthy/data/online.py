@@ -200,8 +200,10 @@ class SqliteFeatures:
                 "UPDATE views SET watermark_us = ?, filled_at_us = ? WHERE number = ?",
                 (until_us, at_us, number),
             )
-        with suppress(sqlite3.Error):  # readers may hold the log; a later fill shortens it
-            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Readers may hold the log; a later fill shortens it. Within another's transaction it would
+        # keep that one from committing, as would a row of the answer that is not fetched.
+        with self._writing, suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return count
 
     def push(self, view: str, rows: Iterable[OnlineRow], at_us: int) -> int:
@@ -266,6 +268,8 @@ class _Transaction:
         try:
             self._connection.execute("COMMIT" if kind is None else "ROLLBACK")
         except sqlite3.Error as failure:
+            with suppress(sqlite3.Error):  # left open, it would hold up every later write
+                self._connection.execute("ROLLBACK")
             raise _failed(self._path, failure) from failure
         finally:
             self._lock.release()

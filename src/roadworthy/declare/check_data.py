@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from .files import Findings, near
+import msgspec
+
+from .files import Findings, check_file, near
 from .project import ProjectDeclaration
 from .service import ServiceDeclaration
 from .source import Finding
+from .training import read_training
 from .validate import shown
 
 VIEWS_FOLDER = "features"
@@ -46,9 +49,35 @@ def views_are_there(service: ServiceDeclaration, project: ProjectDeclaration) ->
         names.append(name)
 
 
+def training_has_what_is_served(
+    service: ServiceDeclaration, project: ProjectDeclaration
+) -> Findings:
+    """The model learned from the versions of the views that it is given."""
+    path, name = "features.training", service.features.training
+    if name is None:
+        return
+    problems = list(check_file(service, project, path, name))
+    yield from problems
+    if problems:
+        return
+    try:
+        learned = read_training(service.folder / name)
+    except (OSError, msgspec.DecodeError) as error:
+        expected = "what `roadworthy features history --save --json` prints"
+        yield Finding(path, expected, f"{error} in {name}")
+        return
+    others = [view for view in service.features.views if view not in learned.views]
+    if others:
+        there = ", ".join(f"`{view}`" for view in learned.views)
+        expected = f"a training set with {', '.join(map(shown, others))}, which is served"
+        advice = "train again with the views that `features.views` names, or name those of then"
+        yield Finding(path, expected, f"one with {there or 'none'}", advice)
+
+
 DATA_CHECKS = (
     (agreed_sources_exist, ("contract.accepts",)),
     (features_are_for_predictions, ("kind", "features")),
     (views_are_there, ("features",)),
+    (training_has_what_is_served, ("features",)),
 )
 """Every check, with the parts that must be sound for it to say anything."""

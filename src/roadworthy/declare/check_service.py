@@ -328,6 +328,8 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
             files.add(entry.model)
     if service.prompt is not None:
         files.add(service.prompt.file)
+    if service.features.training is not None:
+        files.add(service.features.training)
     files.update(page_names(service))
     return tuple(sorted(files))
 

@@ -76,6 +76,17 @@ def _deadline(service: ServiceDeclaration) -> Iterator[str]:
         yield from fallbacks
 
 
+def _input_contract(service: ServiceDeclaration) -> Iterator[str]:
+    if service.contract.input:
+        yield f"contract.input = {service.contract.input}"
+
+
+def _views(service: ServiceDeclaration) -> Iterator[str]:
+    if service.features.views:
+        first, *others = service.features.views
+        yield f"features.views = {first}" + (f" and {len(others)} more" if others else "")
+
+
 def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.output:
         yield f"contract.output = {service.contract.output}"
@@ -112,6 +123,63 @@ def _caps(service: ServiceDeclaration) -> Iterator[str]:
 
 REMEDIES = (
     Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
+    Remedy(
+        4,
+        "features come from declared sources only, each with a contract",
+        "data/relations.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(5, "a term means one thing in all contracts of a project", "data/glossary.py"),
+    Remedy(
+        6,
+        "served features held against the views, row by row, and against training",
+        "data/skew.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        7,
+        "a point-in-time join, and a search for features that know too much",
+        "data/leakage.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        8,
+        "one definition of a feature for training and for serving",
+        "data/views.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        9,
+        "a training set is a value: its id rebuilds it",
+        "data/snapshots.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        10,
+        "a breaking change of a contract stops the next release",
+        "release/agreement.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        11,
+        "batches of a source are held to its contract",
+        "data/validate.py",
+        "features.views",
+        _views,
+    ),
+    Remedy(
+        12,
+        "each live request is held to its contract before it reaches a model",
+        "serve/engine.py",
+        "contract.input",
+        _input_contract,
+    ),
     Remedy(
         13,
         "a declared latency budget; each request above it is counted as late",
@@ -169,6 +237,13 @@ REMEDIES = (
         "cost/ledger.py",
         "cost.per_day_usd",
         _caps,
+    ),
+    Remedy(
+        114,
+        "a feature older than its ttl is missing, and how old each was is in the record",
+        "data/served.py",
+        "features.views",
+        _views,
     ),
 )
 """The remedies that the code keeps today, in the order of the list."""

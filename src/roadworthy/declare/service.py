@@ -80,6 +80,11 @@ class Features(Section):
         description="Feature views, each with its version, like `weather_now@2`; their entities "
         "are fields of the input.",
     )
+    training: Text | None = Field(
+        None,
+        description="File that says which training set the model learned from, as `features "
+        "history --save --json` prints it; it must have the views that are served.",
+    )
 
 
 class Chat(Section):

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ENFORCES: Mapping[str, str] = {}
+ENFORCES: Mapping[str, str] = {
+    "features.training": "release/bundle.py",
+}
+"""Declared key → the file that enforces it."""

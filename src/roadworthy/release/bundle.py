@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration, Provider
 from ..declare.service import ModelEntry, ServiceDeclaration
+from ..declare.training import read_training
 from ..errors import DeclarationError, NotFound, StoreError
 from ..net import is_private_host
 from ..store.artifacts import Artifacts, digest_of
@@ -107,6 +108,7 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
         names.update(_all_files(service.folder))
     files = {name: digest_of(service.folder / name) for name in sorted(names)}
     environment = describe_environment()
+    training = service.features.training
     return Manifest(
         service=service.name,
         declaration_hash=service.hash,
@@ -119,6 +121,7 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
         packages=environment.deciding(kinds),
         environment=environment,
         commit=read_commit(project.folder),
+        training=None if training is None else read_training(service.folder / training),
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Engine, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from ..declare.training import Training
 from ..errors import NotFound, StoreError
 from ..store.actions import append_action
 from ..store.switchboard import move_pointer
@@ -75,6 +76,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         commit: Of the code where it was built first; None outside a repository.
         contracts: Source -> its contract, of the sources that the service's views read.
         accepts: The versions of them that the service has agreed to.
+        training: What the model learned from, where the service says so.
     """
 
     service: str
@@ -87,6 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     commit: Commit | None
     contracts: dict[str, PinnedContract] = {}
     accepts: tuple[str, ...] = ()
+    training: Training | None = None
 
     @property
     def facts(self) -> dict[str, str]:

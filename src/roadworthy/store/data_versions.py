@@ -1,4 +1,4 @@
-"""What is remembered of data: registered views and contracts, validations, saved training sets."""
+"""What is remembered of data: views and contracts, validations, skew, saved training sets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Engine, Row, insert, select
+from sqlalchemy import Engine, Row, delete, insert, select
 
 from ..errors import DeclarationError, NotFound
 from ..types import Clock
 from .actions import append_action
-from .tables import contract_versions, snapshots, validations, view_versions
+from .tables import contract_versions, skew_reports, snapshots, validations, view_versions
 
-V = TypeVar("V", "ViewVersion", "ContractVersion", "Validation", "SavedSnapshot")
+V = TypeVar("V", "ViewVersion", "ContractVersion", "Validation", "SavedSkew", "SavedSnapshot")
+
+KEPT_SKEW_REPORTS = 200
+"""Of each service the newest: more than a week of one an hour, each about 1 kB a feature."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -69,6 +72,18 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     failed_rows: int
     is_kept: bool
+    detail: dict[str, Any]
+
+
+class SavedSkew(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a service was served the features that its model was trained on, at one time.
+
+    Attributes:
+        detail: The report, as JSON values.
+    """
+
+    service: str
+    at_us: int
     detail: dict[str, Any]
 
 
@@ -180,6 +195,34 @@ def read_validations(
     newest = query.order_by(validations.c.at_us.desc(), validations.c.id.desc()).limit(limit)
     with engine.connect() as connection:
         return [_read(row, Validation) for row in connection.execute(newest)]
+
+
+def record_skew(engine: Engine, saved: SavedSkew) -> None:
+    """Remember how a service's features were, and forget what is older than the newest reports."""
+    row = msgspec.structs.asdict(saved) | {"detail": _text(saved.detail)}
+    of_service = skew_reports.c.service == saved.service
+    newest = (
+        select(skew_reports.c.id)
+        .where(of_service)
+        .order_by(skew_reports.c.at_us.desc(), skew_reports.c.id.desc())
+        .limit(KEPT_SKEW_REPORTS)
+    )
+    with engine.begin() as connection:
+        connection.execute(insert(skew_reports).values(row))
+        kept = connection.execute(newest).scalars().all()
+        connection.execute(delete(skew_reports).where(of_service, skew_reports.c.id.not_in(kept)))
+
+
+def read_skew(engine: Engine, service: str, *, limit: int = 1) -> list[SavedSkew]:
+    """Return how a service's features were when they were last measured, newest first."""
+    newest = (
+        select(skew_reports)
+        .where(skew_reports.c.service == service)
+        .order_by(skew_reports.c.at_us.desc(), skew_reports.c.id.desc())
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [_read(row, SavedSkew) for row in connection.execute(newest)]
 
 
 def save_snapshot(engine: Engine, saved: SavedSnapshot) -> bool:

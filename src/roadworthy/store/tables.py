@@ -296,3 +296,14 @@ snapshots = Table(
     Column("detail", Text, nullable=False),
 )
 """Which training sets were saved; their rows are artifacts that the detail names."""
+
+skew_reports = Table(
+    "skew_reports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""Whether services were served the features that their models were trained on."""
+Index("skew_reports_service", skew_reports.c.service, skew_reports.c.at_us)

@@ -30,7 +30,10 @@ from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
 from . import figures, lists, shapes
+from .contract_page import ContractQuery, contract_page
 from .control import Ask
+from .data_figures import ContractPage, ServiceData
+from .data_page import data_page
 from .home import home_page
 from .pages import (
     champion_id,
@@ -55,6 +58,8 @@ def route_table() -> tuple[Route, ...]:
         Route("GET", "/api/services", "read", list_services),
         Route("GET", "/api/services/{name}", "read", read_service),
         Route("GET", "/api/services/{name}/page", "read", read_service_figures),
+        Route("GET", "/api/services/{name}/data", "read", read_service_data),
+        Route("GET", "/api/sources/{name}", "read", read_source),
         Route("POST", "/api/services/{name}/stop", "admin", stop_service),
         Route("POST", "/api/services/{name}/resume", "admin", resume_service),
         Route(
@@ -99,6 +104,16 @@ def read_words(ask: Ask) -> figures.Words:
 def read_service_figures(ask: Ask, name: str) -> figures.ServiceFigures:
     """Show one service as its page does: promises, budgets, hours, models, what enforces it."""
     return service_page(ask, ask.service(name))
+
+
+def read_service_data(ask: Ask, name: str) -> ServiceData:
+    """Show a service's data: contracts kept over time, freshness, and skew against training."""
+    return data_page(ask, ask.service(name))
+
+
+def read_source(ask: Ask, name: str, query: ContractQuery) -> ContractPage:
+    """Show what changed in a source's contract, whom it breaks, and which services agreed."""
+    return contract_page(ask, name, query)
 
 
 def list_services(ask: Ask, query: shapes.Window) -> shapes.Services:

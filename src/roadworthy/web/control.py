@@ -11,6 +11,7 @@ from sqlalchemy import Engine as StateEngine
 from starlette.requests import Request
 
 from ..cost.ledger import Ledger
+from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
 from ..errors import Forbidden
 from ..release.registry import Release
@@ -20,7 +21,7 @@ from ..serve.opened import OpenRelease
 from ..store.jobs import JobRunner
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
-from ..types import Clock, Key
+from ..types import Clock, Key, OpenFeatures
 from .session import Sessions, cookie_of
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         drain: Writes down what waits in the spool, and returns how many entries that were.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
         differences: What is not in a service's folder as it was released: one text a difference.
+        contracts: The contract of each source, as its file stands now.
+        open_features: The feature views at work; their packages are imported with the first use.
         sessions: Of the people who look at the console.
     """
 
@@ -83,6 +86,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     drain: Callable[[], int]
     health: Callable[[], dict[str, Any]]
     differences: Callable[[OpenRelease], tuple[str, ...]]
+    contracts: Callable[[], Mapping[str, SourceContract]]
+    open_features: OpenFeatures
     sessions: Sessions
 
     def key_of(self, request: Request, *, may_be_session: bool) -> Key:

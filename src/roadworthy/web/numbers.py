@@ -196,6 +196,40 @@ def ago(time: datetime, now: datetime) -> str:
     return f"{size} {unit} ago" if size == 1 else f"{size} {unit}s ago"
 
 
+def span(seconds: float) -> str:
+    """Write a length of time in the largest unit that it fills twice.
+
+    >>> span(0.4), span(61), span(180), span(10_800), span(259_200), span(60)
+    ('0 s', '61 s', '3 min', '3 hours', '3 days', '60 s')
+    """
+    for size, unit in ((86_400, " days"), (3_600, " hours"), (60, " min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f}".removesuffix(".0") + unit
+    return f"{seconds:,.0f} s"
+
+
+def distance(value: float) -> str:
+    """Write how far two samples are apart.
+
+    >>> distance(0.0312), distance(12.8)
+    ('0.03', '12.80')
+    """
+    return f"{value:.2f}"
+
+
+def anything(value: Any) -> str:
+    """Write a value that a model was given; numbers to six digits.
+
+    >>> anything(12.5), anything(1 / 3), anything(True), anything("EWR"), anything(1234567)
+    ('12.5', '0.333333', 'true', 'EWR', '1234567')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", _MINUS)
+    return str(value)
+
+
 def short(release: str) -> str:
     """Write an id as people tell it apart: the first six characters of its digest.
 
@@ -226,6 +260,9 @@ WRITERS: tuple[Callable[..., Any], ...] = (
     typed_time,
     stamp,
     ago,
+    span,
+    distance,
+    anything,
     short,
     iso,
 )

@@ -16,6 +16,7 @@ from ..store.clock import time_of
 from ..store.records import children_of, outcomes_of, read_bodies
 from ..types import Record
 from . import shapes
+from .served import served_of
 from .story import Story, story_of
 from .units import show
 
@@ -58,6 +59,7 @@ def request_page(
         output=_json(body_out),
         outcomes=tuple(show(shapes.OutcomeShown, outcome) for outcome in outcomes),
         children=request_rows(child for child in children if sees(child.service)),
+        served=served_of(state, record.features),
         story=_story(record, declared),
     )
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from .data_figures import ViewServed
 from .story import Story
 from .units import Time
 
@@ -329,6 +330,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         first_token_ms: Milliseconds to the first event of a stream; None for whole answers.
         input: The request's body; None where bodies are not kept. `output` likewise.
         children: Requests made on its behalf, oldest first.
+        served: What each of its feature views gave.
         story: What became of it, in words and step by step.
     """
 
@@ -356,6 +358,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     output: Any
     outcomes: tuple[OutcomeShown, ...]
     children: tuple[RequestRow, ...]
+    served: tuple[ViewServed, ...]
     story: Story
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from ..types import MICRO, Attempt, PassageFound, Record, Verdict
 from . import numbers
+from .served import served_states
 
 Progress = Literal["done", "ended", "skipped", "unreached"]
 
@@ -269,7 +270,7 @@ def _said(record: Record, tries: int) -> dict[str, str]:
         "release": f"{record.arm} {numbers.short(record.release)}" if record.release else "none",
         "contract": "it may be answered",
         "guard_input": _verdicts(record.verdicts, "input"),
-        "features": ", ".join(record.features or ()),
+        "features": _served(record),
         "context": _found(record.passages),
         "cache": str(record.cache.get("kind", "")) if record.cache else "",
         "reserve": _held(record),
@@ -288,6 +289,11 @@ def _said(record: Record, tries: int) -> dict[str, str]:
     if ended_at == "contract":
         said["contract"] = error
     return {step: what for step, what in said.items() if what}
+
+
+def _served(record: Record) -> str:
+    """Return the views that were read, each with what it knew."""
+    return ", ".join(f"{view} {state}".strip() for view, state in served_states(record.features))
 
 
 def _ended_at(record: Record) -> str:

@@ -141,6 +141,8 @@ PAGES: tuple[Page, ...] = (
         twin="/api/services/{name}/page",
         thing="service",
     ),
+    Page("/services/{name}/data", api.read_service_data, "data.html", thing="service"),
+    Page("/sources/{name}", api.read_source, "contract.html", thing="source"),
     Page("/requests", api.list_requests, "requests.html", nav="Requests", fields=_FILTERS),
     Page(
         "/requests/{id}",

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from .. import bodies, charts, numbers, states, svg, words
-from . import pictures
+from . import data_pictures, pictures
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -140,6 +140,7 @@ def _open_environment() -> Environment:
         nothing=NOTHING,
         charts=charts,
         pictures=pictures,
+        data_pictures=data_pictures,
         words=words,
         states=states,
         url_of=_URL_OF,

@@ -8,6 +8,7 @@ import inspect
 import json
 import pkgutil
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -434,6 +435,8 @@ def test_services_that_pages_show_load(block: Block, tmp_path: Path) -> None:
             (tmp_path / other.file).write_text(other.text, encoding="utf-8")
     for path in EXAMPLE.glob("*.json") if block.page == "README.md" else ():
         (folder / path.name).write_bytes(path.read_bytes())
+    if block.page == "README.md":
+        shutil.copytree(EXAMPLE.parents[1] / "features", tmp_path / "features")
     (folder / "model.onnx").touch()
     written = folder / declared.get("contract", {}).get("input", "")
     if not written.exists():  # a script of the page writes it

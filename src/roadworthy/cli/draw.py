@@ -123,6 +123,8 @@ def _release(facts: Lineage) -> Iterator[str]:
         digest = f" {pin.digest}" if pin.digest else ""
         where = f"{pin.provider} ({pin.kind})"
         yield f"model {pin.name} of {where}, held still by its {pin.pin}{digest}"
+    if learned := manifest.training:
+        yield f"learned from {learned.id}: {learned.rows:,} rows"
     same = facts.as_released
     yield f"declaration {manifest.declaration_hash}{_unless(same is not None and same.declaration)}"
     environment = manifest.environment

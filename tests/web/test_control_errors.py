@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from sqlalchemy import text
 
 from control_plane import Answer, Plane, listening
 from roadworthy.web.route import MAX_BODY_BYTES, MOST_AT_WORK, MOST_WAITING
+
+BEGINS_S = 0.5
+"""After so long a request that was sent has begun."""
 
 ENVELOPE = {"code", "message", "type", "param", "request_id", "retryable"}
 
@@ -183,11 +187,12 @@ def test_a_client_that_leaves_is_no_fault_and_what_it_began_is_finished(
         lock.execute("BEGIN IMMEDIATE")
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(head.encode() + body)
-            plane.get("/api/clock")
+            time.sleep(BEGINS_S)
         for _ in range(20):
             plane.get("/api/clock")
         lock.rollback()
         lock.close()
+        end = time.monotonic() + 20
         while "begun" not in {key["name"] for key in plane.get("/api/keys")["keys"]}:
-            pass
+            assert time.monotonic() < end, "what was begun was not finished"
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -80,6 +80,7 @@ def test_types_come_from_the_contract_without_any_data() -> None:
         ("SELECT FROM WHERE", "expected one SELECT, got `"),
         (SQL + " WHERE random() < 0.5", "got `random`"),
         (SQL + " WHERE observed_at < now()", "got `now`"),
+        (SQL + ' WHERE observed_at < "now"()', "got `now`"),
         (SQL + " WHERE observed_at < current_date", "got `current_date`"),
         (SQL + " WHERE observed_at < current_timestamp", "got `current_timestamp`"),
         (SQL + " WHERE observed_at < today()", "got `current_date`"),

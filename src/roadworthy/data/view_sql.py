@@ -190,7 +190,7 @@ def _is_windowed(node: Any) -> bool:
 def _name_of(node: Any) -> str:
     """Return the name a function has in SQL, in lower case, whichever class sqlglot gave it."""
     if isinstance(node, exp.Anonymous):
-        return str(node.this).lower()
+        return str(node.name).lower()
     found = re.match(r"\w+", node.sql(DIALECT))
     return found[0].lower() if found else ""
 

@@ -38,9 +38,9 @@ def moment_of(text: str) -> int | date | time:
     Raises:
         ValueError: It is none of them.
     """
-    if len(text) == len("2013-01-01"):
-        return date.fromisoformat(text)
-    return time.fromisoformat(_to_micros(text)) if text[2:3] == ":" else micros_of(text)
+    if text[2:3] == ":":
+        return time.fromisoformat(_to_micros(text))
+    return date.fromisoformat(text) if len(text) == len("2013-01-01") else micros_of(text)
 
 
 def is_multiple(value: float, of: float) -> bool:

@@ -192,7 +192,7 @@ FEAST = Installed(
     name="feast",
     package="feast[duckdb]",
     version="0.67.0",
-    size="190 MB to download, 700 MB on disk",
+    size="700 MB on disk",
     needs="python3",
     install=install_wheels,
 )

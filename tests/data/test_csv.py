@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from roadworthy.data.contract import Contract, Field, Table
 from roadworthy.data.report import Report
 from roadworthy.data.validate import validate
+from roadworthy.errors import StoreError
 
 
 def contract(*, is_personal: bool = False) -> Contract:
@@ -114,3 +116,25 @@ def test_a_compressed_file_with_a_broken_line_is_read(tmp_path: Path) -> None:
 def test_a_very_long_line_is_a_broken_one(tmp_path: Path) -> None:
     report = held("id,text\n1," + "x" * 2_100_000 + "\n2,b\n", tmp_path)
     assert (report.rows, broken(report)["lines"]) == (2, 1)
+
+
+def test_line_ends_of_an_old_mac_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="lines that end with a line feed, got carriage returns"):
+        held("id,text\r1,a\r", tmp_path)
+
+
+def test_a_header_that_is_no_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="a header line that names the columns, got one of"):
+        held("x" * 200_000 + "\n1\n", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+@pytest.mark.parametrize("text", ["id,text\n1,a\n2,b\n", 'id,text\n1,a\n2,"b\n'])
+def test_compressed_files_are_read_whatever_their_letters(
+    kind: str, text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / {"gzip": "t.CSV.GZ", "zstd": "t.csv.zst"}[kind]
+    with pa.output_stream(path, compression=kind) as file:
+        file.write(text.encode())
+    report = validate(contract(), path)
+    assert (report.rows, report.kept) == (2, '"' not in text)

@@ -156,7 +156,7 @@ def test_a_spine_may_be_a_file(tmp_path: Path, ending: str) -> None:
         pa.parquet = pytest.importorskip("pyarrow.parquet")
         pa.parquet.write_table(spine, path)
     else:
-        spine.to_pandas().to_csv(path, index=False)
+        spine.to_pandas().to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%S")
     table = history([view()], path, {"weather": weather})
     assert table["wind_mph"].to_pylist() == [1.0, None]
     assert table["label"].to_pylist() == [0, 1]
@@ -172,7 +172,9 @@ def test_a_frame_may_be_a_spine_and_a_time_may_say_its_offset() -> None:
 
 
 def test_sources_are_read_from_files_and_other_files_are_not(tmp_path: Path) -> None:
-    table_of([Event("EWR", 0, 0, 1.0)]).to_pandas().to_csv(tmp_path / "weather.csv", index=False)
+    table_of([Event("EWR", 0, 0, 1.0)]).to_pandas().to_csv(
+        tmp_path / "weather.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S"
+    )
     weather = source(url=str(tmp_path / "weather.csv"))
     spine = spine_of([Asked("EWR", 1)])
     assert history([view()], spine, {"weather": weather})["wind_mph"].to_pylist() == [1.0]
@@ -290,7 +292,7 @@ def test_views_do_not_read_databases_yet() -> None:
 def test_files_of_several_months_are_one_source(tmp_path: Path) -> None:
     for month, event in enumerate([Event("EWR", 0, 0, 1.0), Event("EWR", 1, 1, 2.0)]):
         path = tmp_path / f"weather-{month}.csv.gz"
-        table_of([event]).to_pandas().to_csv(path, index=False)
+        table_of([event]).to_pandas().to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%S")
     weather = source(url=str(tmp_path / "weather-*.csv.gz"))
     assert history([view()], spine_of([Asked("EWR", 1)]), {"weather": weather})[
         "wind_mph"

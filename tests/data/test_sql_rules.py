@@ -12,6 +12,7 @@ from pyarrow import parquet
 from roadworthy.data import authored
 from roadworthy.data.contract import Check, Contract, Field, Limits, Table
 from roadworthy.data.report import RuleReport
+from roadworthy.data.sql_rules import pure_query
 from roadworthy.data.validate import validate
 
 
@@ -73,6 +74,11 @@ def test_it_reads_a_csv_in_types_too(tmp_path: Path) -> None:
         "DELETE FROM t",
         "SELECT COUNT(*) FROM duckdb_secrets()",
         "SELECT COUNT(*) FROM frame",
+        "SELECT COUNT(*) FROM information_schema.tables",
+        "SELECT COUNT(*) FROM roadworthy_source_base.salaries",
+        "WITH frame AS (SELECT * FROM frame) SELECT COUNT(*) FROM frame",
+        "SELECT COUNT(*) FROM t WHERE n IN (SELECT n FROM other)",
+        "SELECT LENGTH(getenv('HOME'))",
     ],
 )
 def test_it_can_reach_nothing_else(query: str, source: Path, tmp_path: Path) -> None:
@@ -111,3 +117,48 @@ def test_one_that_never_ends_is_ended(source: Path, monkeypatch: pytest.MonkeyPa
     rule = judged(query, source)
     assert rule.failed == 1
     assert "INTERRUPT" in rule.examples[0]["problem"].upper()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT LENGTH(pg_read_file('/etc/passwd'))", "got `pg_read_file`"),
+        ("SELECT LENGTH(pg_catalog.pg_read_file('/etc/passwd'))", "got `pg_read_file`"),
+        ("SELECT LENGTH(\"pg_read_file\"('/etc/passwd'))", "got `pg_read_file`"),
+        ("SELECT COUNT(*) FROM pg_ls_dir('/')", "got `pg_ls_dir`"),
+        ("SELECT COUNT(*) FROM salaries", "tables of the contract (`t`), got `salaries`"),
+        ("SELECT COUNT(*) FROM (TABLE salaries) AS x", "got `salaries`"),
+        ("SELECT (SELECT MAX(s) FROM salaries) FROM t", "got `salaries`"),
+        ("WITH s AS (SELECT * FROM s) SELECT COUNT(*) FROM s", "got `s`"),
+        ("SELECT COUNT(*) FROM other.t", "got `other.t`"),
+        ("SELECT LENGTH(set_config('statement_timeout', '0', false))", "got `set_config`"),
+        ("SELECT LENGTH(query_to_xml('SELECT 1', true, true, '')::text)", "got `query_to_xml`"),
+        ("WITH d AS (DELETE FROM t RETURNING 1) SELECT COUNT(*) FROM d", "changes nothing"),
+        ("SELECT 1 INTO x", "changes nothing"),
+        ("SELECT pg_sleep(1)", "got `pg_sleep`"),
+        ("SELECT LENGTH(current_user)", "functions that only compute"),
+    ],
+)
+def test_one_for_postgres_reads_no_other_table_and_calls_what_computes(
+    query: str, said: str
+) -> None:
+    written, problem = pure_query(query, "postgres", ["t"])
+    assert written == ""
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT AVG(CASE WHEN n IS NULL THEN 1 ELSE 0 END) FROM t /* all */",
+        "WITH big AS (SELECT n FROM t WHERE n > 3) SELECT COUNT(*) FROM big AS b",
+        "SELECT COUNT(*) FROM t AS a JOIN t AS b ON a.n = b.n WHERE a.x ~ '^a'",
+        "SELECT EXTRACT(EPOCH FROM CURRENT_TIMESTAMP - MAX(seen)) FROM t",
+        "SELECT COUNT(*) FROM GENERATE_SERIES(1, 3) AS s(n)",
+        "SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY n) FROM t",
+    ],
+)
+def test_one_that_only_computes_runs_without_its_comments(query: str) -> None:
+    written, problem = pure_query(query, "postgres", ["t"])
+    assert problem == ""
+    assert "/*" not in written

@@ -375,3 +375,34 @@ def test_a_table_is_chosen_by_name() -> None:
 def test_a_whole_number_may_have_a_bound_that_is_none(rule: str, bound: float, failed: int) -> None:
     report = held({"a": [1, 2, 3, 4]}, whole("a", **{rule: bound}))
     assert broken(report) == ({f"a.{rule}": failed} if failed else {})
+
+
+@pytest.mark.parametrize("field", ["a", "b"])
+def test_a_rule_of_several_fields_is_broken_where_one_is_missing(field: str) -> None:
+    key = Check(kind="foreign_key", field="a", fields=("a", "b"), references="u.x, u.y", name="fk")
+    table = pa.table({"a": [1], "b": ["p"]}).select([field])
+    report = validate(
+        contract_of(whole("a", key_position=1), text("b", key_position=2), checks=(key,)),
+        table,
+        references={"u": pa.table({"x": [9], "y": ["q"]})},
+    )
+    missing = "b" if field == "a" else "a"
+    assert told(report, "fk").examples == ({"missing": missing},)
+    assert (told(report, "fk").failed, told(report, "primary_key").failed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:s3cret@host/base#t",
+        "postgresql://me:s3cret@host:port/base#t",
+        "postgresql://me:s3#s3cret@host/base#t",
+        "postgresql://me:s3/s3cret@host/base",
+        "postgresql://host/base?password=s3cret",
+        "s3cret://me:s3cret@host",
+    ],
+)
+def test_a_password_in_a_url_is_never_said(url: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        validate(contract_of(whole("a")), url)
+    assert "s3cret" not in str(caught.value).replace("s3cret://", "")

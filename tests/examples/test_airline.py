@@ -114,9 +114,9 @@ def one_flight(scheduled: str, **more: Any) -> pd.DataFrame:
 def hourly_weather(first: str, hours: int) -> pd.DataFrame:
     """Weather whose temperature says which hour it is: the hours since `first`."""
     times = pd.date_range(first, periods=hours, freq="h", tz="UTC")
-    table = pd.DataFrame({"origin": "JFK", "time_hour": times, "temp": np.arange(hours)})
+    table = pd.DataFrame({"origin": "JFK", "time_hour": times, "temp": np.arange(hours) % 100})
     others = dict.fromkeys(set(prepare.WEATHER_COLUMNS) - {"temp"}, 0.0)
-    return table.assign(**others)
+    return table.assign(**(others | {"pressure": 1000.0}))
 
 
 def test_no_column_of_the_future_is_asked_with() -> None:
@@ -172,7 +172,7 @@ def test_weather_is_the_last_whole_hour_two_hours_before(
     assert flight["asked_at"].iloc[0] == pd.Timestamp(asked, tz="UTC")
     (known,) = known_weather(flight, hourly_weather(begin, 365 * 24))
     since = pd.Timestamp(newest_known_hour) - pd.Timestamp(begin)
-    assert known["temp_f"] == since / pd.Timedelta(hours=1)
+    assert known["temp_f"] == (since / pd.Timedelta(hours=1)) % 100
 
 
 def known_weather(asked: pd.DataFrame, hours: pd.DataFrame) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from visitor import Shown, Visitor
 from control_plane import Plane, served
 from feature_project import AT_US
 from roadworthy.cli import cli
-from roadworthy.data import audit
+from roadworthy.data import trained
 from roadworthy.errors import ContractViolation
 from roadworthy.store.data_versions import SavedSkew, read_skew, record_skew
 from roadworthy.types import HOUR_US, SettableClock
@@ -236,7 +236,7 @@ def test_a_side_without_values_is_not_drawn() -> None:
 
 
 def test_a_large_training_set_is_thinned(own: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "MOST_TRAINED", 50)
+    monkeypatch.setattr(trained, "MOST_TRAINED", 50)
     own.serving.jobs.run_now("skew")
     features = own.get(f"/api{PAGE}")["skew"]["features"]
     assert {feature["trained"] for feature in features} == {50}

@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from ..app import Project, open_project
-from ..data.audit import LeakReport, SkewReport, audit_leakage, audit_skew, find_trained
+from ..data.audit_leakage import LeakReport, audit_leakage
+from ..data.audit_skew import SkewReport, audit_skew
 from ..data.consumed import asked_tables
 from ..data.features import Features
 from ..data.history import TIME, read_rows
 from ..data.skew import FeatureSkew
 from ..data.time_travel import Travelled
+from ..data.trained import find_trained
 from ..data.views import View
 from .common import (
     INCONCLUSIVE,

@@ -1,26 +1,23 @@
 """Runs the rules that a contract's author wrote in SQL: one SELECT of one number each.
 
 They read the table as the contract describes it, each value in its type, null where it has another;
-and nothing else: the database that runs them cannot reach another file.
+and nothing else: other tables, files and settings of the database are refused (`sql_rules`).
 """
 
 # ruff: noqa: S608 - names are quoted by `quoted`, texts by `text_of`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from ..errors import StoreError
 from .batch import Plan
 from .contract import Rule, Table, rules_of
-from .relations import quoted
 from .report import RuleReport, expected_of
 from .sources import Source
+from .sql_rules import pure_query
+from .sql_text import quoted
 
 MOST_S = 60.0
 """A rule that takes longer is ended and counts as broken."""
@@ -58,7 +55,7 @@ def _run(rule: Rule, table: Table, source: Source, view: str) -> RuleReport:
     field = table.field(rule.field)
     query = rule.check.query.replace("${table}", view)
     query = query.replace("${column}", quoted(field.column) if field else "")
-    value, problem = _value(query, source)
+    value, problem = _value(query, source, (view, *_tables_of(table)))
     is_private = any(field.is_personal for field in table.fields)
     if problem and is_private:
         problem = "it cannot be run; what the database says may hold a personal value"
@@ -76,14 +73,18 @@ def _run(rule: Rule, table: Table, source: Source, view: str) -> RuleReport:
     )
 
 
-def _value(query: str, source: Source) -> tuple[Any, str]:
+def _tables_of(table: Table) -> set[str]:
+    """Return the names of the table and of those that its foreign keys look values up in."""
+    keys = [check.references.split(", ") for check in table.checks if check.references]
+    others = {one.rpartition(".")[0] for listed in keys for one in listed}
+    return {table.name, table.physical_name, *others}
+
+
+def _value(query: str, source: Source, tables: Collection[str]) -> tuple[Any, str]:
     """Return the number that a query gives, or why it gives none."""
-    try:
-        statements = sqlglot.parse(query, read=source.dialect)
-    except SqlglotError as error:
-        return None, f"not SQL: {str(error).partition(chr(10))[0][:160]}"
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        return None, "expected one SELECT, got another statement"
+    query, problem = pure_query(query, source.dialect, tables)
+    if problem:
+        return None, problem
     try:
         rows = source.query(query, MOST_S)
     except StoreError as error:

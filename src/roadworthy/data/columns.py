@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from .contract import MAX_INTEGER, MIN_INTEGER, Field
 from .patterns import DATE, NUMBER, TIME, TIMESTAMP, TIMESTAMP_WITH_OFFSET, WHOLE
-from .relations import quoted, text_of
+from .sql_text import quoted, text_of
 from .values import LARGEST_NUMBER
 
 Family = Literal[

@@ -12,10 +12,16 @@ import gzip
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ..errors import StoreError
+from ..errors import MissingExtra, StoreError
+
+try:
+    import pyarrow
+except ImportError:  # the extra `data` is absent; `_open` says which line installs it
+    pyarrow = None
 
 DELIMITERS = ",;\t|"
 MOST_LINES_OF_A_VALUE = 100
@@ -59,6 +65,9 @@ def read_header(path: Path, wanted: Sequence[str]) -> Header:
             if first.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise _unreadable(path, "text in UTF-8", "UTF-16; save it as UTF-8")
             text = first.decode("utf-8-sig").rstrip("\r\n")
+            if "\r" in text:
+                got = "carriage returns alone; save it with line feeds"
+                raise _unreadable(path, "lines that end with a line feed", got)
     except UnicodeDecodeError:
         raise _unreadable(path, "a header in UTF-8", "other bytes; save it as UTF-8") from None
     except (OSError, EOFError) as error:
@@ -67,7 +76,11 @@ def read_header(path: Path, wanted: Sequence[str]) -> Header:
     if not text.strip():
         raise _unreadable(path, "a header line that names the columns", "an empty file")
     known = set(wanted)
-    ways = [Header(mark, _names(text, mark)) for mark in DELIMITERS]
+    try:
+        ways = [Header(mark, _names(text, mark)) for mark in DELIMITERS]
+    except csv.Error:
+        got = f"one of {len(text)} characters"
+        raise _unreadable(path, "a header line that names the columns", got) from None
     header = max(ways, key=lambda way: (len(known & set(way.names)), len(way.names)))
     _check_names(path, header.names)
     return header
@@ -180,9 +193,20 @@ def _is_open(content: bytes) -> bool:
 
 
 def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
+    kind = compression_of(path)
+    if kind == "gzip":
         return gzip.open(path, "rb")  # type: ignore[return-value]
+    if kind == "zstd":
+        if pyarrow is None:
+            raise MissingExtra("data", "a file compressed with zstd")
+        # Lines are asked of what gathers bytes: the stream of Arrow gives them one by one.
+        return BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
     return path.open("rb")
+
+
+def compression_of(path: Path) -> str:
+    """Return how a file is compressed, by its name, as DuckDB calls it."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower(), "none")
 
 
 def _names(text: str, delimiter: str) -> tuple[str, ...]:

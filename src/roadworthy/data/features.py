@@ -13,7 +13,7 @@ from ..declare.project import ProjectDeclaration
 from ..errors import DeclarationError, RoadworthyError, StoreError
 from ..store.artifacts import Artifacts
 from ..types import Clock, Pushed, SystemClock
-from .audit import remember_skew
+from .audit_skew import remember_skew
 from .materialize import Filled, materialize
 from .online import Freshness, SqliteFeatures
 from .push import Pusher, Row

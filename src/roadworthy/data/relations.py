@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
-import glob
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..errors import DeclarationError, MissingExtra, NotFound, RoadworthyError, StoreError
-from .contract import Contract, Field, Table
+from .batch import Plan, plan_of
+from .columns import Column, family_of
+from .contract import ROW_RULES, Contract, Field, Rule, Table
+from .csv_lines import read_header
+from .files import csv_of, files_named, is_parquet, is_text, parquet_of, plain_of
+from .report import expected_of
+from .sql_text import quoted as quoted
+from .sql_text import text_of as text_of
 
 try:
     import duckdb
@@ -71,15 +76,8 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
 
 Sources = Mapping[str, SourceTable]
 
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_of(value: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
+_REFUSED = "roadworthy refuses: "
+"""What an error of SQL starts with that a value under contract has raised."""
 
 
 def open_duck(files: Sequence[str] = (), *, threads: int = 0) -> Connection:
@@ -115,93 +113,147 @@ def empty_sources(connection: Connection, sources: Iterable[SourceTable]) -> Non
 def attach_sources(connection: Connection, sources: Iterable[SourceTable]) -> None:
     """Let SQL read each source under its name, with the fields and types of its contract.
 
+    Values are read as `data validate` reads them. One that breaks a rule of severity `error`, and
+    that a single row can break, ends the statement that reads it: no view sees what the contract
+    forbids, and none sees it changed into something else. A field that nobody reads is not judged.
+    Under severity `warning` a value is read as it is; one of another type is null.
+
     Raises:
         NotFound: A source has no rows anywhere.
         DeclarationError: A source lacks a field that its contract has.
     """
     for source in sources:
-        rows = _rows_of(connection, source)
         try:
-            there = connection.execute(f"DESCRIBE (SELECT * FROM {rows})").fetchall()
-            kinds = {str(row[0]).lower(): str(row[1]) for row in there}
-            columns = [
-                _column(field, kinds.get(field.column.lower())) for field in source.table.fields
-            ]
+            rows, columns = _rows_of(connection, source)
+            plan = plan_of(source.table, columns)
+            if plan.missing:
+                raise _missing(source, plan.missing[0].column)
+            parts = ", ".join(_columns(source, plan))
+            inner = ", ".join(plan.inner)
             connection.execute(
-                f"CREATE TEMP VIEW {quoted(source.name)} AS SELECT {', '.join(columns)} FROM {rows}"
+                f"CREATE TEMP VIEW {quoted(source.name)} AS SELECT {parts} "
+                f"FROM (SELECT {inner} FROM ({rows}) AS raw) AS read_rows"
             )
         except duckdb.Error as error:
             raise _unreadable(source, error) from error
 
 
-def _rows_of(connection: Connection, source: SourceTable) -> str:
+def _rows_of(connection: Connection, source: SourceTable) -> tuple[str, dict[str, Column]]:
+    """Return a SELECT of the rows of a source as they are, and its columns."""
     if source.data is not None:
         name = f"rows of {source.name}"
         connection.register(name, source.data)
-        return quoted(name)
+        return _described(connection, quoted(name))
     if "://" in source.url:
         raise DeclarationError(
             f"source `{source.name}`: expected a Parquet or CSV file, got the URL of a database - "
             "roadworthy.toml; views read files: export the table to one"
         )
-    if not any(glob.iglob(source.url)):
+    paths = files_named(source.url)
+    if not paths:
         raise NotFound(f"source `{source.name}`: expected a file, got none - {source.url}")
-    return reader_of(source.url, null_texts=source.table.null_texts)
+    if all(map(is_parquet, paths)):
+        _check_each(connection, source, paths)
+        return _described(connection, parquet_of(paths))
+    if not all(map(is_text, paths)):
+        got = f"`{Path(source.url).name}` - {source.url}"
+        raise DeclarationError(f"expected a Parquet or CSV file, got {got}")
+    headers = [read_header(path, [f.column for f in source.table.fields]) for path in paths]
+    for path, header in zip(paths, headers, strict=True):
+        _check_columns(source, header.names, path)
+    reads = [
+        f"SELECT * FROM {csv_of(path, header)}" for path, header in zip(paths, headers, strict=True)
+    ]
+    names = dict.fromkeys(name for header in headers for name in header.names)
+    return " UNION ALL BY NAME ".join(reads), {name: Column(name, "text") for name in names}
 
 
-def reader_of(
-    url: str, types: Mapping[str, str] | None = None, *, null_texts: Sequence[str] = ()
-) -> str:
-    """Return the table function that reads a file; a CSV is read as text unless `types` are given.
+def _described(connection: Connection, read: str) -> tuple[str, dict[str, Column]]:
+    there = _types(connection, f"SELECT * FROM {read}")
+    plain = plain_of(read, there)
+    return plain, {name: Column(name, family_of(kind)) for name, kind in _types(connection, plain)}
+
+
+def _types(connection: Connection, query: str) -> list[tuple[str, str]]:
+    there = connection.execute(f"DESCRIBE ({query})").fetchall()
+    return [(str(row[0]), str(row[1])) for row in there]
+
+
+def _check_each(connection: Connection, source: SourceTable, paths: Sequence[Path]) -> None:
+    """Check that each of several files has all columns: read together, nulls would stand there."""
+    for path in paths if len(paths) > 1 else ():
+        there = _types(connection, f"SELECT * FROM {parquet_of([path])}")
+        _check_columns(source, [name for name, _ in there], path)
+
+
+def _check_columns(source: SourceTable, names: Sequence[str], path: Path) -> None:
+    for field in source.table.fields:
+        if field.column not in names:
+            raise _missing(source, field.column, f" - {path}")
+
+
+def _columns(source: SourceTable, plan: Plan) -> Iterator[str]:
+    """Yield how each field is met, and what ends the reading of it."""
+    for field in source.table.fields:
+        at = plan.places[field.name]
+        value = f"CAST(v{at} AS {SQL_TYPES[field.type]})"
+        if field.type == "timestamp" and plan.columns[field.column].family != "timestamp":
+            # Through the zone of the session, UTC: a time with an offset is what it was there.
+            value = f"make_timestamp(epoch_us(v{at}))"
+        broken = "".join(
+            f" WHEN {condition} THEN error({text_of(_refusal(source, field, rule))})"
+            for rule, condition, *_ in plan.measures
+            if rule.field == field.name and _is_enforced(plan, rule)
+        )
+        met = f"CASE{broken} ELSE {value} END" if broken else value
+        yield f"{met} AS {quoted(field.name)}"
+
+
+def _is_enforced(plan: Plan, rule: Rule) -> bool:
+    is_sure = rule.kind == "type" and plan.readings[rule.field].is_exact
+    return rule.kind in ROW_RULES and rule.severity == "error" and not is_sure
+
+
+def _refusal(source: SourceTable, field: Field, rule: Rule) -> str:
+    return (
+        f"{_REFUSED}source `{source.name}`: expected `{field.name}` to be "
+        f"{expected_of(rule, field)}, as rule `{rule.name}` of contract `{source.version}` says, "
+        f"got a value that breaks it; `roadworthy data validate {source.name}` counts the rows, "
+        "with `--quarantine FOLDER` it writes them"
+    )
+
+
+def reader_of(url: str, types: Mapping[str, str] | None = None) -> str:
+    """Return the table function that reads a file.
 
     Args:
-        url: The file, or a pattern of several.
-        types: Column → SQL type, where a CSV's own are to be found.
-        null_texts: What stands for null in a CSV, beside an empty value.
+        url: The file.
+        types: Column → SQL type, where a CSV's own are not to be guessed.
 
     Raises:
         DeclarationError: It is neither Parquet nor CSV.
     """
-    if url.endswith((".parquet", ".pq")):
+    if is_parquet(url):
         return f"read_parquet({text_of(url)}, union_by_name = true)"
-    if not re.search(r"\.(csv|tsv|txt)(\.gz|\.zst)?$", url):
+    if not is_text(url):
         raise DeclarationError(f"expected a Parquet or CSV file, got `{Path(url).name}` - {url}")
     if types is None:
-        nulls = ", ".join(map(text_of, ("", *null_texts)))
-        return (
-            f"read_csv({text_of(url)}, header = true, all_varchar = true, union_by_name = true, "
-            f"nullstr = [{nulls}])"
-        )
+        return f"read_csv({text_of(url)}, header = true, all_varchar = true)"
     listed = ", ".join(f"{text_of(name)}: '{kind}'" for name, kind in types.items())
     known = f", types = {{{listed}}}" if types else ""
     return f"read_csv({text_of(url)}, header = true, sample_size = -1{known})"
 
 
-def _column(field: Field, kind: str | None) -> str:
-    """Return how a field is read from a column of an SQL type; None where there is no such one."""
-    column, wanted = quoted(field.column), SQL_TYPES[field.type]
-    if field.type == "timestamp":
-        value = _moment(column, kind)
-    elif field.type == "number":
-        value = f"nullif(CAST({column} AS DOUBLE), 'nan'::DOUBLE)"
-    else:
-        value = f"CAST({column} AS {wanted})"
-    return f"{value} AS {quoted(field.name)}"
-
-
-def _moment(column: str, kind: str | None) -> str:
-    """Return how a time is read in UTC; reading 100,000 as they are saves 25 ms of a cast."""
-    if kind is not None and kind.startswith("TIMESTAMP") and "ZONE" not in kind:
-        return f"CAST({column} AS TIMESTAMP)"
-    # Through the zone of the session, UTC: a time with an offset becomes what it was there.
-    return f"make_timestamp(epoch_us(CAST({column} AS TIMESTAMPTZ)))"
+def _missing(source: SourceTable, column: str, where: str = "") -> DeclarationError:
+    return DeclarationError(
+        f"source `{source.name}`: expected the columns that contract `{source.version}` has, "
+        f"got none of the name `{column}`{where}; `roadworthy data validate` says more"
+    )
 
 
 def _unreadable(source: SourceTable, error: Exception) -> DeclarationError:
-    """Say what is wrong with a source; what DuckDB says may quote a value, unless it is a name."""
-    text = str(error)
-    found = re.search(r'column (?:named )?"([^"]+)"', text, re.IGNORECASE)
-    got = f"none of the name `{found[1]}`" if found else text.partition(":")[0].lower()
+    """Say what is wrong with a source; what DuckDB says may quote a value."""
+    got = str(error).partition(":")[0].lower()
     return DeclarationError(
         f"source `{source.name}`: expected the columns that contract `{source.version}` has, "
         f"got {got}; `roadworthy data validate` says more"
@@ -215,7 +267,10 @@ def failed_read(error: Exception, what: str) -> RoadworthyError:
             f"{what}: expected files that can be read and {MEMORY} of memory, got a "
             f"{type(error).__name__}; check the files and the free space, or take fewer rows"
         )
-    kind = str(error).partition(":")[0].lower()
+    kind, _, said = str(error).partition(": ")
+    if said.startswith(_REFUSED):
+        return DeclarationError(f"{what}: {said.removeprefix(_REFUSED).partition(chr(10))[0]}")
+    kind = kind.lower()
     return DeclarationError(
         f"{what}: expected values of the types that its sources' contracts have, got a {kind}; "
         "`roadworthy data validate` shows which rows break them"
@@ -224,7 +279,8 @@ def failed_read(error: Exception, what: str) -> RoadworthyError:
 
 def files_of(sources: Iterable[SourceTable]) -> list[str]:
     """Return the files that the sources are read from."""
-    return [source.url for source in sources if source.url and source.data is None]
+    urls = [source.url for source in sources if source.url and source.data is None]
+    return [str(path) for url in urls for path in files_named(url)]
 
 
 def as_arrow(connection: Connection, query: str) -> pyarrow.Table:

@@ -8,7 +8,6 @@ of its own that can reach nothing else of the machine; a table of Postgres is re
 
 from __future__ import annotations
 
-import glob
 import shutil
 import tempfile
 import threading
@@ -20,13 +19,14 @@ from urllib.parse import unquote
 
 import msgspec
 import sqlalchemy
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import MissingExtra, RequestError, StoreError
 from .batch import SOURCE, to_dialect
 from .columns import Column, Dialect, family_of
 from .csv_lines import BadLine, Header, read_header, sift
-from .relations import quoted, text_of
+from .files import PARQUET, TEXT, csv_of, files_named, is_parquet, is_text, parquet_of, plain_of
+from .sql_text import quoted, text_of
 
 try:
     import duckdb
@@ -36,9 +36,6 @@ except ImportError:  # the extra `data` is absent; `open_source` says which line
 
 MEMORY = "160MB"
 """Most memory of DuckDB's own; what is above it goes to a temporary file."""
-
-_PARQUET = (".parquet", ".pq")
-_TEXT = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".txt")
 
 Row = tuple[Any, ...]
 
@@ -53,6 +50,7 @@ class Source(Protocol):
         columns: Its columns by name, in order.
         bad_lines: Lines of a text file that hold no row.
         is_columnar: Whether reading one column costs one column.
+        lacking: Of several files: those without a column that another has, with such columns.
         references: Relation → the columns of a further source.
     """
 
@@ -62,6 +60,7 @@ class Source(Protocol):
     columns: Mapping[str, Column]
     bad_lines: Sequence[BadLine]
     is_columnar: bool
+    lacking: Mapping[str, Sequence[str]]
     references: Mapping[str, Mapping[str, Column]]
 
     def rows(self, sql: str) -> list[Row]:
@@ -91,6 +90,7 @@ class DuckSource(msgspec.Struct, kw_only=True):
     relation: str = SOURCE
     bad_lines: Sequence[BadLine] = ()
     is_columnar: bool = False
+    lacking: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     references: Mapping[str, Mapping[str, Column]] = msgspec.field(default_factory=dict)
 
     def rows(self, sql: str) -> list[Row]:
@@ -147,6 +147,7 @@ class DatabaseSource(msgspec.Struct, kw_only=True):
     dialect: Dialect = "postgres"
     bad_lines: Sequence[BadLine] = ()
     is_columnar: bool = False
+    lacking: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     references: Mapping[str, Mapping[str, Column]] = msgspec.field(default_factory=dict)
 
     def rows(self, sql: str) -> list[Row]:
@@ -252,10 +253,19 @@ def name_of(source: Any) -> str:
     if not isinstance(source, str | Path):
         return f"a {type(source).__name__} in memory"
     text = str(source)
-    if "://" in text:
-        url, _, table = text.partition("#")
-        return f"{sqlalchemy.make_url(url).render_as_string(hide_password=True)}#{table}"
-    return text
+    scheme, is_url, rest = text.partition("://")
+    if not is_url:
+        return text
+    url, _, table = text.partition("#")
+    # A `#` or a `/` in a password cuts it in two, and what follows is no name.
+    if "@" in table or "@" in rest.partition("/")[2]:
+        return f"{scheme}://***"
+    try:
+        address = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        return f"{scheme}://***"
+    # A query may hold a password too.
+    return f"{address.set(query={}).render_as_string(hide_password=True)}#{table}"
 
 
 class _Opening:
@@ -282,12 +292,17 @@ class _Opening:
         path, _, table = text.partition("#")
         if path.endswith((".duckdb", ".ddb")):
             return self._duckdb(Path(path), table, relation)
+        if "://" in text:
+            got = f"`{name_of(text)}`"
+            raise RequestError(
+                f"expected a file, or a table as `postgresql://...#table`, got {got}"
+            )
         paths = _paths(text)
-        if all(one.name.lower().endswith(_PARQUET) for one in paths):
+        if all(map(is_parquet, paths)):
             return self._parquet(text, paths, relation)
-        if all(one.name.lower().endswith(_TEXT) for one in paths):
+        if all(map(is_text, paths)):
             return self._csv(text, paths, relation, wanted)
-        kinds = ", ".join((*_PARQUET, *_TEXT, ".duckdb#table"))
+        kinds = ", ".join((*PARQUET, *TEXT, ".duckdb#table"))
         raise RequestError(f"expected a source that ends with one of {kinds}, got `{text}`")
 
     def _in_memory(self, source: Any, relation: str) -> DuckSource:
@@ -307,30 +322,37 @@ class _Opening:
         return self._named(f"{path}#{table}", f"{base}.{names}", relation)
 
     def _parquet(self, name: str, paths: Sequence[Path], relation: str) -> DuckSource:
-        files = [str(path) for path in paths]
-        self._files += files
-        listed = ", ".join(map(text_of, files))
-        read = f"read_parquet([{listed}], union_by_name = true)"
-        return self._named(name, read, relation, is_columnar=True)
+        self._files += [str(path) for path in paths]
+        opened = self._named(name, parquet_of(paths), relation, is_columnar=True)
+        if len(paths) > 1:
+            each = {str(path): self._names(parquet_of([path])) for path in paths}
+            opened.lacking = _lacking(each, opened.columns)
+        return opened
+
+    def _names(self, read: str) -> list[str]:
+        return [row[0] for row in self._connection.execute(f"DESCRIBE FROM {read}").fetchall()]
 
     def _csv(
         self, name: str, paths: Sequence[Path], relation: str, wanted: Sequence[str]
     ) -> DuckSource:
         parts, bad, names = [], [], dict[str, None]()
+        each: dict[str, Sequence[str]] = {}
         for at, path in enumerate(paths):
             header = read_header(path, wanted)
             names |= dict.fromkeys(header.names)
+            each[str(path)] = header.names
             read, lines = self._text(path, header, self._folder / f"{relation}-{at}.csv")
             parts.append(f"SELECT * FROM {read}")
             bad += lines
         opened = self._named(name, f"({' UNION ALL BY NAME '.join(parts)})", relation)
         opened.columns = {one: Column(one, "text") for one in names}
         opened.bad_lines = bad
+        opened.lacking = _lacking(each, opened.columns)
         return opened
 
     def _text(self, path: Path, header: Header, sifted: Path) -> tuple[str, list[BadLine]]:
         """Return how a CSV file is read; one with broken lines is read from its good ones."""
-        fast = _read_csv(path, header, "store_rejects = true")
+        fast = csv_of(path, header, "store_rejects = true")
         counts = ", ".join(f"COUNT({quoted(name)})" for name in header.names)
         try:
             self._connection.execute(f"SELECT {counts} FROM {fast}").fetchall()
@@ -341,15 +363,17 @@ class _Opening:
             is_whole = False
         if is_whole:
             self._files.append(str(path))
-            return _read_csv(path, header), []
+            return csv_of(path, header), []
         bad = sift(path, header, sifted)
         self._files.append(str(sifted))
-        return _read_csv(sifted, header), bad
+        return csv_of(sifted, header), bad
 
     def _named(
         self, name: str, read: str, relation: str, *, is_columnar: bool = False
     ) -> DuckSource:
-        self._connection.execute(f"CREATE TEMP VIEW {relation} AS SELECT * FROM {read}")
+        given = self._connection.execute(f"DESCRIBE FROM {read}").fetchall()
+        plain = plain_of(read, [(row[0], row[1]) for row in given])
+        self._connection.execute(f"CREATE TEMP VIEW {relation} AS {plain}")
         described = self._connection.execute(f"DESCRIBE {relation}").fetchall()
         columns = {row[0]: Column(row[0], family_of(row[1])) for row in described}
         return DuckSource(
@@ -361,33 +385,22 @@ class _Opening:
         )
 
 
-def _read_csv(path: Path, header: Header, more: str = "") -> str:
-    columns = ", ".join(f"{text_of(name)}: 'VARCHAR'" for name in header.names)
-    options = [
-        text_of(str(path)),
-        "auto_detect = false",
-        "header = true",
-        f"columns = {{{columns}}}",
-        f"delim = {text_of(header.delimiter)}",
-        "quote = '\"'",
-        "escape = '\"'",
-        # An empty value is null, an empty value in quotes is an empty text.
-        "allow_quoted_nulls = false",
-        "strict_mode = true",
-        *((more,) if more else ()),
-    ]
-    return f"read_csv({', '.join(options)})"
+def _lacking(
+    each: Mapping[str, Sequence[str]], columns: Mapping[str, Column]
+) -> dict[str, tuple[str, ...]]:
+    """Return file → the columns that others have and it has not."""
+    found = {
+        file: tuple(name for name in columns if name not in names) for file, names in each.items()
+    }
+    return {file: names for file, names in found.items() if names}
 
 
 def _paths(text: str) -> list[Path]:
     """Return the files that a path names, with `*` for several."""
-    found = sorted(map(Path, glob.glob(text, recursive=True))) if glob.has_magic(text) else []
-    paths = found or [Path(text)]
-    for path in paths:
-        if path.is_dir():
-            raise StoreError(f"expected a file, got a folder - {path}; name `{path}/*.parquet`")
-        if not path.is_file():
-            raise StoreError(f"expected a file, got none - {path}")
+    if Path(text).is_dir():
+        raise StoreError(f"expected a file, got a folder - {text}; name `{text}/*.parquet`")
+    if not (paths := files_named(text)):
+        raise StoreError(f"expected a file, got none - {text}")
     return paths
 
 
@@ -422,7 +435,13 @@ def _open_postgres(url: str, references: Mapping[str, Any]) -> Iterator[Database
     if not table:
         raise RequestError(f"expected `{name_of(url)}table`, got no table")
     schema, _, name = unquote(table).rpartition(".")
-    address = sqlalchemy.make_url(base)
+    try:
+        address = sqlalchemy.make_url(base)
+    except (ArgumentError, ValueError):
+        expected = (
+            "`postgresql://user:password@host/database#table`, with %23 for `#` in a password"
+        )
+        raise RequestError(f"expected {expected}, got `{name_of(url)}`") from None
     if "+" not in address.drivername:
         address = address.set(drivername="postgresql+psycopg")
     try:
@@ -453,6 +472,8 @@ def _relation(schema: str, name: str) -> str:
 
 def _reference(connection: sqlalchemy.Connection, table: str, relation: str) -> dict[str, Column]:
     """Let SQL read another table of the same database under a name of its own, for this session."""
+    if "://" in table and "#" not in table:
+        raise RequestError(f"expected `{name_of(table)}table`, got no table")
     schema, _, name = table.rpartition("#")[2].rpartition(".")
     columns = _columns_of(connection, schema, name)
     view = f"CREATE TEMP VIEW {relation} AS SELECT * FROM {_relation(schema, name)}"
@@ -469,7 +490,7 @@ def _columns_of(connection: sqlalchemy.Connection, schema: str, name: str) -> di
     )
     found = connection.execute(query, {"name": name, "schema": schema}).all()
     if not found:
-        raise StoreError(f"expected a table, got none of the name `{name}`")
+        raise StoreError(f"expected a table, got none of the name `{name_of(name)}`")
     return {column: Column(column, family_of(kind)) for column, kind in found}
 
 

@@ -22,7 +22,7 @@ from ..errors import NotFound, RequestError
 from ..store.data_versions import Validation, record_validation
 from ..types import MICRO, Clock, SystemClock
 from .authored import run_authored
-from .batch import Measure, Plan, count_sql, plan_of, reference_of
+from .batch import Measure, Plan, count_sql, fields_of_rule, plan_of, reference_of
 from .columns import read
 from .contract import Contract, Rule, Table, rules_of
 from .details import Details, details_of
@@ -140,6 +140,7 @@ class _Run:
         reports = [self._columns(), *self._lines()]
         reports += [self._report(m, measured, rows, details) for m in self.plan.measures]
         reports += run_authored(self._table, self._source, self.plan)
+        reports += self._unmeasured()
         order = {rule.name: place for place, rule in enumerate(rules_of(self._table))}
         reports.sort(key=lambda report: order.get(report.rule, -1))
         return tuple(reports), rows + len(self._source.bad_lines), details
@@ -212,6 +213,22 @@ class _Run:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round(self._clock.now_us() / MICRO - moment.timestamp(), 3)
 
+    def _unmeasured(self) -> list[RuleReport]:
+        """Report rules that several fields make, or that no row can break, where one is missing.
+
+        The rule of the columns tells of a missing field, and its own rules are gone with it; but a
+        key that also has other fields, and what is asked of the whole batch, is not kept by that.
+        """
+        measured = {measure.rule.name for measure in self.plan.measures}
+        missing = {field.name for field in self.plan.missing}
+        return [
+            self._told(rule, 1, None, ({"missing": name},))
+            for rule in rules_of(self._table)
+            if rule.name not in measured and (rule.check is not None or rule.kind == "primary_key")
+            for name in [one for one in fields_of_rule(rule) if one in missing][:1]
+            if rule.kind != "sql"
+        ]
+
     def _columns(self) -> RuleReport:
         """Judge whether the columns of the contract are there; their order does not matter."""
         known = {field.column for field in self._table.fields}
@@ -219,6 +236,12 @@ class _Run:
         examples: list[Example] = [
             {"missing": field.column, **({"instead": extra} if extra else {})}
             for field in self.plan.missing
+        ]
+        examples += [
+            {"missing": name, "file": file}
+            for file, names in self._source.lacking.items()
+            for name in names
+            if name in known
         ]
         if self._table.is_closed:
             examples += [{"unexpected": name} for name in extra]

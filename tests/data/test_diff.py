@@ -19,8 +19,8 @@ from roadworthy.data.diff import (
     transitive_compatibility,
 )
 
-NUMBERS = [n / 2 for n in range(-32, 33)]
-"""Bounds are whole, so every set that is not empty and not the same differs at one of these."""
+NUMBERS = [n / 4 for n in range(-64, 65)]
+"""Bounds are whole and multiples of halves, so all sets that are not the same differ at these."""
 TEXTS = ["", "a", "b", "ab", "abc", "abcd", "7", "2020-01-01", "2020-01-02"]
 DAYS = [f"2020-01-0{day}" for day in range(1, 8)]
 MOMENTS = [

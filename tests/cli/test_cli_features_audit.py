@@ -9,7 +9,10 @@ from command_line import run
 
 from conftest import MakeProject
 from feature_project import AT_US, FILES, SOURCES
+from roadworthy.app import open_project
+from roadworthy.data import audit_skew
 from roadworthy.data.features import Features
+from roadworthy.types import HOUR_US, Ids, Record
 
 pytest.importorskip("duckdb")
 
@@ -104,6 +107,27 @@ def test_live_values_are_held_against_the_newest_training_set(make_project: Make
     assert all(row["stability"] is not None for row in report["features"])
     by_file = run("features", "skew", "wind", "--training", out, "--project", folder, "--json").json
     assert by_file["trained"] == str(out)
+
+
+def test_newer_requests_without_features_are_looked_past(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = answered(make_project)
+    with open_project(folder) as project:
+        ids = Ids(project.clock)
+        for _ in range(ASKED + 10):
+            plain = Record(
+                id=ids.new("rq"),
+                at_us=AT_US + HOUR_US,
+                service="wind",
+                kind="predict",
+                disposition="answered",
+            )
+            project.serving.spool.append(plain)
+        project.serving.writer.drain()
+    monkeypatch.setattr(audit_skew, "_PAGE", 7)
+    report = run("features", "skew", "wind", "--limit", "20", "--project", folder, "--json").json
+    assert report["requests"] == 20
 
 
 def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:

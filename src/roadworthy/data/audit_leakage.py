@@ -19,8 +19,9 @@ from .leakage import (
     shared_rows,
 )
 from .relations import Sources
+from .report import listed
 from .time_travel import Travelled, leaks_of, travel
-from .trained import HOW_TO_SAVE, Trained, columns_of, listed
+from .trained import HOW_TO_SAVE, Trained, columns_of
 from .views import View, lineage
 
 
@@ -147,7 +148,9 @@ def _leak_sentence(leaks: Sequence[Leak], *, is_measured: bool) -> str:
     if leaks and not any(leak.feature for leak in leaks):
         return "the test set cannot say how good the model is"
     if leaks:
-        names = listed(list(dict.fromkeys(f"`{leak.feature}`" for leak in leaks if leak.feature)))
+        names = listed(
+            list(dict.fromkeys(f"`{leak.feature}`" for leak in leaks if leak.feature)), 5
+        )
         return f"{names} cannot be known when the model is asked, or tell too much"
     how = "declared or measured" if is_measured else "declared"
     return f"no leak is {how}" + (

@@ -18,8 +18,9 @@ from .audit_leakage import knowledge_of
 from .computed import plain
 from .history import TIME, history
 from .relations import Sources
+from .report import listed
 from .skew import FeatureSkew, Served, measure_skew
-from .trained import HOW_TO_SAVE, Trained, columns_of, find_trained, listed, named_set, thinned_set
+from .trained import HOW_TO_SAVE, Trained, columns_of, find_trained, named_set, thinned_set
 from .views import View
 
 try:
@@ -218,7 +219,7 @@ def _skew_sentence(rows: Sequence[FeatureSkew], replayed: int, trained: str) -> 
     far = [f"`{row.feature}`" for row in rows if row.state == "breached" and not row.unequal]
     parts = []
     if unequal:
-        parts.append(f"served values of {listed(unequal)} differ from what the views say")
+        parts.append(f"served values of {listed(unequal, 5)} differ from what the views say")
     elif replayed:
         requests = "1 request" if replayed == 1 else f"{replayed:,} requests"
         parts.append(f"all values of {requests} are what the views say")
@@ -226,9 +227,11 @@ def _skew_sentence(rows: Sequence[FeatureSkew], replayed: int, trained: str) -> 
         parts.append("no input of these requests is kept, so that no value could be held against")
     moved = [f"`{row.feature}`" for row in rows if row.state == "at_risk"]
     if far:
-        parts.append(f"{listed(far)} {'is' if len(far) == 1 else 'are'} far from training")
+        parts.append(f"{listed(far, 5)} {'is' if len(far) == 1 else 'are'} far from training")
     if moved:
-        parts.append(f"{listed(moved)} {'has' if len(moved) == 1 else 'have'} moved from training")
+        parts.append(
+            f"{listed(moved, 5)} {'has' if len(moved) == 1 else 'have'} moved from training"
+        )
     if trained and not (far or moved):
         parts.append("nothing is far from training")
     elif not trained:

@@ -95,7 +95,7 @@ def expected_of(rule: Rule, field: Field | None) -> str:
     if rule.kind == "pattern" and (form := _NAMES.get(rule.value)):
         return f"a text of format {form}"
     if rule.kind == "enum":
-        return f"one of {_listed(rule.value)}"
+        return f"one of {listed(rule.value)}"
     if rule.kind == "primary_key":
         return f"each {' and '.join(rule.value)} once"
     return words[rule.kind]
@@ -134,6 +134,7 @@ def limits_text(limits: Limits) -> str:
     return " and ".join(f"{sign} {value:g}".strip() for sign, value in given if value is not None)
 
 
-def _listed(values: Sequence[Any], most: int = 10) -> str:
+def listed(values: Sequence[Any], most: int = 10) -> str:
+    """Return values for a sentence: the first of them, and how many more there are."""
     shown = ", ".join(map(str, values[:most]))
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

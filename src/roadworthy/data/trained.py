@@ -86,9 +86,3 @@ def columns_of(rows: Any, names: Iterable[str]) -> dict[str, list[Any]]:
         return {name: [] for name in names}
     there = set(rows.column_names)
     return {name: rows[name].to_pylist() if name in there else [] for name in names}
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names for a sentence: the first five, and how many more there are."""
-    shown = ", ".join(names[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -296,8 +296,11 @@ class _Connection(asyncio.Protocol):
         self.has_answered = False
 
     def is_usable(self, now: float) -> bool:
-        """Whether another request may be sent: it is open, and was not idle for long."""
-        return not self._is_lost and now - self._idle_since < IDLE_S
+        """Whether another request may be sent: it is open, quiet, and was not idle for long.
+
+        What came without being asked for would be taken for the answer to the next request.
+        """
+        return not self._is_lost and not self.has_answered and now - self._idle_since < IDLE_S
 
     def has_rested(self, now: float) -> bool:
         """Whether it was idle long enough for the upstream to have given it up."""
@@ -384,6 +387,10 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
+            if self._is_whole:  # the answer stands, the connection does not
+                self._keeps_alive = False
+                self._wake()
+                return
             self._fail("expected an HTTP response, got something else")
             return
         if not self._has_head and self._head_size > MAX_HEAD_BYTES:
@@ -408,6 +415,10 @@ class _Connection(asyncio.Protocol):
         return not _read_headers(self.headers).keys() & {"content-length", "transfer-encoding"}
 
     # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._is_whole:
+            raise ValueError("nobody asked for another answer")  # which ends the parser
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))

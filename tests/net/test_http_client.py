@@ -75,6 +75,32 @@ async def test_a_connection_is_kept_and_used_again() -> None:
     assert numbers == [1, 1, 1]
 
 
+UNASKED = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nunsaid"
+
+
+@pytest.mark.parametrize("more", [UNASKED, b"rubbish", UNASKED + UNASKED])
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["at once", "later"])
+async def test_what_nobody_asked_for_is_no_answer_to_the_next_request(
+    more: bytes, is_at_once: bool
+) -> None:
+    numbers: list[int] = []
+
+    async def handle(r: asyncio.StreamReader, w: asyncio.StreamWriter, number: int) -> None:
+        while True:
+            await read_request(r)
+            numbers.append(number)
+            w.write(OK + more if is_at_once else OK)
+            await asyncio.sleep(0.01)
+            if not is_at_once:
+                w.write(more)
+
+    async with server(handle) as client:
+        for _ in range(3):
+            assert (await client.post("/chat", b"{}")).body == b"hi"
+            await asyncio.sleep(0.05)
+    assert numbers == [1, 2, 3]
+
+
 async def test_no_more_connections_are_opened_than_allowed() -> None:
     open_now, most = 0, 0
 

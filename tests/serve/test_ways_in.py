@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import uvicorn.server
 from conftest import write_project
 from live import Live, serve
 from roadworthy.net import Outbox
-from roadworthy.serve.connection import SMALL_BODY_BYTES, Connection
+from roadworthy.serve.connection import MAX_HEADER_BYTES, SMALL_BODY_BYTES, Connection
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +112,20 @@ def test_a_body_of_any_size_is_answered_alike(live: Live) -> None:
         for size in (1, SMALL_BODY_BYTES - 100, SMALL_BODY_BYTES, 4 * SMALL_BODY_BYTES):
             sock.sendall(asked(live, "x" * size))
             assert len(answers(sock, 1)[0][2]) == size
+
+
+def test_a_head_in_parts_after_a_long_body_in_parts_is_answered_alike(live: Live) -> None:
+    first, second = asked(live, "x" * MAX_HEADER_BYTES * 2), asked(live, "then")
+    with connect(live) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(first[:400])
+        time.sleep(0.05)  # so that the rest of the body comes by itself
+        sock.sendall(first[400:])
+        assert len(answers(sock, 1)[0][2]) == MAX_HEADER_BYTES * 2
+        sock.sendall(second[:60])
+        time.sleep(0.05)
+        sock.sendall(second[60:])
+        assert answers(sock, 1)[0][2] == "then"
 
 
 def test_unusual_spellings_of_a_request_are_answered_alike(live: Live) -> None:

@@ -267,6 +267,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole; from here on its deadline counts."""
         self._stage = _IDLE
+        self._head_bytes = 0  # what came of a body is no part of the next head
         exchange = self._arriving
         if exchange is None:
             super().on_message_complete()

@@ -51,10 +51,10 @@ def test_what_would_hold_everything_up_is_refused_before_it_begins(
 ) -> None:
     expression = compile_expression(source, "guard_input")
     values = {name: list(v) if isinstance(v, range) else v for name, v in values.items()}
-    started = time.perf_counter()
+    started = time.thread_time()  # its own work, however busy the machine is
     with pytest.raises(ExpressionError, match="expected loops of at most 100000 steps") as caught:
         expression.evaluate({"input": values})
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
     assert "maxItems" in caught.value.advice
 
 

@@ -1,0 +1,116 @@
+"""The running audit of a certificate: notices that it no longer holds, and how soon.
+
+A certificate says nothing of tomorrow. A share of what is answered alone is labelled all the same,
+by a coin whose odds are recorded, and a Shiryaev-Roberts detector watches the outcomes: in the
+mean it runs at least `run_length` audits until a false alarm, whatever the order of what it sees
+(Shin, Ramdas and Rinaldo, E-detectors, 2022). After a good period it is four to six times as fast
+as a test that began with the certificate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .evidence import Floats
+
+TIMES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
+"""Which errors are looked for, as multiples of the bound."""
+
+LEAST_SHARE = 0.01
+_HIGHEST = 0.999
+
+
+class Detector(NamedTuple):
+    """What an audit has seen.
+
+    Attributes:
+        logs: (6,) float64; log of the statistic for each multiple of the bound.
+        n, wrong: Audits, and wrong ones, since it began.
+    """
+
+    logs: Floats
+    n: int = 0
+    wrong: int = 0
+
+    @property
+    def log_level(self) -> float:
+        """Log of the mean statistic: at least ln(run_length) is an alarm."""
+        return float(np.logaddexp.reduce(self.logs) - math.log(len(self.logs)))
+
+
+def begin() -> Detector:
+    """Return a detector that has seen nothing."""
+    return Detector(np.full(len(TIMES), -np.inf))
+
+
+def see(detector: Detector, is_wrong: bool, max_error: float) -> Detector:
+    """Return the detector after one more audited outcome.
+
+    >>> quiet = begin()
+    >>> for _ in range(500): quiet = see(quiet, False, 0.02)
+    >>> for _ in range(12): quiet = see(quiet, True, 0.02)
+    >>> bool(quiet.log_level > math.log(10_000))
+    True
+    """
+    rates = np.minimum(TIMES * max_error, _HIGHEST)
+    factor = np.log(rates / max_error) if is_wrong else np.log1p(-rates) - math.log1p(-max_error)
+    logs = np.logaddexp(detector.logs, 0.0) + factor
+    return Detector(logs, detector.n + 1, detector.wrong + is_wrong)
+
+
+def is_alarm(detector: Detector, run_length: float) -> bool:
+    """Whether it is time to switch off.
+
+    Args:
+        detector: What was seen.
+        run_length: How many audits there are, in the mean, to one false alarm: those of the time in
+            which one is tolerable, a year by default.
+    """
+    return detector.log_level >= math.log(run_length)
+
+
+def expected_delay(max_error: float, run_length: float, times: float = 2.0) -> float:
+    """Return after how many audits an error of `times` the bound is noticed, about.
+
+    It is ln(A KL) / KL, with KL the divergence of the two rates; from a cold start it was 505
+    against 551 at 2 %, and 234 against 258 at 5 %.
+
+    >>> round(expected_delay(0.02, 10_000)), round(expected_delay(0.05, 10_000))
+    (551, 258)
+    """
+    rate = min(times * max_error, _HIGHEST)
+    divergence = rate * math.log(rate / max_error)
+    divergence += (1 - rate) * (math.log1p(-rate) - math.log1p(-max_error))
+    return math.log(max(run_length * divergence, math.e)) / divergence
+
+
+def is_drawn(request_id: str, share: float, purpose: str = "audit") -> bool:
+    """Whether the coin of a request falls on an audit: before its outcome, and always the same.
+
+    Args:
+        request_id: Of ours, so that no caller chooses it.
+        share: The odds, which its record keeps.
+        purpose: Coins of other purposes fall independently.
+
+    >>> drawn = sum(is_drawn(f"rq_{k}", 0.05) for k in range(10_000))
+    >>> 430 < drawn < 570
+    True
+    """
+    digest = hashlib.blake2b(f"{purpose}:{request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < share * 2**64
+
+
+def share_on_probation(share: float, accepted: int) -> float:
+    """Return the share to audit, which is higher while a certificate is young.
+
+    max(share, min(half, 100 / accepted since the certificate)): on data that drift it cut what was
+    answered under a broken bound from 7.4 to 1.7 %.
+
+    >>> share_on_probation(0.05, 0), share_on_probation(0.05, 500), share_on_probation(0.05, 9999)
+    (0.5, 0.2, 0.05)
+    """
+    return max(share, LEAST_SHARE, min(0.5, 100 / max(accepted, 1)))

@@ -6,11 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from conftest import MakeProject, write_project
 from roadworthy import open_project
 from roadworthy.app import Project
 from roadworthy.cost.ledger import Ceiling
 from roadworthy.store.records import find_records
+from roadworthy.store.rollups import summarise, verify_hours
 from roadworthy.store.spending import read_holds
 from roadworthy.types import DAY_US, HOUR_US, MICRO, Hold, SettableClock
 
@@ -73,6 +76,48 @@ def test_a_clock_that_is_set_past_its_lease_lets_a_request_at_work_be(
     assert [(r.id, r.disposition) for r in records] == [(reply.request_id, "answered")]
     assert project.serving.ledger.spent(SCOPE) == (reply.cost_micro, 0)
     assert read_holds(project.state) == []
+
+
+class LeapingClock(SettableClock):
+    """A replay's clock, which is set while a request is at work: by `leaps` before each look."""
+
+    def __init__(self, now_us: int) -> None:
+        super().__init__()
+        self.set(now_us)
+        self.leaps: list[int] = []
+
+    def now_us(self) -> int:
+        if self.leaps:
+            self.set(super().now_us() + self.leaps.pop(0))
+        return super().now_us()
+
+
+@pytest.mark.parametrize("leap_us", [300 * MICRO, DAY_US])
+def test_a_request_in_a_fast_replay_is_found_at_its_time_and_counted_once(
+    make_project: MakeProject, leap_us: int
+) -> None:
+    project = make_project({"reply": SERVICE}, SCRIPT, METERED)
+    clock = project.clock = LeapingClock(NOON_US)
+    service, ledger = project.service("reply"), project.serving.ledger
+    replies = []
+    for _ in range(2):
+        clock.leaps = [0, leap_us]  # it comes, and then its money is set aside
+        replies.append(service.answer({"text": "Hi"}))
+    project.serving.writer.drain()
+
+    records = find_records(project.state)
+    assert [r.id for r in records] == [reply.request_id for reply in reversed(replies)]
+    for record in records:
+        assert abs(int(record.id[3:15], 16) * 1000 - record.at_us) < 1000
+        hour_us = record.at_us - record.at_us % HOUR_US
+        assert summarise(project.state, "reply", hour_us, hour_us + HOUR_US).requests >= 1
+        assert verify_hours(project.state, hour_us, hour_us + HOUR_US) == {}
+        assert record in find_records(
+            project.state, since_us=record.at_us, until_us=record.at_us + 1
+        )
+    today_us = clock.now_us() // DAY_US * DAY_US
+    todays = [record.cost_micro for record in records if record.at_us >= today_us]
+    assert ledger.spent(SCOPE) == (sum(todays), 0)
 
 
 def leave_a_hold(folder: Path) -> Hold:

@@ -240,6 +240,17 @@ def test_a_request_over_midnight_counts_on_the_day_it_began(
     assert ledger.spent(USER) == (0, 0)
 
 
+def test_a_request_is_held_at_the_time_it_came_unless_that_is_another_day(
+    ledger: Ledger, clock: FixedClock
+) -> None:
+    came_us = clock.us - MICRO
+    assert ledger.reserve("rq_1", BOTH, 1, NOON_US, at_us=came_us).at_us == came_us
+    for other_us in (clock.us - DAY_US, clock.us + DAY_US):
+        hold = ledger.reserve(f"rq_{other_us}", BOTH, 1, NOON_US, at_us=other_us)
+        assert hold.at_us == clock.us
+    assert ledger.spent(SERVICE) == (0, 3)
+
+
 def test_a_clock_that_is_set_back_finds_the_holds_of_that_day_again(
     ledger: Ledger, clock: FixedClock
 ) -> None:

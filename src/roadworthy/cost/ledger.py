@@ -82,6 +82,8 @@ class Ledger:
         service: str = "",
         key: str = "",
         kind: Kind = "generate",
+        *,
+        at_us: int | None = None,
     ) -> Hold:
         """Set `micro` aside in every scope of `ceilings`, or in none.
 
@@ -93,6 +95,7 @@ class Ledger:
             service: Whose request it is, for the record.
             key: Whose key asked, for the record.
             kind: Of which kind the request is, for the record.
+            at_us: When the request came, by default now; a time of another day is now.
 
         Raises:
             BudgetExhausted: A ceiling could be crossed; nothing is set aside.
@@ -109,7 +112,10 @@ class Ledger:
             if micro:
                 self._check(ceilings, micro, now_us)
             scopes = tuple([ceiling.scope for ceiling in ceilings])
-            hold = Hold(request_id, now_us, scopes, micro, lease_us, service, key, kind)
+            placed_us = now_us
+            if at_us is not None and self._day_us <= at_us < self._day_end_us:
+                placed_us = at_us
+            hold = Hold(request_id, placed_us, scopes, micro, lease_us, service, key, kind)
             if micro:
                 self._append(hold)
                 self._add(hold, 0, micro)

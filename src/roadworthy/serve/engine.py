@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..guard.slot import run_guards
 from ..store.spool import Spool
-from ..types import Answer, Call, Clock, Ids
+from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
@@ -243,15 +243,32 @@ class Engine:
         release = plan.release
         call.size = size_of(call.body)
         worst = release.worst_case_micro(call.size)
+        self._stay_within_a_day(plan)
         ceilings = self._ceilings(plan)
         lease_us = plan.at_us + int(release.deadline_s * 1e6) + LEASE_US
         plan.hold = self._ledger.reserve(
-            plan.id, ceilings, worst, lease_us, release.name, plan.caller.key.id, release.kind
+            plan.id,
+            ceilings,
+            worst,
+            lease_us,
+            release.name,
+            plan.caller.key.id,
+            release.kind,
+            at_us=plan.at_us,
         )
-        plan.at_us = plan.hold.at_us  # the day that it counts on
+        plan.at_us = plan.hold.at_us  # the same, unless midnight struck just now
         call.max_cost_micro = worst
         call.is_covered = worst != release.per_request_micro
         plan.mark("reserve")
+
+    def _stay_within_a_day(self, plan: Plan) -> None:
+        """Let a request whose day has ended since it came begin anew: it counts on one day only.
+
+        Its id changes with its time, since whoever looks for a time looks through ids.
+        """
+        now_us = self._clock.now_us()
+        if now_us // DAY_US != plan.at_us // DAY_US:
+            plan.at_us, plan.id = now_us, self._ids.new("rq", now_us)
 
     def _ceilings(self, plan: Plan) -> tuple[Ceiling, ...]:
         release, caller = plan.release, plan.caller

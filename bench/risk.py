@@ -194,7 +194,7 @@ def routellm(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
             last = naive = -1
             for j, threshold in enumerate(grid):
                 lost = lost_at(threshold, drawn)
-                wealth = log_wealth_planned(lost, 0.0, SURE, n, floor - 1, floor)
+                wealth = log_wealth_planned(lost, 0.0, SURE, n, -1.0, floor)
                 if last == j - 1 and wealth.max() >= ENOUGH:
                     last = j
                 if lost.mean() <= 0:

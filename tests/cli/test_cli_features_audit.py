@@ -169,6 +169,21 @@ def test_a_field_that_is_known_later_is_a_leak(make_project: MakeProject) -> Non
     assert "`temp_c` is made of `weather.temp_f`" in ran.out
 
 
+def test_a_feature_whose_name_has_capitals_is_looked_at_like_any_other(
+    make_project: MakeProject,
+) -> None:
+    view = FILES["features/weather_now.sql"].replace("wind_mph,", "wind_mph AS Wind,")
+    service = SERVICE.replace("input.wind_mph", "input.Wind")
+    files = FILES | {"services/wind/input.json": INPUT, "features/weather_now.sql": view}
+    project = make_project({"wind": service}, files=files, project=SOURCES)
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    features.close()
+    project.close()
+    ran = run("features", "leakage", "wind", "--project", project.folder)
+    assert (ran.code, ran.err) == (0, "")
+
+
 def test_a_training_set_shows_a_feature_that_is_the_label(make_project: MakeProject) -> None:
     folder = answered(make_project)
     out = folder / "joined.parquet"

@@ -7,7 +7,7 @@ no table but its sources, and no order that the sources do not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,9 @@ EXACT = frozenset(
     )
 )
 """Aggregates whose value does not depend on the order of their rows, or that are told one."""
+
+_MADE_UP = re.compile(r"_col_\d+")
+_NAME_THEM = "name each column in the SELECT, without `COLUMNS`, `PIVOT` or `UNPIVOT`"
 
 Lineage = Mapping[str, frozenset[str]]
 
@@ -195,12 +198,13 @@ def _name_of(node: Any) -> str:
     return found[0].lower() if found else ""
 
 
-def reads_of(query: Any, schema: Mapping[str, Mapping[str, str]]) -> Reads:
+def reads_of(query: Any, schema: Mapping[str, Mapping[str, str]], columns: Sequence[str]) -> Reads:
     """Return which fields each output and each condition is made of.
 
     Args:
         query: A query whose columns exist.
         schema: Source → field → its SQL type.
+        columns: The names of its outputs, as the engine that runs it spells them.
 
     Raises:
         SqlProblem: sqlglot cannot tell which table a column is of.
@@ -214,10 +218,22 @@ def reads_of(query: Any, schema: Mapping[str, Mapping[str, str]]) -> Reads:
     if root is None:
         raise SqlProblem("one SELECT", "a query that cannot be traced")
     tracer = _Tracer(root, schema)
-    names = [column.alias_or_name for column in _selects(root)]
-    outputs = {name: frozenset(tracer.output(root, name)) for name in names}
-    copies = {name: field for name in names if (field := tracer.copied(root, name))}
+    spelt = _spelt([column.alias_or_name for column in _selects(root)], columns)
+    outputs = {spelt[name]: frozenset(tracer.output(root, name)) for name in spelt}
+    copies = {spelt[name]: field for name in spelt if (field := tracer.copied(root, name))}
     return Reads(outputs, frozenset(tracer.conditions()), copies)
+
+
+def _spelt(names: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Return how the engine spells each output: sqlglot writes names small, and makes up others."""
+    is_same = len(names) == len(columns) and all(
+        name.lower() == column.lower() or _MADE_UP.fullmatch(name)
+        for name, column in zip(names, columns, strict=True)
+    )
+    if not is_same:
+        listed = ", ".join(f"`{name}`" for name in columns)
+        raise SqlProblem("columns that can be traced", listed[:300], _NAME_THEM)
+    return dict(zip(names, columns, strict=True))
 
 
 class _Tracer:

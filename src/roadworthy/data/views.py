@@ -263,7 +263,8 @@ def _checked(name: str, head: Head, sql: str, text: str, source: Source, sources
         query = parse_select(sql)
         stop(problems_of(query, frozenset(sources)))
         columns = _columns_of(sql, sources.values())
-        reads = reads_of(query, {n: s.schema for n, s in sources.items()})
+        names = [column for column, _ in columns]
+        reads = reads_of(query, {n: s.schema for n, s in sources.items()}, names)
     except SqlProblem as problem:
         stop([problem])
         raise

@@ -169,6 +169,17 @@ def test_a_field_that_is_known_later_is_a_leak(make_project: MakeProject) -> Non
     assert "`temp_c` is made of `weather.temp_f`" in ran.out
 
 
+def test_a_view_whose_times_cannot_be_traced_is_no_clean_one(make_project: MakeProject) -> None:
+    view = FILES["features/weather_now.sql"].replace(
+        "known_at, wind", "TIMESTAMP '2013-01-01 05:30:00' AS known_at, wind"
+    )
+    folder = answered(make_project, {"features/weather_now.sql": view})
+    ran = run("features", "leakage", "wind", "--project", folder)
+    assert (ran.code, ran.err) == (3, "")
+    assert "no leak is declared, as far as it can be traced: 1 of the views cannot" in ran.out
+    assert "`weather_now@1` cannot be traced: nothing shows that `known_at`" in ran.out
+
+
 def test_a_feature_whose_name_has_capitals_is_looked_at_like_any_other(
     make_project: MakeProject,
 ) -> None:

@@ -136,7 +136,7 @@ def leakage_command(
     By what contracts and views declare; with `--label`, by what a training set shows too: one
     feature that tells the label alone, or is missing where the label is one way, or holds what was
     not known yet at its row's time. With `--test`, by rows that training and test share. Ends with
-    1 where there is a leak.
+    1 where there is a leak, with 3 where there is none and a view cannot be traced.
     """
     with opened_features(folder) as (project, found):
         declared = project.load(service)
@@ -151,12 +151,16 @@ def leakage_command(
         _print_leakage(report)
     if report.leaks:
         raise SystemExit(NOT_KEPT)
+    if report.untraced:
+        raise SystemExit(INCONCLUSIVE)
 
 
 def _print_leakage(report: LeakReport) -> None:
     print_line(f"{report.service}: {report.says}", style="bold")
     for leak in report.leaks:
         print_line(f"  {leak.why}")
+    for why in report.untraced:
+        print_line(f"  {why}")
     if not report.time_travel:
         return
     columns = ("feature", "not as known", "area", "as known", "created times dealt anew")

@@ -14,14 +14,13 @@ from ..store.artifacts import Artifacts
 from ..store.data_versions import SavedSkew, record_skew
 from ..store.records import find_records, read_bodies
 from ..types import Clock, Record
-from .audit_leakage import knowledge_of
 from .computed import plain
 from .history import TIME, history
 from .relations import Sources
 from .report import listed
 from .skew import FeatureSkew, Served, measure_skew
 from .trained import HOW_TO_SAVE, Trained, columns_of, find_trained, named_set, thinned_set
-from .views import View
+from .views import View, made_of
 
 try:
     import pyarrow
@@ -148,9 +147,9 @@ def _without_personal(report: SkewReport, views: Sequence[View], sources: Source
         if field.is_personal
         for column in (field.name, field.column)
     }
-    made_of = {k: v for view in views for k, v in knowledge_of(view).features.items()}
+    fields = {name: read for view in views for name, read in made_of(view).items()}
     features = tuple(
-        _anonymous(row) if made_of.get(row.feature, frozenset()) & personal else row
+        _anonymous(row) if fields.get(row.feature, frozenset()) & personal else row
         for row in report.features
     )
     return msgspec.structs.replace(report, features=features)

@@ -80,7 +80,7 @@ class Ground:
             self.state,
             self.clock,
             by=by,
-            contracts=source_contracts(service, self.declaration),
+            contracts=source_contracts(service, self.declaration, self.state),
         )
 
     def promote(self, release_id: str, *, by: str) -> registry.Release:
@@ -93,7 +93,8 @@ class Ground:
         """
         release = registry.read_release(self.state, release_id)
         bundle.check_whole(release, self.artifacts)
-        check_promotion(release, partial(contracts_of, self.declaration), self.state)
+        now = partial(contracts_of, self.declaration, self.declaration.sources.keys())
+        check_promotion(release, now, self.state)
         return registry.promote(self.state, self.clock, release_id, by=by)
 
 

@@ -8,7 +8,7 @@ import pytest
 from command_line import run
 
 from conftest import MakeProject
-from feature_project import AT_US, FILES, SOURCES
+from feature_project import AT_US, FILES, SERVICE, SERVICE_FILES, SOURCES
 from roadworthy.app import open_project
 from roadworthy.data import audit_skew
 from roadworthy.data.features import Features
@@ -16,33 +16,12 @@ from roadworthy.types import HOUR_US, Ids, Record
 
 pytest.importorskip("duckdb")
 
-SERVICE = """
-name = "wind"
-kind = "predict"
-[owners]
-product = "weather team"
-[contract]
-input = "input.json"
-[features]
-views = ["weather_now@1"]
-[objectives]
-deadline_ms = 1000
-[cost]
-[[models]]
-name = "rule"
-provider = "rule"
-model = '{"wind": input.wind_mph}'
-[records]
-bodies = "full"
-"""
-INPUT = """{"type": "object", "properties": {"origin": {"type": "string"}},
-"required": ["origin"], "additionalProperties": false}"""
 ASKED = 30
 
 
 def answered(make_project: MakeProject, files: dict[str, str] | None = None) -> Path:
     """Return a project whose service was asked of three airports, ten times each."""
-    everything = FILES | {"services/wind/input.json": INPUT} | (files or {})
+    everything = SERVICE_FILES | (files or {})
     project = make_project({"wind": SERVICE}, files=everything, project=SOURCES)
     project.clock.set(AT_US)  # type: ignore[attr-defined]
     features = Features(project.declaration, project.state, project.clock)
@@ -131,8 +110,7 @@ def test_newer_requests_without_features_are_looked_past(
 
 
 def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:
-    files = FILES | {"services/wind/input.json": INPUT}
-    project = make_project({"wind": SERVICE}, files=files, project=SOURCES)
+    project = make_project({"wind": SERVICE}, files=SERVICE_FILES, project=SOURCES)
     features = Features(project.declaration, project.state, project.clock)
     features.apply(by="test")
     features.close()
@@ -185,7 +163,7 @@ def test_a_feature_whose_name_has_capitals_is_looked_at_like_any_other(
 ) -> None:
     view = FILES["features/weather_now.sql"].replace("wind_mph,", "wind_mph AS Wind,")
     service = SERVICE.replace("input.wind_mph", "input.Wind")
-    files = FILES | {"services/wind/input.json": INPUT, "features/weather_now.sql": view}
+    files = SERVICE_FILES | {"features/weather_now.sql": view}
     project = make_project({"wind": service}, files=files, project=SOURCES)
     features = Features(project.declaration, project.state, project.clock)
     features.apply(by="test")

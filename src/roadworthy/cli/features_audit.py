@@ -18,6 +18,7 @@ from ..data.skew import FeatureSkew
 from ..data.time_travel import Travelled
 from ..data.trained import find_trained
 from ..data.views import View
+from ..declare.schemas import open_schema
 from .common import (
     INCONCLUSIVE,
     NOT_KEPT,
@@ -71,9 +72,19 @@ def skew_command(
     little is known of all.
     """
     with opened_features(folder) as (project, found):
+        declared = project.load(service)
         views = _views(project, found, service)
         trained = find_trained(views, project.state, project.artifacts, training)
-        report = audit_skew(service, views, found.sources, project.state, trained, limit=limit)
+        check = open_schema(project.folder / "services" / service, declared.contract.input)
+        report = audit_skew(
+            service,
+            views,
+            found.sources,
+            project.state,
+            trained,
+            limit=limit,
+            personal=() if check is None else check.personal,
+        )
     if as_json:
         print_json(report)
     else:

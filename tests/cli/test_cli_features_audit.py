@@ -120,6 +120,67 @@ def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:
     assert "expected requests that were given features, got none yet" in ran.err
 
 
+@pytest.fixture
+def fresh(make_project: MakeProject) -> Path:
+    """Return a project as one clones it: its model is not trained, and its data are not there."""
+    service = SERVICE.replace('provider = "rule"', 'provider = "onnx"')
+    project = make_project(
+        {"wind": service.replace("'{\"wind\": input.wind_mph}'", '"model.onnx"')},
+        files=SERVICE_FILES,
+        project=SOURCES + '[providers.onnx]\nkind = "onnx"\n',
+    )
+    project.close()
+    (project.folder / "data" / "weather.csv").unlink()
+    return project.folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("features", "leakage", "wind"),
+        ("features", "leakage", "wind", "--label", "late"),
+        ("features", "skew", "wind"),
+        ("features", "get", "weather_now", "EWR"),
+        ("features", "history", "wind", "--spine", "spine.csv", "--out", "out.parquet"),
+    ],
+)
+def test_before_a_view_is_registered_it_is_said_how(fresh: Path, words: tuple[str, ...]) -> None:
+    ran = run(*words, "--project", fresh)
+    assert ran.code == 4
+    assert "no registered feature view `weather_now" in ran.err
+    assert "`roadworthy features apply` registers those of `features/`" in ran.err
+
+
+def test_what_is_declared_can_be_looked_at_before_there_are_data_and_a_model(fresh: Path) -> None:
+    for word in ("list", "materialize"):
+        ran = run("features", word, "--project", fresh)
+        assert ran.code == 0
+        assert "`roadworthy features apply` registers the views of `features/`" in ran.out
+    assert run("features", "apply", "--project", fresh).code == 0
+    ran = run("features", "leakage", "wind", "--project", fresh)
+    assert (ran.code, ran.err) == (0, "")
+    got = run("features", "get", "weather_now", "EWR", "--project", fresh)
+    assert "nothing of it is online yet: `roadworthy features materialize` fills it" in got.out
+    spine(fresh)
+    words = ("--spine", fresh / "spine.csv", "--out", fresh / "out.parquet", "--project", fresh)
+    joined = run("features", "history", "wind", *words)
+    assert joined.code == 4
+    assert "source `weather`: expected a file, got none - " in joined.err
+    assert "write it, or correct `url` of `[sources.weather]` in roadworthy.toml" in joined.err
+    skew = run("features", "skew", "wind", "--project", fresh)
+    assert skew.code == 4
+    assert "got none yet; start it with `roadworthy up`, and let it answer" in skew.err
+
+
+def test_what_is_wrong_with_the_features_of_a_service_is_still_told(fresh: Path) -> None:
+    file = fresh / "services" / "wind" / "service.toml"
+    file.write_text(file.read_text().replace('["weather_now@1"]', '["weather_now"]'))
+    ran = run("features", "leakage", "wind", "--project", fresh)
+    assert ran.code == 1
+    assert "features.views" in ran.err
+    assert "model.onnx" not in ran.err
+
+
 def test_an_honest_view_has_no_leak(make_project: MakeProject) -> None:
     folder = answered(make_project)
     ran = run("features", "leakage", "wind", "--project", folder, "--json")

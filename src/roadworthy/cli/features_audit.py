@@ -19,6 +19,8 @@ from ..data.time_travel import Travelled
 from ..data.trained import find_trained
 from ..data.views import View
 from ..declare.schemas import open_schema
+from ..declare.service import ServiceDeclaration
+from ..errors import NotFound
 from .common import (
     INCONCLUSIVE,
     NOT_KEPT,
@@ -51,8 +53,12 @@ def opened_features(folder: Path) -> Iterator[tuple[Project, Features]]:
             found.close()
 
 
-def _views(project: Project, found: Features, service: str) -> list[View]:
-    return [found.view(view) for view in project.load(service).features.views]
+DATA_PARTS = ("contract", "features")
+"""What of a service's file says which data it reads: its models need not be there yet."""
+
+
+def _views(found: Features, declared: ServiceDeclaration) -> list[View]:
+    return [found.view(view) for view in declared.features.views]
 
 
 @click.command("skew")
@@ -72,8 +78,10 @@ def skew_command(
     little is known of all.
     """
     with opened_features(folder) as (project, found):
-        declared = project.load(service)
-        views = _views(project, found, service)
+        declared = project.load(service, DATA_PARTS)
+        views = _views(found, declared)
+        if not views:
+            raise NotFound(f"service `{service}` names no views in `[features]`")
         trained = find_trained(views, project.state, project.artifacts, training)
         check = open_schema(project.folder / "services" / service, declared.contract.input)
         report = audit_skew(
@@ -150,8 +158,8 @@ def leakage_command(
     1 where there is a leak, with 3 where there is none and a view cannot be traced.
     """
     with opened_features(folder) as (project, found):
-        declared = project.load(service)
-        views = _views(project, found, service)
+        declared = project.load(service, DATA_PARTS)
+        views = _views(found, declared)
         asked = next(iter(asked_tables(declared, project.declaration)), None)
         trained = find_trained(views, project.state, project.artifacts, training, time)
         told = None if test is None else read_rows(test.absolute(), {})

@@ -82,7 +82,7 @@ def audit_skew(
     if not found:
         raise NotFound(
             f"service `{service}`: expected requests that were given features, got none yet; "
-            "declare `[features] views`, and let it answer"
+            "start it with `roadworthy up`, and let it answer"
         )
     report = _measured_skew(service, views, sources, state, trained, found)
     return _without_personal(report, views, sources, personal)

@@ -77,7 +77,7 @@ class KnownWhen:
     def looks_ahead(self) -> Iterator[SqlProblem]:
         """Yield the windows that see rows which come after the row that looks."""
         for look in self._tracer.looks.values():
-            got = _ahead(look)
+            got = _ahead(look) if look.window.function is not None else ""
             if got and not self._is_of_one_moment(look):
                 yield SqlProblem("windows that see no later row", got, _LOOK_BACK)
 
@@ -235,6 +235,8 @@ def _all(found: Iterable[set[Spot]]) -> set[Spot]:
 def _ahead(look: Look) -> str:
     """Say what lets a window see later rows, whatever they hold; empty where nothing does."""
     function, _, order, frame = look.window
+    if function is None:
+        return "" if order and not order[0].args.get("desc") else "the last rows"
     while isinstance(function, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
         function = function.this
     name, offset = name_of(function), function.args.get("offset")

@@ -80,7 +80,7 @@ class Spot(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A window function: the row that looks, and any row that it looks at."""
+    """A window function, or a limit: the row that looks, and any row that it is held against."""
 
     window: Window
     at: At
@@ -88,7 +88,10 @@ class Look(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What a window function is told, with what it takes over from a window that has a name."""
+    """What a window function is told, with what it takes over from a window that has a name.
+
+    Of a `LIMIT` or a `DISTINCT ON` the function is None.
+    """
 
     function: Any
     partition: tuple[Any, ...]
@@ -205,6 +208,9 @@ class Tracer:
             self.visited[at.row] = at
             for part in _parts(at.scope.expression):
                 yield from self.reads(part, at)
+            cut = _cut_of(at.scope.expression)
+            if cut is not None:
+                self._looked(cut, at, "cut")
             for name, source in at.scope.sources.items():
                 if isinstance(source, Scope) and source.is_udtf:
                     yield from self.reads(source.expression, at)
@@ -285,13 +291,15 @@ class Tracer:
 
     def look(self, node: Any, at: At) -> Look:
         """Return a window function as a row meets it; equal windows see the same rows."""
-        window = window_of(node, at.scope.expression)
+        return self._looked(window_of(node, at.scope.expression), at, node.sql(DIALECT))
+
+    def _looked(self, window: Window, at: At, name: str) -> Look:
         told = (*window.partition, "by", *window.order, window.frame)
         spelt = " ".join(
             part if isinstance(part, str) else part.sql(DIALECT) for part in told if part
         )
         seen = At(at.scope, (*at.row, f"over {spelt}"), at.outer)
-        return self.looks.setdefault((*seen.row, node.sql(DIALECT)), Look(window, at, seen))
+        return self.looks.setdefault((*seen.row, name), Look(window, at, seen))
 
 
 def window_of(node: Any, query: Any) -> Window:
@@ -307,6 +315,21 @@ def window_of(node: Any, query: Any) -> Window:
         alias = found.args.get("alias")
         found = named.pop(alias.name.lower(), None) if alias is not None else None
     return Window(node.this, tuple(partition), tuple(order), frame)
+
+
+def _cut_of(query: Any) -> Window | None:
+    """Return what decides which rows a query keeps of those that it finds; None where it keeps all.
+
+    What `DISTINCT ON` names need not be told apart by the order any more.
+    """
+    distinct = query.args.get("distinct")
+    on = distinct.args.get("on") if isinstance(distinct, exp.Distinct) else None
+    if on is None and not any(query.args.get(key) for key in ("limit", "offset")):
+        return None
+    keys = [] if on is None else list(on.expressions)
+    names = {key.name.lower() for key in keys}
+    order = [one for one in _order_of(query) if one.this.name.lower() not in names]
+    return Window(None, tuple(keys), tuple(order), None)
 
 
 def selects(scope: Any) -> list[Any]:

@@ -108,6 +108,10 @@ def problems_of(query: Any, sources: frozenset[str]) -> Iterator[SqlProblem]:
     for node in query.find_all(exp.Func):
         yield from _unstable(node)
     yield from _loose_windows(query)
+    for node in query.find_all(exp.Join):
+        if node.method in ("NATURAL", "POSITIONAL"):
+            got = f"`{node.method} JOIN`"
+            yield SqlProblem("a join that names its columns", got, "write `ON` or `USING`")
     for node in query.find_all(exp.TableSample):
         yield SqlProblem("all rows of a source", f"`{node.sql(DIALECT).strip()}`")
     for node in query.find_all(exp.Limit, exp.Fetch, exp.Offset):

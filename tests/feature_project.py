@@ -59,6 +59,32 @@ FILES = {
     "features/weather_now.sql": f"{HEAD}\n{SQL}\n",
 }
 
+SERVICE = """
+name = "wind"
+kind = "predict"
+[owners]
+product = "weather team"
+[contract]
+input = "input.json"
+[features]
+views = ["weather_now@1"]
+[objectives]
+deadline_ms = 1000
+[cost]
+[[models]]
+name = "rule"
+provider = "rule"
+model = '{"wind": input.wind_mph}'
+"""
+"""A service that is given the view's features: `{"origin": "EWR"}` asks it."""
+
+SERVICE_FILES = FILES | {
+    "services/wind/input.json": """\
+{"type": "object", "properties": {"origin": {"type": "string"}},
+"required": ["origin"], "additionalProperties": false}
+"""
+}
+
 AT_US = 1_357_020_000_000_000
 """2013-01-01T06:00:00Z: the last row has just become known."""
 

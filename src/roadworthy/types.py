@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ Disposition = Literal["answered", "cached", "fallback", "review", "refused", "fa
 Arm = Literal["champion", "candidate", "shadow", "audit"]
 VerdictName = Literal["allow", "ask", "deny", "redact", "not_run"]
 Scope = Literal["answer", "read", "review", "release", "budget", "push", "admin", "act_as"]
-
+Named = Mapping[str, Collection[str]]
 MICRO = 1_000_000
 DAY_US = 86_400 * MICRO
 HOUR_US = 3_600 * MICRO
@@ -370,7 +370,7 @@ class Features(Protocol):
     def states(self, names: Sequence[str] | None = None) -> Sequence[Any]:
         """Return how new these views are, by default all: `ViewState`s of data/features.py."""
 
-    def measure_skew(self, views: Mapping[str, Sequence[str]], sets: Mapping[str, str]) -> str:
+    def measure_skew(self, views: Named, sets: Mapping[str, str], personal: Named) -> str:
         """Hold what services were served against their views and training sets, as a job does."""
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from roadworthy.app import Project, open_project
 from roadworthy.cli.examine import examine
+from roadworthy.data.features import Features
 from roadworthy.errors import DeclarationError
 
 CONTRACT = """\
@@ -105,6 +106,56 @@ def test_a_service_ships_again_once_it_has_agreed(project: Project) -> None:
         edit(service, "accepts = []", 'accepts = ["weather@2.0.0"]')
         agreed = project.build_release("delay", by="ana")
         assert project.promote(agreed.id, by="ana").id == agreed.id
+
+
+def break_contract(project: Project) -> None:
+    contract = project.folder / "weather.odcs.yaml"
+    edit(contract, "degF", "degC")
+    edit(contract, "1.0.0", "2.0.0")
+
+
+def apply(project: Project) -> None:
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="ana")
+    features.close()
+
+
+def test_what_is_served_counts_and_not_what_became_of_the_file_of_the_view(
+    project: Project,
+) -> None:
+    with project:
+        apply(project)
+        project.promote(project.build_release("delay", by="ana").id, by="ana")
+        view = project.folder / "features" / "weather_now.sql"
+        edit(view, "version = 1", "version = 2")
+        edit(view, "seen_at, temp FROM", "seen_at, 1 AS one FROM")
+        break_contract(project)
+        with pytest.raises(DeclarationError, match=r"`hourly\.temp` unit changed"):
+            project.build_release("delay", by="ana")
+
+
+def test_another_name_of_the_source_hides_no_breaking_change(project: Project) -> None:
+    folder = project.folder
+    with project:
+        apply(project)
+        project.promote(project.build_release("delay", by="ana").id, by="ana")
+        edit(folder / "services" / "delay" / "service.toml", "500", "400")
+        waiting = project.build_release("delay", by="ana")
+    edit(folder / "roadworthy.toml", "[sources.weather]", "[sources.meteo]")
+    view, service = folder / "features" / "weather_now.sql", folder / "services/delay/service.toml"
+    edit(view, "version = 1", "version = 2")
+    edit(view, '"weather"', '"meteo"')
+    edit(view, "FROM weather", "FROM meteo")
+    edit(service, "weather_now@1", "weather_now@2")
+    break_contract(project)
+    with open_project(folder) as renamed:
+        apply(renamed)
+        with pytest.raises(DeclarationError, match=r"expected `meteo@2\.0\.0`"):
+            renamed.build_release("delay", by="ana")
+        with pytest.raises(DeclarationError, match=r"expected `meteo@2\.0\.0`"):
+            renamed.promote(waiting.id, by="ana")
+        edit(service, "accepts = []", 'accepts = ["meteo@2.0.0"]')
+        renamed.promote(renamed.build_release("delay", by="ana").id, by="ana")
 
 
 def test_a_term_with_two_meanings_is_a_problem_that_names_both_places(project: Project) -> None:

@@ -7,32 +7,20 @@ from pathlib import Path
 import pytest
 
 from conftest import MakeProject
-from feature_project import AT_US, FILES, SOURCES
+from feature_project import AT_US, SERVICE, SERVICE_FILES, SOURCES
 from roadworthy.app import Project
 from roadworthy.data.features import Features
 from roadworthy.errors import StoreError
 from roadworthy.store.data_versions import read_skew
+from roadworthy.store.forget import forget_user
+from roadworthy.store.records import find_records
 from roadworthy.types import HOUR_US, SettableClock
 
 pytest.importorskip("duckdb")
 
-SERVICE = """
-name = "wind"
-kind = "predict"
-[owners]
-product = "weather team"
-[features]
-views = ["weather_now@1"]
-[objectives]
-deadline_ms = 1000
-[cost]
-[[models]]
-name = "rule"
-provider = "rule"
-model = '{"wind": input.wind_mph}'
-"""
 PLAIN = (
     SERVICE.replace('"wind"', '"plain"')
+    .replace('input = "input.json"', "")
     .replace('views = ["weather_now@1"]', "")
     .replace("input.wind_mph", "1.0")
 )
@@ -41,7 +29,7 @@ VIEW = Path("features/weather_now.sql")
 
 def make(make_project: MakeProject) -> Project:
     """Return a project whose view is registered, at the time of its newest row."""
-    project = make_project({"wind": SERVICE, "plain": PLAIN}, files=FILES, project=SOURCES)
+    project = make_project({"wind": SERVICE, "plain": PLAIN}, files=SERVICE_FILES, project=SOURCES)
     set_clock(project, AT_US)
     apply(project)
     return project
@@ -91,6 +79,66 @@ def test_services_with_features_alone_are_measured(make_project: MakeProject) ->
     assert read_skew(project.state, "plain") == []
 
 
+REQUEST = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: request
+version: 1.0.0
+status: active
+schema:
+  - name: request
+    properties:
+      - {name: origin, logicalType: string, required: true}
+      - {name: weight_kg, logicalType: number, classification: personal}
+      - {name: seats, logicalType: number}
+"""
+
+
+def weighed(make_project: MakeProject) -> Project:
+    """Return a project that was asked with a personal field, and whose source changed since."""
+    computed = {
+        "heavy": "input.weight_kg + features.temp_f",
+        "room": "input.seats + features.temp_f",
+    }
+    head = '-- [request]\n-- weight_kg = "number"\n-- seats = "number"\n-- [computed]\n'
+    head += "".join(f'-- {name} = "{text}"\n' for name, text in computed.items())
+    view = SERVICE_FILES[VIEW.as_posix()].replace("\n\n", f"\n{head}\n", 1)
+    files = {VIEW.as_posix(): view, "services/wind/request.odcs.yaml": REQUEST}
+    service = SERVICE.replace("input.json", "request.odcs.yaml") + '[records]\nbodies = "full"\n'
+    project = make_project({"wind": service}, files=SERVICE_FILES | files, project=SOURCES)
+    set_clock(project, AT_US)
+    apply(project)
+    project.serving.jobs.run_now("features")
+    for user in ("ann", "bob"):
+        given = {"origin": "EWR", "weight_kg": 777.0, "seats": 555.0}
+        project.service("wind").answer(given, user=user)
+    rows = project.folder / "data" / "weather.csv"
+    rows.write_text(rows.read_text().replace(",12.5,41", ",12.5,40"))
+    return project
+
+
+def test_what_is_computed_from_a_personal_field_is_in_no_report(make_project: MakeProject) -> None:
+    project = weighed(make_project)
+    project.serving.jobs.run_now("skew")
+    (report,) = read_skew(project.state, "wind")
+    told = {row["feature"]: row for row in report.detail["features"]}
+    assert (told["heavy"]["unequal"], told["heavy"]["examples"]) == (2, [])
+    assert [one["served"] for one in told["room"]["examples"]] == [596.0, 596.0]
+    assert "818" not in str(report.detail), "777 + 41"
+
+
+def test_a_forgotten_user_leaves_no_value_in_a_report(make_project: MakeProject) -> None:
+    project = weighed(make_project)
+    project.serving.jobs.run_now("skew")
+    (record,) = find_records(project.state, user="ann")
+    serving = project.serving
+    forget_user(project.state, project.clock, serving.spool, serving.writer.drain, "ann", by="test")
+    (report,) = read_skew(project.state, "wind")
+    assert record.id not in str(report.detail)
+    told = {row["feature"]: row for row in report.detail["features"]}
+    assert len(told["room"]["examples"]) == 1
+
+
 def test_one_that_cannot_be_measured_does_not_keep_another_from_it(
     make_project: MakeProject,
 ) -> None:
@@ -100,7 +148,7 @@ def test_one_that_cannot_be_measured_does_not_keep_another_from_it(
     project.serving.writer.drain()
     features = project.serving.open_features()
     with pytest.raises(StoreError, match="lost: no registered feature view `nothing@1`"):
-        features.measure_skew({"lost": ["nothing@1"], "wind": ["weather_now@1"]}, {})
+        features.measure_skew({"lost": ["nothing@1"], "wind": ["weather_now@1"]}, {}, {})
     assert len(read_skew(project.state, "wind")) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from command_line import run
 
 from conftest import MakeProject
-from feature_project import AT_US, FILES, SOURCES
+from feature_project import AT_US, FILES, SERVICE, SERVICE_FILES, SOURCES
 from roadworthy.app import open_project
 from roadworthy.data import audit_skew
 from roadworthy.data.features import Features
@@ -16,33 +16,12 @@ from roadworthy.types import HOUR_US, Ids, Record
 
 pytest.importorskip("duckdb")
 
-SERVICE = """
-name = "wind"
-kind = "predict"
-[owners]
-product = "weather team"
-[contract]
-input = "input.json"
-[features]
-views = ["weather_now@1"]
-[objectives]
-deadline_ms = 1000
-[cost]
-[[models]]
-name = "rule"
-provider = "rule"
-model = '{"wind": input.wind_mph}'
-[records]
-bodies = "full"
-"""
-INPUT = """{"type": "object", "properties": {"origin": {"type": "string"}},
-"required": ["origin"], "additionalProperties": false}"""
 ASKED = 30
 
 
 def answered(make_project: MakeProject, files: dict[str, str] | None = None) -> Path:
     """Return a project whose service was asked of three airports, ten times each."""
-    everything = FILES | {"services/wind/input.json": INPUT} | (files or {})
+    everything = SERVICE_FILES | (files or {})
     project = make_project({"wind": SERVICE}, files=everything, project=SOURCES)
     project.clock.set(AT_US)  # type: ignore[attr-defined]
     features = Features(project.declaration, project.state, project.clock)
@@ -131,8 +110,7 @@ def test_newer_requests_without_features_are_looked_past(
 
 
 def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:
-    files = FILES | {"services/wind/input.json": INPUT}
-    project = make_project({"wind": SERVICE}, files=files, project=SOURCES)
+    project = make_project({"wind": SERVICE}, files=SERVICE_FILES, project=SOURCES)
     features = Features(project.declaration, project.state, project.clock)
     features.apply(by="test")
     features.close()
@@ -140,6 +118,67 @@ def test_without_a_request_nothing_is_known(make_project: MakeProject) -> None:
     ran = run("features", "skew", "wind", "--project", project.folder)
     assert ran.code == 4
     assert "expected requests that were given features, got none yet" in ran.err
+
+
+@pytest.fixture
+def fresh(make_project: MakeProject) -> Path:
+    """Return a project as one clones it: its model is not trained, and its data are not there."""
+    service = SERVICE.replace('provider = "rule"', 'provider = "onnx"')
+    project = make_project(
+        {"wind": service.replace("'{\"wind\": input.wind_mph}'", '"model.onnx"')},
+        files=SERVICE_FILES,
+        project=SOURCES + '[providers.onnx]\nkind = "onnx"\n',
+    )
+    project.close()
+    (project.folder / "data" / "weather.csv").unlink()
+    return project.folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("features", "leakage", "wind"),
+        ("features", "leakage", "wind", "--label", "late"),
+        ("features", "skew", "wind"),
+        ("features", "get", "weather_now", "EWR"),
+        ("features", "history", "wind", "--spine", "spine.csv", "--out", "out.parquet"),
+    ],
+)
+def test_before_a_view_is_registered_it_is_said_how(fresh: Path, words: tuple[str, ...]) -> None:
+    ran = run(*words, "--project", fresh)
+    assert ran.code == 4
+    assert "no registered feature view `weather_now" in ran.err
+    assert "`roadworthy features apply` registers those of `features/`" in ran.err
+
+
+def test_what_is_declared_can_be_looked_at_before_there_are_data_and_a_model(fresh: Path) -> None:
+    for word in ("list", "materialize"):
+        ran = run("features", word, "--project", fresh)
+        assert ran.code == 0
+        assert "`roadworthy features apply` registers the views of `features/`" in ran.out
+    assert run("features", "apply", "--project", fresh).code == 0
+    ran = run("features", "leakage", "wind", "--project", fresh)
+    assert (ran.code, ran.err) == (0, "")
+    got = run("features", "get", "weather_now", "EWR", "--project", fresh)
+    assert "nothing of it is online yet: `roadworthy features materialize` fills it" in got.out
+    spine(fresh)
+    words = ("--spine", fresh / "spine.csv", "--out", fresh / "out.parquet", "--project", fresh)
+    joined = run("features", "history", "wind", *words)
+    assert joined.code == 4
+    assert "source `weather`: expected a file, got none - " in joined.err
+    assert "write it, or correct `url` of `[sources.weather]` in roadworthy.toml" in joined.err
+    skew = run("features", "skew", "wind", "--project", fresh)
+    assert skew.code == 4
+    assert "got none yet; start it with `roadworthy up`, and let it answer" in skew.err
+
+
+def test_what_is_wrong_with_the_features_of_a_service_is_still_told(fresh: Path) -> None:
+    file = fresh / "services" / "wind" / "service.toml"
+    file.write_text(file.read_text().replace('["weather_now@1"]', '["weather_now"]'))
+    ran = run("features", "leakage", "wind", "--project", fresh)
+    assert ran.code == 1
+    assert "features.views" in ran.err
+    assert "model.onnx" not in ran.err
 
 
 def test_an_honest_view_has_no_leak(make_project: MakeProject) -> None:
@@ -167,6 +206,32 @@ def test_a_field_that_is_known_later_is_a_leak(make_project: MakeProject) -> Non
     assert ran.code == 1
     assert "`temp_f` is made of `weather.temp_f`, which is known only at `known_at`" in ran.out
     assert "`temp_c` is made of `weather.temp_f`" in ran.out
+
+
+def test_a_view_whose_times_cannot_be_traced_is_no_clean_one(make_project: MakeProject) -> None:
+    view = FILES["features/weather_now.sql"].replace(
+        "known_at, wind", "TIMESTAMP '2013-01-01 05:30:00' AS known_at, wind"
+    )
+    folder = answered(make_project, {"features/weather_now.sql": view})
+    ran = run("features", "leakage", "wind", "--project", folder)
+    assert (ran.code, ran.err) == (3, "")
+    assert "no leak is declared, as far as it can be traced: 1 of the views cannot" in ran.out
+    assert "`weather_now@1` cannot be traced: nothing shows that `known_at`" in ran.out
+
+
+def test_a_feature_whose_name_has_capitals_is_looked_at_like_any_other(
+    make_project: MakeProject,
+) -> None:
+    view = FILES["features/weather_now.sql"].replace("wind_mph,", "wind_mph AS Wind,")
+    service = SERVICE.replace("input.wind_mph", "input.Wind")
+    files = SERVICE_FILES | {"features/weather_now.sql": view}
+    project = make_project({"wind": service}, files=files, project=SOURCES)
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    features.close()
+    project.close()
+    ran = run("features", "leakage", "wind", "--project", project.folder)
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_a_training_set_shows_a_feature_that_is_the_label(make_project: MakeProject) -> None:

@@ -72,6 +72,24 @@ def test_a_source_that_was_not_read_before_needs_no_agreement() -> None:
     assert disagreements(weather(), {}, (), FILE) == ()
 
 
+def test_a_source_that_was_renamed_is_known_by_its_contract() -> None:
+    (celsius,) = weather("2.0.0", unit="degC").values()
+    (problem,) = disagreements(weather(), {"meteo": celsius}, (), FILE)
+    assert "`meteo@2.0.0`, because it breaks what was agreed in 1.0.0" in problem.expected
+    assert disagreements(weather(), {"meteo": celsius}, ("meteo@2.0.0",), FILE) == ()
+    (fahrenheit,) = weather("1.1.0").values()
+    assert disagreements(weather(), {"meteo": fahrenheit}, (), FILE) == ()
+
+
+def test_a_source_that_moved_to_another_table_of_its_contract_has_lost_the_first() -> None:
+    (daily,) = weather("2.0.0").values()
+    daily = msgspec.structs.replace(daily, table="daily")
+    (problem,) = disagreements(weather(), {"meteo": daily}, (), FILE)
+    assert "removed" in problem.got
+    both = weather("2.0.0") | {"meteo": daily}
+    assert disagreements(weather(), both, (), FILE) == (), "a second table is another source"
+
+
 def test_many_changes_are_counted_not_listed() -> None:
     names = [f"f{n}" for n in range(9)]
     old, new = (

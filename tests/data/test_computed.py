@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +71,70 @@ def test_a_frame_and_a_request_give_the_same() -> None:
         for one in open_computed([made]):
             request = {"seats": row["seats"], "miles": row["miles"]}
             assert one.value(request, row) == row[one.name]
+
+
+def joined(**columns: Any) -> list[Any]:
+    spine = spine_of([Asked("EWR", 1), Asked("EWR", 1)])
+    for name, values in columns.items():
+        spine = spine.append_column(name, values if hasattr(values, "type") else pa.array(values))
+    weather = source(data=table_of([Event("EWR", 0, 0, 2.0)]))
+    made = with_computed('x = "features.wind_mph * input.miles"')
+    found: list[Any] = history([made], spine, {"weather": weather})["x"].to_pylist()
+    return found
+
+
+def test_a_spine_that_lacks_a_field_of_the_request_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(DeclarationError) as refused:
+        joined(seats=[1, 2], mlies=[1.0, 2.0])
+    assert str(refused.value) == (
+        "spine: expected a column `miles` (number), which `weather_now@1` reads of a request, got "
+        "none among `origin`, `at`, `label`, `seats`, `mlies`; did you mean `mlies`?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("miles", "got"),
+    [
+        (["1.0", "2.0"], "string in 2 of 2 rows, the first of them row 1"),
+        ([None, "2.0"], "string in 1 of 2 rows, the first of them row 2"),
+        ([True, False], "boolean in 2 of 2 rows"),
+        ([Decimal(1), Decimal(2)], "Decimal in 2 of 2 rows"),
+    ],
+)
+def test_a_spine_with_values_of_another_type_is_refused(miles: list[Any], got: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        joined(seats=[1, 2], miles=miles)
+    said = f"expected `miles` to be number, as `[request]` of `weather_now@1` says, got {got}"
+    assert said in str(refused.value)
+
+
+def test_what_means_the_same_fits_in_whichever_type_it_comes() -> None:
+    assert joined(seats=[1.0, None], miles=pa.array([1, 2], pa.uint8())) == [2.0, 4.0]
+    assert joined(seats=[1, 2], miles=[float("nan"), 2.0]) == [None, 4.0]
+    assert joined(seats=pa.nulls(2), miles=pa.nulls(2)) == [None, None]
+    with pytest.raises(DeclarationError, match="`seats` to be integer"):
+        joined(seats=[1.5, 2.0], miles=[1.0, 2.0])
+
+
+def test_a_spine_in_csv_has_the_types_of_the_request(tmp_path: Path) -> None:
+    made = view(
+        head=f'{HEAD}-- [request]\n-- code = "string"\n-- [computed]\n-- x = "input.code"\n'
+    )
+    weather = source(data=table_of([]))
+    path = tmp_path / "spine.csv"
+    path.write_text("origin,at,code\nEWR,2013-01-01,007\n")
+    assert history([made], path, {"weather": weather})["x"].to_pylist() == ["007"]
+
+
+def test_a_value_of_a_csv_that_is_not_of_its_type_is_told_with_its_line(tmp_path: Path) -> None:
+    made = with_computed('x = "input.miles"')
+    path = tmp_path / "spine.csv"
+    path.write_text("origin,at,seats,miles\nEWR,2013-01-01,1,2.5\nEWR,2013-01-01,1,secret\n")
+    with pytest.raises(DeclarationError) as refused:
+        history([made], path, {"weather": source(data=table_of([]))})
+    said = "spine.csv:3: expected `miles` to be DOUBLE, as the view says, got another text"
+    assert said in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_feature_that_never_has_a_value_is_refused() -> None:

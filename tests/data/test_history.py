@@ -162,6 +162,51 @@ def test_a_spine_may_be_a_file(tmp_path: Path, ending: str) -> None:
     assert table["label"].to_pylist() == [0, 1]
 
 
+def kept_as(kind: str, spine: Any, folder: Path) -> Any:
+    """Return a spine as a person may hand it in."""
+    if kind == "frame":
+        frame = spine.to_pandas()
+        frame.index = frame.index[::-1]  # an index of another order is none of the spine's business
+        return frame
+    if kind == "chunks":
+        return pa.concat_tables([spine.slice(at, 700) for at in range(0, spine.num_rows, 700)])
+    path = folder / f"spine.{kind}"
+    if kind == "parquet":
+        pytest.importorskip("pyarrow.parquet").write_table(spine, path, row_group_size=500)
+    else:
+        spine.to_pandas().to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%S")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["frame", "chunks", "parquet", "csv"])
+def test_the_rows_of_a_spine_keep_their_order_however_it_comes(kind: str, tmp_path: Path) -> None:
+    """Rows of one entity and one moment among them, no row in the order of its time."""
+    origins, count = ["EWR", "JFK", "LGA", None, "XXX"], 20_000
+    asked = [Asked(origins[n % 5], (n * 7919) % 13 if n % 11 else None) for n in range(count)]
+    events = [Event(o, h, h, float(h)) for o in ("EWR", "JFK", "LGA") for h in range(0, 12, 2)]
+    spine = spine_of(asked)
+    given = kept_as(kind, spine, tmp_path)
+    table = history([view()], given, {"weather": source(data=table_of(events))})
+    assert table["label"].to_pylist() == list(range(count))
+    assert table["origin"].to_pylist() == [one.origin for one in asked]
+    assert table["wind_mph"].to_pylist() == [reference(events, one) for one in asked]
+    assert table.column_names == ["origin", "at", "label", "wind_mph", "temp_f", "temp_c"]
+
+
+@pytest.mark.parametrize("kind", ["frame", "arrow", "parquet", "csv"])
+def test_rows_of_a_source_that_tie_are_told_apart_alike_however_it_comes(
+    kind: str, tmp_path: Path
+) -> None:
+    ties = [Event("EWR", h, h, float(n)) for n in range(50) for h in (1, 2)]
+    rows = table_of(ties if kind != "frame" else ties[::-1])
+    if kind in ("frame", "arrow"):
+        weather = source(data=rows.to_pandas() if kind == "frame" else rows)
+    else:
+        weather = source(url=str(kept_as(kind, rows, tmp_path)))
+    table = history([view()], spine_of([Asked("EWR", 1), Asked("EWR", 3)]), {"weather": weather})
+    assert table["wind_mph"].to_pylist() == [49.0, 49.0]
+
+
 def test_a_frame_may_be_a_spine_and_a_time_may_say_its_offset() -> None:
     pandas = pytest.importorskip("pandas")
     weather = source(data=table_of([Event("EWR", 5, 5, 1.0)]))

@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from roadworthy.data.contract import Field, Table
+from roadworthy.data.leakage import _area as area
 from roadworthy.data.leakage import (
-    Knowledge,
-    declared_leaks,
     measured_leaks,
     power_of,
     request_leaks,
     shared_rows,
 )
-from roadworthy.data.leakage import _area as area
 
 FLIGHTS = Table(
     name="flights",
@@ -30,49 +28,6 @@ FLIGHTS = Table(
         Field(name="is_late", column="is_late", type="boolean", available_at="label"),
     ),
 )
-
-
-def view(
-    features: dict[str, set[str]], created: str, conditions: frozenset[str] = frozenset()
-) -> Knowledge:
-    return Knowledge(
-        view="delays@1",
-        features={name: frozenset(fields) for name, fields in features.items()},
-        conditions=conditions,
-        created=frozenset({created}),
-    )
-
-
-def test_a_field_that_is_known_later_than_its_row_counts_is_a_leak() -> None:
-    delays = view({"mean_delay": {"flights.dep_delay"}}, "flights.sched_dep_time")
-    (leak,) = declared_leaks([delays], {"flights": FLIGHTS})
-    assert (leak.feature, leak.cause) == ("mean_delay", "known_later")
-    assert leak.why == (
-        "`mean_delay` is made of `flights.dep_delay`, which is known only at `left_at`; "
-        "let `created_time` of `delays@1` be made of `left_at`"
-    )
-
-
-def test_the_same_field_is_honest_in_a_view_that_counts_from_when_it_is_known() -> None:
-    delays = view({"mean_delay": {"flights.dep_delay"}}, "flights.left_at")
-    assert declared_leaks([delays], {"flights": FLIGHTS}) == []
-
-
-def test_the_label_is_a_leak_whenever_its_row_counts() -> None:
-    labels = view({"was_late": {"flights.is_late"}}, "flights.left_at")
-    (leak,) = declared_leaks([labels], {"flights": FLIGHTS})
-    assert leak.cause == "label"
-
-
-def test_rows_chosen_by_what_is_known_later_leak_into_every_feature() -> None:
-    count = view(
-        {"late_flights": set(), "carriers": {"flights.carrier"}},
-        "flights.sched_dep_time",
-        frozenset({"flights.dep_delay"}),
-    )
-    leaks = declared_leaks([count], {"flights": FLIGHTS})
-    assert {leak.feature for leak in leaks} == {"late_flights", "carriers"}
-    assert "has its rows chosen by `flights.dep_delay`" in leaks[0].why
 
 
 def test_a_request_brings_nothing_that_is_known_later() -> None:

@@ -50,6 +50,20 @@ def test_a_fresh_row_is_served_at_once(features: Features) -> None:
     assert wind(features) == 20.0
 
 
+def test_a_name_with_capitals_keeps_the_rules_of_its_field(make_project: MakeProject) -> None:
+    renamed = FILES["features/weather_now.sql"].replace("wind_mph,", "wind_mph AS Wind,")
+    files = FILES | {"features/weather_now.sql": renamed}
+    project = make_project({}, files=files, project=SOURCES)
+    assert isinstance(project.clock, SettableClock)
+    project.clock.set(AT_US)
+    features = Features(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    row = {name: value for name, value in ROW.items() if name != "wind_mph"}
+    with pytest.raises(ContractViolation, match=r"rows\[0\]\.Wind: expected <= 254, got 300"):
+        features.push("weather_now", [row | {"Wind": 300}])
+    features.close()
+
+
 def test_a_row_that_is_no_newer_changes_nothing(features: Features) -> None:
     features.fill(features.view("weather_now"))
     assert features.push("weather_now", [ROW | {"observed_at": "2013-01-01T05:00:00Z"}]).taken == 0

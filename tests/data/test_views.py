@@ -201,6 +201,20 @@ def test_lineage_leads_through_everything_to_the_sources() -> None:
     assert "temp_c" not in view().reads.copies
 
 
+def test_a_name_with_capitals_keeps_its_lineage() -> None:
+    made = view(
+        SQL.replace(
+            "wind_mph,",
+            "wind_mph AS Wind_Mph, temp_f + 1 AS Warmer, max(temp_f)"
+            " OVER (PARTITION BY origin ORDER BY known_at),",
+        )
+    )
+    assert lineage(made)["Wind_Mph"] == {"weather.wind_mph"}
+    assert lineage(made)["Warmer"] == {"weather.temp_f"}
+    assert made.reads.copies["Wind_Mph"] == "weather.wind_mph"
+    assert set(lineage(made)) == {feature.name for feature in made.features}
+
+
 def test_the_hash_is_of_what_is_meant_not_of_how_it_is_written() -> None:
     spelt = (
         SQL.lower().replace(" from ", "\nFROM\n  ").replace("wind_mph,", "wind_mph , -- miles\n")

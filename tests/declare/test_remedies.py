@@ -20,7 +20,7 @@ TESTS = {
     4: "data/test_views.py::test_what_a_view_may_not_say_is_told",
     5: "data/test_glossary.py::test_a_term_that_means_two_things_is_told_with_both_places",
     6: "data/test_skew.py::test_one_value_that_differs_from_the_view_is_a_breach_with_its_request",
-    7: "data/test_leakage.py::test_a_field_that_is_known_later_than_its_row_counts_is_a_leak",
+    7: "data/test_view_leaks.py::test_a_field_that_is_known_later_than_its_row_counts_is_a_leak",
     8: "data/test_online.py::test_online_equals_history_at_every_moment_it_was_filled",
     9: "data/test_snapshots.py::test_what_was_saved_is_read_and_rebuilt_from_its_id",
     10: "release/test_agreement.py"

@@ -15,11 +15,10 @@ from conftest import write_project
 from roadworthy.app import Project, open_project
 from roadworthy.data.features import Features
 from roadworthy.data.history import history
-from roadworthy.data.leakage import Knowledge, declared_leaks
 from roadworthy.data.odcs import load_contract
 from roadworthy.data.served import FeatureSource
 from roadworthy.data.validate import validate
-from roadworthy.data.views import lineage
+from roadworthy.data.view_leaks import declared_leaks
 from roadworthy.store.clock import micros_of
 from roadworthy.types import SystemClock
 
@@ -112,17 +111,8 @@ def entities(project: Project, columns: Any, at: datetime) -> Any:
 
 
 def test_no_view_knows_what_is_known_later(features: Features) -> None:
-    known = [
-        Knowledge(
-            view=view.id,
-            features=lineage(view),
-            conditions=view.reads.conditions,
-            created=view.reads.outputs[view.created_time],
-        )
-        for view in features.views()
-    ]
-    tables = {name: source.table for name, source in features.sources.items()}
-    assert declared_leaks(known, tables) == []
+    found = declared_leaks(features.views(), features.sources)
+    assert (found.leaks, found.untraced) == ([], [])
 
 
 def test_what_views_read_keeps_its_contract_and_celsius_does_not(project: Project) -> None:

@@ -84,8 +84,8 @@ def build(tmp_path: Path, engine: Engine) -> Callable[..., Release]:
     return build
 
 
-def asked(source: SourceContract) -> Callable[[Collection[str]], dict[str, SourceContract]]:
-    return lambda names: {"weather": source} if "weather" in names else {}
+def asked(source: SourceContract, name: str = "weather") -> Callable[[], dict[str, SourceContract]]:
+    return lambda: {name: source}
 
 
 def serve(release: Release, engine: Engine) -> None:
@@ -135,6 +135,24 @@ def test_a_contract_that_changed_after_the_build_stops_the_promotion(
     check_promotion(built, asked(FAHRENHEIT), engine)
     with pytest.raises(DeclarationError, match="unit changed"):
         check_promotion(built, asked(CELSIUS), engine)
+
+
+def test_another_name_of_a_source_hides_no_breaking_change(
+    build: Callable[..., Release], engine: Engine
+) -> None:
+    serve(build(FAHRENHEIT), engine)
+    built = build(FAHRENHEIT, deadline_ms=400)
+    with pytest.raises(DeclarationError, match=r"`meteo@2\.0\.0`"):
+        check_promotion(built, asked(CELSIUS, "meteo"), engine)
+    check_promotion(built, asked(FAHRENHEIT, "meteo"), engine)
+
+
+def test_a_field_that_nothing_reads_holds_no_renamed_source_up(
+    build: Callable[..., Release], engine: Engine
+) -> None:
+    serve(build(FAHRENHEIT), engine)
+    built = build(weather("1.0.0", fields=("wind",)), deadline_ms=400)
+    check_promotion(built, asked(CELSIUS, "meteo"), engine)
 
 
 def test_the_way_back_to_what_served_is_always_open(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeProject, write_project
-from feature_project import AT_US, FILES, SOURCES
+from feature_project import AT_US, SERVICE, SERVICE_FILES, SOURCES
 from live import Live, serve
 from roadworthy.app import Project, open_project
 from roadworthy.data.features import Features
@@ -20,22 +20,7 @@ from roadworthy.types import Record
 
 pytest.importorskip("duckdb")
 
-SERVICE = """
-name = "wind"
-kind = "predict"
-[owners]
-product = "weather team"
-[contract]
-input = "input.json"
-[features]
-views = ["weather_now@1"]
-[objectives]
-deadline_ms = 1000
-[cost]
-[[models]]
-name = "rule"
-provider = "rule"
-model = '{"wind": input.wind_mph, "origin": input.origin}'
+GUARDED = f"""{SERVICE.replace("input.wind_mph}", 'input.wind_mph, "origin": input.origin}')}
 [[guards]]
 name = "not-in-a-storm"
 use = "rule"
@@ -43,15 +28,12 @@ on = "input"
 expression = "input.temp_f != 32.0"
 [[fallback]]
 use = "static"
-output = { wind = -1.0 }
+output = {{ wind = -1.0 }}
 """
-INPUT = """{"type": "object", "properties": {"origin": {"type": "string"}},
-"required": ["origin"], "additionalProperties": false}"""
 
 
-def make(make_project: MakeProject, service: str = SERVICE) -> Project:
-    files = FILES | {"services/wind/input.json": INPUT}
-    project = make_project({"wind": service}, files=files, project=SOURCES)
+def make(make_project: MakeProject, service: str = GUARDED) -> Project:
+    project = make_project({"wind": service}, files=SERVICE_FILES, project=SOURCES)
     project.clock.set(AT_US)  # type: ignore[attr-defined]
     return project
 
@@ -132,15 +114,14 @@ def test_a_feature_with_the_name_of_a_field_is_refused(make_project: MakeProject
     features.apply(by="test")
     features.close()
     path = project.folder / "services/wind/input.json"
-    path.write_text(INPUT.replace('"origin": {', '"temp_f": {}, "origin": {'))
+    path.write_text(path.read_text().replace('"origin": {', '"temp_f": {}, "origin": {'))
     with pytest.raises(DeclarationError, match="`temp_f` of `weather_now@1`, which is also in the"):
         project.service("wind").answer({"origin": "EWR"})
 
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Live]:
-    files = FILES | {"services/wind/input.json": INPUT}
-    folder = write_project(tmp_path / "project", {"wind": SERVICE}, files, SOURCES)
+    folder = write_project(tmp_path / "project", {"wind": SERVICE}, SERVICE_FILES, SOURCES)
     with open_project(folder) as project:
         project.clock.set(AT_US)  # type: ignore[attr-defined]
         features = Features(project.declaration, project.state, project.clock)

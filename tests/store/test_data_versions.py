@@ -15,6 +15,7 @@ from roadworthy.store.data_versions import (
     SavedSkew,
     SavedSnapshot,
     Validation,
+    forget_examples,
     read_contracts,
     read_skew,
     read_snapshot,
@@ -128,6 +129,18 @@ def test_only_the_newest_reports_of_each_service_are_kept(engine: Engine) -> Non
     kept = [one.at_us for one in read_skew(engine, "wind", limit=1000)]
     assert kept == list(range(KEPT_SKEW_REPORTS + 2, 2, -1))
     assert read_skew(engine, "other") == [skew(5, "other")]
+
+
+def test_what_reports_tell_of_forgotten_requests_is_taken_out(engine: Engine) -> None:
+    told = [{"request": id, "served": 1, "offline": 2} for id in ("rq_1", "rq_2")]
+    features = [{"feature": "wind", "examples": told}, {"feature": "temp", "examples": []}]
+    detail = {"says": "some differ", "features": features}
+    record_skew(engine, SavedSkew(service="wind", at_us=1, detail=detail))
+    with engine.begin() as connection:
+        forget_examples(connection, ["rq_1", "rq_9"])
+    (report,) = read_skew(engine, "wind")
+    assert [one["request"] for one in report.detail["features"][0]["examples"]] == ["rq_2"]
+    assert report.detail["says"] == "some differ"
 
 
 def test_a_training_set_is_remembered_once(engine: Engine) -> None:

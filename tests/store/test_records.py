@@ -331,6 +331,11 @@ def personal(k: int) -> Record:
         passages=(PassageFound("pregnancy.md", "Pregnancy > Twins", 0.8),),
         attempts=(Attempt("gpt", "ok", 5, detail="ann said so"),),
         verdicts=(Verdict("pii", "input", "redact", "ann's address"),),
+        reasons=(
+            "contract_violation: input.weight_kg: expected <= 200, got 333",
+            "guard `weights`: 333 is too heavy",
+            "annotated by hand",
+        ),
         input=b'"ann asks"',
         output=b'"dear ann"',
     )
@@ -347,8 +352,11 @@ def test_a_deleted_user_leaves_only_what_was_counted_and_spent(
     assert (gone.records, gone.bodies, gone.outcomes) == (1100, 1100, 1)
     record = read_record(engine, mine[0].id)
     assert "ann" not in str(record)
-    for trace in ("passenger-7", "c-7", "12A", "rq_7", "pregnancy"):
+    for trace in ("passenger-7", "c-7", "12A", "rq_7", "pregnancy", "333"):
         assert trace not in str(record)
+    assert record.reasons == ("contract_violation", "guard `weights`")
+    assert find_records(engine, error="333") == find_records(engine, error="by hand") == []
+    assert len(find_records(engine, error="guard `weights`", limit=2000)) == 1100
     assert (record.user, record.team, record.cost_micro) == (gone.pseudonym, "ops", 7)
     assert read_bodies(engine, record.id) == (None, None)
     assert summarise(engine).cost_micro == 7700

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from conftest import write_project
 from control_plane import Plane
-from feature_project import AT_US, FILES, SOURCES
+from feature_project import AT_US, FILES, SERVICE, SOURCES
 from roadworthy.app import open_project
 from roadworthy.cli import cli
 from roadworthy.data.features import Features
@@ -20,26 +20,11 @@ from roadworthy.data.registered import load_sources
 from roadworthy.data.validate import validate_sources
 from roadworthy.types import HOUR_US, MICRO, SettableClock
 
-WIND = """
-name = "wind"
-kind = "predict"
-purpose = "Say how hard it blows where a flight begins."
-[owners]
-product = "weather team"
-[contract]
-input = "request.odcs.yaml"
-[features]
-views = ["weather_now@1", "fleet@1"]
-[objectives]
-deadline_ms = 1000
-[cost]
-[[models]]
-name = "rule"
-provider = "rule"
-model = '{"wind": input.wind_mph}'
-[records]
-bodies = "full"
-"""
+WIND = (
+    'purpose = "Say how hard it blows where a flight begins."'
+    + SERVICE.replace("input.json", "request.odcs.yaml").replace("@1", '@1", "fleet@1')
+    + '[records]\nbodies = "full"\n'
+)
 PLAIN = """
 name = "plain"
 kind = "predict"

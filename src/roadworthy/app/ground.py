@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -55,15 +56,15 @@ class Ground:
             known = ", ".join(f"`{name}`" for name in self.service_names) or "none"
             raise NotFound(f"no service `{name:.80}` in this project; services: {known}")
 
-    def load(self, name: str) -> ServiceDeclaration:
-        """Load one service's declaration as the working tree has it.
+    def load(self, name: str, parts: Collection[str] = ()) -> ServiceDeclaration:
+        """Load one service's declaration, or some sections of it, as the working tree has it.
 
         Raises:
             NotFound: There is no such service.
             DeclarationError: Its file is wrong.
         """
         self.check_declared(name)
-        return load_service(self.folder / "services" / name, self.declaration, ENFORCES)
+        return load_service(self.folder / "services" / name, self.declaration, ENFORCES, parts)
 
     def build_release(self, name: str, *, by: str) -> registry.Release:
         """Build the release that the files of `name` are; the same content gives the same id.
@@ -80,7 +81,7 @@ class Ground:
             self.state,
             self.clock,
             by=by,
-            contracts=source_contracts(service, self.declaration),
+            contracts=source_contracts(service, self.declaration, self.state),
         )
 
     def promote(self, release_id: str, *, by: str) -> registry.Release:
@@ -93,7 +94,8 @@ class Ground:
         """
         release = registry.read_release(self.state, release_id)
         bundle.check_whole(release, self.artifacts)
-        check_promotion(release, partial(contracts_of, self.declaration), self.state)
+        now = partial(contracts_of, self.declaration, self.declaration.sources.keys())
+        check_promotion(release, now, self.state)
         return registry.promote(self.state, self.clock, release_id, by=by)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from sqlalchemy import Engine
+
 from .. import cost, data, declare, guard, models, observe, release, serve, signals, store
 from ..data.agreed import SourceContract
 from ..data.contract import Contract
@@ -32,7 +34,7 @@ def open_signals() -> Signals:
 
 
 def source_contracts(
-    service: ServiceDeclaration, project: ProjectDeclaration
+    service: ServiceDeclaration, project: ProjectDeclaration, state: Engine
 ) -> dict[str, SourceContract]:
     """Return the contracts of the sources that a service's views read, by source.
 
@@ -42,7 +44,9 @@ def source_contracts(
     """
     if not service.features.views:
         return {}
-    found: dict[str, SourceContract] = load_plugin("data", "source_contracts")(service, project)
+    found: dict[str, SourceContract] = load_plugin("data", "source_contracts")(
+        service, project, state
+    )
     return found
 
 

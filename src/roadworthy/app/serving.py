@@ -151,7 +151,9 @@ class Serving:
             for name in views
         }
         sets = {name: made.training.id for name, made in manifests.items() if made.training}
-        return self.open_features().measure_skew(views, sets)
+        checks = {name: self.engine.releases[name].input_check for name in views}
+        personal = {name: check.personal for name, check in checks.items() if check is not None}
+        return self.open_features().measure_skew(views, sets, personal)
 
     def _views_served(self) -> dict[str, tuple[str, ...]]:
         """Return the views of each service that has some."""

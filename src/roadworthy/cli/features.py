@@ -28,9 +28,10 @@ from .common import (
     span_text,
     time_text,
 )
-from .features_audit import leakage_command, opened_features, skew_command
+from .features_audit import DATA_PARTS, leakage_command, opened_features, skew_command
 from .parameters import moment
 
+_HOW_TO_APPLY = "`roadworthy features apply` registers the views of `features/`"
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -80,6 +81,8 @@ def list_all(folder: Path, as_json: bool) -> None:
         return
     columns = ("view", "entity", "features", "owner", "rows online", "known until", "newest event")
     print_table("views", columns, [_row(state) for state in states])
+    if not states:
+        print_line(_HOW_TO_APPLY, style="dim")
 
 
 def _row(state: ViewState) -> tuple[str, ...]:
@@ -120,6 +123,8 @@ def materialize(view: str, until_us: int | None, whole: bool, folder: Path, as_j
         for one in filled
     ]
     print_table("views", ("view", "rows", "known since", "until", "took"), rows)
+    if not filled:
+        print_line(_HOW_TO_APPLY, style="dim")
 
 
 @features.command()
@@ -171,6 +176,7 @@ def get(view: str, entity: tuple[str, ...], folder: Path, as_json: bool) -> None
         chosen = found.view(view)
         vector = found.open_source([chosen.id]).vector(_entity(chosen, entity))
         at = time_of(project.clock.now_us())
+        is_filled = found.states([chosen.id])[0].freshness is not None
     read = vector.views[chosen.id]
     if as_json:
         about = {"view": chosen.id, "at": at, "state": read.state, "age_s": read.age_s}
@@ -178,6 +184,8 @@ def get(view: str, entity: tuple[str, ...], folder: Path, as_json: bool) -> None
         return
     age = "" if read.age_s is None else f", {span_text(int(read.age_s * 1e6))} old"
     print_line(f"{chosen.id}: {read.state}{age}")
+    if not is_filled:
+        print_line("nothing of it is online yet: `roadworthy features materialize` fills it")
     print_table("", ("feature", "value"), [(n, short_text(v)) for n, v in vector.values.items()])
 
 
@@ -239,7 +247,7 @@ def _chosen(project: Project, found: Features, names: tuple[str, ...]) -> list[V
     ids: list[str] = []
     for name in names:
         if name in project.service_names:
-            declared = project.load(name).features.views
+            declared = project.load(name, DATA_PARTS).features.views
             if not declared:
                 raise NotFound(f"service `{name}` names no views in `[features]`")
             ids += declared

@@ -18,6 +18,9 @@ from ..data.skew import FeatureSkew
 from ..data.time_travel import Travelled
 from ..data.trained import find_trained
 from ..data.views import View
+from ..declare.schemas import open_schema
+from ..declare.service import ServiceDeclaration
+from ..errors import NotFound
 from .common import (
     INCONCLUSIVE,
     NOT_KEPT,
@@ -50,8 +53,12 @@ def opened_features(folder: Path) -> Iterator[tuple[Project, Features]]:
             found.close()
 
 
-def _views(project: Project, found: Features, service: str) -> list[View]:
-    return [found.view(view) for view in project.load(service).features.views]
+DATA_PARTS = ("contract", "features")
+"""What of a service's file says which data it reads: its models need not be there yet."""
+
+
+def _views(found: Features, declared: ServiceDeclaration) -> list[View]:
+    return [found.view(view) for view in declared.features.views]
 
 
 @click.command("skew")
@@ -71,9 +78,21 @@ def skew_command(
     little is known of all.
     """
     with opened_features(folder) as (project, found):
-        views = _views(project, found, service)
+        declared = project.load(service, DATA_PARTS)
+        views = _views(found, declared)
+        if not views:
+            raise NotFound(f"service `{service}` names no views in `[features]`")
         trained = find_trained(views, project.state, project.artifacts, training)
-        report = audit_skew(service, views, found.sources, project.state, trained, limit=limit)
+        check = open_schema(project.folder / "services" / service, declared.contract.input)
+        report = audit_skew(
+            service,
+            views,
+            found.sources,
+            project.state,
+            trained,
+            limit=limit,
+            personal=() if check is None else check.personal,
+        )
     if as_json:
         print_json(report)
     else:
@@ -136,11 +155,11 @@ def leakage_command(
     By what contracts and views declare; with `--label`, by what a training set shows too: one
     feature that tells the label alone, or is missing where the label is one way, or holds what was
     not known yet at its row's time. With `--test`, by rows that training and test share. Ends with
-    1 where there is a leak.
+    1 where there is a leak, with 3 where there is none and a view cannot be traced.
     """
     with opened_features(folder) as (project, found):
-        declared = project.load(service)
-        views = _views(project, found, service)
+        declared = project.load(service, DATA_PARTS)
+        views = _views(found, declared)
         asked = next(iter(asked_tables(declared, project.declaration)), None)
         trained = find_trained(views, project.state, project.artifacts, training, time)
         told = None if test is None else read_rows(test.absolute(), {})
@@ -151,12 +170,16 @@ def leakage_command(
         _print_leakage(report)
     if report.leaks:
         raise SystemExit(NOT_KEPT)
+    if report.untraced:
+        raise SystemExit(INCONCLUSIVE)
 
 
 def _print_leakage(report: LeakReport) -> None:
     print_line(f"{report.service}: {report.says}", style="bold")
     for leak in report.leaks:
         print_line(f"  {leak.why}")
+    for why in report.untraced:
+        print_line(f"  {why}")
     if not report.time_travel:
         return
     columns = ("feature", "not as known", "area", "as known", "created times dealt anew")

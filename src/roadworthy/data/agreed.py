@@ -44,7 +44,8 @@ def disagreements(
     """Return each source contract whose new version breaks a service that has not agreed to it.
 
     A service is a consumer of its sources, so only what breaks consumers counts. A source that the
-    service did not read before, or no longer reads, holds nothing up.
+    service did not read before, or no longer reads, holds nothing up. One that has another name now
+    is known by its contract.
 
     Args:
         served: Source -> the contract that the release serves with.
@@ -53,8 +54,11 @@ def disagreements(
         file: The service's file, for the problems.
     """
     problems = []
-    for source in sorted(served.keys() & now.keys()):
-        old, new, fields = served[source].alone, now[source].alone, now[source].fields
+    for source in sorted(now):
+        before = known_as(source, now, served)
+        if before is None:
+            continue
+        old, new, fields = before.alone, now[source].alone, now[source].fields
         agreed = f"{source}@{new.version}"
         is_raised = old.version != new.version
         if is_raised and agreed in accepts:
@@ -67,6 +71,19 @@ def disagreements(
         if breaking:
             problems.append(_problem(source, old, new, breaking, file))
     return tuple(problems)
+
+
+def known_as(
+    source: str, now: Mapping[str, SourceContract], before: Mapping[str, SourceContract]
+) -> SourceContract | None:
+    """Return what a source was before: by its name, or by its contract where it was renamed."""
+    if source in before:
+        return before[source]
+    new = now[source]
+    same = [name for name, one in before.items() if one.contract.id == new.contract.id]
+    gone = [before[name] for name in same if name not in now]
+    tables = [before[name] for name in same if before[name].table == new.table]
+    return next(iter((*tables, *gone)), None)
 
 
 def _is_read(change: Change, fields: Collection[str] | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,19 +9,13 @@ import msgspec
 
 from ..errors import DeclarationError, NotFound
 from .contract import Table
-from .leakage import (
-    Knowledge,
-    Leak,
-    declared_leaks,
-    measured_leaks,
-    request_leaks,
-    shared_rows,
-)
+from .leakage import Leak, measured_leaks, request_leaks, shared_rows
 from .relations import Sources
 from .report import listed
 from .time_travel import Travelled, leaks_of, travel
 from .trained import HOW_TO_SAVE, Trained, columns_of
-from .views import View, lineage
+from .view_leaks import declared_leaks
+from .views import View
 
 
 class LeakReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +27,7 @@ class LeakReport(msgspec.Struct, frozen=True, kw_only=True):
         measured: What measured values are from: a snapshot's id or a file; "" where none was.
         says: The answer in a sentence.
         leaks: The features, with the evidence.
+        untraced: Views of which nothing can be said by what is declared, and why.
         time_travel: Each feature of the training set beside what was known then; empty where the
             training set does not say as of when its rows are.
     """
@@ -43,6 +37,7 @@ class LeakReport(msgspec.Struct, frozen=True, kw_only=True):
     measured: str
     says: str
     leaks: tuple[Leak, ...]
+    untraced: tuple[str, ...] = ()
     time_travel: tuple[Travelled, ...] = ()
 
 
@@ -76,9 +71,7 @@ def audit_leakage(
             f"service `{service}`: expected a training set, got none; {HOW_TO_SAVE}, or name "
             "a file with `--training`"
         )
-    leaks = declared_leaks(
-        [knowledge_of(view) for view in views], {name: s.table for name, s in sources.items()}
-    )
+    leaks, untraced = declared_leaks(views, sources)
     leaks += request_leaks(asked) if asked is not None else []
     is_measured = bool(label)
     travelled: list[Travelled] = []
@@ -93,8 +86,9 @@ def audit_leakage(
         service=service,
         views=tuple(view.id for view in views),
         measured=trained.name if is_measured or test is not None else "",
-        says=_leak_sentence(leaks, is_measured=is_measured),
+        says=_leak_sentence(leaks, untraced, is_measured=is_measured),
         leaks=tuple(leaks),
+        untraced=tuple(untraced),
         time_travel=tuple(travelled),
     )
 
@@ -116,21 +110,6 @@ def _shared(train: Any, test: Any) -> list[Leak]:
     return [leak] if leak is not None else []
 
 
-def knowledge_of(view: View) -> Knowledge:
-    """Return what a view declares of when its rows are known; computed features count as well."""
-    stored = lineage(view)
-    features = dict(stored)
-    for name, expression in view.computed.items():
-        read = [stored[word] for word in re.findall(r"\w+", expression) if word in stored]
-        features[name] = frozenset[str]().union(*read)
-    return Knowledge(
-        view=view.id,
-        features=features,
-        conditions=view.reads.conditions,
-        created=view.reads.outputs[view.created_time],
-    )
-
-
 def _measured(rows: Any, label: str, views: Sequence[View], asked: Table | None) -> list[Leak]:
     if label not in rows.column_names:
         there = ", ".join(f"`{name}`" for name in rows.column_names[:40])
@@ -144,7 +123,7 @@ def _measured(rows: Any, label: str, views: Sequence[View], asked: Table | None)
     return measured_leaks(columns_of(rows, names), truth)
 
 
-def _leak_sentence(leaks: Sequence[Leak], *, is_measured: bool) -> str:
+def _leak_sentence(leaks: Sequence[Leak], untraced: Sequence[str], *, is_measured: bool) -> str:
     if leaks and not any(leak.feature for leak in leaks):
         return "the test set cannot say how good the model is"
     if leaks:
@@ -153,6 +132,8 @@ def _leak_sentence(leaks: Sequence[Leak], *, is_measured: bool) -> str:
         )
         return f"{names} cannot be known when the model is asked, or tell too much"
     how = "declared or measured" if is_measured else "declared"
+    if untraced:
+        how += f", as far as it can be traced: {len(untraced)} of the views cannot"
     return f"no leak is {how}" + (
         "" if is_measured else "; `--label COLUMN` measures a training set too"
     )

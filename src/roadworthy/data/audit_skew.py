@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,14 +15,13 @@ from ..store.artifacts import Artifacts
 from ..store.data_versions import SavedSkew, record_skew
 from ..store.records import find_records, read_bodies
 from ..types import Clock, Record
-from .audit_leakage import knowledge_of
 from .computed import plain
 from .history import TIME, history
 from .relations import Sources
 from .report import listed
 from .skew import FeatureSkew, Served, measure_skew
 from .trained import HOW_TO_SAVE, Trained, columns_of, find_trained, named_set, thinned_set
-from .views import View
+from .views import View, made_of
 
 try:
     import pyarrow
@@ -67,8 +67,12 @@ def audit_skew(
     trained: Trained,
     *,
     limit: int,
+    personal: Collection[str] = (),
 ) -> SkewReport:
     """Hold the newest served vectors against the views' own values, and against training.
+
+    What is told holds no value of a field that a contract marks as personal; `personal` names those
+    of the request.
 
     Raises:
         NotFound: No request of the service was given features yet.
@@ -78,9 +82,10 @@ def audit_skew(
     if not found:
         raise NotFound(
             f"service `{service}`: expected requests that were given features, got none yet; "
-            "declare `[features] views`, and let it answer"
+            "start it with `roadworthy up`, and let it answer"
         )
-    return _measured_skew(service, views, sources, state, trained, found)
+    report = _measured_skew(service, views, sources, state, trained, found)
+    return _without_personal(report, views, sources, personal)
 
 
 def remember_skew(
@@ -91,6 +96,7 @@ def remember_skew(
     artifacts: Artifacts,
     clock: Clock,
     training: str = "",
+    personal: Collection[str] = (),
 ) -> SkewReport | None:
     """Hold what a service was served lately against its views and training, and remember it.
 
@@ -106,6 +112,7 @@ def remember_skew(
         clock: What says when it was measured.
         training: The id of the training set that its release names; where there is none, or it is
             not saved here, the newest that was saved with all of these views.
+        personal: The personal fields of its requests.
 
     Raises:
         NotFound, StoreError, DeclarationError: A training set or a source cannot be read.
@@ -116,7 +123,7 @@ def remember_skew(
     named = named_set(training, state, artifacts)
     trained = thinned_set(named or find_trained(views, state, artifacts))
     report = _measured_skew(service, views, sources, state, trained, found)
-    report = _without_personal(report, views, sources)
+    report = _without_personal(report, views, sources, personal)
     detail = msgspec.to_builtins(report)
     record_skew(state, SavedSkew(service=service, at_us=clock.now_us(), detail=detail))
     return report
@@ -139,8 +146,17 @@ def _given(service: str, state: Engine, limit: int) -> list[Record]:
     return given[:limit]
 
 
-def _without_personal(report: SkewReport, views: Sequence[View], sources: Sources) -> SkewReport:
-    """Return a report without values of features that are made of personal fields."""
+def _without_personal(
+    report: SkewReport, views: Sequence[View], sources: Sources, request: Collection[str]
+) -> SkewReport:
+    """Return a report without values of features that are made of personal fields.
+
+    Args:
+        report: What was measured.
+        views: Where its features are from.
+        sources: What the views read.
+        request: The personal fields of a request.
+    """
     personal = {
         f"{name}.{column}"
         for name, source in sources.items()
@@ -148,11 +164,13 @@ def _without_personal(report: SkewReport, views: Sequence[View], sources: Source
         if field.is_personal
         for column in (field.name, field.column)
     }
-    made_of = {k: v for view in views for k, v in knowledge_of(view).features.items()}
-    features = tuple(
-        _anonymous(row) if made_of.get(row.feature, frozenset()) & personal else row
-        for row in report.features
-    )
+    made = {name for view in views for name, fields in made_of(view).items() if fields & personal}
+    for view in views:
+        texts = view.computed.items()
+        made |= {
+            name for name, text in texts if not {*re.findall(r"\w+", text)}.isdisjoint(request)
+        }
+    features = tuple(_anonymous(row) if row.feature in made else row for row in report.features)
     return msgspec.structs.replace(report, features=features)
 
 

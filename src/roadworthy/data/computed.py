@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from itertools import cycle, islice
 from math import isfinite
 from typing import Any
@@ -20,6 +21,7 @@ import msgspec
 from ..declare.expressions import Expression, ExpressionError, compile_expression
 from ..errors import DeclarationError
 from .contract import MAX_INTEGER, MIN_INTEGER
+from .values import is_null
 from .views import FOLDER, Column, FeatureType, View
 
 try:
@@ -36,6 +38,9 @@ SAMPLES: Mapping[FeatureType, tuple[Any, ...]] = {
     "timestamp": (datetime(2013, 3, 10, 7, 0, 0, 1, UTC), datetime(1999, 12, 31, tzinfo=UTC), None),
 }
 """What a computed feature is tried with before it is registered, by type."""
+
+_KINDS = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+"""What types of Python are called in a view."""
 
 SAMPLE_ROWS = 420
 """Rows that it is tried with: the least at which values of 5, 6 and 7 samples have all met."""
@@ -142,6 +147,59 @@ def compute_rows(
             raise _two_kinds(one, kinds) from error
         table = table.append_column(one.name, column)
     return table
+
+
+def check_request(views: Iterable[View], spine: pyarrow.Table) -> None:
+    """Check that a spine has what computed features read of a request, as the views say it is.
+
+    Raises:
+        DeclarationError: A column is missing, or holds values of another type, which would be null.
+    """
+    for view in views:
+        for column in view.request if view.computed else ():
+            if column.name not in spine.column_names:
+                raise _no_column(view, column, spine.column_names)
+            if not _fits(spine[column.name].type, column.type):
+                _check_values(view, column, spine[column.name].to_pylist())
+
+
+def _no_column(view: View, column: Column, there: Sequence[str]) -> DeclarationError:
+    close = get_close_matches(column.name, there, 1)
+    listed = ", ".join(f"`{name}`" for name in there[:40])
+    advice = f"did you mean `{close[0]}`?" if close else "add it: a request brings it too"
+    return DeclarationError(
+        f"spine: expected a column `{column.name}` ({column.type}), which `{view.id}` reads of a "
+        f"request, got none among {listed}; {advice}"
+    )
+
+
+def _fits(kind: Any, wanted: FeatureType) -> bool:
+    """Say whether every value of an Arrow type is of a kind, without a look at each."""
+    is_of = {
+        "integer": pyarrow.types.is_signed_integer,
+        "number": lambda k: pyarrow.types.is_integer(k) or pyarrow.types.is_floating(k),
+        "string": lambda k: pyarrow.types.is_string(k) or pyarrow.types.is_large_string(k),
+        "boolean": pyarrow.types.is_boolean,
+        "date": pyarrow.types.is_date,
+        "timestamp": pyarrow.types.is_timestamp,
+    }
+    return bool(is_of[wanted](kind))
+
+
+def _check_values(view: View, column: Column, values: Sequence[Any]) -> None:
+    wrong = [
+        row
+        for row, value in enumerate(values)
+        if not is_null(value) and plain(value, column.type) is None
+    ]
+    if wrong:
+        got = type(values[wrong[0]]).__name__
+        raise DeclarationError(
+            f"spine: expected `{column.name}` to be {column.type}, as `[request]` of `{view.id}` "
+            f"says, got {_KINDS.get(got, got)} in {len(wrong):,} of {len(values):,} rows, the "
+            f"first of them row {wrong[0] + 1}; convert the column, or correct `[request]` in a "
+            "new version of the view"
+        )
 
 
 def _rows(table: pyarrow.Table, columns: Sequence[Column]) -> Iterator[dict[str, Any]]:

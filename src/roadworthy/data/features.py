@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -202,12 +202,18 @@ class Features:
             raise StoreError("; ".join(failed))
         return f"{rows} rows of {len(views)} views are new online"
 
-    def measure_skew(self, views: Mapping[str, Sequence[str]], sets: Mapping[str, str]) -> str:
+    def measure_skew(
+        self,
+        views: Mapping[str, Collection[str]],
+        sets: Mapping[str, str],
+        personal: Mapping[str, Collection[str]],
+    ) -> str:
         """Measure whether services get the features of training, remember it, and say how it went.
 
         Args:
             views: Service → the views that it names.
             sets: Service → the id of the training set that its release names, if it does.
+            personal: Service → the personal fields of its requests, if it has some.
 
         Raises:
             StoreError: Some could not be measured; the message names each. The others were.
@@ -225,6 +231,7 @@ class Features:
                     artifacts,
                     self._clock,
                     sets.get(service, ""),
+                    personal.get(service, ()),
                 )
             except RoadworthyError as error:
                 failed.append(f"{service}: {error}")

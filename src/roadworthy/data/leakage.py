@@ -1,9 +1,8 @@
 """Leakage: features that know what nobody can know when the model is asked.
 
-By what is declared: the contract says when each field is known, a view says from when its rows
-count, and SQL lineage says which fields a feature is made of. By what is measured: a feature that
-alone tells the label far better than any other, values that are missing where the label is one
-way, rows that training and test share.
+By what is measured: a feature that alone tells the label far better than any other, values that are
+missing where the label is one way, rows that training and test share. What is declared of views is
+in `view_leaks.py`.
 """
 
 from __future__ import annotations
@@ -15,15 +14,12 @@ from typing import Any, Literal
 import msgspec
 
 from .contract import Table
-from .view_sql import Lineage
+from .known_when import WITH_LABEL
 
 try:
     import numpy as np
 except ImportError:  # the extra `data` is absent; whoever loads the values says so first
     np = None  # type: ignore[assignment]
-
-WITH_LABEL = "label"
-"""What a contract says of a field that is known only with the outcome."""
 
 Cause = Literal["known_later", "label", "power", "missing", "shared_rows", "future"]
 
@@ -55,55 +51,13 @@ class Leak(msgspec.Struct, frozen=True):
     why: str
 
 
-class Knowledge(msgspec.Struct, frozen=True, kw_only=True):
-    """What is declared of one view.
-
-    Attributes:
-        view: Its name and version.
-        features: Feature → the fields of sources that it is made of, as `source.field`.
-        conditions: The fields that choose or group its rows.
-        created: The fields that its created time is made of.
-    """
-
-    view: str
-    features: Lineage
-    conditions: frozenset[str]
-    created: frozenset[str]
-
-
-def declared_leaks(views: Sequence[Knowledge], sources: Mapping[str, Table]) -> list[Leak]:
-    """Return the features that are made of fields which are known later than their rows count.
-
-    A field is honest if it is known with its row, or if the view's created time is made of the
-    field at which it is known.
-
-    Args:
-        views: What is declared of each view.
-        sources: Source → the table of its contract.
-    """
-    leaks: list[Leak] = []
-    for view in views:
-        for feature, fields in view.features.items():
-            late = _first_late(fields, view, sources)
-            if late is not None:
-                leaks.append(_leak(feature, f"is made of {late[0]}", late[1], view.view))
-        late = _first_late(view.conditions, view, sources)
-        if late is not None:
-            leaks += [
-                _leak(feature, f"has its rows chosen by {late[0]}", late[1], view.view)
-                for feature in view.features
-                if feature not in {leak.feature for leak in leaks}
-            ]
-    return leaks
-
-
 def request_leaks(table: Table) -> list[Leak]:
     """Return the fields that a request brings and that nobody knows when it is sent."""
     return [
         Leak(
             field.name,
             "label" if field.available_at == WITH_LABEL else "known_later",
-            f"the request brings `{field.name}`, which {_when(field.available_at)}",
+            f"the request brings `{field.name}`, which {when_known(field.available_at)}",
         )
         for field in table.fields
         if field.available_at
@@ -173,30 +127,8 @@ def power_of(values: Sequence[Any], label: Any, *, seed: int = 0) -> float:
     return max(_area(rate[bins[~learns]], truth[~learns]), 0.5)
 
 
-def _first_late(
-    fields: frozenset[str], view: Knowledge, sources: Mapping[str, Table]
-) -> tuple[str, str] | None:
-    """Return the first field that is known later than its row counts, and when it is known."""
-    for place in sorted(fields):
-        source, _, name = place.partition(".")
-        table = sources.get(source)
-        field = table.field(name) if table is not None else None
-        if field is None or not field.available_at:
-            continue
-        if f"{source}.{field.available_at}" not in view.created:
-            return f"`{place}`", field.available_at
-    return None
-
-
-def _leak(feature: str, how: str, available_at: str, view: str) -> Leak:
-    cause: Cause = "label" if available_at == WITH_LABEL else "known_later"
-    advice = (
-        "" if cause == "label" else f"; let `created_time` of `{view}` be made of `{available_at}`"
-    )
-    return Leak(feature, cause, f"`{feature}` {how}, which {_when(available_at)}{advice}")
-
-
-def _when(available_at: str) -> str:
+def when_known(available_at: str) -> str:
+    """Return in words when a field is known."""
     if available_at == WITH_LABEL:
         return "is known only with the outcome"
     return f"is known only at `{available_at}`"

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 from ..declare.moments import KEYWORDS
-from ..declare.schemas import DRAFT, SchemaCheck
+from ..declare.schemas import DRAFT, PERSONAL, SchemaCheck
 from ..errors import ContractViolation
 from .contract import MAX_INTEGER, MIN_INTEGER, ROW_RULES, Field, RuleKind, Table, rules_of
 from .patterns import DATE, TIME, TIMESTAMP, TIMESTAMP_WITH_OFFSET
@@ -126,6 +126,8 @@ def _schema_of(field: Field) -> Schema:
     schema: Schema = {"type": [kind, "null"] if is_nullable else kind}
     if field.definition:
         schema["description"] = field.definition
+    if field.is_personal:
+        schema[PERSONAL] = True
     if field.type in _TEXTS:
         schema |= _moments(field)
     elif field.type in ("integer", "number"):

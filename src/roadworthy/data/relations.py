@@ -151,7 +151,10 @@ def _rows_of(connection: Connection, source: SourceTable) -> tuple[str, dict[str
         )
     paths = files_named(source.url)
     if not paths:
-        raise NotFound(f"source `{source.name}`: expected a file, got none - {source.url}")
+        raise NotFound(
+            f"source `{source.name}`: expected a file, got none - {source.url}; write it, or "
+            f"correct `url` of `[sources.{source.name}]` in roadworthy.toml"
+        )
     if all(map(is_parquet, paths)):
         _check_each(connection, source, paths)
         return _described(connection, parquet_of(paths))

@@ -7,10 +7,8 @@ no table but its sources, and no order that the sources do not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-import msgspec
 
 from ..errors import MissingExtra
 
@@ -18,8 +16,6 @@ try:
     from sqlglot import exp, parse
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
-    from sqlglot.optimizer.qualify import qualify
-    from sqlglot.optimizer.scope import Scope, build_scope
 except ImportError:  # the extra `data` is absent; `parse_select` says which line installs it
     exp = None  # type: ignore[assignment]
 
@@ -62,8 +58,6 @@ EXACT = frozenset(
 )
 """Aggregates whose value does not depend on the order of their rows, or that are told one."""
 
-Lineage = Mapping[str, frozenset[str]]
-
 
 class SqlProblem(ValueError):
     """A SELECT is not what a view may be.
@@ -75,25 +69,6 @@ class SqlProblem(ValueError):
     def __init__(self, expected: str, got: str, advice: str = "") -> None:
         super().__init__(f"expected {expected}, got {got}")
         self.expected, self.got, self.advice = expected, got, advice
-
-
-class Reads(msgspec.Struct, frozen=True):
-    """What a SELECT is made of.
-
-    Attributes:
-        outputs: Output column → the fields of sources whose values it is made of.
-        conditions: The fields that decide which rows there are: filters, joins, groups.
-        copies: Output column → the field whose value it is, unchanged, where it is one.
-    """
-
-    outputs: Mapping[str, frozenset[str]]
-    conditions: frozenset[str]
-    copies: Mapping[str, str]
-
-    @property
-    def everything(self) -> frozenset[str]:
-        """Every field that is read, as `source.field`."""
-        return self.conditions.union(*self.outputs.values())
 
 
 def parse_select(text: str) -> Any:
@@ -108,7 +83,7 @@ def parse_select(text: str) -> Any:
     try:
         statements = [found for found in parse(text, dialect=DIALECT) if found is not None]
     except SqlglotError as error:
-        raise SqlProblem("one SELECT", _first_line(error)) from error
+        raise SqlProblem("one SELECT", first_line(error)) from error
     if len(statements) != 1:
         raise SqlProblem("one SELECT", f"{len(statements) or 'no'} statements")
     if not isinstance(statements[0], exp.Query):
@@ -132,10 +107,11 @@ def problems_of(query: Any, sources: frozenset[str]) -> Iterator[SqlProblem]:
     yield from _foreign_tables(query, sources)
     for node in query.find_all(exp.Func):
         yield from _unstable(node)
-    for node in query.find_all(exp.Window):
-        name = _name_of(node.this.this if isinstance(node.this, exp.IgnoreNulls) else node.this)
-        if name in NEEDS_ORDER and not node.args.get("order"):
-            yield SqlProblem("an `ORDER BY` within `OVER`", f"`{name}` without one")
+    yield from _loose_windows(query)
+    for node in query.find_all(exp.Join):
+        if node.method in ("NATURAL", "POSITIONAL"):
+            got = f"`{node.method} JOIN`"
+            yield SqlProblem("a join that names its columns", got, "write `ON` or `USING`")
     for node in query.find_all(exp.TableSample):
         yield SqlProblem("all rows of a source", f"`{node.sql(DIALECT).strip()}`")
     for node in query.find_all(exp.Limit, exp.Fetch, exp.Offset):
@@ -148,10 +124,21 @@ def problems_of(query: Any, sources: frozenset[str]) -> Iterator[SqlProblem]:
         yield SqlProblem("a query without parameters", f"`{node.sql(DIALECT)}`")
 
 
+def _loose_windows(query: Any) -> Iterator[SqlProblem]:
+    for node in query.find_all(exp.Window):
+        name = name_of(node.this.this if isinstance(node.this, exp.IgnoreNulls) else node.this)
+        if name in NEEDS_ORDER and not node.args.get("order"):
+            yield SqlProblem("an `ORDER BY` within `OVER`", f"`{name}` without one")
+    for node in query.find_all(exp.WindowSpec):
+        if node.args.get("exclude"):
+            # sqlglot does not write it, so that no version of the view would hold it.
+            yield SqlProblem("a window without `EXCLUDE`", "a window that leaves rows out")
+
+
 def is_summed(text: str) -> bool:
     """Return whether a query adds up rows in an order that is up to the engine."""
     return any(
-        _name_of(node) not in EXACT and not _is_windowed(node)
+        name_of(node) not in EXACT and not _is_windowed(node)
         for node in parse_select(text).find_all(exp.AggFunc, exp.Anonymous)
     )
 
@@ -169,7 +156,7 @@ def _foreign_tables(query: Any, sources: frozenset[str]) -> Iterator[SqlProblem]
 
 
 def _unstable(node: Any) -> Iterator[SqlProblem]:
-    name = _name_of(node)
+    name = name_of(node)
     if name in UNSTABLE and not (name == "age" and len(list(node.iter_expressions())) > 1):
         advice = "times come from the sources' own columns"
         yield SqlProblem("the same rows whenever it runs", f"`{name}`", advice)
@@ -187,7 +174,7 @@ def _is_windowed(node: Any) -> bool:
     return isinstance(wrapper, exp.Window)
 
 
-def _name_of(node: Any) -> str:
+def name_of(node: Any) -> str:
     """Return the name a function has in SQL, in lower case, whichever class sqlglot gave it."""
     if isinstance(node, exp.Anonymous):
         return str(node.name).lower()
@@ -195,125 +182,7 @@ def _name_of(node: Any) -> str:
     return found[0].lower() if found else ""
 
 
-def reads_of(query: Any, schema: Mapping[str, Mapping[str, str]]) -> Reads:
-    """Return which fields each output and each condition is made of.
-
-    Args:
-        query: A query whose columns exist.
-        schema: Source → field → its SQL type.
-
-    Raises:
-        SqlProblem: sqlglot cannot tell which table a column is of.
-    """
-    try:
-        told: Any = {name: dict(fields) for name, fields in schema.items()}
-        whole = qualify(query.copy(), dialect=DIALECT, schema=told, quote_identifiers=False)
-        root = build_scope(whole)
-    except SqlglotError as error:
-        raise SqlProblem("columns that can be traced", _first_line(error)) from error
-    if root is None:
-        raise SqlProblem("one SELECT", "a query that cannot be traced")
-    tracer = _Tracer(root, schema)
-    names = [column.alias_or_name for column in _selects(root)]
-    outputs = {name: frozenset(tracer.output(root, name)) for name in names}
-    copies = {name: field for name in names if (field := tracer.copied(root, name))}
-    return Reads(outputs, frozenset(tracer.conditions()), copies)
-
-
-class _Tracer:
-    """Follows columns through subqueries, CTEs and unions down to the sources."""
-
-    def __init__(self, root: Scope, schema: Mapping[str, Mapping[str, str]]) -> None:
-        self._scopes = list(root.traverse())
-        self._of = {id(scope.expression): scope for scope in self._scopes}
-        self._known = {name.lower(): name for name in schema}
-        self._fields = {
-            (source.lower(), field.lower()): field for source in schema for field in schema[source]
-        }
-        self._open: set[tuple[int, str]] = set()
-
-    def output(self, scope: Scope, name: str) -> set[str]:
-        """Return what one output column of a scope is made of."""
-        step = (id(scope), name.lower())
-        if step in self._open:  # a recursive query meets itself
-            return set()
-        self._open.add(step)
-        try:
-            if scope.set_operation_scopes:
-                return self._of_union(scope, name)
-            made = [c for c in _selects(scope) if c.alias_or_name.lower() == name.lower()]
-            return {field for column in made for field in self._within(column)}
-        finally:
-            self._open.discard(step)
-
-    def _of_union(self, scope: Scope, name: str) -> set[str]:
-        names = [c.alias_or_name.lower() for c in _selects(scope)]
-        place = names.index(name.lower())
-        found = set()
-        for side in scope.set_operation_scopes:
-            found |= self.output(side, _selects(side)[place].alias_or_name)
-        return found
-
-    def copied(self, scope: Scope, name: str) -> str:
-        """Return the field that an output column is, unchanged; empty where it is none."""
-        made = [c for c in _selects(scope) if c.alias_or_name.lower() == name.lower()]
-        column = made[0].unalias() if len(made) == 1 and not scope.set_operation_scopes else None
-        if not isinstance(column, exp.Column):
-            return ""
-        source = scope.sources.get(column.table)
-        if isinstance(source, Scope):
-            return "" if source.is_udtf else self.copied(source, column.name)
-        (field,) = self._column(column) or {""}
-        return field
-
-    def conditions(self) -> set[str]:
-        """Return what decides which rows there are."""
-        found: set[str] = set()
-        for scope in self._scopes:
-            parts = [
-                scope.expression.args.get(key)
-                for key in ("where", "group", "having", "qualify", "order", "distinct")
-            ]
-            for key in ("joins", "windows"):
-                parts += scope.expression.args.get(key) or ()
-            for part in parts:
-                if isinstance(part, exp.Expression):
-                    found |= self._within(part)
-        return found
-
-    def _within(self, node: Any) -> set[str]:
-        return {field for column in node.find_all(exp.Column) for field in self._column(column)}
-
-    def _column(self, column: Any) -> set[str]:
-        scope: Scope | None = self._scope_of(column)
-        while scope is not None:
-            source = scope.sources.get(column.table)
-            if isinstance(source, Scope):
-                if source.is_udtf:
-                    return self._within(source.expression)
-                return self.output(source, column.name)
-            if source is not None:
-                table = self._known.get(source.name.lower(), source.name)
-                field = self._fields.get((table.lower(), column.name.lower()), column.name)
-                return {f"{table}.{field}"}
-            scope = scope.parent
-        return set()
-
-    def _scope_of(self, node: Any) -> Scope | None:
-        while node is not None:
-            scope = self._of.get(id(node))
-            if scope is not None:
-                return scope
-            node = node.parent
-        return None
-
-
-def _selects(scope: Scope) -> list[Any]:
-    """Return the output columns of a scope's query."""
-    query: Any = scope.expression
-    return list(query.selects)
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what sqlglot says of a query, without its colours."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().partition("\n")[0]
     return f"`{text[:160]}`"

@@ -26,6 +26,7 @@ from ..declare.validate import StandIns, validate
 from ..declare.values import File, Text, refusal
 from ..errors import DeclarationError
 from ..types import Problem
+from .known_when import KnownWhen
 from .relations import (
     SQL_TYPES,
     Connection,
@@ -35,7 +36,8 @@ from .relations import (
     open_duck,
     quoted,
 )
-from .view_sql import Lineage, Reads, SqlProblem, normalised, parse_select, problems_of, reads_of
+from .sql_lineage import Lineage, Reads, Tracer, reads_of
+from .view_sql import SqlProblem, normalised, parse_select, problems_of
 
 try:
     import duckdb
@@ -164,6 +166,22 @@ def lineage(view: View) -> Lineage:
     return {feature.name: view.reads.outputs[feature.name] for feature in view.features}
 
 
+def made_of(view: View) -> Lineage:
+    """Return which fields of sources each feature is made of, the computed ones through theirs."""
+    stored = lineage(view)
+    read = {
+        n: frozenset[str]().union(*map(stored.__getitem__, stored_in(view, n)))
+        for n in view.computed
+    }
+    return {**stored, **read}
+
+
+def stored_in(view: View, computed: str) -> list[str]:
+    """Return the stored features that a computed one may read."""
+    words = set(re.findall(r"\w+", view.computed[computed]))
+    return [feature.name for feature in view.features if feature.name in words]
+
+
 def load_views(folder: Path, sources: Sources) -> dict[str, View]:
     """Return every view of a project by name, checked against the contracts of its sources.
 
@@ -263,11 +281,13 @@ def _checked(name: str, head: Head, sql: str, text: str, source: Source, sources
         query = parse_select(sql)
         stop(problems_of(query, frozenset(sources)))
         columns = _columns_of(sql, sources.values())
-        reads = reads_of(query, {n: s.schema for n, s in sources.items()})
+        tracer = _traced(query, sources, columns)
+        reads = reads_of(tracer)
     except SqlProblem as problem:
         stop([problem])
         raise
     refuse(source.problems(_wrong_columns(name, head, columns)))
+    stop(KnownWhen(tracer, head.event_time, head.created_time).looks_ahead())
     kinds = dict(columns)
     fields_hash = _hash_of_fields(reads, sources)
     kept = {*head.entity, head.event_time, head.created_time}
@@ -293,6 +313,22 @@ def _checked(name: str, head: Head, sql: str, text: str, source: Source, sources
         fields_hash=fields_hash,
         hash=_hash(head, normalised(query), fields_hash),
     )
+
+
+def _traced(query: Any, sources: Sources, columns: Sequence[tuple[str, str]]) -> Tracer:
+    return Tracer(query, {n: s.schema for n, s in sources.items()}, [n for n, _ in columns])
+
+
+def known_when(view: View, sources: Sources) -> KnownWhen:
+    """Return what the times of a view are not before, by what its sources have now.
+
+    Raises:
+        SqlProblem: It cannot be traced.
+    """
+    read = {name: sources[name] for name in view.sources if name in sources}
+    columns = _columns_of(view.sql, read.values())
+    tracer = _traced(parse_select(view.sql), read, columns)
+    return KnownWhen(tracer, view.event_time, view.created_time)
 
 
 def _columns_of(sql: str, sources: Iterable[SourceTable]) -> list[tuple[str, str]]:

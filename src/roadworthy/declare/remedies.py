@@ -141,7 +141,7 @@ REMEDIES = (
     Remedy(
         7,
         "a point-in-time join, and a search for features that know too much",
-        "data/leakage.py",
+        "data/view_leaks.py",
         "features.views",
         _views,
     ),

@@ -21,6 +21,9 @@ CONTRACT_ENDINGS = (".odcs.yaml", ".odcs.yml")
 """How the names of data contracts end (Open Data Contract Standard)."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
+PERSONAL = "x-personal"
+"""Keyword of a property whose values are about a person: they are kept nowhere but in bodies."""
+
 _Kind = ValidationErrorKind
 _WORDS = {
     "additionalProperties": ("only fields that the schema names", "unexpected"),
@@ -74,6 +77,12 @@ class SchemaCheck:
     """
 
     __slots__ = ("_name", "_properties", "_validator", "is_valid", "schema")
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """The fields that the schema marks as personal."""
+        fields = self.schema.get("properties", {}).items()
+        return frozenset(n for n, rule in fields if isinstance(rule, dict) and rule.get(PERSONAL))
 
     def __init__(self, schema: dict[str, Any], name: str, validator: Draft202012Validator) -> None:
         self.schema = schema

@@ -63,10 +63,11 @@ def check_agreed(
     champion = champion_of(engine, service) if contracts else None
     if champion is None:
         return
+    ids = {known.contract.id for known in contracts.values()}
     served = {
         source: SourceContract(read_pinned(engine, pin), pin.table)
         for source, pin in champion.manifest.contracts.items()
-        if source in contracts
+        if source in contracts or pin.id in ids
     }
     problems = disagreements(served, contracts, accepts, f"services/{service}/{SERVICE_FILE}")
     if problems:
@@ -74,7 +75,7 @@ def check_agreed(
 
 
 def check_promotion(
-    release: Release, contracts_of: Callable[[Collection[str]], Contracts], engine: Engine
+    release: Release, contracts_now: Callable[[], Contracts], engine: Engine
 ) -> None:
     """Check a release against the contracts of its sources as they stand now, before it serves.
 
@@ -82,8 +83,8 @@ def check_promotion(
 
     Args:
         release: What is to serve.
-        contracts_of: Gives the contracts of sources as they stand; it is slow, and asked only where
-            the release has some.
+        contracts_now: Gives the contracts of all sources as they stand; it is slow, and asked only
+            where the release has some.
         engine: The state database.
 
     Raises:
@@ -92,11 +93,20 @@ def check_promotion(
     pins = release.manifest.contracts
     if not pins or list_actions(engine, action="release.promote", subject=release.id):
         return
-    now = {
-        name: msgspec.structs.replace(found, fields=frozenset(pins[name].fields) or None)
-        for name, found in contracts_of(pins).items()
-    }
+    now = {}
+    for name, found in contracts_now().items():
+        pin = _pin_of(name, found, pins)
+        if pin is not None:
+            now[name] = msgspec.structs.replace(found, fields=frozenset(pin.fields) or None)
     check_agreed(release.service, now, release.manifest.accepts, engine)
+
+
+def _pin_of(
+    source: str, found: SourceContract, pins: Mapping[str, PinnedContract]
+) -> PinnedContract | None:
+    """Return what a release was built with of a source, which may have been renamed since."""
+    same = (pin for pin in pins.values() if (pin.id, pin.table) == (found.contract.id, found.table))
+    return pins.get(source) or next(same, None)
 
 
 def read_pinned(engine: Engine, pin: PinnedContract) -> Contract:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Engine, Row, delete, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from ..errors import DeclarationError, NotFound
 from ..types import Clock
@@ -223,6 +223,20 @@ def read_skew(engine: Engine, service: str, *, limit: int = 1) -> list[SavedSkew
     )
     with engine.connect() as connection:
         return [_read(row, SavedSkew) for row in connection.execute(newest)]
+
+
+def forget_examples(connection: Connection, requests: Collection[str]) -> None:
+    """Take out of the reports what they tell of single requests that are forgotten."""
+    table, gone = skew_reports, set(requests)
+    for id, text in connection.execute(select(table.c.id, table.c.detail)).all():
+        detail = msgspec.json.decode(text)
+        examples = [f["examples"] for f in detail.get("features", ()) if f.get("examples")]
+        if not any(one["request"] in gone for told in examples for one in told):
+            continue
+        for told in examples:
+            told[:] = [one for one in told if one["request"] not in gone]
+        change = update(table).where(table.c.id == id)
+        connection.execute(change.values(detail=_text(detail)))
 
 
 def save_snapshot(engine: Engine, saved: SavedSnapshot) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from sqlalchemy import (
 
 from ..errors import NotFound
 from ..types import Disposition, Outcome, Record
+from .data_versions import forget_examples
 from .tables import bodies, outcomes, record_errors, record_tags, records, rollups, spendings
 
 _TAG_ID, _ERROR_ID = record_tags.c.request_id, record_errors.c.request_id
@@ -290,8 +292,10 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
     Bodies and outcomes of the user's requests are deleted. Their records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
-    asked about) and the free text of attempts and verdicts are emptied. Rollups and spendings per
-    user move to the pseudonym. Tags, role, key and team stay: they say who pays.
+    asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold
+    numbers of the input, only the codes stay. What reports of features tell of these requests goes
+    too. Rollups and spendings per user move to the pseudonym. Tags, role, key and team stay: they
+    say who pays.
 
     What has not been drained yet is not seen, and drained segments of the spool may still lie on
     the disk: before, call `Spool.rotate` and `Writer.drain`. A running ledger keeps what the user
@@ -308,9 +312,7 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
             gone = _drop_bodies_and_outcomes(connection, [record.id for record in found])
             _rename_spendings(connection, found, user, pseudonym)
             for record in found:
-                *_, detail = record_row(_without_person(record, user, pseudonym))
-                change = update(records).where(records.c.id == record.id)
-                connection.execute(change.values(user=pseudonym, detail=detail))
+                _rewrite(connection, _without_person(record, user, pseudonym))
         total = Forgotten(
             pseudonym, total.records + len(found), total.bodies + gone[0], total.outcomes + gone[1]
         )
@@ -324,6 +326,7 @@ def _without_person(record: Record, user: str, pseudonym: str) -> Record:
     return msgspec.structs.replace(
         record,
         user=pseudonym,
+        reasons=tuple(code for reason in record.reasons if (code := _code_of(reason))),
         entity="",
         conversation="",
         features=None,
@@ -333,6 +336,20 @@ def _without_person(record: Record, user: str, pseudonym: str) -> Record:
         verdicts=tuple(msgspec.structs.replace(v, reason="") for v in record.verdicts),
         scopes=tuple(_renamed(scope, user, pseudonym) for scope in record.scopes),
     )
+
+
+def _rewrite(connection: Connection, record: Record) -> None:
+    *_, detail = record_row(record)
+    change = update(records).where(records.c.id == record.id)
+    connection.execute(change.values(user=record.user, detail=detail))
+    text = update(record_errors).where(record_errors.c.request_id == record.id)
+    connection.execute(text.values(text="\n".join(record.reasons)))
+
+
+def _code_of(reason: str) -> str:
+    """Return what a reason begins with, if it is a word of ours or the name of a guard."""
+    code = reason.partition(":")[0]
+    return code if re.fullmatch(r"[a-z_]+|guard `[^`]*`", code) else ""
 
 
 def _renamed(scope: str, user: str, pseudonym: str) -> str:
@@ -353,6 +370,7 @@ def _rename_spendings(
 
 
 def _drop_bodies_and_outcomes(connection: Connection, ids: list[str]) -> tuple[int, int]:
+    forget_examples(connection, ids)
     dropped = connection.execute(delete(bodies).where(bodies.c.request_id.in_(ids))).rowcount
     known = connection.execute(delete(outcomes).where(outcomes.c.request_id.in_(ids))).rowcount
     return dropped, known

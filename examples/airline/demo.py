@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from urllib.error import URLError
@@ -27,9 +27,12 @@ from roadworthy import open_project
 from roadworthy.data.snapshots import open_set
 from roadworthy.errors import NotFound, RoadworthyError
 from roadworthy.store.clock import set_clock
-from roadworthy.store.keys import create_key
+from roadworthy.store.keys import create_key, list_keys, revoke_key
+from roadworthy.store.records import find_records
 
-FIRST_DAY = datetime(2013, 4, 1, tzinfo=UTC)
+FIRST_DAY = date(2013, 4, 1)
+LAST_DAY = date(2013, 12, 31)
+KEY_NAME = "demo"
 START_LIMIT_S = 120.0
 """The first start reads 42 pages: 5 s alone on a core, more beside other work."""
 
@@ -71,12 +74,28 @@ def is_trained() -> bool:
             return False
 
 
-def release(days: int) -> str:
-    """Release both services as their files are, and return a key for the replay."""
+def first_day() -> date:
+    """Return the day after the one that an earlier demo came to; time does not go back."""
+    with open_project(FOLDER) as project:
+        newest = find_records(project.state, limit=1)
+    if not newest:
+        return FIRST_DAY
+    ended = datetime.fromtimestamp(newest[0].at_us / 1e6, UTC).date()
+    if ended >= LAST_DAY:
+        sys.exit("the year 2013 is replayed to its end; `make clean` forgets it, to begin anew")
+    return max(FIRST_DAY, ended + timedelta(days=1))
+
+
+def release(day: date, days: int) -> str:
+    """Release both services as their files are, and return a key for the replay from `day` on."""
     step("3. Building and promoting releases")
     with open_project(FOLDER) as project:
         # Before the server starts: what it fills online by itself must not be of another time.
-        set_clock(project.state, project.clock, int(FIRST_DAY.timestamp() * 1e6), by="demo")
+        begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        set_clock(project.state, project.clock, int(begin.timestamp() * 1e6), by="demo")
+        for old in list_keys(project.state):
+            if old.key.name == KEY_NAME and old.revoked_at_us is None:
+                revoke_key(project.state, project.clock, old.key.id, by="demo")
         for name in project.service_names:
             built = project.build_release(name, by="demo")
             project.promote(built.id, by="demo")
@@ -85,7 +104,7 @@ def release(days: int) -> str:
         _, secret = create_key(
             project.state,
             project.clock,
-            name="demo",
+            name=KEY_NAME,
             scopes=("answer", "read", "admin", "push"),
             expires_us=int(expires.timestamp() * 1e6),
             by="demo",
@@ -139,22 +158,23 @@ def main() -> None:
 
     prepare()
     try:
-        key = release(days=30)
+        day = first_day()
+        key = release(day, days=30)
         with open_practice(PRACTICE_PORT), serving(options.port) as server:
-            step(f"5. Replaying {options.days} days of real flights, from 2013-04-01")
+            step(f"5. Replaying {options.days} days of real flights, from {day}")
             url = f"http://127.0.0.1:{options.port}"
-            pace = ("--days", str(options.days), "--speed", options.speed)
+            pace = ("--from", f"{day}", "--days", str(options.days), "--speed", options.speed)
             run("replay.py", "--url", url, "--key", key, *pace)
             step("6. What is known of its features")
             look_at_features(console)
             if not options.exit:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)
-                step(f"Serving on {url} until Ctrl-C; look at any answer with")
                 console.print(
-                    f"  .venv/bin/roadworthy records list --project {FOLDER}\n"
-                    f"  .venv/bin/roadworthy trace --project {FOLDER} ID"
+                    "\nOn the command line: .venv/bin/roadworthy records list, and trace ID, with"
+                    f" --project {FOLDER}"
                 )
+                step(f"Open {url} and log in with {key}; Ctrl-C ends it")
                 while not stopped.wait(0.5) and server.poll() is None:
                     pass
     except RoadworthyError as error:

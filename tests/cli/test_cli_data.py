@@ -100,6 +100,7 @@ def test_json_holds_every_rule(folder: Path) -> None:
         "expected": "<= 130 degF",
         "examples": [{"row": 1, "value": "400"}],
         "description": "",
+        "not_run": "",
     }
     assert report["seconds"] > 0
 
@@ -109,6 +110,40 @@ def test_bad_rows_are_written_where_one_says(folder: Path) -> None:
     done = validated(folder, "--quarantine", str(folder / "bad.parquet"))
     assert "wrote 2 bad rows" in done.output
     assert parquet.read_table(folder / "bad.parquet").num_rows == 2
+
+
+FOREIGN = """
+      - name: plane
+        logicalType: string
+        relationships: [{to: planes.tailnum}]
+"""
+PLANES = """
+apiVersion: v3.2.0
+kind: DataContract
+id: planes
+version: 1.0.0
+schema:
+  - {name: planes, properties: [{name: tailnum, logicalType: string}]}
+"""
+
+
+def test_a_foreign_key_is_looked_up_in_the_sources_of_the_project(folder: Path) -> None:
+    (folder / "contracts" / "weather.odcs.yaml").write_text(CONTRACT.rstrip() + FOREIGN)
+    (folder / "data" / "1.csv").write_text("origin,temp,plane\nEWR,40,N1\nJFK,,N2\n")
+    done = validated(folder)
+    assert done.exit_code == 1
+    assert done.output.startswith("not kept: of 8 rules of contract `weather` 2.0.0, 1 was not run")
+    said = done.output.replace("\n", " ")
+    assert "plane.foreign_key was not run: expected where the rows of `planes` are" in said
+    assert "`--reference planes=SOURCE`" in said
+    (folder / "contracts" / "planes.odcs.yaml").write_text(PLANES)
+    (folder / "planes.csv").write_text("tailnum\nN1\n")
+    source = '\n[sources.fleet]\ncontract = "contracts/planes.odcs.yaml"\nurl = "planes.csv"\n'
+    (folder / "roadworthy.toml").write_text(PROJECT + source)
+    done = validated(folder)
+    assert (done.exit_code, "row 2 value N2" in done.output) == (1, True)
+    (folder / "mine.csv").write_text("tailnum\nN1\nN2\n")
+    assert validated(folder, "--reference", f"planes={folder / 'mine.csv'}").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from .csv_lines import Header, compression_of
 from .sql_text import quoted, text_of
 
 PARQUET = (".parquet", ".pq")
+DUCKDB = (".duckdb", ".ddb")
 TEXT = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst", ".txt")
 
 _PLAIN = {

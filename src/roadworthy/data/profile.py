@@ -38,6 +38,7 @@ _OF_FAMILY: Mapping[str, LogicalType] = {
     "integer": "integer",
     "wide": "integer",
     "decimal": "number",
+    "numeric": "number",
     "float": "number",
     "boolean": "boolean",
     "date": "date",
@@ -157,7 +158,9 @@ def _type_of(source: Source, column: Column, nulls: Sequence[str]) -> LogicalTyp
         if column.family == "string":
             return "string"
         kind = _OF_FAMILY.get(column.family, "string")
-        return _narrowed(source, column) if column.family in ("float", "decimal") else kind
+        return (
+            _narrowed(source, column) if column.family in ("float", "decimal", "numeric") else kind
+        )
     readings = [_reading(column, kind, nulls) for kind in _TYPES]
     parts = ", ".join(f"COUNT({p}) - COUNT({v}), COUNT({p})" for p, v in readings)
     row = source.rows(f"SELECT {parts} FROM {source.relation}")[0]

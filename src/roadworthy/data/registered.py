@@ -77,6 +77,8 @@ def _table(source: str, contract: Contract, name: str, declared: str) -> Table:
 
 
 def _absolute(folder: Path, url: str) -> str:
+    if url.startswith("sqlite:///"):
+        return f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     return url if "://" in url else str(folder / url)
 
 

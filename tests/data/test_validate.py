@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from datetime import UTC, datetime
 from pathlib import Path
@@ -453,3 +454,34 @@ def test_a_password_in_a_url_is_never_said(url: str) -> None:
     with pytest.raises(RequestError) as caught:
         validate(contract_of(whole("a")), url)
     assert "s3cret" not in str(caught.value).replace("s3cret://", "")
+
+
+NAMES = ("s[1]", "s*", "s?", "s]", "a{b,c}", "%41", "a'b", "d[x]/e*")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", [".csv", ".CSV", ".parquet", ".PARQUET", ".Csv.GZ"])
+def test_a_name_of_a_file_is_no_pattern(name: str, ending: str, tmp_path: Path) -> None:
+    for one, number in ((name, -1), ("s1", 1), ("sx", 1), ("ab", 1), ("dx/ex", 1)):
+        file = tmp_path / f"{one}{ending}"
+        file.parent.mkdir(exist_ok=True)
+        if ending.lower() == ".parquet":
+            parquet.write_table(pa.table({"a": [number]}), file)
+        else:
+            content = f"a\n{number}\n".encode()
+            file.write_bytes(gzip.compress(content) if "G" in ending else content)
+    report = validate(contract_of(whole("a", minimum=0)), tmp_path / f"{name}{ending}")
+    assert (report.rows, broken(report)) == (1, {"a.minimum": 1})
+
+
+def test_a_pattern_below_a_folder_with_brackets_says_how_to_write_them(tmp_path: Path) -> None:
+    folder = tmp_path / "d[1]"
+    folder.mkdir()
+    (folder / "a.csv").write_text("a\n1\n")
+    contract = contract_of(whole("a"))
+    with pytest.raises(StoreError, match=r"got none - .*; `\[` and `\]` are part of a pattern"):
+        validate(contract, f"{folder}/*.csv")
+    with pytest.raises(StoreError) as caught:
+        validate(contract, folder)
+    named = str(caught.value).partition("name `")[2].rstrip("`").replace("parquet", "csv")
+    assert validate(contract, named).rows == 1

@@ -95,7 +95,7 @@ def validate_command(
     `postgresql://...#table`; none of them is changed. Ends with 1 if a rule of severity `error` is
     broken or cannot be run, with 4 if the source cannot be read.
     """
-    if words and words[0].endswith((".yaml", ".yml")):
+    if words and words[0].lower().endswith((".yaml", ".yml")):
         if len(words) != 2:
             raise click.UsageError("name a contract and a source, or sources of the project")
         contract = load_contract(Path(words[0]))

@@ -8,6 +8,7 @@ of its own that can reach nothing else of the machine; a table of Postgres is re
 
 from __future__ import annotations
 
+import glob
 import shutil
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from .files import (
     DUCKDB,
     PARQUET,
     TEXT,
+    allowed_of,
     csv_of,
     files_named,
     is_parquet,
@@ -211,8 +213,7 @@ class _Opening:
 
     def lock(self) -> None:
         """Let SQL read these relations and nothing else; nobody can undo it."""
-        listed = ", ".join(map(text_of, self._files))
-        self._connection.execute(f"SET allowed_paths = [{listed}]")
+        self._connection.execute(allowed_of(self._files))
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET python_enable_replacements = false")
         self._connection.execute("SET lock_configuration = true")
@@ -237,7 +238,7 @@ class _Opening:
         raise RequestError(f"expected a source that ends with one of {kinds}, got `{text}`")
 
     def _in_memory(self, source: Any, relation: str) -> DuckSource:
-        table = _arrow(source)
+        table = arrow_of(source)
         held = f"{relation}_held"
         self._connection.register(held, table)
         return self._named(name_of(source), held, relation)
@@ -354,13 +355,18 @@ def _lacking(
 def _paths(text: str) -> list[Path]:
     """Return the files that a path names, with `*` for several."""
     if Path(text).is_dir():
-        raise StoreError(f"expected a file, got a folder - {text}; name `{text}/*.parquet`")
+        inner = glob.escape(text.rstrip("/"))
+        raise StoreError(f"expected a file, got a folder - {text}; name `{inner}/*.parquet`")
     if not (paths := files_named(text)):
-        raise StoreError(f"expected a file, got none - {text}")
+        is_class = "[" in text
+        advice = (
+            "; `[` and `]` are part of a pattern: write `[[]` for the first" if is_class else ""
+        )
+        raise StoreError(f"expected a file, got none - {text}{advice}")
     return paths
 
 
-def _arrow(source: Any) -> Any:
+def arrow_of(source: Any) -> Any:
     """Return an Arrow table of what is in memory.
 
     Raises:
@@ -374,7 +380,8 @@ def _arrow(source: Any) -> Any:
     if hasattr(source, "to_arrow"):
         return source.to_arrow()
     if not hasattr(source, "columns") or not hasattr(source, "dtypes"):
-        raise RequestError(f"expected a frame or an Arrow table, got a {type(source).__name__}")
+        got = f"a value of type {type(source).__name__}"
+        raise RequestError(f"expected a file, a frame or an Arrow table, got {got}")
     try:
         return pyarrow.Table.from_pandas(source, preserve_index=False)
     except (pyarrow.ArrowException, ValueError) as error:

@@ -414,6 +414,14 @@ def test_duplicates_are_looked_for_in_fields_that_there_are(names: Any, tmp_path
     assert all("arguments.properties: expected" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("element", ["t.a.b", "a.b"])
+def test_a_field_with_a_dot_in_its_name_can_be_fresh(element: str, tmp_path: Path) -> None:
+    level = {"property": "freshness", "value": 1, "unit": "h", "element": element}
+    keys = {"name": "a.b", "logicalType": "date"}
+    (table,) = load_contract(written(tmp_path, [keys], slaProperties=[level])).tables
+    assert [check.field for check in table.checks] == ["a.b"]
+
+
 def test_a_freshness_beyond_all_time_is_a_problem_of_the_file(tmp_path: Path) -> None:
     for value in (10**400, 10**30, "9" * 400):
         level = {"property": "freshness", "value": value, "unit": "h", "element": "t.f"}

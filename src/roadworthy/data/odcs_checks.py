@@ -45,7 +45,7 @@ _SECONDS = {
     **dict.fromkeys(("d", "day", "days"), 86_400),
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400),
 }
-_MOST_AGE_S = 10_000 * 366 * 86_400
+MOST_AGE_S = 10_000 * 366 * 86_400
 _PLACEHOLDER = re.compile(r"\$?\{(\w+)\}")
 _FRESH = frozenset(("freshness", "latency", "fr", "ly"))
 PLACEHOLDERS = {
@@ -137,13 +137,19 @@ def freshness_of(
 
 
 def _element(element: str, tables: Sequence[Table]) -> tuple[Table | None, Field | None]:
-    name, _, field_name = element.rpartition(".")
-    named = [t for t in tables if name in (t.name, t.physical_name, "")]
-    if not named or (not name and len(tables) > 1):
-        return None, None
-    field = named[0].field(field_name)
-    is_timed = field is not None and field.type in ("date", "timestamp")
-    return named[0], field if is_timed else None
+    """Return the table and the field that an element names; either may have dots in its name."""
+    found = [(table, element) for table in tables[:1] if len(tables) == 1]
+    found += [
+        (table, element.removeprefix(f"{name}."))
+        for table in tables
+        for name in dict.fromkeys((table.name, table.physical_name))
+        if element.startswith(f"{name}.")
+    ]
+    for table, name in found:
+        field = table.field(name)
+        if field is not None and field.type in ("date", "timestamp"):
+            return table, field
+    return None, None
 
 
 def _span(one: dict[str, Any], path: str) -> tuple[float, list[Finding]]:
@@ -157,7 +163,7 @@ def _span(one: dict[str, Any], path: str) -> tuple[float, list[Finding]]:
         expected = "s, min, h, d or w"
         return 0.0, [Finding(f"{path}.unit", expected, f"`{unit}`" if unit else "none")]
     span_s = float(value) * _SECONDS[unit]
-    if span_s > _MOST_AGE_S:
+    if span_s > MOST_AGE_S:
         return 0.0, [Finding(f"{path}.value", "at most 10,000 years", shown(one["value"]))]
     return span_s, []
 

@@ -89,6 +89,8 @@ def test_json_holds_every_rule(folder: Path) -> None:
         "rows": 1,
         "kept": False,
     }
+    assert {"rows", "failed_rows", "rules", "seconds"} <= report.keys()
+    assert all({"rule", "field", "failed", "examples"} <= rule.keys() for rule in report["rules"])
     (broken,) = (rule for rule in report["rules"] if rule["failed"])
     assert broken | {"description": ""} == {
         "rule": "temp.maximum",
@@ -216,3 +218,66 @@ def test_the_list_of_commands_imports_no_data_packages() -> None:
         "assert not {'duckdb', 'pyarrow', 'sqlglot', 'yaml', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+
+
+PERSONAL = """
+apiVersion: v3.2.0
+kind: DataContract
+id: people
+version: 1.0.0
+schema:
+  - name: people
+    properties:
+      - name: mail
+        logicalType: string
+        classification: personal
+        primaryKey: true
+        primaryKeyPosition: 1
+        logicalTypeOptions: {pattern: '@', maxLength: 12}
+        relationships: [{to: known.mail}]
+        quality:
+          - {metric: invalidValues, arguments: {pattern: '^a'}, mustBe: 0}
+          - {metric: duplicateValues, mustBe: 0}
+          - {type: sql, query: 'SELECT CAST(${column} AS INT) FROM ${table}', mustBe: 0}
+      - {name: n, logicalType: integer, primaryKey: true, primaryKeyPosition: 2}
+      - name: born
+        logicalType: date
+        classification: personal
+        logicalTypeOptions: {maximum: '1950-01-01'}
+        enum: [{value: '1940-01-01'}]
+"""
+SECRETS = ("zoe", "1987", "Grüner")
+
+
+def test_no_personal_value_is_shown_anywhere(folder: Path) -> None:
+    """Not as text, as JSON or in what the console reads; the quarantine holds the rows."""
+    (folder / "contracts" / "people.odcs.yaml").write_text(PERSONAL)
+    lines = ("zoe", 1, "1987-06-05"), ("zoe", 1, "1987-06-05"), ("zoe@a-long-address", "x", "?")
+    rows = "\n".join(",".join(map(str, line)) for line in lines)
+    text = f'mail,n,born\n{rows}\n"Grüner Weg,3,1987-01-01\n'
+    (folder / "people.csv").write_text(text, encoding="utf-8")
+    (folder / "known.csv").write_text("mail\na@b.c\n")
+    source = '\n[sources.people]\ncontract = "contracts/people.odcs.yaml"\nurl = "people.csv"\n'
+    known = source.replace("sources.people", "sources.known").replace("people.csv", "known.csv")
+    (folder / "roadworthy.toml").write_text('[project]\nname = "trial"\n' + source + known)
+    words = [str(folder / "contracts" / "people.odcs.yaml"), str(folder / "people.csv")]
+    bad = folder / "bad.parquet"
+    said = [
+        run(folder, "validate", *words, "--quarantine", str(bad)),
+        run(folder, "validate", *words, "--json"),
+        run(folder, "validate", "people"),
+        run(folder, "validate", "people", "--json"),
+        CliRunner().invoke(cli, ["data", "profile", words[1], "--json"]),
+    ]
+    assert [one.exit_code for one in said] == [1, 1, 1, 1, 0]
+    broken = [rule for rule in json.loads(said[1].output)["rules"] if rule["failed"]]
+    assert len(broken) >= 9
+    for one in said[:4]:
+        assert [secret for secret in SECRETS if secret in one.output] == []
+    with open_project(folder) as project:
+        remembered = str(read_validations(project.state, "people"))
+    assert [secret for secret in SECRETS if secret in remembered] == []
+    kept = parquet.read_table(bad).to_pylist()
+    assert [row["mail"] for row in kept].count("zoe") == 2
+    rules = " ".join(row["roadworthy_rules"] for row in kept)
+    assert [secret for secret in SECRETS if secret in rules] == []

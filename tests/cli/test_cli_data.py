@@ -89,6 +89,8 @@ def test_json_holds_every_rule(folder: Path) -> None:
         "rows": 1,
         "kept": False,
     }
+    assert {"rows", "failed_rows", "rules", "seconds"} <= report.keys()
+    assert all({"rule", "field", "failed", "examples"} <= rule.keys() for rule in report["rules"])
     (broken,) = (rule for rule in report["rules"] if rule["failed"])
     assert broken | {"description": ""} == {
         "rule": "temp.maximum",
@@ -100,6 +102,7 @@ def test_json_holds_every_rule(folder: Path) -> None:
         "expected": "<= 130 degF",
         "examples": [{"row": 1, "value": "400"}],
         "description": "",
+        "not_run": "",
     }
     assert report["seconds"] > 0
 
@@ -109,6 +112,40 @@ def test_bad_rows_are_written_where_one_says(folder: Path) -> None:
     done = validated(folder, "--quarantine", str(folder / "bad.parquet"))
     assert "wrote 2 bad rows" in done.output
     assert parquet.read_table(folder / "bad.parquet").num_rows == 2
+
+
+FOREIGN = """
+      - name: plane
+        logicalType: string
+        relationships: [{to: planes.tailnum}]
+"""
+PLANES = """
+apiVersion: v3.2.0
+kind: DataContract
+id: planes
+version: 1.0.0
+schema:
+  - {name: planes, properties: [{name: tailnum, logicalType: string}]}
+"""
+
+
+def test_a_foreign_key_is_looked_up_in_the_sources_of_the_project(folder: Path) -> None:
+    (folder / "contracts" / "weather.odcs.yaml").write_text(CONTRACT.rstrip() + FOREIGN)
+    (folder / "data" / "1.csv").write_text("origin,temp,plane\nEWR,40,N1\nJFK,,N2\n")
+    done = validated(folder)
+    assert done.exit_code == 1
+    assert done.output.startswith("not kept: of 8 rules of contract `weather` 2.0.0, 1 was not run")
+    said = done.output.replace("\n", " ")
+    assert "plane.foreign_key was not run: expected where the rows of `planes` are" in said
+    assert "`--reference planes=SOURCE`" in said
+    (folder / "contracts" / "planes.odcs.yaml").write_text(PLANES)
+    (folder / "planes.csv").write_text("tailnum\nN1\n")
+    source = '\n[sources.fleet]\ncontract = "contracts/planes.odcs.yaml"\nurl = "planes.csv"\n'
+    (folder / "roadworthy.toml").write_text(PROJECT + source)
+    done = validated(folder)
+    assert (done.exit_code, "row 2 value N2" in done.output) == (1, True)
+    (folder / "mine.csv").write_text("tailnum\nN1\nN2\n")
+    assert validated(folder, "--reference", f"planes={folder / 'mine.csv'}").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -181,3 +218,66 @@ def test_the_list_of_commands_imports_no_data_packages() -> None:
         "assert not {'duckdb', 'pyarrow', 'sqlglot', 'yaml', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+
+
+PERSONAL = """
+apiVersion: v3.2.0
+kind: DataContract
+id: people
+version: 1.0.0
+schema:
+  - name: people
+    properties:
+      - name: mail
+        logicalType: string
+        classification: personal
+        primaryKey: true
+        primaryKeyPosition: 1
+        logicalTypeOptions: {pattern: '@', maxLength: 12}
+        relationships: [{to: known.mail}]
+        quality:
+          - {metric: invalidValues, arguments: {pattern: '^a'}, mustBe: 0}
+          - {metric: duplicateValues, mustBe: 0}
+          - {type: sql, query: 'SELECT CAST(${column} AS INT) FROM ${table}', mustBe: 0}
+      - {name: n, logicalType: integer, primaryKey: true, primaryKeyPosition: 2}
+      - name: born
+        logicalType: date
+        classification: personal
+        logicalTypeOptions: {maximum: '1950-01-01'}
+        enum: [{value: '1940-01-01'}]
+"""
+SECRETS = ("zoe", "1987", "Grüner")
+
+
+def test_no_personal_value_is_shown_anywhere(folder: Path) -> None:
+    """Not as text, as JSON or in what the console reads; the quarantine holds the rows."""
+    (folder / "contracts" / "people.odcs.yaml").write_text(PERSONAL)
+    lines = ("zoe", 1, "1987-06-05"), ("zoe", 1, "1987-06-05"), ("zoe@a-long-address", "x", "?")
+    rows = "\n".join(",".join(map(str, line)) for line in lines)
+    text = f'mail,n,born\n{rows}\n"Grüner Weg,3,1987-01-01\n'
+    (folder / "people.csv").write_text(text, encoding="utf-8")
+    (folder / "known.csv").write_text("mail\na@b.c\n")
+    source = '\n[sources.people]\ncontract = "contracts/people.odcs.yaml"\nurl = "people.csv"\n'
+    known = source.replace("sources.people", "sources.known").replace("people.csv", "known.csv")
+    (folder / "roadworthy.toml").write_text('[project]\nname = "trial"\n' + source + known)
+    words = [str(folder / "contracts" / "people.odcs.yaml"), str(folder / "people.csv")]
+    bad = folder / "bad.parquet"
+    said = [
+        run(folder, "validate", *words, "--quarantine", str(bad)),
+        run(folder, "validate", *words, "--json"),
+        run(folder, "validate", "people"),
+        run(folder, "validate", "people", "--json"),
+        CliRunner().invoke(cli, ["data", "profile", words[1], "--json"]),
+    ]
+    assert [one.exit_code for one in said] == [1, 1, 1, 1, 0]
+    broken = [rule for rule in json.loads(said[1].output)["rules"] if rule["failed"]]
+    assert len(broken) >= 9
+    for one in said[:4]:
+        assert [secret for secret in SECRETS if secret in one.output] == []
+    with open_project(folder) as project:
+        remembered = str(read_validations(project.state, "people"))
+    assert [secret for secret in SECRETS if secret in remembered] == []
+    kept = parquet.read_table(bad).to_pylist()
+    assert [row["mail"] for row in kept].count("zoe") == 2
+    rules = " ".join(row["roadworthy_rules"] for row in kept)
+    assert [secret for secret in SECRETS if secret in rules] == []

@@ -88,8 +88,10 @@ def test_a_pushed_row_that_breaks_the_contract_could_not_be_done(
     ran = run("features", "push", "weather_now", path, "--project", farm)
     assert ran.code == 4
     assert "rows[0].origin: expected a string that matches" in ran.err
-    path.write_text("{")
-    assert run("features", "push", "weather_now", path, "--project", farm).code == 2
+    for text in ("{", "3", '[["EWR"]]', "null", "[" * 100_000):
+        path.write_text(text)
+        ran = run("features", "push", "weather_now", path, "--project", farm)
+        assert (ran.code, "expected" in ran.err) == (2, True), text[:20]
 
 
 @pytest.mark.parametrize("view", ["weather_now", "weather_now@1"])

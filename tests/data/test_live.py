@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from roadworthy.data.contract import Field, Table
 from roadworthy.data.live import LiveRules, compile_live, json_schema_of
+from roadworthy.declare.schemas import compile_schema
 from roadworthy.errors import ContractViolation
 
 
@@ -77,3 +79,31 @@ def test_what_is_optional_may_be_null_and_what_is_a_key_may_not() -> None:
     assert schema["properties"]["k"] == {"type": "string"}
     assert schema["properties"]["o"] == {"type": ["string", "null"], "enum": ["x", None]}
     assert "additionalProperties" not in schema
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (SEEN, "a timestamp in ISO 8601, such as `2026-03-01T08:30:00Z`"),
+        (
+            Field(name="seen", column="s", type="timestamp", has_timezone=True),
+            "a timestamp in ISO 8601 with its offset, such as `2026-03-01T08:30:00+01:00`",
+        ),
+        (Field(name="seen", column="s", type="date"), "a date in ISO 8601, such as `2026-03-01`"),
+        (Field(name="seen", column="s", type="time"), "a time in ISO 8601, such as `08:30:00`"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [("01.03.2026", "string of 10 characters"), (5, "5"), ([], "array of 0 items")],
+)
+def test_a_time_that_is_none_is_told_with_an_example(
+    field: Field, said: str, value: Any, got: str
+) -> None:
+    problem = f"input.seen: expected {said}, got {got}"
+    assert compile_live(table(field)).first_problem({"seen": value}) == problem
+    served = compile_schema(json_schema_of(table(field)))
+    assert served.first_problem({"seen": value}) == problem
+    example = said.partition("`")[2].rstrip("`")
+    wide = msgspec.structs.replace(field, minimum=None, exclusive_maximum=None)
+    assert not compile_live(table(wide)).first_problem({"seen": example})

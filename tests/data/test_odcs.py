@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,110 @@ def test_a_date_in_yaml_stays_text(tmp_path: Path) -> None:
     )
     path.write_text(path.read_text().replace("'2013-01-01'", "2013-01-01"))
     assert load_contract(path).tables[0].fields[0].minimum == "2013-01-01"
+
+
+NUMBERS: list[tuple[Any, Any, str]] = [
+    ("number", {"maximum": 10**400}, "maximum: expected a finite number, got `1000"),
+    ("number", {"multipleOf": 10**400}, "multipleOf: expected a finite number, got `1000"),
+    ("integer", {"minimum": 2**70}, "a minimum <= 9223372036854775807, as 64 bits hold, got `118"),
+    ("integer", {"maximum": -(2**70)}, "a maximum >= -9223372036854775808, as 64 bits hold"),
+    ("integer", {"minimum": float("inf")}, "got none, or a number that is not finite"),
+    ("integer", {"minimum": "1e5"}, "expected number, got `1e5` (text)"),
+    ("number", {"multipleOf": 0}, "multipleOf: expected > 0, got `0`"),
+    ("string", {"maxLength": 2**70}, "maxLength: expected at most 2147483647, got `118"),
+    ("string", {"pattern": "a" * 100_000}, "got 100000 characters; at most 1000"),
+    ("string", {"pattern": "(" * 400 + ")" * 400}, "got more than 100 groups within each other"),
+    ("string", {"pattern": "(a{900}){900}"}, "repetition of a repetition that makes 810,000"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), NUMBERS)
+def test_what_no_engine_has_room_for_is_a_problem_of_the_file(
+    kind: str, options: Any, said: str, tmp_path: Path
+) -> None:
+    keys = {"name": "f", "logicalType": kind, "logicalTypeOptions": options}
+    (problem,) = problems_of(written(tmp_path, [keys]))
+    assert said in problem
+    assert len(problem) < 400
+
+
+QUALITY: list[tuple[Any, str]] = [
+    ({"mustBe": "x"}, "mustBe: expected a finite number, got `x` (text)"),
+    ({"mustBe": [1]}, "mustBe: expected a finite number, got `[1]` (list)"),
+    ({"mustBe": float("nan")}, "mustBe: expected a finite number, got `nan`"),
+    ({"mustBe": 10**400}, "mustBe: expected a finite number, got `1000"),
+    ({"mustBe": 0.5}, "expected a limit that a count can keep, got exactly 0.5"),
+    ({"mustBe": -1}, "expected a limit that a count can keep, got exactly -1"),
+    ({"mustBeLessThan": "x"}, "mustBeLessThan: expected a number, got `x` (text)"),
+    ({"mustBeBetween": [10**400, 1]}, "mustBeBetween: expected two finite numbers"),
+    ({"mustBeBetween": 3}, "mustBeBetween: expected two numbers, the smaller first, got `3`"),
+    ({"mustBeBetween": ["a", "b"]}, "mustBeBetween: expected two numbers, the smaller first"),
+    ({}, "expected exactly one of `mustBe`, `mustNotBe`"),
+    ({"mustBe": 1, "mustNotBe": 2}, "got `mustBe` and `mustNotBe`"),
+    ({"metric": "nulls", "mustBe": 1}, "metric: expected one of nullValues, missingValues"),
+    ({"metric": None, "mustBe": 1}, "metric: expected one of nullValues"),
+    ({"metric": 3, "mustBe": 1}, "metric: expected one of nullValues"),
+    ({"metric": "invalidValues", "mustBe": 0}, "arguments: expected `validValues` or `pattern`"),
+]
+ARGUMENTS: list[tuple[str, Any, str]] = [
+    ("invalidValues", {"validValues": 3}, "validValues: expected a list of one value or more"),
+    ("invalidValues", {"validValues": "abc"}, "validValues: expected a list of one value or more"),
+    ("invalidValues", {"validValues": None}, "validValues: expected a list of one value or more"),
+    ("invalidValues", {"validValues": []}, "validValues: expected a list of one value or more"),
+    ("invalidValues", {"pattern": 3}, "pattern: expected a pattern, in quotes, got `3`"),
+    ("invalidValues", {"pattern": "a" * 9999}, "got 9999 characters; at most 1000"),
+    ("missingValues", {"missingValues": 3}, "missingValues: expected a list of one value or more"),
+    ("duplicateValues", {"properties": 3}, "properties: expected a list of one value or more"),
+]
+
+
+@pytest.mark.parametrize(("rule", "said"), QUALITY)
+def test_a_quality_rule_with_a_wrong_limit_is_a_problem_of_the_file(
+    rule: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    whole = {"metric": "nullValues", **rule}
+    problems = problems_of(written(tmp_path, [{"name": "f", "quality": [whole]}]))
+    assert len(problems) == 1
+    assert "quality[0]" in problems[0]
+    assert said in problems[0]
+
+
+@pytest.mark.parametrize(("metric", "arguments", "said"), ARGUMENTS)
+def test_a_quality_rule_with_a_wrong_argument_is_a_problem_of_the_file(
+    metric: str, arguments: Any, said: str, tmp_path: Path
+) -> None:
+    rule = {"metric": metric, "mustBe": 0, "arguments": arguments}
+    (problem,) = problems_of(written(tmp_path, [{"name": "f", "quality": [rule]}]))
+    assert said in problem
+
+
+@pytest.mark.parametrize("names", [[3, [1]], ["g"], None])
+def test_duplicates_are_looked_for_in_fields_that_there_are(names: Any, tmp_path: Path) -> None:
+    rule = {"metric": "duplicateValues", "mustBe": 0, "arguments": {"properties": names}}
+    problems = problems_of(written(tmp_path, [{"name": "f"}], table={"quality": [rule]}))
+    assert all("arguments.properties: expected" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("element", ["t.a.b", "a.b"])
+def test_a_field_with_a_dot_in_its_name_can_be_fresh(element: str, tmp_path: Path) -> None:
+    level = {"property": "freshness", "value": 1, "unit": "h", "element": element}
+    keys = {"name": "a.b", "logicalType": "date"}
+    (table,) = load_contract(written(tmp_path, [keys], slaProperties=[level])).tables
+    assert [check.field for check in table.checks] == ["a.b"]
+
+
+def test_a_freshness_beyond_all_time_is_a_problem_of_the_file(tmp_path: Path) -> None:
+    for value in (10**400, 10**30, "9" * 400):
+        level = {"property": "freshness", "value": value, "unit": "h", "element": "t.f"}
+        path = written(tmp_path, [{"name": "f", "logicalType": "date"}], slaProperties=[level])
+        (problem,) = problems_of(path)
+        assert problem.startswith("slaProperties[0].value: expected a")
+
+
+def test_an_enum_is_held_to_a_pattern_in_linear_time(tmp_path: Path) -> None:
+    options = {"pattern": "^(a+)+$"}
+    keys = {"name": "f", "enum": [{"value": "a" * 60 + "!"}], "logicalTypeOptions": options}
+    started = time.perf_counter()
+    (problem,) = problems_of(written(tmp_path, [keys]))
+    assert "expected a value that keeps `pattern`" in problem
+    assert time.perf_counter() - started < 5

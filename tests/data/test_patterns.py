@@ -9,6 +9,8 @@ from datetime import date
 import duckdb
 import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from roadworthy.data.patterns import DATE, FORMATS, TIMESTAMP, PatternError, common_pattern
 
@@ -59,6 +61,30 @@ def test_engines_agree_about_a_common_pattern(pattern: str) -> None:
 def test_what_engines_read_differently_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         common_pattern(pattern)
+
+
+ATOMS = ("a", "é", ".", r"\d", r"\W", "[^a]", "[a-zä-ÿ\u4e00-\u9fff]", "[^\U0001f600]")
+TIMES = ("*", "+", "?", "{2}", "{31}", "{1000}", "{0,5}", "{0,999}", "{3,}", "{0}")
+
+
+def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    repeated = st.tuples(st.sampled_from(("(", "(?:")), inner, st.sampled_from(TIMES))
+    return st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda pair: f"({pair[0]}|{pair[1]})"),
+        repeated.map(lambda parts: f"{parts[0]}{parts[1]}){parts[2]}"),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.recursive(st.sampled_from(ATOMS), larger, max_leaves=12))
+def test_engines_have_room_for_what_is_not_refused(pattern: str) -> None:
+    try:
+        common = common_pattern(pattern)
+    except PatternError:
+        return
+    jsonschema_rs.Draft202012Validator({"pattern": common})
+    duckdb.execute("SELECT regexp_matches('a', ?)", [common]).fetchall()
 
 
 FITS: dict[str, tuple[Iterable[str], Iterable[str]]] = {

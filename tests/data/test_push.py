@@ -12,7 +12,13 @@ from conftest import MakeProject
 from feature_project import AT_US, FILES, SOURCES
 from roadworthy.data.features import Features, open_declared
 from roadworthy.data.push import MOST_ROWS, plain_rows
-from roadworthy.errors import ContractViolation, DeclarationError, NotFound, StoreError
+from roadworthy.errors import (
+    ContractViolation,
+    DeclarationError,
+    NotFound,
+    RequestError,
+    StoreError,
+)
 from roadworthy.types import SettableClock
 
 pytest.importorskip("duckdb")
@@ -77,7 +83,22 @@ def test_a_row_that_is_no_newer_changes_nothing(features: Features) -> None:
         ({"wind_mph": "20"}, "rows[1].wind_mph: expected"),
         ({"origin": "Newark"}, "rows[1].origin: expected a string that matches"),
         ({"origin": None}, "rows[1].origin: expected"),
-        ({"observed_at": "yesterday"}, "rows[1].observed_at: expected"),
+        (
+            {"observed_at": "yesterday"},
+            "rows[1].observed_at: expected a timestamp in ISO 8601, such as `2026-03-01T08:30:00Z`,"
+            " got string of 9 characters",
+        ),
+        ({"observed_at": 5}, "rows[1].observed_at: expected a timestamp in ISO 8601"),
+        (
+            {"observed_at": "0001-01-01T00:00:00+05:00"},
+            "rows[1].observed_at: expected a timestamp of the years 1 to 9999 in UTC",
+        ),
+        (
+            {"known_at": "9999-12-31T23:59:59-23:59"},
+            "rows[1].known_at: expected a timestamp of the years 1 to 9999 in UTC",
+        ),
+        ({"wind_mph": {"a": [1]}}, "rows[1].wind_mph: expected null or number, got object"),
+        ({"temp_c": 10**400}, "rows[1].temp_c: expected <= 1.79"),
         ({"observed_at": "2013-01-01T07:00:00Z"}, "rows[1].observed_at: expected a time that has"),
         ({"known_at": "2013-01-01T07:00:00Z"}, "rows[1].known_at: expected a time that has come"),
         ({"gust_mph": 1}, "rows[1]: expected only fields"),
@@ -92,6 +113,33 @@ def test_a_row_that_breaks_the_contract_is_refused_with_all_others(
         features.push("weather_now", [ROW, ROW | change])
     assert said in str(refused.value)
     assert str(refused.value).startswith(str(refused.value.param))
+    assert wind(features) is None
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "2013-01-01T00:00:00+23:59"])
+def test_a_time_at_the_end_of_the_calendar_is_a_time(features: Features, moment: str) -> None:
+    assert features.push("weather_now", [ROW | {"observed_at": moment}]).taken == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (ROW, "rows: expected a list of objects, got object of 5 fields"),
+        ("x", "rows: expected a list of objects, got string of 1 characters"),
+        (None, "rows: expected a list of objects, got null"),
+        ([ROW, [ROW]], "rows[1]: expected an object with origin, wind_mph, temp_f, temp_c, obs"),
+        ([ROW, "x"], "rows[1]: expected an object"),
+        ([ROW, None], "rows[1]: expected an object"),
+        ([ROW, 3], "rows[1]: expected an object"),
+    ],
+)
+def test_what_is_no_list_of_objects_is_wrong_usage(
+    features: Features, rows: Any, said: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        features.push("weather_now", rows)
+    assert not isinstance(refused.value, ContractViolation)
+    assert str(refused.value).startswith(said)
     assert wind(features) is None
 
 

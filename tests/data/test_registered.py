@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+import pyarrow as pa
 import pytest
 from view_samples import HEAD, SQL
 
 from conftest import MakeProject
 from feature_project import CONTRACT, FILES, SOURCES, write_files
-from roadworthy.app import Project
+from roadworthy.app import Project, open_project
 from roadworthy.data import registered
+from roadworthy.data.history import history
 from roadworthy.data.registered import (
     apply_views,
     load_sources,
@@ -17,6 +21,7 @@ from roadworthy.data.registered import (
     registered_contract,
     registered_view,
 )
+from roadworthy.data.validate import validate_sources
 from roadworthy.data.views import View, load_views
 from roadworthy.errors import DeclarationError, NotFound
 from roadworthy.store.data_versions import read_contracts, read_views
@@ -139,3 +144,19 @@ def test_a_named_table_is_taken(make_project: MakeProject) -> None:
     (source,) = load_sources(project.declaration).values()
     assert list(source.schema) == ["id"]
     assert source.url == str(project.folder / "data/weather.csv")
+
+
+@pytest.mark.parametrize("url", ["data/*.csv", "data/weather.csv", "data/w[e]ather.csv"])
+def test_a_project_may_be_in_a_folder_with_brackets(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "trial [1] *"
+    write_files(folder)
+    (folder / "services").mkdir()
+    named = SOURCES.replace("data/weather.csv", url)
+    (folder / "roadworthy.toml").write_text('[project]\nname = "trial"\n' + named)
+    with open_project(folder) as project:
+        sources = load_sources(project.declaration)
+        reports = validate_sources(sources, project.state, project.clock)
+        (view,) = load_views(project.folder, sources).values()
+        spine = pa.table({"origin": ["EWR"], "at": ["2013-01-01T07:00:00Z"]})
+        assert history([view], spine, sources)["wind_mph"].to_pylist() == [12.5]
+    assert reports["weather"].rows == 3

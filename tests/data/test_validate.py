@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -191,10 +193,44 @@ def test_a_foreign_key_is_looked_up_in_the_reference(tmp_path: Path) -> None:
     report = validate(contract, table, references={"u": str(other)})
     assert broken(report) == {"a.foreign_key": 2}
     assert values(told(report, "a.foreign_key")) == ["3", "3"]
-    with pytest.raises(RequestError, match=r"expected `--reference u=SOURCE`, got none"):
-        validate(contract, table)
     with pytest.raises(RequestError, match=r"a reference with column `id`, got none"):
         validate(contract, table, references={"u": pa.table({"ID_": [1]})})
+
+
+def test_a_foreign_key_without_its_reference_is_not_run_and_not_kept() -> None:
+    key = Check(kind="foreign_key", field="a", fields=("a",), references="u.id", name="fk")
+    table = pa.table({"a": [1, -2]})
+    report = validate(contract_of(whole("a", minimum=0), checks=(key,)), table)
+    rule = told(report, "fk")
+    assert rule.not_run.startswith("expected where the rows of `u` are, got nothing; name them")
+    assert "`--reference u=SOURCE`" in rule.not_run
+    assert (report.kept, report.failed_rows, broken(report)) == (
+        False,
+        1,
+        {"a.minimum": 1, "fk": 1},
+    )
+    mild = msgspec.structs.replace(key, severity="warning")
+    report = validate(contract_of(whole("a"), checks=(mild,)), table)
+    assert (report.kept, bool(told(report, "fk").not_run)) == (True, True)
+
+
+def test_a_foreign_key_into_postgres_says_why_it_cannot_be_looked_up() -> None:
+    key = Check(kind="foreign_key", field="a", fields=("a",), references="u.id", name="fk")
+    there = {"u": "postgresql://me:s3cret@host/base#u"}
+    report = validate(
+        contract_of(whole("a"), checks=(key,)), pa.table({"a": [1]}), references=there
+    )
+    said = told(report, "fk").not_run
+    assert said.startswith("expected `u` to be a file or a frame: rows of Postgres stay there")
+    assert "s3cret" not in said
+
+
+def test_a_foreign_key_of_a_table_into_itself_needs_no_reference() -> None:
+    key = Check(kind="foreign_key", field="boss", fields=("boss",), references="t.id", name="fk")
+    table = pa.table({"id": [1, 2, 3], "boss": [None, 1, 9]})
+    report = validate(contract_of(whole("id"), whole("boss"), checks=(key,)), table)
+    assert broken(report) == {"fk": 1}
+    assert values(told(report, "fk")) == ["9"]
 
 
 def test_a_foreign_key_of_two_fields_is_one_key() -> None:
@@ -239,13 +275,25 @@ def test_bad_rows_are_set_aside_as_they_were(suffix: str, tmp_path: Path) -> Non
         parquet.read_table(target) if suffix == ".parquet" else csv.read_csv(target)
     ).to_pylist()
     assert [
-        (row["p0"], row["a"], row["roadworthy_row"], row["roadworthy_rules"]) for row in found
+        (row["p0"], row["a"], row["roadworthy_row_2"], row["roadworthy_rules"]) for row in found
     ] == [
         ("x", -5, 2, "a.minimum"),
         ("z", -5, 4, "a.minimum, a.unique"),
     ]
+    assert {row["roadworthy_row"] for row in found} == {9}
     assert (report.quarantined, report.failed_rows) == (2, 2)
     assert target.stat().st_mode & 0o077 == 0
+
+
+def test_no_column_of_a_user_is_lost_in_the_quarantine(tmp_path: Path) -> None:
+    names = ("Roadworthy_ROW", "roadworthy_row_2", "roadworthy_rules", "roadworthy_line", "c0")
+    target = tmp_path / "bad.parquet"
+    table = pa.table({"a": [1, -1]} | {name: [f"{name} 1", f"{name} 2"] for name in names})
+    assert validate(contract_of(whole("a", minimum=0)), table, quarantine=target).quarantined == 1
+    (row,) = parquet.read_table(target).to_pylist()
+    assert {name: row[name] for name in names} == {name: f"{name} 2" for name in names}
+    assert (row["roadworthy_row_3"], row["roadworthy_rules_2"]) == (2, "a.minimum")
+    assert row["roadworthy_line_2"] is None
 
 
 def test_a_quarantine_of_nothing_is_an_empty_file(tmp_path: Path) -> None:
@@ -406,3 +454,34 @@ def test_a_password_in_a_url_is_never_said(url: str) -> None:
     with pytest.raises(RequestError) as caught:
         validate(contract_of(whole("a")), url)
     assert "s3cret" not in str(caught.value).replace("s3cret://", "")
+
+
+NAMES = ("s[1]", "s*", "s?", "s]", "a{b,c}", "%41", "a'b", "d[x]/e*")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ending", [".csv", ".CSV", ".parquet", ".PARQUET", ".Csv.GZ"])
+def test_a_name_of_a_file_is_no_pattern(name: str, ending: str, tmp_path: Path) -> None:
+    for one, number in ((name, -1), ("s1", 1), ("sx", 1), ("ab", 1), ("dx/ex", 1)):
+        file = tmp_path / f"{one}{ending}"
+        file.parent.mkdir(exist_ok=True)
+        if ending.lower() == ".parquet":
+            parquet.write_table(pa.table({"a": [number]}), file)
+        else:
+            content = f"a\n{number}\n".encode()
+            file.write_bytes(gzip.compress(content) if "G" in ending else content)
+    report = validate(contract_of(whole("a", minimum=0)), tmp_path / f"{name}{ending}")
+    assert (report.rows, broken(report)) == (1, {"a.minimum": 1})
+
+
+def test_a_pattern_below_a_folder_with_brackets_says_how_to_write_them(tmp_path: Path) -> None:
+    folder = tmp_path / "d[1]"
+    folder.mkdir()
+    (folder / "a.csv").write_text("a\n1\n")
+    contract = contract_of(whole("a"))
+    with pytest.raises(StoreError, match=r"got none - .*; `\[` and `\]` are part of a pattern"):
+        validate(contract, f"{folder}/*.csv")
+    with pytest.raises(StoreError) as caught:
+        validate(contract, folder)
+    named = str(caught.value).partition("name `")[2].rstrip("`").replace("parquet", "csv")
+    assert validate(contract, named).rows == 1

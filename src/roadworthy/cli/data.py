@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from ..app import open_project
+from ..data.contract import Contract
 from ..data.odcs import load_contract
 from ..data.profile import draft_of, profile
 from ..data.registered import load_sources
 from ..data.report import Report, RuleReport
-from ..data.validate import validate, validate_sources
+from ..data.validate import references_of, validate, validate_sources
+from ..declare.load import load_project
 from .common import (
     NOT_KEPT,
     command,
@@ -67,7 +69,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> 
     multiple=True,
     callback=_pairs,
     metavar="TABLE=SOURCE",
-    help="Where a foreign key looks its values up.",
+    help="Where a foreign key looks its values up; else in the project's source of the table.",
 )
 @click.option(
     "--quarantine",
@@ -89,18 +91,19 @@ def validate_command(
 ) -> None:
     """Hold SOURCE against CONTRACT; or the project's sources against theirs, all or by NAME.
 
-    SOURCE is a Parquet or CSV file (`*` for several), `file.duckdb#table`, or
-    `postgresql://...#table`. Ends with 1 if a rule of severity `error` is broken, with 4 if the
-    source cannot be read.
+    SOURCE is a Parquet or CSV file (`*` for several), `file.duckdb#table`, `file.sqlite#table`, or
+    `postgresql://...#table`; none of them is changed. Ends with 1 if a rule of severity `error` is
+    broken or cannot be run, with 4 if the source cannot be read.
     """
-    if words and words[0].endswith((".yaml", ".yml")):
+    if words and words[0].lower().endswith((".yaml", ".yml")):
         if len(words) != 2:
             raise click.UsageError("name a contract and a source, or sources of the project")
+        contract = load_contract(Path(words[0]))
         report = validate(
-            load_contract(Path(words[0])),
+            contract,
             words[1],
             table=table,
-            references=references,
+            references=_known_references(contract, references, folder),
             quarantine=quarantine,
         )
         if as_json:
@@ -121,6 +124,21 @@ def validate_command(
         for report in reports.values():
             _print(report, quarantine)
     ctx.exit(0 if is_kept else NOT_KEPT)
+
+
+def _known_references(
+    contract: Contract, given: Mapping[str, str], folder: Path
+) -> Mapping[str, str]:
+    """Return what is given, and beside it the sources of the project that lies in the folder."""
+    asked = {
+        check.references.partition(",")[0].rpartition(".")[0]
+        for table in contract.tables
+        for check in table.checks
+        if check.kind == "foreign_key"
+    }
+    if asked <= given.keys() or not (folder / "roadworthy.toml").is_file():
+        return given
+    return {**references_of(load_sources(load_project(folder))), **given}
 
 
 @data.command("profile")
@@ -153,7 +171,10 @@ def _print(report: Report, quarantine: Path | None) -> None:
     if report.failed:
         columns = ("rule", "severity", "failed", "expected", "got", "examples")
         print_table("", columns, [_row(rule) for rule in report.failed])
-    for kind in dict.fromkeys(rule.kind for rule in report.failed):
+    for rule in report.failed:
+        if rule.not_run:
+            print_line(f"{rule.rule} was not run: {rule.not_run}")
+    for kind in dict.fromkeys(rule.kind for rule in report.failed if not rule.not_run):
         if kind in _ADVICE:
             print_line(f"{kind}: {_ADVICE[kind]}")
     if report.quarantined:
@@ -167,16 +188,23 @@ def _sentence(report: Report) -> str:
     rows = f"{report.rows:,} rows of {report.source}"
     if report.kept:
         return f"kept: {rows} keep the {len(report.rules)} rules of {what}"
-    broken = sum(rule.severity == "error" for rule in report.failed)
+    errors = [rule for rule in report.failed if rule.severity == "error"]
+    unrun = sum(bool(rule.not_run) for rule in errors)
+    broken, of = len(errors) - unrun, f"{len(report.rules)} rules of {what}"
+    unsure = f"{unrun} {'was' if unrun == 1 else 'were'} not run" if unrun else ""
+    if not broken:
+        return f"not kept: of {of}, {unsure} on {rows}"
     whose = f"{report.failed_rows:,} of {rows}" if report.failed_rows else f"{rows} as a whole"
-    return f"not kept: {broken} of {len(report.rules)} rules of {what} are broken, by {whose}"
+    more = f"; {unsure}" if unsure else ""
+    return f"not kept: {broken} of {of} are broken, by {whose}{more}"
 
 
 def _row(rule: RuleReport) -> list[str]:
     # How many rows break a rule is what was measured of them.
     got = "" if rule.measured in (None, rule.failed) else short_text(rule.measured)
     examples = "; ".join(_example(one) for one in rule.examples[:3])
-    return [rule.rule, rule.severity, f"{rule.failed:,}", short_text(rule.expected), got, examples]
+    failed = "not run" if rule.not_run else f"{rule.failed:,}"
+    return [rule.rule, rule.severity, failed, short_text(rule.expected), got, examples]
 
 
 def _example(example: Mapping[str, Any]) -> str:

@@ -148,17 +148,20 @@ def push(view: str, file: Path, folder: Path, as_json: bool) -> None:
 
 
 def _rows_of(file: Path, view: View) -> list[dict[str, Any]]:
-    if file.suffix not in (".json", ".jsonl"):
+    ending = file.suffix.lower()
+    if ending not in (".json", ".jsonl"):
         return plain_rows(view, read_spine(file, [view], view.event_time).to_pylist())
     try:
         text = file.read_text(encoding="utf-8-sig")
-        if file.suffix == ".jsonl":
+        if ending == ".jsonl":
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:
             found = json.loads(text)
             rows = found if isinstance(found, list) else [found]
     except OSError as error:
         raise NotFound(f"expected rows, got no file that can be read - {file}") from error
+    except RecursionError as error:
+        raise RequestError(f"expected rows in JSON, got lists in lists - {file}") from error
     except ValueError as error:
         raise RequestError(f"expected rows in JSON, got `{error}` - {file}") from error
     return rows

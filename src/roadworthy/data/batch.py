@@ -31,6 +31,7 @@ ROW = "roadworthy_row"
 """Numbers the rows of a batch, from 1."""
 
 _NEAR = "1e-9"
+_HALF_NEAR = 5e-10
 _COMPARED = {
     "minimum": "<",
     "exclusive_minimum": "<=",
@@ -45,7 +46,7 @@ class Measure(NamedTuple):
     Attributes:
         condition: Of a rule that rows break: which do. Empty for a rule of the whole batch.
         sql: The aggregate; what it measures is how many rows break the rule, but for `freshness`
-            (the newest value, as text) and `row_count`.
+            (the newest value, in Unix milliseconds) and `row_count`.
         window: Of a rule that rows break together: the condition needs this column of the name
             `w<n>`.
     """
@@ -190,7 +191,8 @@ def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect) -> Measure | 
         return _foreign_key(plan, rule, names, place)
     at = plan.places[rule.field]
     if rule.kind == "freshness":
-        return Measure(rule, "", f"CAST(MAX(v{at}) AS VARCHAR)", place=place)
+        newest = f"FLOOR(DATE_PART('epoch', MAX(v{at})) * 1000)"
+        return Measure(rule, "", f"CAST({newest} AS BIGINT)", place=place)
     if rule.kind == "type":
         condition = f"p{at} IS NOT NULL AND v{at} IS NULL"
         return Measure(rule, condition, f"COUNT(p{at}) - COUNT(v{at})", place=place)
@@ -271,7 +273,9 @@ def _no_multiple(field: Field, of: float, value: str) -> str:
         return f"{value} % {of} <> 0"
     number = f"CAST({value} AS DOUBLE)"
     quotient = f"({number} / {literal(float(of))})"
-    small = f"ABS({number}) < {literal(exact_below(of))}"
+    # What is nearer to 0 is as good as 0; Postgres raises where a quotient is too small.
+    least = literal(of * _HALF_NEAR)
+    small = f"ABS({number}) >= {least} AND ABS({number}) < {literal(exact_below(of))}"
     return f"CASE WHEN {small} THEN ABS({quotient} - ROUND({quotient})) > {_NEAR} ELSE FALSE END"
 
 

@@ -21,6 +21,7 @@ Family = Literal[
     "integer",
     "wide",
     "decimal",
+    "numeric",
     "float",
     "boolean",
     "date",
@@ -31,7 +32,13 @@ Family = Literal[
     "struct",
     "other",
 ]
+"""What a column is made of; `numeric` is Postgres's: any number of digits, NaN and infinity."""
 Dialect = Literal["duckdb", "postgres"]
+
+_LEAST = "2.5e-324"
+"""What is nearer to 0 is 0 as a float, and an error in Postgres."""
+_WIDEST = str(int(LARGEST_NUMBER))
+_ZONE = r"(Z|[+-][0-9]{2}(:[0-9]{2})?)$"
 
 _FAMILIES: dict[str, Family] = {
     **dict.fromkeys(
@@ -40,7 +47,8 @@ _FAMILIES: dict[str, Family] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT"), "integer"),
     **dict.fromkeys(("USMALLINT", "UINTEGER"), "integer"),
     **dict.fromkeys(("HUGEINT", "UHUGEINT", "UBIGINT"), "wide"),
-    **dict.fromkeys(("FLOAT", "DOUBLE", "REAL", "DOUBLE PRECISION", "NUMERIC"), "float"),
+    **dict.fromkeys(("FLOAT", "DOUBLE", "REAL", "DOUBLE PRECISION"), "float"),
+    "NUMERIC": "numeric",
     "BOOLEAN": "boolean",
     "DATE": "date",
     **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S"), "timestamp"),
@@ -145,6 +153,8 @@ def read(
         return _read_text(field, raw, null_texts)
     if column.family == "float":
         raw = f"CASE WHEN {is_nan(raw, dialect)} THEN NULL ELSE {raw} END"
+    if column.family == "numeric":
+        raw = f"CASE WHEN {raw} = CAST('NaN' AS DECIMAL) THEN NULL ELSE {raw} END"
     return _READERS[field.type](field, column.family, raw, quoted(column.name), dialect)
 
 
@@ -159,7 +169,7 @@ def _integer(field: Field, family: Family, raw: str, name: str, dialect: Dialect
         return Reading(raw, raw, is_exact=True)
     if family == "wide":
         span = f"{name} BETWEEN {MIN_INTEGER} AND {MAX_INTEGER}"
-    elif family == "decimal":
+    elif family in ("decimal", "numeric"):
         span = f"{name} = FLOOR({name}) AND {name} BETWEEN {MIN_INTEGER} AND {MAX_INTEGER}"
     elif family == "float":
         low, above = literal(float(MIN_INTEGER)), literal(float(2**63))
@@ -172,6 +182,13 @@ def _integer(field: Field, family: Family, raw: str, name: str, dialect: Dialect
 def _number(field: Field, family: Family, raw: str, name: str, dialect: Dialect) -> Reading:
     if family in ("integer", "wide", "decimal"):
         return Reading(raw, f"CAST({raw} AS DOUBLE)", is_exact=True)
+    if family == "numeric":
+        # Postgres raises where a number is too wide for a float, or too near to 0.
+        value = (
+            f"CASE WHEN ABS({name}) < {_LEAST} THEN CAST(0 AS DOUBLE)"
+            f" WHEN {name} BETWEEN -{_WIDEST} AND {_WIDEST} THEN CAST({name} AS DOUBLE) END"
+        )
+        return Reading(raw, value)
     if family == "float":
         low, high = literal(-LARGEST_NUMBER), literal(LARGEST_NUMBER)
         # NaN is above every number in SQL, so the bounds keep it out.
@@ -196,7 +213,8 @@ def _date(field: Field, family: Family, raw: str, name: str, dialect: Dialect) -
             raw, f"CASE WHEN {raw} = CAST({day} AS TIMESTAMP) AND {day} {span} THEN {day} END"
         )
     if family == "string":
-        return Reading(raw, f"CASE WHEN {matches(raw, DATE)} THEN CAST({raw} AS DATE) END")
+        text = _text(raw, dialect)
+        return Reading(raw, f"CASE WHEN {matches(text, DATE)} THEN CAST({text} AS DATE) END")
     return Reading(raw, "CAST(NULL AS DATE)")
 
 
@@ -208,7 +226,7 @@ def _timestamp(field: Field, family: Family, raw: str, name: str, dialect: Diale
     if family == "timestamptz":
         return Reading(raw, f"CASE WHEN {_in_years(raw)} THEN {raw} END")
     if family == "string":
-        return Reading(raw, _timestamp_of_text(field, raw, dialect))
+        return Reading(raw, _timestamp_of_text(field, _text(raw, dialect), dialect))
     return Reading(raw, "CAST(NULL AS TIMESTAMPTZ)")
 
 
@@ -216,7 +234,9 @@ def _time(field: Field, family: Family, raw: str, name: str, dialect: Dialect) -
     if family == "time":
         return Reading(raw, raw, is_exact=True)
     if family == "string":
-        return Reading(raw, f"CASE WHEN {matches(raw, TIME)} THEN CAST({raw} AS TIME) END")
+        text = _text(raw, dialect)
+        cut = _to_micros(text) if dialect == "postgres" else text
+        return Reading(raw, f"CASE WHEN {matches(text, TIME)} THEN CAST({cut} AS TIME) END")
     return Reading(raw, "CAST(NULL AS TIME)")
 
 
@@ -246,9 +266,26 @@ def _in_years(instant: str) -> str:
 
 def _timestamp_of_text(field: Field, raw: str, dialect: Dialect) -> str:
     pattern = TIMESTAMP_WITH_OFFSET if field.has_timezone else TIMESTAMP
-    cast = "TRY_CAST" if dialect == "duckdb" else "CAST"
-    instant = f"{cast}({raw} AS TIMESTAMPTZ)"
+    if dialect == "duckdb":
+        instant = f"TRY_CAST({raw} AS TIMESTAMPTZ)"
+    else:
+        # Postgres knows no offset beyond 15:59, and rounds what is less than a microsecond.
+        local = f"REGEXP_REPLACE({raw}, {literal(_ZONE)}, '')"
+        zone = f"SUBSTR({raw}, LENGTH({local}) + 1)"
+        offset = f"CASE WHEN LENGTH({zone}) < 3 THEN '+00:00' ELSE RPAD({zone}, 6, ':00') END"
+        utc = f"CAST(CONCAT({_to_micros(local)}, 'Z') AS TIMESTAMPTZ)"
+        instant = f"{utc} - CAST({offset} AS INTERVAL)"
     return f"CASE WHEN {matches(raw, pattern)} THEN {instant} END"
+
+
+def _to_micros(text: str) -> str:
+    """Return a time without the digits behind its microseconds, which Postgres would round."""
+    return f"REGEXP_REPLACE({text}, '([.][0-9]{{6}})[0-9]+', '\\1')"
+
+
+def _text(raw: str, dialect: Dialect) -> str:
+    """Return what patterns are matched with: Postgres compares none with an ENUM."""
+    return raw if dialect == "duckdb" else f"CAST({raw} AS VARCHAR)"
 
 
 def _read_text(field: Field, raw: str, null_texts: Sequence[str]) -> Reading:

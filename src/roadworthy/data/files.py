@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .csv_lines import Header, compression_of
 from .sql_text import quoted, text_of
 
 PARQUET = (".parquet", ".pq")
+DUCKDB = (".duckdb", ".ddb")
 TEXT = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst", ".txt")
 
 _PLAIN = {
@@ -31,6 +32,17 @@ def files_named(url: str) -> list[Path]:
     return [path for path in sorted(map(Path, glob.glob(url, recursive=True))) if path.is_file()]
 
 
+def literal_of(path: str | Path) -> str:
+    """Return a path as DuckDB reads it: `*`, `?` and `[` of a file's own name stand for nothing."""
+    return glob.escape(str(path))
+
+
+def allowed_of(paths: Iterable[str | Path]) -> str:
+    """Return the setting by which DuckDB may read these files and no other."""
+    names = dict.fromkeys(name for path in paths for name in (str(path), literal_of(path)))
+    return f"SET allowed_paths = [{', '.join(map(text_of, names))}]"
+
+
 def is_parquet(path: str | Path) -> bool:
     """Return whether a file's name says that it is Parquet."""
     return str(path).lower().endswith(PARQUET)
@@ -43,7 +55,7 @@ def is_text(path: str | Path) -> bool:
 
 def parquet_of(paths: Sequence[Path]) -> str:
     """Return the table function that reads Parquet files, whose columns meet by name."""
-    listed = ", ".join(text_of(str(path)) for path in paths)
+    listed = ", ".join(text_of(literal_of(path)) for path in paths)
     return f"read_parquet([{listed}], union_by_name = true)"
 
 
@@ -51,7 +63,7 @@ def csv_of(path: Path, header: Header, more: str = "") -> str:
     """Return the table function that reads a CSV file as text, and nothing else of it as null."""
     columns = ", ".join(f"{text_of(name)}: 'VARCHAR'" for name in header.names)
     options = [
-        text_of(str(path)),
+        text_of(literal_of(path)),
         "auto_detect = false",
         f"compression = '{compression_of(path)}'",
         "header = true",

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator, ValidationError, ValidationErrorKind
 
 from ..declare.moments import KEYWORDS
-from ..declare.schemas import DRAFT, PERSONAL, SchemaCheck
+from ..declare.schemas import DRAFT, EXPECTED, PERSONAL, SchemaCheck
 from ..errors import ContractViolation
 from .contract import MAX_INTEGER, MIN_INTEGER, ROW_RULES, Field, RuleKind, Table, rules_of
 from .patterns import DATE, TIME, TIMESTAMP, TIMESTAMP_WITH_OFFSET
@@ -21,6 +21,12 @@ Schema = dict[str, Any]
 
 _JSON_TYPES = {"date": "string", "timestamp": "string", "time": "string"}
 _TEXTS = {"date": DATE, "timestamp": TIMESTAMP, "time": TIME}
+_EXPECTED = {
+    "date": "a date in ISO 8601, such as `2026-03-01`",
+    "time": "a time in ISO 8601, such as `08:30:00`",
+    "timestamp": "a timestamp in ISO 8601, such as `2026-03-01T08:30:00Z`",
+}
+_WITH_OFFSET = "a timestamp in ISO 8601 with its offset, such as `2026-03-01T08:30:00+01:00`"
 _KEYWORDS: Mapping[str, RuleKind] = {
     "minimum": "minimum",
     "maximum": "maximum",
@@ -148,7 +154,8 @@ def _moments(field: Field) -> Schema:
         "formatExclusiveMinimum": field.exclusive_minimum,
         "formatExclusiveMaximum": field.exclusive_maximum,
     }
-    return {"pattern": pattern} | _given(bounds.items())
+    expected = _WITH_OFFSET if field.has_timezone else _EXPECTED[field.type]
+    return {"pattern": pattern, EXPECTED: expected} | _given(bounds.items())
 
 
 def _numbers(field: Field) -> Schema:

@@ -7,6 +7,7 @@ and nothing here enforces is a problem, not a comment; what only describes is le
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,12 +20,14 @@ from msgspec import structs
 from ..declare.source import Finding, Source, is_within, join
 from ..errors import MissingExtra
 from .contract import Check, Contract, Field, LogicalType, Table
-from .odcs_checks import checks_of, freshness_of, relationships_of
-from .odcs_fields import custom, fields_of, plain_text, texts_of
+from .odcs_checks import METRICS, OPERATORS, checks_of, freshness_of, relationships_of
+from .odcs_fields import custom, fields_of, plain_text, shown, texts_of
+from .patterns import NUMBER
 from .yaml_file import YamlFile, read_yaml, refuse_findings
 
 Findings = Iterator[Finding]
 _Kind = ValidationErrorKind
+_NUMBER = re.compile(NUMBER)
 _VERSIONS = ("v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0")
 
 
@@ -159,13 +162,14 @@ def _standard() -> Draft201909Validator:
 
 def _against_standard(data: dict[str, Any]) -> list[Finding]:
     """Return what breaks the standard's schema, without what only follows from something else."""
-    untyped = list(_untyped(data))
+    untyped, unmeasured = list(_untyped(data)), dict(_unmeasured(data))
     try:
         errors = list(_standard().iter_errors(data))
     except (TypeError, ValueError):
         return [Finding("", "values that JSON can hold", "another")]
     # Without a type the standard's schema asks for what every type needs.
     errors = [error for error in errors if not _is_about(error, untyped)]
+    errors = [error for error in errors if not _is_within(error, list(unmeasured))]
     told = [error for error in errors if not _is_leftover(error)]
     paths = [_path(error) for error in told]
     # A part that breaks a rule leaves its keys unevaluated: they are not unknown.
@@ -177,6 +181,10 @@ def _against_standard(data: dict[str, Any]) -> list[Finding]:
     findings = [finding for error in told for finding in _findings(error)]
     expected = f"one of {', '.join(get_args(LogicalType))}"
     findings += [Finding(f"{path}.logicalType", expected, "none") for path in untyped]
+    metrics = f"one of {', '.join(METRICS)}"
+    findings += [
+        Finding(f"{path}.metric", metrics, shown(metric)) for path, metric in unmeasured.items()
+    ]
     return list(dict.fromkeys(findings))
 
 
@@ -188,6 +196,26 @@ def _untyped(data: dict[str, Any]) -> Iterator[str]:
         for place, one in enumerate(properties if isinstance(properties, list) else ()):
             if isinstance(one, dict) and "logicalType" not in one:
                 yield f"schema[{at}].properties[{place}]"
+
+
+def _unmeasured(data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the path of each quality rule that does not say what it measures, and what it says."""
+    tables = data.get("schema")
+    for at, table in enumerate(tables if isinstance(tables, list) else ()):
+        properties = table.get("properties") if isinstance(table, dict) else None
+        places = [(f"schema[{at}]", table)]
+        if isinstance(properties, list):
+            places += [(f"schema[{at}].properties[{n}]", one) for n, one in enumerate(properties)]
+        for path, holder in places:
+            rules = holder.get("quality") if isinstance(holder, dict) else None
+            for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+                is_library = isinstance(rule, dict) and rule.get("type", "library") == "library"
+                if is_library and not isinstance(metric := rule.get("metric"), str):
+                    yield f"{path}.quality[{place}]", metric
+
+
+def _is_within(error: ValidationError, paths: Sequence[str]) -> bool:
+    return any(is_within(_path(error), path) for path in paths)
 
 
 def _is_about(error: ValidationError, paths: Sequence[str]) -> bool:
@@ -220,14 +248,43 @@ def _findings(error: ValidationError) -> Findings:
                 got = "an unknown key, or one that does not go with its type"
                 yield Finding(join(path, name), "a key of ODCS 3.2", got)
         case _Kind.Type(types=types):
-            yield Finding(path, " or ".join(types), type(error.instance).__name__)
+            yield _mistyped(path, types, error.instance)
         case _Kind.Enum(options=options):
             words = ", ".join(map(str, options))
             yield Finding(path, f"one of {words}", f"`{error.instance}`")
         case _Kind.OneOfNotValid() | _Kind.OneOfMultipleValid() if "quality" in path:
-            operators = "exactly one of `mustBe`, `mustNotBe`, `mustBeLessThan`, ..."
-            yield Finding(path, operators, "none, or several, or one of another type")
+            yield from _of_operators(path, error.instance)
+        case _Kind.ExclusiveMinimum(limit=limit):
+            yield Finding(path, f"> {limit}", shown(error.instance))
+        case _Kind.Minimum(limit=limit):
+            yield Finding(path, f">= {limit}", shown(error.instance))
         case _ if ".relationships[" in path:
             yield Finding(path, "`table.field`", f"`{error.instance}`")
         case _:
             yield Finding(path, "what ODCS 3.2 asks for", error.message[:160])
+
+
+def _mistyped(path: str, types: Sequence[str], value: Any) -> Finding:
+    expected = " or ".join(types)
+    if value is None and "number" in types:
+        # JSON has no word for `.inf` and `.nan`.
+        return Finding(path, expected, "none, or a number that is not finite")
+    advice = ""
+    if isinstance(value, str) and {"number", "integer"} & set(types) and _NUMBER.match(value):
+        advice = "write it without quotes, and an exponent as `1.0e+5`"
+    return Finding(path, expected, shown(value), advice)
+
+
+def _of_operators(path: str, value: Any) -> Findings:
+    """Yield what is wrong with what a quality rule compares with."""
+    if not isinstance(value, dict):
+        # Another problem says so.
+        return
+    given = [name for name in value if name.startswith("must")]
+    known = [name for name in given if name in OPERATORS]
+    if len(given) == len(known) == 1:
+        expected = "two numbers, the smaller first" if "Between" in known[0] else "a number"
+        yield Finding(join(path, known[0]), expected, shown(value[known[0]]))
+        return
+    got = " and ".join(f"`{name}`" for name in given) or "none"
+    yield Finding(path, f"exactly one of {', '.join(f'`{name}`' for name in OPERATORS)}", got)

@@ -8,28 +8,29 @@ from typing import Any, Literal, NamedTuple
 
 from ..declare.source import Finding
 from .contract import Check, Field, Limits, RuleKind, Table
-from .odcs_fields import severity_of
+from .odcs_fields import severity_of, shown
 from .patterns import PatternError, common_pattern
-from .values import is_of
+from .values import is_finite, is_of
 
 Findings = Iterator[Finding]
 Found = tuple[list[Check], list[Finding]]
 _Unit = Literal["rows", "percent"]
 
-_METRICS: Mapping[str, RuleKind] = {
+METRICS: Mapping[str, RuleKind] = {
     "nullValues": "null_values",
     "missingValues": "missing_values",
     "invalidValues": "invalid_values",
     "duplicateValues": "duplicate_values",
     "rowCount": "row_count",
 }
-_OPERATORS = {
+OPERATORS = {
     "mustBe": "equal",
     "mustNotBe": "unequal",
     "mustBeGreaterThan": "more_than",
     "mustBeGreaterOrEqualTo": "at_least",
     "mustBeLessThan": "less_than",
     "mustBeLessOrEqualTo": "at_most",
+    "mustBeBetween": "between",
     "mustNotBeBetween": "outside",
 }
 _ARGUMENTS = {
@@ -44,6 +45,7 @@ _SECONDS = {
     **dict.fromkeys(("d", "day", "days"), 86_400),
     **dict.fromkeys(("w", "week", "weeks"), 7 * 86_400),
 }
+MOST_AGE_S = 10_000 * 366 * 86_400
 _PLACEHOLDER = re.compile(r"\$?\{(\w+)\}")
 _FRESH = frozenset(("freshness", "latency", "fr", "ly"))
 PLACEHOLDERS = {
@@ -135,13 +137,19 @@ def freshness_of(
 
 
 def _element(element: str, tables: Sequence[Table]) -> tuple[Table | None, Field | None]:
-    name, _, field_name = element.rpartition(".")
-    named = [t for t in tables if name in (t.name, t.physical_name, "")]
-    if not named or (not name and len(tables) > 1):
-        return None, None
-    field = named[0].field(field_name)
-    is_timed = field is not None and field.type in ("date", "timestamp")
-    return named[0], field if is_timed else None
+    """Return the table and the field that an element names; either may have dots in its name."""
+    found = [(table, element) for table in tables[:1] if len(tables) == 1]
+    found += [
+        (table, element.removeprefix(f"{name}."))
+        for table in tables
+        for name in dict.fromkeys((table.name, table.physical_name))
+        if element.startswith(f"{name}.")
+    ]
+    for table, name in found:
+        field = table.field(name)
+        if field is not None and field.type in ("date", "timestamp"):
+            return table, field
+    return None, None
 
 
 def _span(one: dict[str, Any], path: str) -> tuple[float, list[Finding]]:
@@ -149,12 +157,15 @@ def _span(one: dict[str, Any], path: str) -> tuple[float, list[Finding]]:
     if isinstance(value, str):
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
         value, unit = (float(found[1]), found[2].lower() or unit) if found else (None, unit)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        return 0.0, [Finding(f"{path}.value", "a number above 0", f"`{one['value']}`")]
+    if not is_finite(value) or value <= 0:
+        return 0.0, [Finding(f"{path}.value", "a number above 0", shown(one["value"]))]
     if unit not in _SECONDS:
         expected = "s, min, h, d or w"
         return 0.0, [Finding(f"{path}.unit", expected, f"`{unit}`" if unit else "none")]
-    return float(value) * _SECONDS[unit], []
+    span_s = float(value) * _SECONDS[unit]
+    if span_s > MOST_AGE_S:
+        return 0.0, [Finding(f"{path}.value", "at most 10,000 years", shown(one["value"]))]
+    return span_s, []
 
 
 def _check(one: dict[str, Any], place: _Place) -> tuple[Check | None, list[Finding]]:
@@ -175,31 +186,34 @@ def _check(one: dict[str, Any], place: _Place) -> tuple[Check | None, list[Findi
     if one.get("type") == "sql":
         query, found = _query(one["query"], place)
         return Check(kind="sql", query=query, **shared), [*findings, *found]
-    kind = _METRICS[one["metric"]]
+    kind = METRICS[one["metric"]]
     unit: _Unit = "percent" if one.get("unit") == "percent" else "rows"
     findings += _misplaced(one, kind, place)
     arguments, found = _arguments(one, kind, place)
     findings += found
-    findings += _impossible(limits, unit, path)
+    if not findings:
+        findings += _impossible(limits, unit, path)
     return Check(kind=kind, unit=unit, **shared, **arguments), findings
 
 
 def _limits(one: dict[str, Any], path: str) -> tuple[Limits, list[Finding]]:
-    values = {name: one[key] for key, name in _OPERATORS.items() if key in one}
+    values = {name: one[key] for key, name in OPERATORS.items() if key in one}
     findings = []
     for key in ("mustBeBetween", "mustNotBeBetween"):
         between = one.get(key)
-        if between is not None and between[0] > between[1]:
+        if between is not None and not all(map(is_finite, between)):
+            findings.append(Finding(f"{path}.{key}", "two finite numbers", shown(between)))
+        elif between is not None and between[0] > between[1]:
             got = f"{between[0]} and {between[1]}"
             findings.append(Finding(f"{path}.{key}", "the smaller number first", got))
-    if "mustBeBetween" in one:
-        values["at_least"], values["at_most"] = one["mustBeBetween"]
+    if "between" in values:
+        values["at_least"], values["at_most"] = values.pop("between")
     if "outside" in values:
         values["outside"] = tuple(values["outside"])
     findings += [
-        Finding(f"{path}.{key}", "a number", f"`{one[key]}`")
-        for key in ("mustBe", "mustNotBe")
-        if key in one and (isinstance(one[key], bool) or not isinstance(one[key], int | float))
+        Finding(f"{path}.{key}", "a finite number", shown(one[key]))
+        for key in OPERATORS
+        if key in one and "Between" not in key and not is_finite(one[key])
     ]
     return Limits(**values), findings
 
@@ -212,6 +226,9 @@ def _impossible(limits: Limits, unit: str, path: str) -> Findings:
     if limits.less_than is not None and limits.less_than <= least:
         yield Finding(path, "a limit that a count can keep", f"< {limits.less_than}")
     given = (limits.at_least, limits.more_than, limits.equal)
+    exact = limits.equal
+    if exact is not None and (exact < least or (unit == "rows" and exact != int(exact))):
+        yield Finding(path, "a limit that a count can keep", f"exactly {exact}")
     if unit == "percent" and any(value is not None and value > 100 for value in given):
         yield Finding(path, "a share of 0 to 100 percent", "more than 100")
 
@@ -241,23 +258,40 @@ def _arguments(
     ]
     values: dict[str, Any] = {}
     if kind == "missing_values":
-        values["values"] = tuple(given.get("missingValues", (None,)))
+        values["values"], found = _values(given, "missingValues", (None,), path)
+        findings += found
     if kind == "invalid_values":
-        values["values"] = tuple(given.get("validValues", ()))
+        values["values"], found = _values(given, "validValues", (), path)
+        findings += found
         values["pattern"], found = _valid_pattern(given.get("pattern", ""), path, place)
         findings += found
-        if not given:
+        if not (findings or values["values"] or values["pattern"]):
             findings.append(Finding(path, "`validValues` or `pattern`", "none"))
     if kind == "duplicate_values":
-        values["fields"], found = _fields(given.get("properties", ()), path, place)
+        names, found = _values(given, "properties", (), path)
+        findings += found
+        values["fields"], found = ((), []) if found else _fields(names, path, place)
         findings += found
     findings += _mistyped(values.get("values", ()), path, place)
     return values, findings
 
 
-def _valid_pattern(pattern: str, path: str, place: _Place) -> tuple[str, list[Finding]]:
-    if not pattern:
+def _values(
+    given: Mapping[str, Any], name: str, absent: tuple[Any, ...], path: str
+) -> tuple[tuple[Any, ...], list[Finding]]:
+    """Return a list of values among the arguments; a single one is no list of its characters."""
+    if name not in given:
+        return absent, []
+    if not isinstance(given[name], list) or not given[name]:
+        return (), [Finding(f"{path}.{name}", "a list of one value or more", shown(given[name]))]
+    return tuple(given[name]), []
+
+
+def _valid_pattern(pattern: Any, path: str, place: _Place) -> tuple[str, list[Finding]]:
+    if pattern == "":
         return "", []
+    if not isinstance(pattern, str):
+        return "", [Finding(f"{path}.pattern", "a pattern, in quotes", shown(pattern))]
     if place.field is not None and place.field.type != "string":
         return "", [Finding(f"{path}.pattern", "a field of text", f"a {place.field.type}")]
     try:
@@ -266,14 +300,16 @@ def _valid_pattern(pattern: str, path: str, place: _Place) -> tuple[str, list[Fi
         return "", [Finding(f"{path}.pattern", "a pattern that all engines read alike", str(error))]
 
 
-def _fields(names: Any, path: str, place: _Place) -> tuple[tuple[str, ...], list[Finding]]:
+def _fields(
+    names: Sequence[Any], path: str, place: _Place
+) -> tuple[tuple[str, ...], list[Finding]]:
     if place.field is not None:
         return (place.field.name,), []
     known = {field.name for field in place.fields}
     findings = [
-        Finding(f"{path}.properties", "fields of the table", f"`{name}`")
+        Finding(f"{path}.properties", "fields of the table", shown(name))
         for name in names
-        if name not in known
+        if not isinstance(name, str) or name not in known
     ]
     if not names:
         findings.append(Finding(f"{path}.properties", "one field or more", "none"))
@@ -285,14 +321,18 @@ def _mistyped(values: Sequence[Any], path: str, place: _Place) -> Findings:
     if place.field is None:
         return
     for value in values:
-        if value is not None and not is_of(place.field.type, value):
-            got = f"`{value}` ({type(value).__name__})"
-            yield Finding(path, f"values of type {place.field.type}", got, "put texts in quotes")
+        if value is not None and place.field.type in ("object", "array"):
+            yield Finding(path, "no values", f"values of an {place.field.type}, which none equals")
+        elif value is not None and not is_of(place.field.type, value):
+            expected = f"values of type {place.field.type}"
+            yield Finding(path, expected, shown(value), "put texts in quotes")
 
 
 def _query(query: str, place: _Place) -> tuple[str, list[Finding]]:
     """Return the query with `${table}` and `${column}` as its only placeholders."""
     findings: list[Finding] = []
+    if not query.strip():
+        findings.append(Finding(f"{place.path}.query", "one SELECT of one number", "none"))
 
     def named(found: re.Match[str]) -> str:
         word = PLACEHOLDERS.get(found[1])

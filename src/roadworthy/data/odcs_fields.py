@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
+from jsonschema_rs import Draft202012Validator
 from msgspec import structs
 
 from ..declare.source import Finding
 from .contract import MAX_INTEGER, MIN_INTEGER, Bound, Field, LogicalType, Severity
 from .patterns import FORMATS, PatternError, common_pattern
-from .values import FIRST_US, LAST_US, is_multiple, is_of, ordered
+from .values import FIRST_US, LAST_US, is_finite, is_multiple, is_of, ordered
 
 TYPES = frozenset(get_args(LogicalType))
 _PERSONAL = frozenset(("personal", "pii", "sensitive", "confidential", "restricted"))
@@ -40,7 +39,9 @@ _ISO = {
         for zone in ("", "X", "XXX", "'Z'")
     ),
 }
-_MOST_PATTERN = 1000
+_MOST_LENGTH = 2**31 - 1
+_MOST_SHOWN = 60
+_KINDS = {str: "text", bool: "bool", int: "integer", float: "number", list: "list", dict: "keys"}
 
 Findings = Iterator[Finding]
 Options = Mapping[str, Any]
@@ -96,6 +97,16 @@ def texts_of(value: Any, path: str, name: str) -> tuple[tuple[str, ...], list[Fi
     if isinstance(texts, list | tuple) and all(isinstance(t, str) and "\0" not in t for t in texts):
         return tuple(texts), []
     return (), [Finding(path, f"`{name}` as texts, in quotes", "another")]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a problem quotes it, with its kind: the first of it where it is long."""
+    if value is None:
+        return "none"
+    text = str(value)
+    text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    kind = _KINDS.get(type(value))
+    return f"`{text}` ({kind})" if kind else f"`{text}`"
 
 
 def severity_of(value: Any, path: str) -> tuple[Severity, list[Finding]]:
@@ -189,9 +200,6 @@ def _pattern(options: Options, kind: str, path: str) -> tuple[str, list[Finding]
     pattern = options["pattern"]
     if form in FORMATS:
         return "", [Finding(path, "`pattern` or `format`", "both", "say it in the pattern")]
-    if len(pattern) > _MOST_PATTERN:
-        got = f"{len(pattern)} characters"
-        return "", [Finding(f"{path}.pattern", f"<= {_MOST_PATTERN} characters", got)]
     try:
         return common_pattern(pattern), []
     except PatternError as error:
@@ -203,7 +211,7 @@ def _bounds(
 ) -> tuple[dict[str, Bound | None], list[Finding]]:
     """Return the bounds of a field; the width of a number is a bound too."""
     bounds: dict[str, Any] = {}
-    findings: list[Finding] = []
+    findings = list(_boundless(options, path))
     for key, name in _BOUNDS.items():
         value = options.get(key)
         if value is None:
@@ -213,14 +221,23 @@ def _bounds(
             findings.append(Finding(f"{path}.{key}", f"a {kind} in ISO 8601", f"`{value}`"))
         elif kind == "timestamp" and not FIRST_US <= ordered(value) <= LAST_US:
             findings.append(Finding(f"{path}.{key}", "a time of the years 1 to 9999", f"`{value}`"))
-        if isinstance(value, float) and not math.isfinite(value):
-            findings.append(Finding(f"{path}.{key}", "a finite number", f"{value}"))
+        if isinstance(value, int | float) and not is_finite(value):
+            findings.append(Finding(f"{path}.{key}", "a finite number", shown(value)))
     if kind in ("integer", "number") and not findings:
         low, high = _WIDTHS.get(options.get("format", ""), (None, None))
         if low is not None and (low, high) != (MIN_INTEGER, MAX_INTEGER):
             bounds["minimum"] = max(low, bounds.get("minimum", low))
             bounds["maximum"] = min(high, bounds.get("maximum", high))
     return bounds, findings
+
+
+def _boundless(options: Options, path: str) -> Findings:
+    """Yield lengths and multiples that no column can be held to."""
+    for key in ("minLength", "maxLength"):
+        if (length := options.get(key)) is not None and length > _MOST_LENGTH:
+            yield Finding(f"{path}.{key}", f"at most {_MOST_LENGTH}", shown(length))
+    if (of := options.get("multipleOf")) is not None and not is_finite(of):
+        yield Finding(f"{path}.multipleOf", "a finite number", shown(of))
 
 
 def _with_positions(
@@ -257,10 +274,10 @@ def _contradictions(field: Field, path: str) -> Findings:
     for at, value in enumerate(field.enum):
         inner = f"{path}.enum[{at}].value"
         if not is_of(field.type, value, has_timezone=field.has_timezone):
-            got = f"`{value}` ({type(value).__name__})"
-            yield Finding(inner, f"a value of type {field.type}", got, "put texts in quotes")
+            expected = f"a value of type {field.type}"
+            yield Finding(inner, expected, shown(value), "put texts in quotes")
         elif broken := _broken_by(field, value):
-            yield Finding(inner, f"a value that keeps `{broken}`", f"`{value}`")
+            yield Finding(inner, f"a value that keeps `{broken}`", shown(value))
         if isinstance(value, str) and "\0" in value:
             yield Finding(inner, "a text without NUL", "one with it")
 
@@ -268,6 +285,8 @@ def _contradictions(field: Field, path: str) -> Findings:
 def _empty_span(field: Field, path: str) -> Findings:
     lows = [(field.minimum, False), (field.exclusive_minimum, True)]
     highs = [(field.maximum, False), (field.exclusive_maximum, True)]
+    if field.type == "integer":
+        yield from _beyond_64_bits([low for low, _ in lows], [high for high, _ in highs], path)
     for low, is_open in lows:
         for high, is_open_too in highs:
             if low is None or high is None:
@@ -275,6 +294,16 @@ def _empty_span(field: Field, path: str) -> Findings:
             first, last = _measured(field, low), _measured(field, high)
             if first > last or (first == last and (is_open or is_open_too)):
                 yield Finding(path, "a minimum below the maximum", f"{low} and {high}")
+
+
+def _beyond_64_bits(lows: Sequence[Any], highs: Sequence[Any], path: str) -> Findings:
+    """Yield bounds that no integer of 64 bits keeps."""
+    for low in lows:
+        if low is not None and low > MAX_INTEGER:
+            yield Finding(path, f"a minimum <= {MAX_INTEGER}, as 64 bits hold", shown(low))
+    for high in highs:
+        if high is not None and high < MIN_INTEGER:
+            yield Finding(path, f"a maximum >= {MIN_INTEGER}, as 64 bits hold", shown(high))
 
 
 def _measured(field: Field, value: Any) -> Any:
@@ -302,6 +331,7 @@ def _broken_by(field: Field, value: Any) -> str:
         return "multipleOf"
     if field.min_length is not None and len(value) < field.min_length:
         return "minLength"
-    if field.pattern and not re.search(field.pattern, value):
+    # In linear time, whatever the pattern: Python's own engine tries every way there is.
+    if field.pattern and not Draft202012Validator({"pattern": field.pattern}).is_valid(value):
         return "pattern"
     return "maxLength" if field.max_length is not None and len(value) > field.max_length else ""

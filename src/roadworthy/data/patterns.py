@@ -12,8 +12,14 @@ import re
 _SHORT = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
 _CONTROL = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v", "0": "\0"}
 _PUNCTUATION = frozenset(r"\.^$*+?()[]{}|/-'" + '"!#%&,:;<=>@_`~ ')
+_MOST_CHARACTERS = 1000
 _MOST_REPEATS = 1000
+_MOST_NESTED = 100
+_MOST_SIZE = 50_000
+"""Of a pattern whose repetitions are written out: RE2 and Rust refuse what is much larger."""
+_CLASS_SIZE = 10
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{(\d{1,6})(?:,(\d{0,6}))?\})\??")
+_NUMBERS = re.compile(r"\d+")
 _HEX = re.compile(r"x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})")
 _IN_SQL = re.compile(r"[\x00-\x1f]")
 
@@ -31,16 +37,66 @@ def common_pattern(pattern: str) -> str:
     Raises:
         PatternError: It uses what one of them lacks or reads differently.
     """
-    written, at = [], 0
+    if len(pattern) > _MOST_CHARACTERS:
+        raise PatternError(f"{len(pattern)} characters; at most {_MOST_CHARACTERS}")
+    written, at, size = [], 0, _Size()
     while at < len(pattern):
-        part, at = _part(pattern, at)
+        part, next_at = _part(pattern, at)
+        size.add(pattern[at], part)
         written.append(part)
+        at = next_at
     common = "".join(written)
     try:
         re.compile(common)
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"a syntax error ({error})") from None
     return common
+
+
+class _Group:
+    """What is known of a group while it is read: the size of it and of its last part."""
+
+    def __init__(self) -> None:
+        self.size = self.last = 0
+        self.repeats = self.last_repeats = 1
+
+    def add(self, size: int, repeats: int = 1) -> None:
+        self.size += size
+        self.last, self.last_repeats = size, repeats
+        self.repeats = max(self.repeats, repeats)
+
+    def repeat(self, times: int) -> None:
+        self.add(self.last * (times - 1), self.last_repeats * times)
+
+
+class _Size:
+    """How large a pattern is for an engine that writes its repetitions out."""
+
+    def __init__(self) -> None:
+        self._groups = [_Group()]
+
+    def add(self, char: str, part: str) -> None:
+        """Count a part by its first character, and refuse what engines have no room for."""
+        group = self._groups[-1]
+        if char == "(":
+            self._groups.append(_Group())
+        elif char == ")" and len(self._groups) > 1:
+            self._groups.pop()
+            self._groups[-1].add(group.size + 2, group.repeats)
+        elif char in "*+?{":
+            # The `?` of `(?:` repeats nothing.
+            times = [int(number) for number in _NUMBERS.findall(part)]
+            group.repeat(max(times, default=1) or 1)
+        else:
+            group.add(_CLASS_SIZE if part[0] == "[" or not part.isascii() else 1)
+        group = self._groups[-1]
+        if len(self._groups) > _MOST_NESTED:
+            raise PatternError(f"more than {_MOST_NESTED} groups within each other")
+        if group.repeats > _MOST_REPEATS:
+            got = f"a repetition of a repetition that makes {group.repeats:,}"
+            raise PatternError(f"{got}; RE2 has no more than {_MOST_REPEATS}")
+        if group.size > _MOST_SIZE:
+            raise PatternError("repetitions of too much; write a smaller count")
 
 
 def _part(pattern: str, at: int) -> tuple[str, int]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from ..errors import MissingExtra
+from ..errors import MissingExtra, StoreError
 from ..types import MICRO, Clock, SystemClock
 from .columns import Column, read
 from .contract import Field, LogicalType
+from .odcs_checks import MOST_AGE_S
 from .relations import quoted, text_of
 from .sources import Source, open_source
 from .values import EPOCH, MICROSECOND, micros_of
@@ -38,6 +39,7 @@ _OF_FAMILY: Mapping[str, LogicalType] = {
     "integer": "integer",
     "wide": "integer",
     "decimal": "number",
+    "numeric": "number",
     "float": "number",
     "boolean": "boolean",
     "date": "date",
@@ -54,7 +56,11 @@ _RANGED = frozenset(("integer", "number", "date", "timestamp"))
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What one column holds."""
+    """What one column holds; of one that looks personal no value.
+
+    Attributes:
+        untyped: Values that are not of its type, such as an infinity among numbers.
+    """
 
     name: str
     type: LogicalType
@@ -65,15 +71,21 @@ class Seen(msgspec.Struct, frozen=True):
     values: tuple[Any, ...] = ()
     longest: int | None = None
     is_personal: bool = False
+    untyped: int = 0
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What a source holds."""
+    """What a source holds.
+
+    Attributes:
+        left_out: Columns of types that no contract has a word for, such as bytes.
+    """
 
     name: str
     rows: int
     columns: tuple[Seen, ...]
     null_texts: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     fresh_h: int = 0
     fresh_column: str = ""
 
@@ -82,7 +94,7 @@ def profile(source: Any, *, clock: Clock | None = None) -> Profile:
     """Return what a source holds, column by column.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: It cannot be read, or has no column that a contract can describe.
         RequestError: It is no source.
         MissingExtra: The extra `data` is not installed.
     """
@@ -92,9 +104,17 @@ def profile(source: Any, *, clock: Clock | None = None) -> Profile:
         is_text = any(column.family == "text" for column in opened.columns.values())
         nulls = _null_texts(opened) if is_text else ()
         rows = opened.rows(f"SELECT COUNT(*) FROM {opened.relation}")[0][0]
-        seen = tuple(_seen(opened, column, nulls, rows) for column in opened.columns.values())
-        fresh = _freshness(opened, seen, nulls, clock or SystemClock())
-        return Profile(opened.name, rows, seen, nulls, *fresh)
+        left_out = tuple(c.name for c in opened.columns.values() if _is_strange(opened, c))
+        columns = [c for c in opened.columns.values() if c.name not in left_out]
+        if not columns:
+            got = f"none in {', '.join(f'`{name}`' for name in left_out)}"
+            raise StoreError(
+                f"expected a column of numbers, texts, times or truth values, got {got} - "
+                f"{opened.name}"
+            )
+        seen = tuple(_seen(opened, column, nulls, rows) for column in columns)
+        fresh_h, of = _freshness(opened, seen, nulls, clock or SystemClock())
+        return Profile(opened.name, rows, seen, nulls, left_out, fresh_h, of)
 
 
 def draft_of(found: Profile) -> str:
@@ -127,8 +147,19 @@ def draft_of(found: Profile) -> str:
         "# Widen each range to what can be true, say what each field means (`description`) and in\n"
         "# which unit (`customProperties`: `unit`), mark personal fields (`classification`).\n"
     )
+    if found.left_out:
+        names = ", ".join(map(ascii, found.left_out))
+        head += f"# Left out, as no type of a contract holds what they do: {names}\n"
     body: str = yaml.safe_dump(contract, sort_keys=False, allow_unicode=True, width=100)
     return head + body
+
+
+def _is_strange(source: Source, column: Column) -> bool:
+    """Return whether a column holds values of a type that no contract has a word for."""
+    if column.family != "other":
+        return False
+    counted = f"SELECT COUNT({quoted(column.name)}) FROM {source.relation}"
+    return bool(source.rows(counted)[0][0])
 
 
 def _reading(column: Column, kind: LogicalType, nulls: Sequence[str]) -> tuple[str, str]:
@@ -157,7 +188,7 @@ def _type_of(source: Source, column: Column, nulls: Sequence[str]) -> LogicalTyp
         if column.family == "string":
             return "string"
         kind = _OF_FAMILY.get(column.family, "string")
-        return _narrowed(source, column) if column.family in ("float", "decimal") else kind
+        return _narrowed(source, column, kind) if kind in ("number", "integer") else kind
     readings = [_reading(column, kind, nulls) for kind in _TYPES]
     parts = ", ".join(f"COUNT({p}) - COUNT({v}), COUNT({p})" for p, v in readings)
     row = source.rows(f"SELECT {parts} FROM {source.relation}")[0]
@@ -167,11 +198,14 @@ def _type_of(source: Source, column: Column, nulls: Sequence[str]) -> LogicalTyp
     return "string"
 
 
-def _narrowed(source: Source, column: Column) -> LogicalType:
-    """Return `integer` for a column of floats that are whole: nulls made floats of them."""
+def _narrowed(source: Source, column: Column, kind: LogicalType) -> LogicalType:
+    """Return `integer` for floats that are whole, as nulls make them; `number` for what is wide."""
+    if column.family == "integer":
+        return kind
     present, value = _reading(column, "integer", ())
     row = source.rows(f"SELECT COUNT({present}), COUNT({value}) FROM {source.relation}")[0]
-    return "integer" if row[0] == row[1] > 0 else "number"
+    is_whole = row[0] == row[1] and (row[0] > 0 or kind == "integer")
+    return "integer" if is_whole else "number"
 
 
 def _seen(source: Source, column: Column, nulls: Sequence[str], rows: int) -> Seen:
@@ -179,6 +213,7 @@ def _seen(source: Source, column: Column, nulls: Sequence[str], rows: int) -> Se
     present, value = _reading(column, kind, nulls)
     is_ranged = kind in _RANGED
     parts = [f"COUNT(*) - COUNT({present})"]
+    parts.append(f"COUNT({present}) - COUNT({value})")
     is_listed = kind in ("string", "integer", "number", "boolean", "date", "timestamp")
     parts.append(f"COUNT(DISTINCT {value})" if is_listed else "0")
     ends = [f"MIN({value})", f"MAX({value})"] if is_ranged else ["NULL", "NULL"]
@@ -188,14 +223,19 @@ def _seen(source: Source, column: Column, nulls: Sequence[str], rows: int) -> Se
     row = source.rows(f"SELECT {', '.join(parts)} FROM {source.relation}")[0]
     is_personal = bool(_PERSONAL.search(column.name))
     values: tuple[Any, ...] = ()
-    is_few = 0 < row[1] <= MOST_OF_ENUM and rows >= row[1] * FEWEST_PER_VALUE
+    nulled, untyped, distinct, low, high, longest = row
+    is_few = 0 < distinct <= MOST_OF_ENUM and rows >= distinct * FEWEST_PER_VALUE
     if kind == "string" and is_few and not is_personal:
         found = source.rows(
             f"SELECT DISTINCT {value} AS v FROM {source.relation} WHERE {value} IS NOT NULL"
             " ORDER BY v"
         )
         values = tuple(one[0] for one in found if "\0" not in one[0])
-    return Seen(column.name, kind, row[0], row[1], row[2], row[3], values, row[4], is_personal)
+    if is_personal:
+        return Seen(column.name, kind, nulled, distinct, is_personal=True, untyped=untyped)
+    return Seen(
+        column.name, kind, nulled, distinct, low, high, values, longest, is_personal, untyped
+    )
 
 
 def _is_key(seen: Seen, rows: int) -> bool:
@@ -211,6 +251,8 @@ def _property(seen: Seen, rows: int, is_key: bool) -> dict[str, Any]:
         one["required"] = True
     if not is_key and _is_key(seen, rows):
         one["unique"] = True
+    if seen.untyped:
+        one["customProperties"] = [{"property": "severity", "value": "warning"}]
     if seen.is_personal:
         return {**one, "classification": "personal"}
     options: dict[str, Any] = {}
@@ -248,6 +290,9 @@ def _freshness(
         gaps = f"SELECT moment - LAG(moment) OVER (ORDER BY moment) AS gap FROM ({times}) AS times"
         gap = source.rows(f"SELECT MAX(gap) FROM ({gaps}) AS gaps")[0][0] or 0
         hours = max(1, -(-2 * gap // (3_600 * MICRO)))
-        is_held = clock.now_us() - micros_of(one.high) <= hours * 3_600 * MICRO
+        is_held = (
+            hours * 3_600 <= MOST_AGE_S
+            and clock.now_us() - micros_of(one.high) <= hours * 3_600 * MICRO
+        )
         return (hours, one.name) if is_held else (0, "")
     return 0, ""

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ContractViolation
+from ..declare.schemas import describe
+from ..errors import ContractViolation, RequestError
 from ..types import Clock, Pushed
 from .computed import plain
 from .contract import Field, Table
@@ -44,12 +45,21 @@ class Pusher:
         """Put rows online where their event is newer, all of them or, where one is wrong, none.
 
         Raises:
+            RequestError: It is no list of objects.
             ContractViolation: A row breaks a rule; `param` says which field of which row.
             StoreError: The online store cannot be written.
         """
+        if not isinstance(rows, list | tuple):
+            got = f"rows: expected a list of objects, got {describe(rows)}"
+            raise RequestError(got, param="rows")
         if len(rows) > MOST_ROWS:
             got = f"rows: expected at most {MOST_ROWS:,}, got {len(rows):,}; put them in a source"
             raise ContractViolation(got, param="rows")
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                where, fields = f"rows[{number}]", ", ".join((*self._needed, self._view.event_time))
+                got = f"{where}: expected an object with {fields}, got {describe(row)}"
+                raise RequestError(got, param=where)
         rows = [{n: None if is_null(v) else v for n, v in row.items()} for row in rows]
         for number, row in enumerate(rows):
             if problem := self._check.first_problem(row) or self._absent(row):
@@ -72,11 +82,11 @@ class Pusher:
         created_us = now_us
         if view.created_time != view.event_time and row.get(view.created_time) is not None:
             created_us = self._time(row, view.created_time, number, now_us)
-        entity = _values(view.entity, row)
-        return OnlineRow(pack(entity), event_us, created_us, pack(_values(view.features, row)))
+        entity = pack(_values(view.entity, row, number))
+        return OnlineRow(entity, event_us, created_us, pack(_values(view.features, row, number)))
 
     def _time(self, row: Row, name: str, number: int, now_us: int) -> int:
-        moment = micros_of(plain(row[name], "timestamp"))
+        moment = micros_of(_value(row, name, "timestamp", number))
         if moment > now_us:
             where = f"rows[{number}].{name}"
             raise ContractViolation(
@@ -85,8 +95,22 @@ class Pusher:
         return moment
 
 
-def _values(columns: Iterable[Column], row: Row) -> list[Any]:
-    return [plain(row[column.name], column.type) for column in columns]
+def _values(columns: Iterable[Column], row: Row, number: int) -> list[Any]:
+    return [_value(row, column.name, column.type, number) for column in columns]
+
+
+def _value(row: Row, name: str, kind: FeatureType, number: int) -> Any:
+    """Return a value as it is stored; one that is there and that no store can hold is refused."""
+    value = plain(row[name], kind)
+    if value is None and row[name] is not None:
+        where = f"rows[{number}].{name}"
+        raise ContractViolation(
+            f"{where}: expected a {kind} of the years 1 to 9999 in UTC, got one beyond them"
+            if kind in ("date", "timestamp")
+            else f"{where}: expected a {kind} that can be stored, got another value",
+            param=where,
+        )
+    return value
 
 
 def plain_rows(view: View, rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,13 @@ def _table(source: str, contract: Contract, name: str, declared: str) -> Table:
 
 
 def _absolute(folder: Path, url: str) -> str:
-    return url if "://" in url else str(folder / url)
+    """Return where a source is; what the folder itself is called is never a pattern."""
+    if url.startswith("sqlite:///"):
+        return f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    if "://" in url:
+        return url
+    is_pattern = glob.has_magic(url) and not (folder / url).is_file() and "#" not in url
+    return str(Path(glob.escape(str(folder))) / url if is_pattern else folder / url)
 
 
 def apply_views(

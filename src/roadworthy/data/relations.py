@@ -15,7 +15,16 @@ from .batch import Plan, plan_of
 from .columns import Column, family_of
 from .contract import ROW_RULES, Contract, Field, Rule, Table
 from .csv_lines import read_header
-from .files import csv_of, files_named, is_parquet, is_text, parquet_of, plain_of
+from .files import (
+    allowed_of,
+    csv_of,
+    files_named,
+    is_parquet,
+    is_text,
+    literal_of,
+    parquet_of,
+    plain_of,
+)
 from .report import expected_of
 from .sql_text import quoted as quoted
 from .sql_text import text_of as text_of
@@ -95,10 +104,7 @@ def open_duck(files: Sequence[str] = (), *, threads: int = 0) -> Connection:
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     if threads:
         connection.execute(f"SET threads = {threads}")
-    listed = ", ".join(map(text_of, files))
-    folders = ", ".join(text_of(str(Path(file).parent) + "/") for file in files if "*" in file)
-    connection.execute(f"SET allowed_paths = [{listed}]")
-    connection.execute(f"SET allowed_directories = [{folders}]")
+    connection.execute(allowed_of(files))
     connection.execute("SET enable_external_access = false")
     return connection
 
@@ -237,14 +243,15 @@ def reader_of(url: str, types: Mapping[str, str] | None = None) -> str:
         DeclarationError: It is neither Parquet nor CSV.
     """
     if is_parquet(url):
-        return f"read_parquet({text_of(url)}, union_by_name = true)"
+        return parquet_of([Path(url)])
     if not is_text(url):
         raise DeclarationError(f"expected a Parquet or CSV file, got `{Path(url).name}` - {url}")
+    name = text_of(literal_of(url))
     if types is None:
-        return f"read_csv({text_of(url)}, header = true, all_varchar = true)"
+        return f"read_csv({name}, header = true, all_varchar = true)"
     listed = ", ".join(f"{text_of(name)}: '{kind}'" for name, kind in types.items())
     known = f", types = {{{listed}}}" if types else ""
-    return f"read_csv({text_of(url)}, header = true, sample_size = -1{known})"
+    return f"read_csv({name}, header = true, sample_size = -1{known})"
 
 
 def _missing(source: SourceTable, column: str, where: str = "") -> DeclarationError:

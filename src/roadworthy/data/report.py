@@ -23,6 +23,8 @@ class RuleReport(msgspec.Struct, frozen=True, kw_only=True):
         failed: How many rows break it; 1 where a measure of the whole batch does.
         measured: What was measured: rows, percent, seconds, or what the author's SQL gave.
         examples: Up to five of what breaks it; values of personal fields are left out.
+        not_run: Why it could not be measured, and what to do; then `failed` is 1, so that nothing
+            counts as kept that nobody has looked at.
     """
 
     rule: str
@@ -34,6 +36,7 @@ class RuleReport(msgspec.Struct, frozen=True, kw_only=True):
     expected: str
     examples: tuple[Example, ...] = ()
     description: str = ""
+    not_run: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ of its own that can reach nothing else of the machine; a table of Postgres is re
 
 from __future__ import annotations
 
+import glob
 import shutil
 import tempfile
 import threading
@@ -15,18 +16,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import msgspec
-import sqlalchemy
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import MissingExtra, RequestError, StoreError
-from .batch import SOURCE, to_dialect
+from .addresses import failed_source, name_of
+from .batch import SOURCE
 from .columns import Column, Dialect, family_of
 from .csv_lines import BadLine, Header, read_header, sift
-from .files import PARQUET, TEXT, csv_of, files_named, is_parquet, is_text, parquet_of, plain_of
+from .files import (
+    DUCKDB,
+    PARQUET,
+    TEXT,
+    allowed_of,
+    csv_of,
+    files_named,
+    is_parquet,
+    is_text,
+    parquet_of,
+    plain_of,
+)
+from .postgres_tables import is_beside, is_postgres, open_postgres
 from .sql_text import quoted, text_of
+from .sqlite_tables import SQLITE, copy_table, is_sqlite
 
 try:
     import duckdb
@@ -102,7 +114,7 @@ class DuckSource(msgspec.Struct, kw_only=True):
         try:
             found: list[Row] = self.connection.execute(sql).fetchall()
         except duckdb.Error as error:
-            raise _failed(self.name, error) from error
+            raise failed_source(self.name, error) from error
         return found
 
     def query(self, sql: str, limit_s: float) -> list[Row]:
@@ -134,73 +146,7 @@ class DuckSource(msgspec.Struct, kw_only=True):
             yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
             yield from reader
         except duckdb.Error as error:
-            raise _failed(self.name, error) from error
-
-
-class DatabaseSource(msgspec.Struct, kw_only=True):
-    """A table of a Postgres database, read where it is."""
-
-    name: str
-    connection: sqlalchemy.Connection
-    columns: Mapping[str, Column]
-    relation: str
-    dialect: Dialect = "postgres"
-    bad_lines: Sequence[BadLine] = ()
-    is_columnar: bool = False
-    lacking: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
-    references: Mapping[str, Mapping[str, Column]] = msgspec.field(default_factory=dict)
-
-    def rows(self, sql: str) -> list[Row]:
-        """Return what a statement in DuckDB's SQL gives.
-
-        Raises:
-            StoreError: The database refuses it.
-        """
-        return self._rows(to_dialect(sql, self.dialect))
-
-    def query(self, sql: str, limit_s: float) -> list[Row]:
-        """Return what a statement of somebody else gives; it can write nothing.
-
-        Raises:
-            StoreError: It is wrong, or took too long.
-        """
-        try:
-            with self.connection.begin_nested():
-                self._run(f"SET LOCAL statement_timeout = {int(limit_s * 1000)}")
-                self._run("SET LOCAL transaction_read_only = on")
-                return self._rows(sql)
-        except SQLAlchemyError as error:
-            raise _failed(self.name, error) from error
-
-    def run(self, sql: str) -> None:
-        """Run a statement in DuckDB's SQL that gives nothing.
-
-        Raises:
-            StoreError: The database refuses it.
-        """
-        try:
-            self._run(to_dialect(sql, self.dialect))
-        except SQLAlchemyError as error:
-            raise _failed(self.name, error) from error
-
-    def _run(self, sql: str) -> None:
-        # A `%` in a pattern is no parameter of the driver.
-        self.connection.exec_driver_sql(sql.replace("%", "%%"), ())
-
-    def _rows(self, sql: str) -> list[Row]:
-        try:
-            found = self.connection.exec_driver_sql(sql.replace("%", "%%"), ())
-            return [tuple(row) for row in found]
-        except SQLAlchemyError as error:
-            raise _failed(self.name, error) from error
-
-    def batches(self, sql: str) -> Iterator[Any]:
-        """Refuse: rows of a database stay where they are.
-
-        Raises:
-            RequestError: Always.
-        """
-        raise RequestError("expected a file as source, got a table of a database; its rows stay")
+            raise failed_source(self.name, error) from error
 
 
 @contextmanager
@@ -211,7 +157,7 @@ def open_source(
 
     Args:
         source: A path (Parquet or CSV, with `*` for several), a URL of Postgres with `#table`, a
-            DuckDB file with `#table`, an Arrow table or a pandas frame.
+            DuckDB or SQLite file with `#table`, an Arrow table or a pandas frame.
         wanted: Columns that are looked for, by which the separator of a CSV is found.
         references: Relation → a further source, or for Postgres a table, under that name.
 
@@ -220,8 +166,8 @@ def open_source(
         RequestError: It is none of these.
         MissingExtra: The extra `data` is not installed.
     """
-    if isinstance(source, str) and source.startswith("postgres"):
-        with _open_postgres(source, references or {}) as found:
+    if is_postgres(source):
+        with open_postgres(source, references or {}) as found:
             yield found
         return
     if duckdb is None:
@@ -242,30 +188,19 @@ def open_source(
         opening.lock()
         yield opened
     except duckdb.Error as error:
-        raise _failed(name_of(source), error) from error
+        raise failed_source(name_of(source), error) from error
     finally:
         connection.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def name_of(source: Any) -> str:
-    """Return what reports call a source; a password in a URL is left out."""
-    if not isinstance(source, str | Path):
-        return f"a {type(source).__name__} in memory"
-    text = str(source)
-    scheme, is_url, rest = text.partition("://")
-    if not is_url:
-        return text
-    url, _, table = text.partition("#")
-    # A `#` or a `/` in a password cuts it in two, and what follows is no name.
-    if "@" in table or "@" in rest.partition("/")[2]:
-        return f"{scheme}://***"
-    try:
-        address = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError):
-        return f"{scheme}://***"
-    # A query may hold a password too.
-    return f"{address.set(query={}).render_as_string(hide_password=True)}#{table}"
+def why_not_beside(source: Any, reference: Any) -> str:
+    """Return why SQL cannot look values of a source up in a reference; empty where it can."""
+    if is_postgres(source) and not is_beside(source, reference):
+        return "a table of the same database"
+    if not is_postgres(source) and is_postgres(reference):
+        return "a file or a frame: rows of Postgres stay there"
+    return ""
 
 
 class _Opening:
@@ -278,8 +213,7 @@ class _Opening:
 
     def lock(self) -> None:
         """Let SQL read these relations and nothing else; nobody can undo it."""
-        listed = ", ".join(map(text_of, self._files))
-        self._connection.execute(f"SET allowed_paths = [{listed}]")
+        self._connection.execute(allowed_of(self._files))
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET python_enable_replacements = false")
         self._connection.execute("SET lock_configuration = true")
@@ -289,37 +223,60 @@ class _Opening:
         if not isinstance(source, str | Path):
             return self._in_memory(source, relation)
         text = str(source)
-        path, _, table = text.partition("#")
-        if path.endswith((".duckdb", ".ddb")):
-            return self._duckdb(Path(path), table, relation)
+        path, _, table = text.removeprefix("sqlite:///").partition("#")
+        if path.lower().endswith((*DUCKDB, *SQLITE)) or path != text.partition("#")[0]:
+            return self._database(Path(path), table, relation)
         if "://" in text:
-            got = f"`{name_of(text)}`"
-            raise RequestError(
-                f"expected a file, or a table as `postgresql://...#table`, got {got}"
-            )
+            known = "`postgresql://...#table` or `sqlite:///...#table`"
+            raise RequestError(f"expected a file, or a table as {known}, got `{name_of(text)}`")
         paths = _paths(text)
         if all(map(is_parquet, paths)):
             return self._parquet(text, paths, relation)
         if all(map(is_text, paths)):
             return self._csv(text, paths, relation, wanted)
-        kinds = ", ".join((*PARQUET, *TEXT, ".duckdb#table"))
+        kinds = ", ".join((*PARQUET, *TEXT, ".duckdb#table", ".sqlite#table"))
         raise RequestError(f"expected a source that ends with one of {kinds}, got `{text}`")
 
     def _in_memory(self, source: Any, relation: str) -> DuckSource:
-        table = _arrow(source)
+        table = arrow_of(source)
         held = f"{relation}_held"
         self._connection.register(held, table)
         return self._named(name_of(source), held, relation)
 
-    def _duckdb(self, path: Path, table: str, relation: str) -> DuckSource:
+    def _database(self, path: Path, table: str, relation: str) -> DuckSource:
+        """Make a relation of a table in a file of DuckDB or SQLite, which is only read."""
         if not path.is_file():
             raise StoreError(f"expected a file, got none - {path}")
-        if not table:
-            raise RequestError(f"expected `{path}#table`, got no table")
+        if is_sqlite(path):
+            return self._sqlite(path, table, relation)
+        if not path.name.lower().endswith((*DUCKDB, ".db")):
+            raise StoreError(f"expected a database of SQLite, got a file of another kind - {path}")
         base = f"{relation}_base"
         self._connection.execute(f"ATTACH {text_of(str(path))} AS {base} (READ_ONLY)")
+        if not table:
+            there = ", ".join(f"`{name}`" for name in self._tables(base)) or "none"
+            raise RequestError(f"expected `{path}#table`, got no table; there: {there}")
         names = ".".join(quoted(part) for part in table.split("."))
         return self._named(f"{path}#{table}", f"{base}.{names}", relation)
+
+    def _tables(self, base: str) -> list[str]:
+        """Return what a database has, as its tables are named behind `#`."""
+        found = self._connection.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables()"
+            f" WHERE database_name = {text_of(base)} ORDER BY ALL LIMIT 20"
+        )
+        return [
+            name if schema == "main" else f"{schema}.{name}" for schema, name in found.fetchall()
+        ]
+
+    def _sqlite(self, path: Path, table: str, relation: str) -> DuckSource:
+        target = self._folder / f"{relation}.parquet"
+        mixed = copy_table(path, table, target)
+        self._files.append(str(target))
+        opened = self._named(f"{path}#{table}", parquet_of([target]), relation, is_columnar=True)
+        texts = {name: Column(name, "text") for name in mixed}
+        opened.columns = {**opened.columns, **texts}
+        return opened
 
     def _parquet(self, name: str, paths: Sequence[Path], relation: str) -> DuckSource:
         self._files += [str(path) for path in paths]
@@ -398,13 +355,18 @@ def _lacking(
 def _paths(text: str) -> list[Path]:
     """Return the files that a path names, with `*` for several."""
     if Path(text).is_dir():
-        raise StoreError(f"expected a file, got a folder - {text}; name `{text}/*.parquet`")
+        inner = glob.escape(text.rstrip("/"))
+        raise StoreError(f"expected a file, got a folder - {text}; name `{inner}/*.parquet`")
     if not (paths := files_named(text)):
-        raise StoreError(f"expected a file, got none - {text}")
+        is_class = "[" in text
+        advice = (
+            "; `[` and `]` are part of a pattern: write `[[]` for the first" if is_class else ""
+        )
+        raise StoreError(f"expected a file, got none - {text}{advice}")
     return paths
 
 
-def _arrow(source: Any) -> Any:
+def arrow_of(source: Any) -> Any:
     """Return an Arrow table of what is in memory.
 
     Raises:
@@ -418,7 +380,8 @@ def _arrow(source: Any) -> Any:
     if hasattr(source, "to_arrow"):
         return source.to_arrow()
     if not hasattr(source, "columns") or not hasattr(source, "dtypes"):
-        raise RequestError(f"expected a frame or an Arrow table, got a {type(source).__name__}")
+        got = f"a value of type {type(source).__name__}"
+        raise RequestError(f"expected a file, a frame or an Arrow table, got {got}")
     try:
         return pyarrow.Table.from_pandas(source, preserve_index=False)
     except (pyarrow.ArrowException, ValueError) as error:
@@ -427,73 +390,3 @@ def _arrow(source: Any) -> Any:
             f"expected columns of one type each, got several in {reason or 'one'}; "
             "write the frame as text, or convert the column"
         ) from error
-
-
-@contextmanager
-def _open_postgres(url: str, references: Mapping[str, Any]) -> Iterator[DatabaseSource]:
-    base, _, table = url.partition("#")
-    if not table:
-        raise RequestError(f"expected `{name_of(url)}table`, got no table")
-    schema, _, name = unquote(table).rpartition(".")
-    try:
-        address = sqlalchemy.make_url(base)
-    except (ArgumentError, ValueError):
-        expected = (
-            "`postgresql://user:password@host/database#table`, with %23 for `#` in a password"
-        )
-        raise RequestError(f"expected {expected}, got `{name_of(url)}`") from None
-    if "+" not in address.drivername:
-        address = address.set(drivername="postgresql+psycopg")
-    try:
-        engine = sqlalchemy.create_engine(address)
-    except ModuleNotFoundError as error:
-        raise MissingExtra("scale", "a table of Postgres") from error
-    try:
-        with engine.connect() as connection:
-            yield DatabaseSource(
-                name=name_of(url),
-                connection=connection,
-                columns=_columns_of(connection, schema, name),
-                relation=_relation(schema, name),
-                references={
-                    relation: _reference(connection, str(table), relation)
-                    for relation, table in references.items()
-                },
-            )
-    except SQLAlchemyError as error:
-        raise _failed(name_of(url), error) from error
-    finally:
-        engine.dispose()
-
-
-def _relation(schema: str, name: str) -> str:
-    return ".".join(quoted(part) for part in (schema, name) if part)
-
-
-def _reference(connection: sqlalchemy.Connection, table: str, relation: str) -> dict[str, Column]:
-    """Let SQL read another table of the same database under a name of its own, for this session."""
-    if "://" in table and "#" not in table:
-        raise RequestError(f"expected `{name_of(table)}table`, got no table")
-    schema, _, name = table.rpartition("#")[2].rpartition(".")
-    columns = _columns_of(connection, schema, name)
-    view = f"CREATE TEMP VIEW {relation} AS SELECT * FROM {_relation(schema, name)}"
-    connection.exec_driver_sql(view)
-    return columns
-
-
-def _columns_of(connection: sqlalchemy.Connection, schema: str, name: str) -> dict[str, Column]:
-    connection.exec_driver_sql("SET TIME ZONE 'UTC'")
-    query = sqlalchemy.text(
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = :name"
-        " AND table_schema = COALESCE(NULLIF(:schema, ''), current_schema())"
-        " ORDER BY ordinal_position"
-    )
-    found = connection.execute(query, {"name": name, "schema": schema}).all()
-    if not found:
-        raise StoreError(f"expected a table, got none of the name `{name_of(name)}`")
-    return {column: Column(column, family_of(kind)) for column, kind in found}
-
-
-def _failed(name: str, error: Exception) -> StoreError:
-    reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    return StoreError(f"expected a source that can be read, got `{reason[:200]}` - {name}")

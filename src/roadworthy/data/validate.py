@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from sqlalchemy import Engine
 from ..errors import NotFound, RequestError
 from ..store.data_versions import Validation, record_validation
 from ..types import MICRO, Clock, SystemClock
+from .addresses import name_of
 from .authored import run_authored
 from .batch import Measure, Plan, count_sql, fields_of_rule, plan_of, reference_of
 from .columns import read
@@ -30,7 +30,7 @@ from .probes import hints_of, probe_sql, probes_of
 from .quarantine import write_quarantine
 from .relations import Sources
 from .report import COLUMNS, LINES, Example, Report, RuleReport, expected_of
-from .sources import Source, open_source
+from .sources import Source, open_source, why_not_beside
 
 MOST_EXAMPLES = 5
 _KEYED = frozenset(("unique", "primary_key", "foreign_key"))
@@ -51,23 +51,24 @@ def validate(
         contract: What the producer promises.
         source: A file, a frame, an Arrow table or a table of a database; see `open_source`.
         table: The contract's table; may be left out where there is one.
-        references: Table that a foreign key names → the source that holds it.
+        references: Table that a foreign key names → the source that holds it; the table itself
+            needs none. A rule that lacks its reference is not run, and not kept.
         quarantine: Where rows that break an error rule are written, as `.parquet` or `.csv`.
         clock: What freshness is measured by.
 
     Raises:
         NotFound: The contract has no such table.
-        RequestError: A foreign key lacks its reference, or the quarantine cannot be of this kind.
+        RequestError: A reference lacks its column, or the quarantine cannot be of this kind.
         StoreError: The source cannot be read.
         MissingExtra: The extra `data` is not installed.
     """
     started = time.perf_counter()
     clock = clock or SystemClock()
     chosen = table_of(contract, table)
-    opened_as = _references(chosen, references or {})
+    opened_as, not_run = _references(chosen, source, references or {})
     wanted = [field.column for field in chosen.fields]
     with open_source(source, wanted, opened_as) as opened:
-        run = _Run(chosen, opened, clock)
+        run = _Run(chosen, opened, clock, not_run)
         rules, rows, details = run.judge()
         failed_rows = details.failed_rows + len(opened.bad_lines)
         quarantined = 0
@@ -103,30 +104,47 @@ def table_of(contract: Contract, name: str) -> Table:
     return found
 
 
-def _references(table: Table, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return relation → source of each foreign key."""
+def _references(
+    table: Table, source: Any, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return relation → source of each foreign key, and rule → why it cannot be looked at."""
     found: dict[str, Any] = {}
+    not_run: dict[str, str] = {}
     for place, rule in enumerate(rules_of(table)):
         if rule.kind != "foreign_key" or rule.check is None:
             continue
         name = rule.check.references.partition(",")[0].rpartition(".")[0]
+        if name not in given and name in (table.name, table.physical_name):
+            given = {**given, name: source}
         if name not in given:
-            raise RequestError(
-                f"expected `--reference {name}=SOURCE`, got none; rule `{rule.name}` looks its"
-                " values up there"
+            not_run[rule.name] = (
+                f"expected where the rows of `{name}` are, got nothing; name them with "
+                f"`--reference {name}=SOURCE`, or declare a source of roadworthy.toml under a "
+                f"contract of table `{name}`"
             )
-        found[f"{reference_of(place)}_rows"] = given[name]
-    return found
+        elif expected := why_not_beside(source, given[name]):
+            not_run[rule.name] = (
+                f"expected `{name}` to be {expected}, got `{name_of(given[name])}`; name another "
+                f"with `--reference {name}=SOURCE`"
+            )
+        else:
+            found[f"{reference_of(place)}_rows"] = given[name]
+    return found, not_run
 
 
 class _Run:
     """One table held against one opened source."""
 
-    def __init__(self, table: Table, source: Source, clock: Clock) -> None:
+    def __init__(
+        self, table: Table, source: Source, clock: Clock, not_run: Mapping[str, str]
+    ) -> None:
         self._table = table
         self._source = source
         self._clock = clock
-        self.plan: Plan = plan_of(table, source.columns, source.dialect)
+        self._not_run = not_run
+        plan = plan_of(table, source.columns, source.dialect)
+        measures = tuple(one for one in plan.measures if one.rule.name not in not_run)
+        self.plan: Plan = plan._replace(measures=measures)
         self._open_references()
 
     def judge(self) -> tuple[tuple[RuleReport, ...], int, Details]:
@@ -191,7 +209,7 @@ class _Run:
         return self._told(rule, failed, value, examples)
 
     def _told(
-        self, rule: Rule, failed: int, value: Any, examples: tuple[Example, ...]
+        self, rule: Rule, failed: int, value: Any, examples: tuple[Example, ...], not_run: str = ""
     ) -> RuleReport:
         return RuleReport(
             rule=rule.name,
@@ -203,31 +221,36 @@ class _Run:
             expected=expected_of(rule, self._table.field(rule.field)),
             examples=examples,
             description=rule.check.description if rule.check else "",
+            not_run=not_run,
         )
 
-    def _age_s(self, newest: str | None) -> float | None:
-        if newest is None:
+    def _age_s(self, newest_ms: int | None) -> float | None:
+        if newest_ms is None:
             return None
-        text = newest if "+" in newest[10:] or len(newest) == 10 else f"{newest}+00"
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return round(self._clock.now_us() / MICRO - moment.timestamp(), 3)
+        return round((self._clock.now_us() / MICRO * 1000 - newest_ms) / 1000, 3)
 
     def _unmeasured(self) -> list[RuleReport]:
-        """Report rules that several fields make, or that no row can break, where one is missing.
+        """Report rules that could not be measured: of several fields one of which is missing, say.
 
         The rule of the columns tells of a missing field, and its own rules are gone with it; but a
         key that also has other fields, and what is asked of the whole batch, is not kept by that.
         """
-        measured = {measure.rule.name for measure in self.plan.measures}
+        settled = {measure.rule.name for measure in self.plan.measures} | self._not_run.keys()
         missing = {field.name for field in self.plan.missing}
-        return [
+        rules = rules_of(self._table)
+        found = [
+            self._told(rule, 1, None, (), self._not_run[rule.name])
+            for rule in rules
+            if rule.name in self._not_run
+        ]
+        found += [
             self._told(rule, 1, None, ({"missing": name},))
-            for rule in rules_of(self._table)
-            if rule.name not in measured and (rule.check is not None or rule.kind == "primary_key")
+            for rule in rules
+            if rule.name not in settled and (rule.check is not None or rule.kind == "primary_key")
             for name in [one for one in fields_of_rule(rule) if one in missing][:1]
             if rule.kind != "sql"
         ]
+        return found
 
     def _columns(self) -> RuleReport:
         """Judge whether the columns of the contract are there; their order does not matter."""
@@ -338,9 +361,7 @@ def validate_sources(
         raise NotFound(f"expected a source of roadworthy.toml, got `{unknown[0]}`; there: {there}")
     if not chosen:
         raise NotFound("expected `[sources.<name>]` in roadworthy.toml, got none")
-    # A foreign key names a table; the source that holds it may have another name.
-    tables = {one.table.name: one.url for one in sources.values()}
-    references = {**tables, **{name: one.url for name, one in sources.items()}}
+    references = references_of(sources)
     reports = {}
     for name, one in chosen.items():
         report = reports[name] = validate(
@@ -353,6 +374,13 @@ def validate_sources(
         )
         record_validation(engine, _as_validation(name, report, clock))
     return reports
+
+
+def references_of(sources: Sources) -> dict[str, str]:
+    """Return where a foreign key finds each table: it may name the table, or the source."""
+    found = {one.table.physical_name: one.url for one in sources.values()}
+    found |= {one.table.name: one.url for one in sources.values()}
+    return found | {name: one.url for name, one in sources.items()}
 
 
 def _as_validation(name: str, report: Report, clock: Clock) -> Validation:

@@ -11,7 +11,16 @@ from ..declare.moments import EPOCH, MICROSECOND, is_multiple, micros_of, moment
 from .contract import MAX_INTEGER, MIN_INTEGER, LogicalType
 from .patterns import DATE, TIME, TIMESTAMP, TIMESTAMP_WITH_OFFSET
 
-__all__ = ("EPOCH", "MICROSECOND", "is_multiple", "is_null", "is_of", "micros_of", "ordered")
+__all__ = (
+    "EPOCH",
+    "MICROSECOND",
+    "is_finite",
+    "is_multiple",
+    "is_null",
+    "is_of",
+    "micros_of",
+    "ordered",
+)
 
 LARGEST_NUMBER = 1.7976931348623157e308
 FIRST_US = micros_of("0001-01-01T00:00:00Z")
@@ -27,6 +36,11 @@ _WITH_OFFSET = re.compile(TIMESTAMP_WITH_OFFSET[:-1] + r"\Z")
 def is_null(value: Any) -> bool:
     """Return whether a value is none: a NaN is a null."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value is a number that a float can stand for."""
+    return _is_number(value)
 
 
 def is_of(kind: LogicalType, value: Any, *, has_timezone: bool = False) -> bool:

@@ -125,7 +125,7 @@ class DataSource(Section):
     )
     url: Text = Field(
         description="Where the data is: a Parquet or CSV file, `*` for several, relative to the "
-        "project's folder; or the URL of a database, without its password."
+        "project's folder; or a table of a database, without its password. Views read files alone."
     )
 
 

@@ -23,6 +23,9 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 PERSONAL = "x-personal"
 """Keyword of a property whose values are about a person: they are kept nowhere but in bodies."""
+EXPECTED = "x-expected"
+"""Keyword of a schema that checks nothing: what a value is, in words, where its pattern says it to
+engines alone."""
 
 _Kind = ValidationErrorKind
 _WORDS = {
@@ -108,7 +111,17 @@ class SchemaCheck:
             error = next(iter(self._validator.iter_errors(value)))
         except (TypeError, ValueError):
             return Mismatch(self._name, "a value that JSON can hold", "another")
-        return Mismatch(self._path(error), _expected(error.kind), _got(error))
+        return Mismatch(self._path(error), self._words(error), _got(error))
+
+    def _words(self, error: ValidationError) -> str:
+        """Return what the schema wants: in its words for people, where it has some."""
+        part: Any = self.schema
+        if isinstance(error.kind, _Kind.Pattern | _Kind.Type):
+            for step in list(error.schema_path)[:-1]:
+                part = part.get(step) if isinstance(part, dict) else None
+            if isinstance(part, dict) and isinstance(said := part.get(EXPECTED), str):
+                return said
+        return _expected(error.kind)
 
     def _path(self, error: ValidationError) -> str:
         path = self._name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -49,6 +50,16 @@ def run(script: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, str(FOLDER / script), *arguments], check=False)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def need_port(port: int, what: str) -> None:
+    """End before anything is prepared, if what listens on a port is not ours."""
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            sys.exit(f"expected port {port} to be free for {what}; end what listens there")
 
 
 def prepare() -> None:
@@ -156,6 +167,8 @@ def main() -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()
 
+    need_port(options.port, "Roadworthy (`make demo PORT=…` takes another)")
+    need_port(PRACTICE_PORT, "the rehearsal of a provider")
     prepare()
     try:
         day = first_day()

@@ -51,8 +51,8 @@ class RoadworthyError(Exception):
     """
 
     code: ClassVar[str] = "internal_error"
-    status: ClassVar[int] = 500
-    retryable: ClassVar[bool] = False
+    status: int = 500
+    retryable: bool = False
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after_s: float | None = None
@@ -183,11 +183,13 @@ class ModelError(RoadworthyError):
 
     Attributes:
         attempts: What was tried, in order, with what each try cost.
+        may_cost: Whether a provider may charge for it: a good answer had begun to come.
     """
 
     code = "model_error"
     status = 502
     retryable = True
+    may_cost: bool = False
 
     def __init__(
         self,
@@ -238,6 +240,9 @@ class BadAnswer(ModelError):
 
 class AllModelsFailed(ModelError):
     """Every model of the chain failed; the message and `attempts` keep each one in order.
+
+    Its status is 504 where all were late and 503 where none could be reached; it is not retryable
+    where each refused the request as it stands.
 
     Attributes:
         judgement: What the judge said of the last answer, if any model gave one.

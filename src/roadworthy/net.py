@@ -377,7 +377,7 @@ class _Connection(asyncio.Protocol):
         if exc is None and self._has_head and self._ends_with_connection():
             self._is_whole = True
         elif not self._is_whole:
-            self._error = self._error or ModelUnavailable("the upstream closed the connection")
+            self._break(ModelUnavailable("the upstream closed the connection"))
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -402,8 +402,12 @@ class _Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             self._wake()
 
+    def _break(self, error: ModelError) -> None:
+        error.may_cost = self._has_head and self.status == 200
+        self._error = self._error or error
+
     def _fail(self, why: str) -> None:
-        self._error = BadAnswer(why)
+        self._break(BadAnswer(why))
         self.abort()
         self._wake()
 

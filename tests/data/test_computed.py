@@ -132,8 +132,8 @@ def test_a_value_of_a_csv_that_is_not_of_its_type_is_told_with_its_line(tmp_path
     path.write_text("origin,at,seats,miles\nEWR,2013-01-01,1,2.5\nEWR,2013-01-01,1,secret\n")
     with pytest.raises(DeclarationError) as refused:
         history([made], path, {"weather": source(data=table_of([]))})
-    said = "spine.csv:3: expected `miles` to be DOUBLE, as the view says, got another text"
-    assert said in str(refused.value)
+    said = "spine: expected column `miles` to hold values of type DOUBLE, got another value"
+    assert str(refused.value) == f"{said} - {path}:3"
     assert "secret" not in str(refused.value)
 
 

@@ -14,6 +14,7 @@ from conftest import write_project
 from live import Live, chat_service, provider_up, serve
 from roadworthy.models.faulty import Fault, FaultyUpstream
 from roadworthy.serve.gateway import Limits
+from roadworthy.serve.identify import MOST_TAGS
 from roadworthy.serve.size import size_of
 
 pytestmark = pytest.mark.slow
@@ -71,10 +72,76 @@ def test_an_image_is_counted_however_it_is_spelt() -> None:
 
 def test_a_try_that_times_out_is_paid_at_its_worst(live: Live, upstream: FaultyUpstream) -> None:
     upstream.next(Fault.HANG)
-    assert live.chat("pay").status == 502
+    got = live.chat("pay")
+    assert (got.status, got.json["error"]["retryable"]) == (504, True)
     record = live.records()[0]
     assert record.cost_micro == record.reserved_micro > 0
     assert live.serving.ledger.spent("service:pay") == (record.cost_micro, 0)
+
+
+BEGUN = (Fault.STREAM_CUT, Fault.RESET_IN_BODY, Fault.MALFORMED, Fault.STREAM_STALLED)
+
+
+@pytest.mark.parametrize("fault", BEGUN)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_began_and_was_never_whole_is_paid_at_its_worst(
+    live: Live, upstream: FaultyUpstream, fault: Fault, stream: bool
+) -> None:
+    upstream.next(fault)
+    live.chat("pay", stream=stream)
+    record = live.records()[0]
+    assert record.disposition == "failed"
+    assert record.cost_micro == record.reserved_micro > 0
+    assert live.serving.ledger.spent("service:pay") == (record.cost_micro, 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "is_retryable"),
+    [
+        (Fault.REJECTED, 502, False),
+        (Fault.CONTEXT_TOO_LONG, 502, False),
+        (Fault.AUTH_FAILED, 503, True),
+        (Fault.SERVER_ERROR, 503, True),
+        (Fault.RATE_LIMITED, 503, True),
+        (Fault.RESET, 503, True),
+    ],
+)
+def test_what_an_upstream_refuses_costs_nothing_and_says_whether_to_come_again(
+    live: Live, upstream: FaultyUpstream, fault: Fault, status: int, is_retryable: bool
+) -> None:
+    upstream.next(fault, retry_after_s=7)
+    got = live.chat("pay")
+    assert (got.status, got.code) == (status, "all_models_failed")
+    assert got.json["error"]["retryable"] is is_retryable
+    assert got.headers.get("x-should-retry") == (None if is_retryable else "false")
+    assert got.headers.get("retry-after") == ("7" if fault is Fault.RATE_LIMITED else None)
+    assert live.records()[0].cost_micro == 0
+    assert live.serving.ledger.spent("service:pay") == (0, 0)
+
+
+def test_no_request_bears_more_tags_than_a_page_and_a_sum_can_take(live: Live) -> None:
+    def ask(tags: list[str]) -> Any:
+        body = {"input": {"messages": [{"role": "user", "content": "hi"}]}, "tags": tags}
+        return live.ask("POST", "/v1/services/pay/answer", body)
+
+    assert ask([f"t{k}" for k in range(MOST_TAGS)]).status == 200
+    got = ask([f"t{k}" for k in range(100_000)])
+    assert (got.status, got.json["error"]["param"]) == (400, "tags")
+    assert got.json["error"]["message"] == "`tags`: expected at most 32, got 100000"
+    header = {"x-roadworthy-tags": ",".join(f"t{k}" for k in range(MOST_TAGS + 1))}
+    assert live.ask("POST", "/v1/services/pay/answer", {"input": {}}, header).status == 400
+    long = ask(["x" * 201])
+    assert long.json["error"]["message"] == "`tags`: expected at most 200 characters, got 201"
+
+
+def test_only_who_asked_or_may_review_tells_what_became_of_a_request(live: Live) -> None:
+    path = f"/v1/requests/{live.chat('pay').headers['x-roadworthy-request-id']}/outcome"
+    told = {"correct": False, "source": "x"}
+    other, reviewer = live.new_key("answer"), live.new_key("review")
+    got = live.ask("POST", path, told, key=other)
+    assert (got.status, got.code) == (403, "forbidden")
+    assert live.ask("POST", path, told, key=reviewer).status == 201
+    assert live.ask("POST", path, told).status == 201
 
 
 def test_a_count_beyond_all_sense_is_unknown_and_recorded(

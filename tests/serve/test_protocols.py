@@ -237,6 +237,23 @@ def test_a_fallback_reaches_chat_clients_as_a_completion(
     assert streamed.body.endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_an_answer_that_is_no_upstreams_stream_counts_for_whoever_asks(
+    live: Live, upstream: FaultyUpstream, is_wanted: bool
+) -> None:
+    from roadworthy.models.faulty import Fault
+
+    upstream.next(Fault.SERVER_ERROR)
+    got = live.chat("reply", stream=True, stream_options={"include_usage": is_wanted})
+    assert b"A colleague will answer." in got.body
+    lines = [line[6:] for line in got.body.split(b"\n\n") if line.startswith(b"data: {")]
+    *_, last = map(json.loads, lines)
+    assert ("usage" in last) is is_wanted
+    if is_wanted:
+        assert last["choices"] == []
+        assert set(last["usage"]) == {"prompt_tokens", "completion_tokens", "total_tokens"}
+
+
 def test_a_stream_that_breaks_off_says_so_and_is_a_failure(
     live: Live, upstream: FaultyUpstream
 ) -> None:
@@ -251,7 +268,7 @@ def test_a_stream_that_breaks_off_says_so_and_is_a_failure(
     assert json.loads(last)["error"]["retryable"] is True
     record = live.records()[0]
     assert record.disposition == "failed"
-    assert record.output_tokens > 0
+    assert record.first_token_us > 0
 
 
 def test_the_open_inference_protocol_answers_rows(live: Live) -> None:

@@ -86,7 +86,7 @@ def test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred(
 def test_a_budget_comes_back_with_what_was_not_spent(live: Live, upstream: FaultyUpstream) -> None:
     upstream.always(Fault.SERVER_ERROR)
     for _ in range(150):
-        assert live.chat("reply").status == 502
+        assert live.chat("reply").status == 503
     assert live.serving.ledger.spent("service:reply") == (0, 0)
 
 
@@ -139,8 +139,8 @@ def test_a_client_that_leaves_mid_stream_is_settled_and_recorded(
     upstream.wait_until(lambda server: server.cancelled > before)
     record = _wait_for_record(live)
     assert (record.disposition, record.error_code) == ("failed", "cancelled")
-    assert 0 < record.output_tokens < 10
-    assert record.cost_micro == record.output_tokens * 100
+    # What it had written unseen, nobody knows: it counts as all that was set aside.
+    assert record.cost_micro == record.reserved_micro > 0
     assert live.serving.ledger.spent("service:reply") == (record.cost_micro, 0)
 
 

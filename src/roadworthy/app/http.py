@@ -92,7 +92,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
     return Gateway(
         engine=serving.engine,
         control=control_app(control),
-        desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.service_of),
+        desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.asked_by),
         limits=limits,
         clock=project.clock,
         metrics=serving.metrics,

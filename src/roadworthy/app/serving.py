@@ -257,14 +257,15 @@ class Serving:
         status = "degraded" if trouble else "ok"
         return {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
 
-    async def service_of(self, request_id: str) -> str | None:
-        """Return the service of a request that was answered before, or None.
+    async def asked_by(self, request_id: str) -> tuple[str, str] | None:
+        """Return the service and the key of a request that was answered before, or None.
 
         What was answered a moment ago may still be in the spool, so one drain is waited for.
         """
         for _ in range(2):
             with suppress(NotFound):
-                return read_record(self._ground.state, request_id).service
+                record = read_record(self._ground.state, request_id)
+                return record.service, record.key
             await asyncio.to_thread(self.writer.drain)
         return None
 

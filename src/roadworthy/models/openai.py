@@ -50,9 +50,6 @@ class _Usage(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -166,14 +163,15 @@ class OpenAIModel:
         try:
             seen = _completion.decode(body)
         except msgspec.DecodeError as error:
-            raise BadAnswer("expected a chat completion, got malformed JSON") from error
+            raise _unread("expected a chat completion, got malformed JSON") from error
         if not seen.choices:
-            raise BadAnswer("expected at least one choice, got none")
+            raise _unread("expected at least one choice, got none")
         choice = seen.choices[0]
         usage = usage_of(seen.usage)
         if choice.finish_reason == "content_filter":
             filtered = ModelRejected("the upstream's content filter stopped the answer")
             filtered.attempts = (self._attempt(filtered.code, started, usage, str(filtered)),)
+            filtered.may_cost = True
             raise filtered
         return Answer(
             model=self.name,
@@ -192,11 +190,12 @@ class OpenAIModel:
         """
         started = time.perf_counter_ns()
         reader = _StreamReader(wants_usage=_wants_usage(call))
-        body = self._body(call, stream=True)
+        body, is_good = self._body(call, stream=True), False
         try:
             async with self._client.stream(PATH, body) as reply:
                 if reply.status != 200:
                     raise error_of(reply.status, reply.headers, await reply.read())
+                is_good = True
                 while chunk := await reply.read_chunk():
                     if events := reader.feed(chunk):
                         yield events
@@ -204,12 +203,11 @@ class OpenAIModel:
                         break
             reader.check_complete()
         except ModelError as error:
-            usage = reader.usage or (reader.bound(body) if reader.has_begun else None)
-            error.attempts = (self._attempt(error.code, started, usage, str(error)),)
+            error.may_cost = is_good
+            error.attempts = (self._attempt(error.code, started, reader.counted, str(error)),)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            usage = reader.usage or reader.bound(body)
-            call.unfinished = self._attempt("cancelled", started, usage)
+            call.unfinished = self._attempt("cancelled", started, reader.counted)
             raise
         yield Answer(
             model=self.name,
@@ -242,14 +240,19 @@ class OpenAIModel:
         await self._client.close()
 
 
+def _unread(why: str) -> BadAnswer:
+    """Return the error of an answer that came, so that it may be charged for, and is none."""
+    error = BadAnswer(why)
+    error.may_cost = True
+    return error
+
+
 class _StreamReader:
     """Cuts a byte stream into whole events and keeps what must be known at its end."""
 
     def __init__(self, *, wants_usage: bool) -> None:
         self._wants_usage = wants_usage
         self._rest = b""
-        self._written = 0
-        self.has_begun = False
         self.text: list[str] = []
         self.usage: Usage | None = None
         self.finish_reason = ""
@@ -284,25 +287,21 @@ class _StreamReader:
             raise self._error_in(payload) from error
         self.usage = usage_of(seen.usage) or self.usage
         for choice in seen.choices:
-            if choice.delta is not None:
-                self._note(choice.delta)
+            if choice.delta is not None and choice.delta.content:
+                self.text.append(choice.delta.content)
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if self.finish_reason == "content_filter":
             raise ModelRejected("the upstream's content filter stopped the answer")
         return bool(seen.choices) or self._wants_usage
 
-    def _note(self, delta: _Message) -> None:
-        self.has_begun = True
-        if delta.content:
-            self.text.append(delta.content)
-        for part in (delta.content, delta.refusal, delta.reasoning_content):
-            self._written += len(part.encode()) if part else 0
-        self._written += len(memoryview(delta.tool_calls))
+    @property
+    def counted(self) -> Usage | None:
+        """The tokens, if the upstream counted them behind the whole answer.
 
-    def bound(self, body: bytes) -> Usage:
-        """Return the most tokens that were used by now: no token is shorter than a byte."""
-        return Usage(input_tokens=len(body), output_tokens=self._written)
+        Of one that was cut off nobody knows: tokens of reasoning are paid for and never seen.
+        """
+        return self.usage if self.finish_reason else None
 
     @staticmethod
     def _error_in(payload: bytes) -> ModelError:

@@ -30,7 +30,7 @@ from ..errors import (
 from ..guard.slot import run_guards
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
-from .chat import read_chat, write_chat
+from .chat import read_chat, wants_usage, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
 from .opened import OpenRelease
@@ -153,7 +153,7 @@ class Engine:
                 yield error_event(plan.error, plan.id)
             return
         if not plan.first_token_us:
-            yield completion_events(reply_of(plan))
+            yield completion_events(reply_of(plan), wants_usage=wants_usage(plan.request.body))
         yield DONE
 
     def _begin(self, request: Request) -> Plan:

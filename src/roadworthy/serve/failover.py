@@ -10,13 +10,25 @@ from contextlib import aclosing
 import msgspec
 
 from ..cost.prices import Meter
-from ..errors import AllModelsFailed, ModelError, ModelTimeout
+from ..errors import (
+    AllModelsFailed,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
+    ModelUnavailable,
+)
 from ..net import expire_at
 from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
 from .judge import ACCEPTED
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
+
+
+_LATE = frozenset({ModelTimeout.code, "no_time_left"})
+_AWAY = frozenset({ModelUnavailable.code, ModelRateLimited.code, "no_key", "stopped"})
+"""Ends of tries; where all are among them, it is known what went wrong."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +172,7 @@ class _Tries:
         self._left = len(links)
         self._spent = 0
         self._started = 0
+        self._retry_after_s: list[float] = []
 
     def prepare(self, link: Link) -> bool:
         """Set the call's time and money for this try; False if there is too little of either."""
@@ -219,9 +232,9 @@ class _Tries:
         """Note a try that ended in an error.
 
         One that was refused costs nothing. One that was cut off while its upstream worked costs
-        what it may have cost at most: nobody knows how far it came.
+        what it may have cost at most, unless it was counted: nobody knows how far it came.
         """
-        is_cut = False
+        is_cut = error.may_cost
         if isinstance(error, ModelTimeout) and not error.attempts and self.call.unfinished:
             error.attempts = (self.call.unfinished,)
             is_cut = True
@@ -230,6 +243,8 @@ class _Tries:
         status = error.code if status == "cancelled" else status
         is_billed = is_cut or usage is not None
         self._note(link, status, usage, str(error), is_billed=is_billed, is_cut=is_cut)
+        if error.retry_after_s is not None:
+            self._retry_after_s.append(error.retry_after_s)
 
     def cancelled(self, link: Link) -> None:
         """Leave on the call what a try may have used when everything was cancelled."""
@@ -265,4 +280,12 @@ class _Tries:
         tried = "; ".join(f"`{a.model}`: {a.detail or a.status}" for a in self.attempts)
         error = AllModelsFailed(f"no model gave an answer: {tried}", attempts=self.attempts)
         error.judgement = self.judgement
+        ends = {attempt.status for attempt in self.attempts}
+        if ends <= _LATE:
+            error.status = ModelTimeout.status
+        elif ends <= _AWAY:
+            error.status = ModelUnavailable.status
+        error.retryable = ends != {ModelRejected.code}
+        if error.status == ModelUnavailable.status:
+            error.retry_after_s = min(self._retry_after_s, default=None)
         return error

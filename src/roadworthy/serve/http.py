@@ -16,6 +16,9 @@ from .request import Reply
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
+_NO_RETRY = (b"x-should-retry", b"false")
+"""OpenAI's clients send again whatever ends with 500 and above, unless they read this."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -92,6 +95,8 @@ def error_response(error: RoadworthyError, request_id: str = "") -> Outgoing:
     headers: Headers = [JSON]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after_s // 1))))
+    if error.status >= 500 and not error.retryable:
+        headers.append(_NO_RETRY)
     if request_id:
         headers.append((b"x-roadworthy-request-id", request_id.encode()))
     return Outgoing(error.status, headers, _encode(envelope_of(error, request_id)))

@@ -13,6 +13,8 @@ LOCAL_KEY = Key("local", "in-process", frozenset({"answer", "read", "act_as"}))
 """The key of calls from the same Python process, which could open the store anyway."""
 
 _MAX_NAME = 200
+MOST_TAGS = 32
+"""Each tag is a row of the record and a sum of its own in the rollups."""
 
 
 class Keyring:
@@ -76,7 +78,7 @@ def caller_of(request: Request, key: Key) -> Caller:
 
     Raises:
         Forbidden: The key lacks a scope, the service, or the right to speak for somebody else.
-        RequestError: A name is too long.
+        RequestError: A name is too long, or there are too many tags.
     """
     if "answer" not in key.scopes:
         raise Forbidden(f"key `{key.id}` lacks the scope `answer`")
@@ -87,10 +89,20 @@ def caller_of(request: Request, key: Key) -> Caller:
             f"key `{key.id}` may not name a user or role: it lacks the scope `act_as`",
             param="user" if request.user else "role",
         )
-    names = (request.user, request.role, request.parent, *request.tags)
-    if any(names):
-        longest = max(map(len, names))
-        if longest > _MAX_NAME:
-            raise RequestError(f"expected names of at most {_MAX_NAME} characters, got {longest}")
+    if request.user or request.role or request.parent or request.tags:
+        _check_names(request)
     user = request.user or f"key:{key.id}"
     return Caller(key, user, request.role, request.parent, request.tags)
+
+
+def _check_names(request: Request) -> None:
+    if len(request.tags) > MOST_TAGS:
+        raise RequestError(
+            f"`tags`: expected at most {MOST_TAGS}, got {len(request.tags)}", param="tags"
+        )
+    given = [("user", request.user), ("role", request.role), ("parent", request.parent)]
+    for what, name in (*given, *(("tags", tag) for tag in request.tags)):
+        if len(name) > _MAX_NAME:
+            raise RequestError(
+                f"`{what}`: expected at most {_MAX_NAME} characters, got {len(name)}", param=what
+            )

@@ -35,10 +35,11 @@ class OutcomeDesk:
     """Takes outcomes and writes them to the spool.
 
     Args:
-        keyring: The valid keys; an outcome needs the scope `answer` or `review`.
+        keyring: The valid keys. With the scope `answer` one may tell what became of its own
+            requests, with `review` of all that it may see.
         spool: Where they are written.
         clock: Says when an outcome became known: now.
-        service_of: Request id → its service, or None where there is no such request.
+        asked_by: Request id → its service and key, or None where there is no such request.
     """
 
     def __init__(
@@ -46,13 +47,13 @@ class OutcomeDesk:
         keyring: Keyring,
         spool: Spool,
         clock: Clock,
-        service_of: Callable[[str], Awaitable[str | None]],
+        asked_by: Callable[[str], Awaitable[tuple[str, str] | None]],
     ) -> None:
         self._keyring = keyring
         self._spool = spool
         self._clock = clock
         self._ids = Ids(clock)
-        self._service_of = service_of
+        self._asked_by = asked_by
 
     async def take(self, incoming: Incoming, request_id: str) -> Outgoing:
         """Take what is known now about an earlier answer.
@@ -60,14 +61,20 @@ class OutcomeDesk:
         Raises:
             RequestError: The body says nothing, or something in it has the wrong type.
             NotFound: There is no such request.
+            Forbidden: The key lacks a scope, or it is another key's request.
         """
         key = self._keyring.find(incoming.headers.get(b"authorization", b""))
         if not key.scopes & {"answer", "review"}:
             raise Forbidden(f"key `{key.id}` lacks the scope `answer` or `review`")
         body = _read(incoming.body)
-        service = await self._service_of(request_id)
-        if service is None or (key.services and service not in key.services):
+        asked = await self._asked_by(request_id)
+        if asked is None or (key.services and asked[0] not in key.services):
             raise NotFound(f"no request `{request_id:.60}`")
+        if asked[1] != key.id and "review" not in key.scopes:
+            raise Forbidden(
+                f"key `{key.id}` may tell what became of its own requests only; for those of other"
+                " keys it needs the scope `review`"
+            )
         now_us = self._clock.now_us()
         at_us = micros_of(body.at, "at") if body.at is not None else now_us
         given = {kind: getattr(body, kind) for kind in KINDS}

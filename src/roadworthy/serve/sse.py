@@ -32,8 +32,11 @@ def completion_of(reply: Reply) -> bytes:
     return _encode({**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)})
 
 
-def completion_events(reply: Reply) -> bytes:
-    """Return `reply` as the events of a stream: one with all its text, one that ends it."""
+def completion_events(reply: Reply, *, wants_usage: bool = False) -> bytes:
+    """Return `reply` as the events of a stream: one with all its text, one that ends it.
+
+    Whoever asked for usage (`stream_options.include_usage`) gets it in one more.
+    """
     head = _head(reply, "chat.completion.chunk")
     delta = _message_of(reply)
     first = {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
@@ -41,7 +44,10 @@ def completion_events(reply: Reply) -> bytes:
         **head,
         "choices": [{"index": 0, "delta": {}, "finish_reason": reply.finish_reason}],
     }
-    return b"data: " + _encode(first) + b"\n\ndata: " + _encode(last) + b"\n\n"
+    events = [first, last]
+    if wants_usage:
+        events.append({**head, "choices": [], "usage": _usage(reply)})
+    return b"".join(b"data: " + _encode(event) + b"\n\n" for event in events)
 
 
 def _message_of(reply: Reply) -> Any:

@@ -44,6 +44,8 @@ BARS = {
     "read_p50_us": 12.0,
     "read_p99_us": 40.0,
     "materialize_s": 3.0,
+    "refill_s": 1.0,
+    "refill_rows": 0,
     "online_mb": 40.0,
 }
 HEAD = """\
@@ -143,10 +145,11 @@ def join(view: View, path: Path, count: int, rows: int, times: int) -> dict[str,
 
 
 def online(view: View, path: Path, count: int, folder: Path) -> dict[str, float]:
-    """Time filling the online store with every entity anew, and reading from it."""
+    """Time filling the online store anew and with nothing new, and reading from it."""
     store, clock = SqliteFeatures(folder / "online.db"), SystemClock()
     sources = {"events": source_of(path)}
     fill_s, _ = seconds(lambda: materialize(view, sources, store, clock, whole=True), 3)
+    refill_s, again = seconds(lambda: materialize(view, sources, store, clock), 3)
     size = sum(file.stat().st_size for file in folder.glob("online.db*"))
     features = FeatureSource([view], store, clock)
     fresh = store.freshness(online_key(view))
@@ -161,6 +164,8 @@ def online(view: View, path: Path, count: int, folder: Path) -> dict[str, float]
     store.close()
     return {
         "materialize_s": fill_s,
+        "refill_s": refill_s,
+        "refill_rows": again.rows + again.gone,
         "online_rows": fresh.rows if fresh else 0,
         "online_mb": size / 1e6,
         "read_p50_us": statistics.median(spent),

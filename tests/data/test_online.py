@@ -81,6 +81,105 @@ def test_online_equals_history_at_every_moment_it_was_filled(
         store.close()
 
 
+HELD = st.builds(
+    Event, st.sampled_from(["EWR", "JFK"]), *[st.integers(2, 6)] * 2, st.sampled_from([0.0, 1.0])
+)
+STATES = st.tuples(st.lists(HELD, max_size=6), st.integers(4, 7))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STATES, min_size=2, max_size=4))
+def test_online_equals_history_whatever_came_to_the_sources_or_went_in_between(
+    tmp_path_factory: pytest.TempPathFactory, states: list[tuple[list[Event], int]]
+) -> None:
+    store, clock = SqliteFeatures(tmp_path_factory.mktemp("online") / "online.db"), StoppedClock()
+    try:
+        for events, moment in states:
+            sources = {"weather": source(data=table_of(events))}
+            clock.put(moment)
+            materialize(view(), sources, store, clock)
+            asked = [Asked("EWR", moment), Asked("JFK", moment)]
+            offline = history([view()], spine_of(asked), sources)["wind_mph"].to_pylist()
+            assert [known(store, clock, one.origin) for one in asked] == offline
+    finally:
+        store.close()
+
+
+def test_a_row_that_comes_after_a_fill_with_an_older_created_time_gets_online(
+    online: SqliteFeatures,
+) -> None:
+    events, clock = [Event("EWR", 1, 1, 1.0)], StoppedClock(5)
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    clock.put(6)
+    events += [Event("EWR", 4, 4, 2.0), Event("JFK", 4, 4, 3.0)]
+    filled = materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    assert (known(online, clock, "EWR"), known(online, clock, "JFK")) == (2.0, 3.0)
+    assert (filled.rows, filled.gone) == (2, 0)
+
+
+def test_a_row_that_was_corrected_in_its_place_gets_online(online: SqliteFeatures) -> None:
+    clock = StoppedClock(5)
+    for wind in (9.0, 2.0):
+        sources = {"weather": source(data=table_of([Event("EWR", 4, 4, wind)]))}
+        materialize(view(), sources, online, clock)
+        assert known(online, clock, "EWR") == wind
+
+
+def test_what_the_sources_no_longer_hold_goes_but_what_was_pushed_stays(
+    online: SqliteFeatures,
+) -> None:
+    key, clock = online_key(view()), StoppedClock(5)
+    events = [Event("EWR", 3, 3, 1.0), Event("EWR", 4, 4, 2.0), Event("JFK", 4, 4, 3.0)]
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    online.push(key, [row("LGA", 4, 8.0)], clock.us)
+    left = {"weather": source(data=table_of(events[:1]))}
+    filled = materialize(view(), left, online, clock)
+    assert [known(online, clock, origin) for origin in ("EWR", "JFK", "LGA")] == [1.0, None, 8.0]
+    assert (filled.rows, filled.gone) == (1, 1)
+
+
+def test_a_fill_writes_nothing_that_is_online_already(online: SqliteFeatures) -> None:
+    clock = StoppedClock(5)
+    events = [Event("EWR", 3, 3, 1.0), Event("JFK", 3, 3, 2.0)]
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    marked = pack([9.0, 9.0, 9.0])
+    online._writer.execute("UPDATE features SET packed = ?", (marked,))
+    events.append(Event("JFK", 4, 4, 3.0))
+    filled = materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    assert (filled.rows, filled.gone) == (1, 0)
+    assert [known(online, clock, origin) for origin in ("EWR", "JFK")] == [9.0, 3.0]
+
+
+def test_what_a_fill_compares_with_stays_until_it_is_written(
+    online: SqliteFeatures, tmp_path: Path
+) -> None:
+    online.fill("v@1", [row("EWR", 1, 1.0)], 1, 1, whole=True)
+    other = sqlite3.connect(tmp_path / "online.db", timeout=0, isolation_level=None)
+
+    def rows() -> Iterator[OnlineRow]:
+        assert len(online.digests("v@1")) == 1
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        yield row("EWR", 2, 2.0)
+
+    assert online.fill("v@1", rows(), 2, 2, whole=False).put == 1
+    other.close()
+
+
+def test_a_file_of_before_is_filled_anew_and_keeps_what_was_pushed(tmp_path: Path) -> None:
+    path, clock, key = tmp_path / "online.db", StoppedClock(5), online_key(view())
+    sources = {"weather": source(data=table_of([Event("EWR", 3, 3, 1.0)]))}
+    store = SqliteFeatures(path)
+    materialize(view(), sources, store, clock)
+    store.push(key, [row("JFK", 4, 8.0)], clock.us)
+    store._writer.execute("ALTER TABLE features DROP COLUMN digest")
+    store.close()
+    again = SqliteFeatures(path)
+    assert materialize(view(), sources, again, clock).rows == 1
+    assert [known(again, clock, origin) for origin in ("EWR", "JFK")] == [1.0, 8.0]
+    again.close()
+
+
 def test_it_goes_on_from_where_it_was(online: SqliteFeatures) -> None:
     events = [Event("EWR", 1, 1, 1.0), Event("JFK", 1, 1, 2.0), Event("EWR", 3, 3, 3.0)]
     sources, clock = {"weather": source(data=table_of(events))}, StoppedClock(2)
@@ -248,7 +347,7 @@ def test_rows_that_fail_half_way_change_nothing(online: SqliteFeatures) -> None:
     assert unpack(found[2])[0] == 1.0
     assert fresh is not None
     assert fresh.watermark_us == START_US
-    assert online.fill(key, [row("EWR", 2, 2.0)], START_US + 9, START_US, whole=False) == 1
+    assert online.fill(key, [row("EWR", 2, 2.0)], START_US + 9, START_US, whole=False).put == 1
 
 
 KILLED = """
@@ -289,7 +388,7 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     fresh = store.freshness("v@1")
     assert fresh is not None
     assert (fresh.rows, fresh.watermark_us) == (1000, 1)
-    assert store.fill("v@1", old, 3, 3, whole=True) == 1000
+    assert store.fill("v@1", old, 3, 3, whole=True).put == 1000
     store.close()
     again = SqliteFeatures(path)
     assert again.read("v@1", pack([7])) == (1, 1, pack([1.0]))

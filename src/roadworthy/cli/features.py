@@ -94,7 +94,7 @@ def _row(state: ViewState) -> tuple[str, ...]:
 @features.command()
 @click.argument("view", default="")
 @click.option("--until", "until_us", type=moment, metavar="TIME", help="What was known by then.")
-@click.option("--whole", is_flag=True, help="Begin anew, not where the last run ended.")
+@click.option("--whole", is_flag=True, help="Write every row anew.")
 @project_option
 @json_option
 @command
@@ -113,13 +113,14 @@ def materialize(view: str, until_us: int | None, whole: bool, folder: Path, as_j
         (
             one.view,
             f"{one.rows:,}",
-            "the beginning" if one.since_us is None else time_text(one.since_us),
+            f"{one.gone:,}",
+            "-" if one.since_us is None else time_text(one.since_us),
             time_text(one.until_us),
             span_text(int(one.seconds * 1e6)),
         )
         for one in filled
     ]
-    print_table("views", ("view", "rows", "known since", "until", "took"), rows)
+    print_table("views", ("view", "new rows", "gone", "filled before", "until", "took"), rows)
 
 
 @features.command()

@@ -192,15 +192,17 @@ class Features:
         """
         newest = {view.id: view for view in self.views()}
         views = [*newest.values(), *map(self.view, sorted(set(served) - newest.keys()))]
-        rows, failed = 0, list[str]()
+        filled, failed = list[Filled](), list[str]()
         for view in views:
             try:
-                rows += self.fill(view).rows
+                filled.append(self.fill(view))
             except RoadworthyError as error:
                 failed.append(f"{view.id}: {error}")
         if failed:
             raise StoreError("; ".join(failed))
-        return f"{rows} rows of {len(views)} views are new online"
+        rows, gone = sum(one.rows for one in filled), sum(one.gone for one in filled)
+        said = f"{rows} rows of {len(views)} views are new online"
+        return f"{said}, {gone} are gone" if gone else said
 
     def measure_skew(self, views: Mapping[str, Sequence[str]], sets: Mapping[str, str]) -> str:
         """Measure whether services get the features of training, remember it, and say how it went.

@@ -85,6 +85,19 @@ def test_a_constant_has_bins_too() -> None:
     assert one([1.0] * 100, [1.0] * 100).state == "healthy"
 
 
+def test_a_constant_that_takes_another_value_is_a_breach() -> None:
+    row = one([0.0] * 2000, [5.0] * 100)
+    assert row.state == "breached"
+    assert row.bins == ("0", "above 0", "missing")
+    assert (row.trained_counts, row.live_counts) == ((2000, 0, 0), (0, 100, 0))
+
+
+def test_a_value_that_training_had_often_is_told_as_itself() -> None:
+    row = one([0.0] * 550 + [1.0] * 350 + [float(i) for i in range(2, 102)], [0.5, 1.0, 7.0] * 20)
+    assert row.bins[:4] == ("0", "above 0 to 1", "1", "from 1.1")
+    assert row.live_counts[:4] == (0, 20, 20, 20)
+
+
 def test_the_worst_feature_comes_first() -> None:
     same, far = normal(0, 500, 1), normal(9, 500, 2)
     rows = measure_skew({"a": same, "b": same}, {"a": same, "b": far}, [])

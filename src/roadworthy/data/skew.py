@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -203,14 +203,28 @@ def _sides(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
 def _sides_of_numbers(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
     first, second = _numbers(trained), _numbers(live)
     edges = edges_of(first)
-    said = [f"{edge:.4g}" for edge in edges]
-    if said:
-        ranges = (f"{low} to {high}" for low, high in pairwise(said))
-        bins = (f"below {said[0]}", *ranges, f"from {said[-1]}", "missing")
-    else:
-        bins = ("any", "missing")
-    counted = counts_of(first, edges), counts_of(second, edges)
-    return _Sides(bins, *counted, kolmogorov_smirnov(first, second))
+    trained_counts, live_counts = counts_of(first, edges), counts_of(second, edges)
+    # Between two values that training had often, there may be nothing on either side.
+    is_told = trained_counts + live_counts > 0
+    is_told[-1] = True
+    bins = tuple(compress((*_ranges(edges.tolist()), "missing"), is_told.tolist()))
+    gap = kolmogorov_smirnov(first, second)
+    return _Sides(bins, trained_counts[is_told], live_counts[is_told], gap)
+
+
+def _ranges(edges: Sequence[float]) -> list[str]:
+    """Return in words what lies below, between and above edges; some hold one value alone."""
+    if not edges:
+        return ["any"]
+    said, start = [f"below {edges[0]:.4g}"], f"{edges[0]:.4g}"
+    for low, high in pairwise(edges):
+        if high == math.nextafter(low, math.inf):
+            said.append(f"{low:.4g}")
+            start = f"above {low:.4g}"
+        else:
+            said.append(f"{start} to {high:.4g}")
+            start = f"{high:.4g}"
+    return [*said, start if start.startswith("above") else f"from {start}"]
 
 
 def _sides_of_words(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:

@@ -23,6 +23,7 @@ from ..risk.distances import (
     kolmogorov_smirnov,
     population_stability,
 )
+from .values import is_null, number_of
 
 try:
     import numpy as np
@@ -69,7 +70,8 @@ class FeatureSkew(msgspec.Struct, frozen=True, kw_only=True):
         stability: Population stability index, missing values as a bin of their own.
         divergence: Jensen-Shannon distance of the same bins.
         gap: Kolmogorov-Smirnov distance of known numbers; None for categories.
-        bins: What each bin of the two counts holds, missing last.
+        bins: What each bin of the two counts holds, missing last; of a date or a time, how long
+            before its request it was.
         trained_counts, live_counts: Values in each bin.
         state: The verdict.
         says: The verdict in a sentence.
@@ -185,17 +187,28 @@ def _joined(*parts: str) -> str:
 
 
 def is_same(served: Any, offline: Any) -> bool:
-    """Whether two values of a feature are one: missing as missing, numbers to nine digits."""
-    if _is_missing(served) or _is_missing(offline):
-        return _is_missing(served) and _is_missing(offline)
-    if _is_number(served) and _is_number(offline):
-        return math.isclose(served, offline, rel_tol=REL_TOLERANCE, abs_tol=REL_TOLERANCE)
-    return bool(served == offline)
+    """Whether two values of a feature are one.
+
+    Missing is as missing; whole numbers and moments are one if they are equal, numbers with
+    decimals if nine digits are.
+    """
+    if is_null(served) or is_null(offline):
+        return is_null(served) and is_null(offline)
+    first, second = number_of(served), number_of(offline)
+    if first is None or second is None:
+        return bool(served == offline)
+    if isinstance(first, int) and isinstance(second, int):
+        return first == second
+    has_whole = isinstance(first, int) or isinstance(second, int)
+    first, second = float(first), float(second)
+    if has_whole and first.is_integer() and second.is_integer():
+        return first == second
+    return math.isclose(first, second, rel_tol=REL_TOLERANCE)
 
 
 def _sides(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
-    known = [value for side in (trained, live) for value in side if not _is_missing(value)]
-    if all(map(_is_number, known)):
+    known = [value for side in (trained, live) for value in side if not is_null(value)]
+    if all(number_of(value) is not None for value in known):
         return _sides_of_numbers(trained, live)
     return _sides_of_words(trained, live)
 
@@ -231,31 +244,24 @@ def _sides_of_words(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
     """Count each value; those that training saw least stand together, with those it never saw."""
     tally: dict[str, int] = {}
     for value in trained:
-        if not _is_missing(value):
+        if not is_null(value):
             tally[str(value)] = tally.get(str(value), 0) + 1
     common = sorted(tally, key=lambda word: (-tally[word], word))[:MOST_CATEGORIES]
     place = {word: index for index, word in enumerate(common)}
     other, missing = len(common), len(common) + 1
 
     def counted(side: Sequence[Any]) -> Counts:
-        places = [missing if _is_missing(v) else place.get(str(v), other) for v in side]
+        places = [missing if is_null(v) else place.get(str(v), other) for v in side]
         return np.bincount(np.array(places, dtype=np.int64), minlength=missing + 1)
 
     return _Sides((*common, "other", "missing"), counted(trained), counted(live), None)
 
 
 def _numbers(side: Sequence[Any]) -> Any:
-    return np.array([math.nan if _is_missing(v) else float(v) for v in side], dtype=np.float64)
+    numbers = [math.nan if is_null(v) else number_of(v) for v in side]
+    return np.array(numbers, dtype=np.float64)
 
 
 def _missing_share(counts: Counts) -> float | None:
     total = int(counts.sum())
     return float(counts[-1]) / total if total else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

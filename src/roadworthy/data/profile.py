@@ -239,15 +239,22 @@ def _moment(text: str) -> Any:
 def _freshness(
     source: Source, seen: Sequence[Seen], nulls: Sequence[str], clock: Clock
 ) -> tuple[int, str]:
-    """Return twice the longest gap between two times, in hours, and whose; where it holds now."""
+    """Return twice the longest gap between two times, in hours, and whose; where it holds now.
+
+    A time that has not come says nothing of either.
+    """
+    now_us = clock.now_us()
     for one in seen:
         if one.type != "timestamp" or one.high is None:
             continue
         value = _reading(source.columns[one.name], "timestamp", nulls)[1]
         times = f"SELECT DISTINCT EPOCH_US({value}) AS moment FROM {source.relation}"
-        gaps = f"SELECT moment - LAG(moment) OVER (ORDER BY moment) AS gap FROM ({times}) AS times"
-        gap = source.rows(f"SELECT MAX(gap) FROM ({gaps}) AS gaps")[0][0] or 0
-        hours = max(1, -(-2 * gap // (3_600 * MICRO)))
-        is_held = clock.now_us() - micros_of(one.high) <= hours * 3_600 * MICRO
+        times = f"SELECT moment FROM ({times}) AS every WHERE moment <= {now_us}"
+        gaps = (
+            f"SELECT moment, moment - LAG(moment) OVER (ORDER BY moment) AS gap FROM ({times}) AS t"
+        )
+        gap, newest = source.rows(f"SELECT MAX(gap), MAX(moment) FROM ({gaps}) AS gaps")[0]
+        hours = max(1, -(-2 * (gap or 0) // (3_600 * MICRO)))
+        is_held = newest is not None and now_us - newest <= hours * 3_600 * MICRO
         return (hours, one.name) if is_held else (0, "")
     return 0, ""

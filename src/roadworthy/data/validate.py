@@ -126,7 +126,7 @@ class _Run:
         self._table = table
         self._source = source
         self._clock = clock
-        self.plan: Plan = plan_of(table, source.columns, source.dialect)
+        self.plan: Plan = plan_of(table, source.columns, source.dialect, clock.now_us())
         self._open_references()
 
     def judge(self) -> tuple[tuple[RuleReport, ...], int, Details]:

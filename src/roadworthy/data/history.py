@@ -24,6 +24,7 @@ from typing import Any
 from ..errors import DeclarationError, MissingExtra, NotFound
 from ..types import MICRO
 from .computed import compute_rows, open_computed
+from .files import is_parquet
 from .relations import (
     SQL_TYPES,
     Connection,
@@ -35,6 +36,8 @@ from .relations import (
     open_duck,
     quoted,
     reader_of,
+    refusal,
+    text_of,
 )
 from .view_sql import is_summed
 from .views import View, prepared
@@ -150,7 +153,11 @@ def read_rows(path: Path, types: Mapping[str, str]) -> pyarrow.Table:
     try:
         there = as_arrow(connection, f"SELECT * FROM {reader_of(str(path))} LIMIT 0").column_names
         known = {name: kind for name, kind in types.items() if name in there}
-        return as_arrow(connection, f"SELECT * FROM {reader_of(str(path), known)}")
+        whole = [n for n, kind in known.items() if kind == "BIGINT" and not is_parquet(str(path))]
+        read = reader_of(str(path), known | dict.fromkeys(whole, "VARCHAR"))
+        parts = [f"{_whole(name, quoted(name))} AS {quoted(name)}" for name in whole]
+        replaced = f" REPLACE ({', '.join(parts)})" if parts else ""
+        return as_arrow(connection, f"SELECT *{replaced} FROM {read}")
     except duckdb.Error as error:
         raise failed_read(error, path.name) from error
     finally:
@@ -181,9 +188,37 @@ def _keep_keys(
     names = ["place", "at", *(f"given{i}" for i in range(len(types)))]
     columns = [np.arange(rows.num_rows), moments.cast(pyarrow.timestamp("us"))]
     connection.register("given", pyarrow.table([*columns, *(rows[name] for name in types)], names))
-    casts = [f"CAST(given{i} AS {kind}) AS e{i}" for i, kind in enumerate(types.values())]
+    casts = [
+        f"{_key(name, kind, f'given{i}', rows.schema.field(name).type)} AS e{i}"
+        for i, (name, kind) in enumerate(types.items())
+    ]
     connection.execute(
         f"CREATE TEMP VIEW spine AS SELECT {', '.join(('place', quoted('at'), *casts))} FROM given"
+    )
+
+
+def _key(name: str, kind: str, given: str, there: Any) -> str:
+    """Return an entity of the spine as `key_of` reads that of a request; NaN is nobody."""
+    if kind == "DOUBLE":
+        number = f"CAST({given} AS DOUBLE)"
+        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    if kind == "TIMESTAMP":  # of a text, a plain cast would drop the offset
+        return f"CAST(CAST({given} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    if kind == "BIGINT" and not pyarrow.types.is_integer(there):
+        return _whole(name, given)
+    return f"CAST({given} AS {kind})"
+
+
+def _whole(name: str, given: str) -> str:
+    """Return what reads whole numbers; a cast would round others to some other entity."""
+    number = f"CAST({given} AS DOUBLE)"
+    refused = refusal(
+        f"spine: expected whole numbers in `{name}`, got one with decimals; round it, or leave it "
+        "empty where nobody is meant"
+    )
+    return (
+        f"CASE WHEN {number} <> floor({number}) THEN error({text_of(refused)}) "
+        f"WHEN isfinite({number}) THEN CAST({given} AS BIGINT) END"
     )
 
 

@@ -20,6 +20,7 @@ import msgspec
 from ..errors import RequestError
 from ..types import Clock
 from .computed import plain
+from .entity import key_of
 from .history import rank
 from .online import OnlineFeatures, OnlineRow, pack
 from .relations import Connection, Sources, attach_sources, failed_read, files_of, open_duck
@@ -123,11 +124,12 @@ def _new(
     )
     width = len(view.entity)
     while rows := found.fetchmany(_AT_ONCE):
-        entities = _packed([row[:width] for row in rows], view.entity)
         vectors = _packed([row[width + 3 :] for row in rows], view.features)
-        for row, entity, vector in zip(rows, entities, vectors, strict=True):
-            event_us, created_us, digest = row[width : width + 3]
-            yield OnlineRow(entity, event_us, created_us, vector, digest)
+        for row, vector in zip(rows, vectors, strict=True):
+            key = key_of(view.entity, row[:width])
+            if key is not None:
+                event_us, created_us, digest = row[width : width + 3]
+                yield OnlineRow(key, event_us, created_us, vector, digest)
 
 
 def _gone(connection: Connection) -> Iterator[int]:

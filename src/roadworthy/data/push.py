@@ -11,6 +11,7 @@ from ..errors import ContractViolation
 from ..types import Clock, Pushed
 from .computed import plain
 from .contract import Field, Table
+from .entity import key_of
 from .live import compile_live
 from .online import OnlineFeatures, OnlineRow, pack
 from .relations import Sources
@@ -72,8 +73,14 @@ class Pusher:
         created_us = now_us
         if view.created_time != view.event_time and row.get(view.created_time) is not None:
             created_us = self._time(row, view.created_time, number, now_us)
-        entity = _values(view.entity, row)
-        return OnlineRow(pack(entity), event_us, created_us, pack(_values(view.features, row)))
+        key = key_of(view.entity, [row[column.name] for column in view.entity])
+        if key is None:
+            where = f"rows[{number}]"
+            names = ", ".join(f"`{column.name}`" for column in view.entity)
+            raise ContractViolation(
+                f"{where}: expected {names} to name an entity, got what is none", param=where
+            )
+        return OnlineRow(key, event_us, created_us, pack(_values(view.features, row)))
 
     def _time(self, row: Row, name: str, number: int, now_us: int) -> int:
         moment = micros_of(plain(row[name], "timestamp"))

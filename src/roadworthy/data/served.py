@@ -9,8 +9,9 @@ import msgspec
 
 from ..errors import DeclarationError
 from ..types import MICRO, Clock
-from .computed import Computed, open_computed, plain
-from .online import OnlineReader, pack, unpack
+from .computed import Computed, open_computed
+from .entity import key_of
+from .online import OnlineReader, unpack
 from .views import Column, View, online_key
 
 
@@ -123,8 +124,8 @@ class FeatureSource:
         values: dict[str, Any] = {}
         views: dict[str, ViewRead] = {}
         for view in self._views:
-            entity = [plain(input.get(column.name), column.type) for column in view.entity]
-            found = None if None in entity else self._read(view.key, pack(entity))
+            key = key_of(view.entity, [input.get(column.name) for column in view.entity])
+            found = None if key is None else self._read(view.key, key)
             read = views[view.id] = _judged(found, view.ttl_us, now_us)
             if found is not None and read.state == "fresh":
                 stored = dict(zip(view.names, unpack(found[2]), strict=True))

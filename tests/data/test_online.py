@@ -25,9 +25,9 @@ from roadworthy.data.history import history
 from roadworthy.data.materialize import materialize
 from roadworthy.data.online import OnlineRow, SqliteFeatures, pack, unpack
 from roadworthy.data.served import FeatureSource
-from roadworthy.data.views import online_key
+from roadworthy.data.views import View, online_key
 from roadworthy.errors import DeclarationError, RequestError, StoreError
-from roadworthy.types import SettableClock
+from roadworthy.types import MICRO, SettableClock
 
 pa = pytest.importorskip("pyarrow")
 
@@ -261,6 +261,88 @@ def test_a_row_is_stale_after_its_ttl_and_absent_before_its_time(online: SqliteF
     assert features.vector({"origin": "EWR"}).views["weather_now@1"].state == "absent"
 
 
+KEYS = ("a", "b", "c")
+TTLS = (None, "1h", "3h")
+PUT = st.tuples(
+    st.sampled_from(["v0", "v1", "v2"]), st.sampled_from(KEYS), *[st.integers(0, 9)] * 2
+)
+
+
+def keyed(number: int) -> View:
+    """Return a view of an entity of its own, with a ttl of its own and a computed feature."""
+    ttl = f'-- ttl = "{TTLS[number]}"' if TTLS[number] else "-- # for ever"
+    head = HEAD.replace('"origin"', f'"key_{number}"').replace('-- ttl = "3h"', ttl)
+    head += f'-- [computed]\n-- twice_{number} = "features.wind_{number} * 2.0"\n'
+    names = f"origin AS key_{number}, observed_at, known_at, wind_mph AS wind_{number}"
+    return view(f"SELECT {names} FROM weather", head, name=f"v{number}")
+
+
+def one_by_one(
+    file: sqlite3.Connection, views: list[View], asked: dict[str, Any], now_us: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the features of a request and the state of each view, by a statement for each."""
+    values, states = dict[str, Any](), dict[str, str]()
+    for number, made in enumerate(views):
+        key = asked.get(f"key_{number}")
+        found = file.execute(
+            "SELECT event_us, created_us, packed FROM features AS f JOIN views AS v "
+            "ON v.number = f.view WHERE v.view = ? AND entity = ?",
+            (online_key(made), None if key is None else pack([key])),
+        ).fetchone()
+        if found is None or found[0] > now_us or found[1] > now_us:
+            states[made.id] = "absent"
+        elif made.ttl_s is not None and now_us - found[0] > made.ttl_s * MICRO:
+            states[made.id] = "stale"
+        else:
+            states[made.id] = "fresh"
+        wind = unpack(found[2])[0] if states[made.id] == "fresh" else None
+        values |= {f"wind_{number}": wind, f"twice_{number}": None if wind is None else wind * 2}
+    return values, states
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(PUT, max_size=12),
+    st.dictionaries(
+        st.sampled_from(["key_0", "key_1", "key_2"]), st.sampled_from([*KEYS, "d", None])
+    ),
+    st.integers(0, 12),
+    st.permutations(range(3)),
+)
+def test_all_views_read_at_once_are_what_each_is_by_itself(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str, int, int]],
+    asked: dict[str, Any],
+    hours: int,
+    order: list[int],
+) -> None:
+    path = tmp_path_factory.mktemp("online") / "online.db"
+    store, clock = SqliteFeatures(path), StoppedClock(hours)
+    views = [keyed(number) for number in range(3)]
+    for name, key, happened, created in rows:
+        put = OnlineRow(
+            pack([key]),
+            START_US + happened * HOUR_US,
+            START_US + created * HOUR_US,
+            pack([happened + created / 10]),
+        )
+        store.fill(online_key(views[int(name[1])]), [put], START_US, START_US, whole=False)
+    file = sqlite3.connect(path)
+    try:
+        values, states = one_by_one(file, views, asked, clock.us)
+        found = FeatureSource([views[number] for number in order], store, clock).vector(asked)
+        assert found.values == values
+        assert {name: read.state for name, read in found.views.items()} == states
+        assert list(found.views) == [f"v{number}@1" for number in order]
+    finally:
+        file.close()
+        store.close()
+
+
+def test_a_service_without_views_has_no_features(online: SqliteFeatures) -> None:
+    assert FeatureSource([], online, StoppedClock()).vector({}).values == {}
+
+
 @pytest.mark.parametrize("value", ["JFK", None, 7, ["EWR"], float("nan")])
 def test_an_entity_that_nothing_is_known_of_has_nulls(online: SqliteFeatures, value: Any) -> None:
     clock = StoppedClock(5)
@@ -315,7 +397,7 @@ def test_each_thread_reads_for_itself_while_another_writes(online: SqliteFeature
         while not stop.is_set():
             winds = set()
             for number in range(50):
-                found = online.read(key, pack([f"A{number}"]))
+                (found,) = online.read([key], [pack([f"A{number}"])])
                 winds.add(None if found is None else unpack(found[2])[0])
             if None in winds:
                 wrong.append(winds)
@@ -342,7 +424,7 @@ def test_rows_that_fail_half_way_change_nothing(online: SqliteFeatures) -> None:
 
     with pytest.raises(ZeroDivisionError):
         online.fill(key, broken(), START_US + 9, START_US, whole=True)
-    found, fresh = online.read(key, pack(["EWR"])), online.freshness(key)
+    (found,), fresh = online.read([key], [pack(["EWR"])]), online.freshness(key)
     assert found is not None
     assert unpack(found[2])[0] == 1.0
     assert fresh is not None
@@ -379,11 +461,11 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "half way\n"
-    served = [store.read("v@1", pack([i])) for i in range(1000)]  # while it writes
+    served = [store.read(["v@1"], [pack([i])])[0] for i in range(1000)]  # while it writes
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    after = [store.read("v@1", pack([i])) for i in range(1000)]
+    after = [store.read(["v@1"], [pack([i])])[0] for i in range(1000)]
     assert served == after == [(1, 1, pack([1.0]))] * 1000
     fresh = store.freshness("v@1")
     assert fresh is not None
@@ -391,7 +473,7 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     assert store.fill("v@1", old, 3, 3, whole=True).put == 1000
     store.close()
     again = SqliteFeatures(path)
-    assert again.read("v@1", pack([7])) == (1, 1, pack([1.0]))
+    assert again.read(["v@1"], [pack([7])]) == [(1, 1, pack([1.0]))]
     again.close()
 
 
@@ -405,7 +487,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_reading_is_not_writing(online: SqliteFeatures) -> None:
-    online.read("v@1", b"")
+    online.read(["v@1"], [b""])
     (reader,) = online._readers
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM features")
@@ -420,7 +502,7 @@ def test_a_vector_of_twenty_features_is_read_in_microseconds(online: SqliteFeatu
     spent = []
     for number in range(20_000):
         started = time.perf_counter_ns()
-        online.read("v@1", pack([number * 7919 % 20_000]))
+        online.read(["v@1"], [pack([number * 7919 % 20_000])])
         spent.append(time.perf_counter_ns() - started)
     assert sorted(spent)[10_000] < 50_000
 

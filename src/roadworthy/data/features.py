@@ -15,7 +15,7 @@ from ..store.artifacts import Artifacts
 from ..types import Clock, Pushed, SystemClock
 from .audit_skew import remember_skew
 from .materialize import Filled, materialize
-from .online import Freshness, SqliteFeatures
+from .online import Found, Freshness, SqliteFeatures
 from .push import Pusher, Row
 from .registered import Applied, apply_views, load_sources, newest_views, registered_view
 from .relations import SourceTable
@@ -47,8 +47,9 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
 class NothingOnline:
     """An online store that knows nothing: enough to see whether views fit a service."""
 
-    def read(self, view: str, entity: bytes) -> None:
-        """Return nothing."""
+    def read(self, views: Sequence[str], entities: Sequence[bytes | None]) -> list[Found | None]:
+        """Return nothing of each."""
+        return [None] * len(views)
 
 
 def open_declared(

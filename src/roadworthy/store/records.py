@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from ..errors import NotFound
 from ..types import Disposition, Outcome, Record
+from .data_versions import forget_examples
 from .tables import bodies, outcomes, record_errors, record_tags, records, rollups, spendings
 
 _TAG_ID, _ERROR_ID = record_tags.c.request_id, record_errors.c.request_id
@@ -263,7 +264,7 @@ def each_record(
 
 
 def drop_before(engine: Engine, service: str, at_us: int) -> int:
-    """Delete the records of a service from before `at_us`, with bodies and outcomes.
+    """Delete the records of a service from before `at_us`, with bodies, outcomes and examples.
 
     Rollups stay: what was counted and spent is not forgotten. Returns how many records there were.
     """
@@ -280,6 +281,7 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
             connection.execute(delete(records).where(records.c.id.in_(ids)))
             for table in record_tags, record_errors:
                 connection.execute(delete(table).where(table.c.request_id.in_(ids)))
+            forget_examples(connection, frozenset(ids))
         last = ids[-1]
         dropped += len(ids)
 
@@ -287,7 +289,8 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
 def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
-    Bodies and outcomes of the user's requests are deleted. Their records stay, so that money,
+    Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
+    as examples. Their records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
     asked about) and the free text of attempts and verdicts are emptied. Rollups and spendings per
@@ -307,6 +310,7 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
                 break
             gone = _drop_bodies_and_outcomes(connection, [record.id for record in found])
             _rename_spendings(connection, found, user, pseudonym)
+            forget_examples(connection, frozenset(record.id for record in found))
             for record in found:
                 *_, detail = record_row(_without_person(record, user, pseudonym))
                 change = update(records).where(records.c.id == record.id)

@@ -143,9 +143,16 @@ def test_a_push_of_nobody_is_refused(
         Pusher(view, {"rows": rows}).push([row], online, clock)
 
 
-def test_a_moment_is_one_entity_in_every_zone(online: SqliteFeatures, clock: SettableClock) -> None:
+def test_a_moment_is_one_entity_in_every_zone(
+    online: SqliteFeatures, clock: SettableClock, tmp_path: Path
+) -> None:
     view, rows = rows_of("timestamp", pa.array([AT], pa.timestamp("us")))
     materialize(view, {"rows": rows}, online, clock)
     texts = ["2013-01-01T00:00:00Z", "2013-01-01T02:00:00+02:00", "2013-01-01T00:00:00+02:00"]
     assert served(view, online, clock, texts) == [0, 0, None]
     assert trained(view, rows, texts) == [0, 0, None]
+    spine = tmp_path / "spine.csv"
+    spine.write_text(
+        "".join(["at_key,at\n", *(f"{text},2013-01-01T01:00:00Z\n" for text in texts)])
+    )
+    assert history([view], spine, {"rows": rows})["place"].to_pylist() == [0, 0, None]

@@ -110,7 +110,8 @@ def read_spine(spine: Spine, views: Sequence[View] = (), time: str = TIME) -> py
     """
     types = _types_of(views)
     if isinstance(spine, str | Path):
-        rows = read_rows(Path(spine).absolute(), types | {time: "TIMESTAMPTZ"})
+        zoned = {name: f"{kind}TZ" for name, kind in types.items() if kind == "TIMESTAMP"}
+        rows = read_rows(Path(spine).absolute(), types | zoned | {time: "TIMESTAMPTZ"})
     elif pyarrow is None:
         raise MissingExtra("data", "a point-in-time join")
     else:

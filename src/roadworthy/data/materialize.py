@@ -40,7 +40,7 @@ class Filled(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: Entities whose newest row is new, or another than before.
-        gone: Entities of which the sources no longer hold a row.
+        gone: Entities of which the sources no longer hold a row; 0 where all rows were taken anew.
         since_us: Until when it was filled before; None where all rows were taken anew.
         until_us: Rows known by then are in now.
     """

@@ -216,11 +216,16 @@ class SqliteFeatures:
 
     def _upgrade(self) -> None:
         """Add what files of earlier versions lack; their rows differ from any digest."""
+        if self._has_digests():
+            return
         self._writer.execute("BEGIN IMMEDIATE")
-        columns = self._writer.execute("PRAGMA table_info(features)").fetchall()
-        if "digest" not in {column[1] for column in columns}:
+        if not self._has_digests():  # another process may have been first
             self._writer.execute(_ADD_DIGEST)
         self._writer.execute("COMMIT")
+
+    def _has_digests(self) -> bool:
+        columns = self._writer.execute("PRAGMA table_info(features)").fetchall()
+        return "digest" in {column[1] for column in columns}
 
     def digests(self, view: str) -> array[int]:
         """Return the digests of the rows that are from the sources.

@@ -122,11 +122,12 @@ def _new(
         f"SELECT {columns} FROM rows_of_view AS r JOIN told ON r.rowid = told.place "
         "WHERE digest NOT IN (SELECT digest FROM held)"
     )
-    width = len(view.entity)
+    names = [column.name for column in view.entity]
+    width = len(names)
     while rows := found.fetchmany(_AT_ONCE):
         vectors = _packed([row[width + 3 :] for row in rows], view.features)
         for row, vector in zip(rows, vectors, strict=True):
-            key = key_of(view.entity, row[:width])
+            key = key_of(view.entity, dict(zip(names, row, strict=False)).get)
             if key is not None:
                 event_us, created_us, digest = row[width : width + 3]
                 yield OnlineRow(key, event_us, created_us, vector, digest)

@@ -185,9 +185,10 @@ class SqliteFeatures:
         try:
             asked: list[Any] = []
             for view, entity in zip(views, entities, strict=True):
-                asked += (self._numbers.get(view) or self._find(execute, view), entity)
-            for place, event_us, created_us, packed in execute(_read_sql(len(views)), asked):
-                found[place] = event_us, created_us, packed
+                asked.append(self._numbers.get(view) or self._find(execute, view))
+                asked.append(entity)
+            for row in execute(_read_sql(len(views)), asked).fetchall():
+                found[row[0]] = row[1:]
         except sqlite3.Error as error:
             raise _failed(self._path, error) from error
         return found

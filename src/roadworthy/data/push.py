@@ -73,7 +73,7 @@ class Pusher:
         created_us = now_us
         if view.created_time != view.event_time and row.get(view.created_time) is not None:
             created_us = self._time(row, view.created_time, number, now_us)
-        key = key_of(view.entity, [row[column.name] for column in view.entity])
+        key = key_of(view.entity, row.get)
         if key is None:
             where = f"rows[{number}]"
             names = ", ".join(f"`{column.name}`" for column in view.entity)

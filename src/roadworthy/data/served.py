@@ -122,10 +122,7 @@ class FeatureSource:
         now_us = self._now_us()
         values: dict[str, Any] = {}
         views: dict[str, ViewRead] = {}
-        entities = [
-            key_of(view.entity, [input.get(column.name) for column in view.entity])
-            for view in self._views
-        ]
+        entities = [key_of(view.entity, input.get) for view in self._views]
         for view, found in zip(self._views, self._read(self._keys, entities), strict=True):
             read = views[view.id] = _judged(found, view.ttl_us, now_us)
             if found is not None and read.state == "fresh":

@@ -397,7 +397,7 @@ def test_each_thread_reads_for_itself_while_another_writes(online: SqliteFeature
         while not stop.is_set():
             winds = set()
             for number in range(50):
-                (found,) = online.read([key], [pack([f"A{number}"])])
+                (found,) = online.read((key,), [pack([f"A{number}"])])
                 winds.add(None if found is None else unpack(found[2])[0])
             if None in winds:
                 wrong.append(winds)
@@ -424,7 +424,7 @@ def test_rows_that_fail_half_way_change_nothing(online: SqliteFeatures) -> None:
 
     with pytest.raises(ZeroDivisionError):
         online.fill(key, broken(), START_US + 9, START_US, whole=True)
-    (found,), fresh = online.read([key], [pack(["EWR"])]), online.freshness(key)
+    (found,), fresh = online.read((key,), [pack(["EWR"])]), online.freshness(key)
     assert found is not None
     assert unpack(found[2])[0] == 1.0
     assert fresh is not None
@@ -461,11 +461,11 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "half way\n"
-    served = [store.read(["v@1"], [pack([i])])[0] for i in range(1000)]  # while it writes
+    served = [store.read(("v@1",), [pack([i])])[0] for i in range(1000)]  # while it writes
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    after = [store.read(["v@1"], [pack([i])])[0] for i in range(1000)]
+    after = [store.read(("v@1",), [pack([i])])[0] for i in range(1000)]
     assert served == after == [(1, 1, pack([1.0]))] * 1000
     fresh = store.freshness("v@1")
     assert fresh is not None
@@ -473,7 +473,7 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     assert store.fill("v@1", old, 3, 3, whole=True).put == 1000
     store.close()
     again = SqliteFeatures(path)
-    assert again.read(["v@1"], [pack([7])]) == [(1, 1, pack([1.0]))]
+    assert again.read(("v@1",), [pack([7])]) == [(1, 1, pack([1.0]))]
     again.close()
 
 
@@ -487,7 +487,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_reading_is_not_writing(online: SqliteFeatures) -> None:
-    online.read(["v@1"], [b""])
+    online.read(("v@1",), [b""])
     (reader,) = online._readers
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM features")
@@ -502,7 +502,7 @@ def test_a_vector_of_twenty_features_is_read_in_microseconds(online: SqliteFeatu
     spent = []
     for number in range(20_000):
         started = time.perf_counter_ns()
-        online.read(["v@1"], [pack([number * 7919 % 20_000])])
+        online.read(("v@1",), [pack([number * 7919 % 20_000])])
         spent.append(time.perf_counter_ns() - started)
     assert sorted(spent)[10_000] < 50_000
 

@@ -50,7 +50,7 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
 class NothingOnline:
     """An online store that knows nothing: enough to see whether views fit a service."""
 
-    def read(self, views: Sequence[str], entities: Sequence[bytes | None]) -> list[Found | None]:
+    def read(self, views: tuple[str, ...], entities: Sequence[bytes | None]) -> list[Found | None]:
         """Return nothing of each."""
         return [None] * len(views)
 

@@ -14,7 +14,6 @@ import threading
 from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -108,7 +107,7 @@ class Freshness(msgspec.Struct, frozen=True):
 class OnlineReader(Protocol):
     """Where the newest features of each entity are read from, in microseconds."""
 
-    def read(self, views: Sequence[str], entities: Sequence[bytes | None]) -> list[Found | None]:
+    def read(self, views: tuple[str, ...], entities: Sequence[bytes | None]) -> list[Found | None]:
         """Return what each view knows of the entity beside it; None where that is nothing."""
 
 
@@ -158,7 +157,7 @@ class SqliteFeatures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._numbers: dict[str, int] = {}
+        self._statements: dict[tuple[str, ...], str] = {}
         self._mine = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._writing = threading.Lock()
@@ -174,7 +173,7 @@ class SqliteFeatures:
         except (OSError, sqlite3.Error) as error:
             raise _failed(path, error) from error
 
-    def read(self, views: Sequence[str], entities: Sequence[bytes | None]) -> list[Found | None]:
+    def read(self, views: tuple[str, ...], entities: Sequence[bytes | None]) -> list[Found | None]:
         """Return what each view knows of the entity beside it; None where that is nothing.
 
         Raises:
@@ -183,11 +182,8 @@ class SqliteFeatures:
         execute = getattr(self._mine, "execute", None) or self._open_reader()
         found: list[Found | None] = [None] * len(views)
         try:
-            asked: list[Any] = []
-            for view, entity in zip(views, entities, strict=True):
-                asked.append(self._numbers.get(view) or self._find(execute, view))
-                asked.append(entity)
-            for row in execute(_read_sql(len(views)), asked).fetchall():
+            sql = self._statements.get(views) or self._statement(execute, views)
+            for row in execute(sql, entities).fetchall():
                 found[row[0]] = row[1:]
         except sqlite3.Error as error:
             raise _failed(self._path, error) from error
@@ -207,13 +203,20 @@ class SqliteFeatures:
         self._mine.execute = reader.cursor().execute
         return self._mine.execute
 
-    def _find(self, execute: Any, view: str) -> int:
-        """Return the number of a view, 0 where it was never filled; a number never changes."""
-        row = execute("SELECT number FROM views WHERE view = ?", (view,)).fetchone()
-        if row is None:
-            return 0
-        self._numbers[view] = int(row[0])
-        return int(row[0])
+    def _statement(self, execute: Any, views: tuple[str, ...]) -> str:
+        """Return what reads a row of each view, and keep it once all were filled.
+
+        The number of a view never changes; 0 is that of none.
+        """
+        numbers = [_find(execute, view) for view in views]
+        sql = " UNION ALL ".join(
+            f"SELECT {place}, event_us, created_us, packed FROM features "  # noqa: S608 - integers
+            f"WHERE view = {number} AND entity = ?"
+            for place, number in enumerate(numbers)
+        )
+        if all(numbers):
+            self._statements[views] = sql
+        return sql
 
     def _upgrade(self) -> None:
         """Add what files of earlier versions lack; their rows differ from any digest."""
@@ -237,7 +240,7 @@ class SqliteFeatures:
         execute = getattr(self._mine, "execute", None) or self._open_reader()
         query = "SELECT digest FROM features WHERE view = ? AND NOT is_pushed"
         try:
-            number = self._numbers.get(view) or self._find(execute, view)
+            number = _find(execute, view)
             return array("q", (row[0] for row in execute(query, (number,))))
         except sqlite3.Error as error:
             raise _failed(self._path, error) from error
@@ -349,12 +352,10 @@ class _Transaction:
             raise _failed(self._path, error) from error
 
 
-@cache
-def _read_sql(views: int) -> str:
-    """Return the statement that reads one row of each of so many views."""
-    columns = "event_us, created_us, packed"
-    one = f"SELECT {{}}, {columns} FROM features WHERE view = ? AND entity = ?"  # noqa: S608
-    return " UNION ALL ".join(one.format(place) for place in range(views))
+def _find(execute: Any, view: str) -> int:
+    """Return the number of a view, 0 where it was never filled."""
+    row = execute("SELECT number FROM views WHERE view = ?", (view,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _number(cursor: sqlite3.Cursor, view: str, at_us: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import run
 
-from conftest import write_project
+from conftest import MakeProject, write_project
 from feature_project import AT_US, FILES, SOURCES
 from roadworthy.app import open_project
 from roadworthy.store.data_versions import read_snapshots
@@ -134,6 +134,61 @@ def test_a_view_that_changed_is_not_kept(farm: Path) -> None:
     ran = run("features", "apply", "--project", farm)
     assert ran.code == 1
     assert "raise `version` to 2 or higher" in ran.err
+
+
+SERVICE = """
+name = "wind"
+kind = "predict"
+[owners]
+product = "weather team"
+[features]
+views = ["weather_now@1"]
+[objectives]
+deadline_ms = 1000
+[cost]
+[[models]]
+name = "rule"
+provider = "rule"
+model = '{"wind": input.wind_mph}'
+"""
+
+
+def test_a_version_that_is_served_is_listed_and_filled_beside_a_newer_one(
+    make_project: MakeProject,
+) -> None:
+    project = make_project({"wind": SERVICE}, files=FILES, project=SOURCES)
+    project.clock.set(AT_US)  # type: ignore[attr-defined]
+    folder = project.folder
+    features(folder, "apply")
+    project.promote(project.build_release("wind", by="test").id, by="test")
+    project.close()
+    path = folder / "features" / "weather_now.sql"
+    path.write_text(path.read_text().replace("version = 1", "version = 2"))
+    features(folder, "apply")
+    filled = run("features", "materialize", "--project", folder, "--json").json["views"]
+    assert [one["view"] for one in filled] == ["weather_now@2", "weather_now@1"]
+    listed = run("features", "list", "--project", folder, "--json").json["views"]
+    assert [(one["view"], one["services"]) for one in listed] == [
+        ("weather_now@2", []),
+        ("weather_now@1", ["wind"]),
+    ]
+    assert all(one["freshness"]["rows"] == 2 for one in listed)
+    assert "weather_now@1  wind  " in run("features", "list", "--project", folder).out
+    named = run("features", "materialize", "weather_now", "--project", folder, "--json").json
+    assert [one["view"] for one in named["views"]] == ["weather_now@2"]
+
+
+def test_a_release_whose_files_are_gone_does_not_hide_the_views(
+    make_project: MakeProject,
+) -> None:
+    project = make_project({"wind": SERVICE}, files=FILES, project=SOURCES)
+    features(project.folder, "apply")
+    release = project.build_release("wind", by="test")
+    project.promote(release.id, by="test")
+    project.artifacts.path(release.manifest.files["service.toml"]).unlink()
+    project.close()
+    (listed,) = run("features", "list", "--project", project.folder, "--json").json["views"]
+    assert (listed["view"], listed["services"]) == ("weather_now@1", [])
 
 
 def test_an_entity_is_as_many_values_as_the_view_says(farm: Path) -> None:

@@ -12,14 +12,16 @@ from feature_project import AT_US, FILES, SERVICE, SERVICE_FILES, SOURCES
 from roadworthy.app import open_project
 from roadworthy.data import audit_skew
 from roadworthy.data.features import Features
-from roadworthy.types import HOUR_US, Ids, Record
+from roadworthy.types import HOUR_US, MICRO, Ids, Record
 
 pytest.importorskip("duckdb")
 
 ASKED = 30
 
 
-def answered(make_project: MakeProject, files: dict[str, str] | None = None) -> Path:
+def answered(
+    make_project: MakeProject, files: dict[str, str] | None = None, every_s: int = 0
+) -> Path:
     """Return a project whose service was asked of three airports, ten times each."""
     everything = SERVICE_FILES | (files or {})
     project = make_project({"wind": SERVICE}, files=everything, project=SOURCES)
@@ -29,6 +31,7 @@ def answered(make_project: MakeProject, files: dict[str, str] | None = None) -> 
     features.fill_all()
     features.close()
     for number in range(ASKED):
+        project.clock.set(AT_US + number // 3 * every_s * MICRO)  # type: ignore[attr-defined]
         project.service("wind").answer({"origin": ("EWR", "JFK", "LGA")[number % 3]})
     project.serving.writer.drain()
     project.close()
@@ -86,6 +89,29 @@ def test_live_values_are_held_against_the_newest_training_set(make_project: Make
     assert all(row["stability"] is not None for row in report["features"])
     by_file = run("features", "skew", "wind", "--training", out, "--project", folder, "--json").json
     assert by_file["trained"] == str(out)
+
+
+def test_a_time_is_held_against_training_by_how_long_ago_it_was(
+    make_project: MakeProject,
+) -> None:
+    view = FILES["features/weather_now.sql"].replace(
+        "wind_mph, temp_f,", "wind_mph, temp_f, observed_at AS seen_at, observed_at::DATE AS day,"
+    )
+    folder = answered(make_project, {"features/weather_now.sql": view}, every_s=60)
+    asked = [f"{o},2013-01-01T06:0{m}:00Z" for m in range(10) for o in ("EWR", "JFK", "LGA")]
+    (folder / "spine.csv").write_text("\n".join(["origin,at", *asked, *asked, *asked]) + "\n")
+    out = folder / "joined.parquet"
+    words = ("--spine", folder / "spine.csv", "--out", out, "--save", "--project", folder)
+    assert run("features", "history", "wind", *words).code == 0
+    report = run("features", "skew", "wind", "--project", folder, "--json").json
+    rows = {row["feature"]: row for row in report["features"]}
+    for name in ("seen_at", "day"):
+        row = rows[name]
+        assert (row["compared"], row["unequal"]) == (ASKED, 0)
+        assert row["stability"][0] < 0.1, row
+        assert row["state"] != "breached"
+        assert row["bins"][-1] == "missing"
+        assert all(bin.endswith(" s before") for bin in row["bins"][:-1])
 
 
 def test_newer_requests_without_features_are_looked_past(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -59,6 +62,41 @@ def test_a_feature_far_above_the_rest_is_found() -> None:
     (leak,) = measured_leaks(features, label.tolist())
     assert leak.feature == "far"
     assert "the median feature" in leak.why
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.04, 0.97])
+def test_a_copy_of_a_rare_label_is_found(share: float) -> None:
+    features, _ = frame(5000, 1)
+    label = np.random.default_rng(3).random(5000) < share
+    features["copy"] = [7.0 if yes else 3.0 for yes in label]
+    leaks = measured_leaks(features, label.tolist())
+    assert [(leak.feature, leak.cause) for leak in leaks] == [("copy", "power")]
+
+
+def test_one_value_among_many_that_is_the_label_is_found() -> None:
+    drawn = np.random.default_rng(3)
+    label = drawn.random(5000) < 0.03
+    values = np.where(label, 2.0, drawn.choice([0.0, 1.0], 5000, p=[0.6, 0.4]))
+    assert power_of(values.tolist(), label) > 0.99
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda number: Decimal(number).scaleb(-2),
+        lambda number: date(2013, 1, 1) + timedelta(days=number),
+        lambda number: datetime(2013, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
+        lambda number: datetime(2013, 1, 1) + timedelta(minutes=number),  # noqa: DTZ001
+        lambda number: (datetime(2013, 1, 1) + timedelta(seconds=number)).time(),  # noqa: DTZ001
+    ],
+)
+def test_decimals_dates_and_times_are_numbers(of: Callable[[int], Any]) -> None:
+    """As words, each of them different, they would tell nothing."""
+    numbers = np.random.default_rng(3).permutation(5000).tolist()
+    label = [number > 4000 for number in numbers]
+    as_numbers = power_of(numbers, np.array(label))
+    assert power_of([of(number) for number in numbers], np.array(label)) == as_numbers
+    assert as_numbers > 0.99
 
 
 def test_an_identifier_does_not_remember_its_rows() -> None:

@@ -25,9 +25,9 @@ from roadworthy.data.history import history
 from roadworthy.data.materialize import materialize
 from roadworthy.data.online import OnlineRow, SqliteFeatures, pack, unpack
 from roadworthy.data.served import FeatureSource
-from roadworthy.data.views import online_key
+from roadworthy.data.views import View, online_key
 from roadworthy.errors import DeclarationError, RequestError, StoreError
-from roadworthy.types import SettableClock
+from roadworthy.types import MICRO, SettableClock
 
 pa = pytest.importorskip("pyarrow")
 
@@ -79,6 +79,105 @@ def test_online_equals_history_at_every_moment_it_was_filled(
             assert [known(store, clock, one.origin) for one in asked] == offline
     finally:
         store.close()
+
+
+HELD = st.builds(
+    Event, st.sampled_from(["EWR", "JFK"]), *[st.integers(2, 6)] * 2, st.sampled_from([0.0, 1.0])
+)
+STATES = st.tuples(st.lists(HELD, max_size=6), st.integers(4, 7))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(STATES, min_size=2, max_size=4))
+def test_online_equals_history_whatever_came_to_the_sources_or_went_in_between(
+    tmp_path_factory: pytest.TempPathFactory, states: list[tuple[list[Event], int]]
+) -> None:
+    store, clock = SqliteFeatures(tmp_path_factory.mktemp("online") / "online.db"), StoppedClock()
+    try:
+        for events, moment in states:
+            sources = {"weather": source(data=table_of(events))}
+            clock.put(moment)
+            materialize(view(), sources, store, clock)
+            asked = [Asked("EWR", moment), Asked("JFK", moment)]
+            offline = history([view()], spine_of(asked), sources)["wind_mph"].to_pylist()
+            assert [known(store, clock, one.origin) for one in asked] == offline
+    finally:
+        store.close()
+
+
+def test_a_row_that_comes_after_a_fill_with_an_older_created_time_gets_online(
+    online: SqliteFeatures,
+) -> None:
+    events, clock = [Event("EWR", 1, 1, 1.0)], StoppedClock(5)
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    clock.put(6)
+    events += [Event("EWR", 4, 4, 2.0), Event("JFK", 4, 4, 3.0)]
+    filled = materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    assert (known(online, clock, "EWR"), known(online, clock, "JFK")) == (2.0, 3.0)
+    assert (filled.rows, filled.gone) == (2, 0)
+
+
+def test_a_row_that_was_corrected_in_its_place_gets_online(online: SqliteFeatures) -> None:
+    clock = StoppedClock(5)
+    for wind in (9.0, 2.0):
+        sources = {"weather": source(data=table_of([Event("EWR", 4, 4, wind)]))}
+        materialize(view(), sources, online, clock)
+        assert known(online, clock, "EWR") == wind
+
+
+def test_what_the_sources_no_longer_hold_goes_but_what_was_pushed_stays(
+    online: SqliteFeatures,
+) -> None:
+    key, clock = online_key(view()), StoppedClock(5)
+    events = [Event("EWR", 3, 3, 1.0), Event("EWR", 4, 4, 2.0), Event("JFK", 4, 4, 3.0)]
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    online.push(key, [row("LGA", 4, 8.0)], clock.us)
+    left = {"weather": source(data=table_of(events[:1]))}
+    filled = materialize(view(), left, online, clock)
+    assert [known(online, clock, origin) for origin in ("EWR", "JFK", "LGA")] == [1.0, None, 8.0]
+    assert (filled.rows, filled.gone) == (1, 1)
+
+
+def test_a_fill_writes_nothing_that_is_online_already(online: SqliteFeatures) -> None:
+    clock = StoppedClock(5)
+    events = [Event("EWR", 3, 3, 1.0), Event("JFK", 3, 3, 2.0)]
+    materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    marked = pack([9.0, 9.0, 9.0])
+    online._writer.execute("UPDATE features SET packed = ?", (marked,))
+    events.append(Event("JFK", 4, 4, 3.0))
+    filled = materialize(view(), {"weather": source(data=table_of(events))}, online, clock)
+    assert (filled.rows, filled.gone) == (1, 0)
+    assert [known(online, clock, origin) for origin in ("EWR", "JFK")] == [9.0, 3.0]
+
+
+def test_what_a_fill_compares_with_stays_until_it_is_written(
+    online: SqliteFeatures, tmp_path: Path
+) -> None:
+    online.fill("v@1", [row("EWR", 1, 1.0)], 1, 1, whole=True)
+    other = sqlite3.connect(tmp_path / "online.db", timeout=0, isolation_level=None)
+
+    def rows() -> Iterator[OnlineRow]:
+        assert len(online.digests("v@1")) == 1
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        yield row("EWR", 2, 2.0)
+
+    assert online.fill("v@1", rows(), 2, 2, whole=False).put == 1
+    other.close()
+
+
+def test_a_file_of_before_is_filled_anew_and_keeps_what_was_pushed(tmp_path: Path) -> None:
+    path, clock, key = tmp_path / "online.db", StoppedClock(5), online_key(view())
+    sources = {"weather": source(data=table_of([Event("EWR", 3, 3, 1.0)]))}
+    store = SqliteFeatures(path)
+    materialize(view(), sources, store, clock)
+    store.push(key, [row("JFK", 4, 8.0)], clock.us)
+    store._writer.execute("ALTER TABLE features DROP COLUMN digest")
+    store.close()
+    again = SqliteFeatures(path)
+    assert materialize(view(), sources, again, clock).rows == 1
+    assert [known(again, clock, origin) for origin in ("EWR", "JFK")] == [1.0, 8.0]
+    again.close()
 
 
 def test_it_goes_on_from_where_it_was(online: SqliteFeatures) -> None:
@@ -162,6 +261,88 @@ def test_a_row_is_stale_after_its_ttl_and_absent_before_its_time(online: SqliteF
     assert features.vector({"origin": "EWR"}).views["weather_now@1"].state == "absent"
 
 
+KEYS = ("a", "b", "c")
+TTLS = (None, "1h", "3h")
+PUT = st.tuples(
+    st.sampled_from(["v0", "v1", "v2"]), st.sampled_from(KEYS), *[st.integers(0, 9)] * 2
+)
+
+
+def keyed(number: int) -> View:
+    """Return a view of an entity of its own, with a ttl of its own and a computed feature."""
+    ttl = f'-- ttl = "{TTLS[number]}"' if TTLS[number] else "-- # for ever"
+    head = HEAD.replace('"origin"', f'"key_{number}"').replace('-- ttl = "3h"', ttl)
+    head += f'-- [computed]\n-- twice_{number} = "features.wind_{number} * 2.0"\n'
+    names = f"origin AS key_{number}, observed_at, known_at, wind_mph AS wind_{number}"
+    return view(f"SELECT {names} FROM weather", head, name=f"v{number}")
+
+
+def one_by_one(
+    file: sqlite3.Connection, views: list[View], asked: dict[str, Any], now_us: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the features of a request and the state of each view, by a statement for each."""
+    values, states = dict[str, Any](), dict[str, str]()
+    for number, made in enumerate(views):
+        key = asked.get(f"key_{number}")
+        found = file.execute(
+            "SELECT event_us, created_us, packed FROM features AS f JOIN views AS v "
+            "ON v.number = f.view WHERE v.view = ? AND entity = ?",
+            (online_key(made), None if key is None else pack([key])),
+        ).fetchone()
+        if found is None or found[0] > now_us or found[1] > now_us:
+            states[made.id] = "absent"
+        elif made.ttl_s is not None and now_us - found[0] > made.ttl_s * MICRO:
+            states[made.id] = "stale"
+        else:
+            states[made.id] = "fresh"
+        wind = unpack(found[2])[0] if states[made.id] == "fresh" else None
+        values |= {f"wind_{number}": wind, f"twice_{number}": None if wind is None else wind * 2}
+    return values, states
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(PUT, max_size=12),
+    st.dictionaries(
+        st.sampled_from(["key_0", "key_1", "key_2"]), st.sampled_from([*KEYS, "d", None])
+    ),
+    st.integers(0, 12),
+    st.permutations(range(3)),
+)
+def test_all_views_read_at_once_are_what_each_is_by_itself(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str, int, int]],
+    asked: dict[str, Any],
+    hours: int,
+    order: list[int],
+) -> None:
+    path = tmp_path_factory.mktemp("online") / "online.db"
+    store, clock = SqliteFeatures(path), StoppedClock(hours)
+    views = [keyed(number) for number in range(3)]
+    for name, key, happened, created in rows:
+        put = OnlineRow(
+            pack([key]),
+            START_US + happened * HOUR_US,
+            START_US + created * HOUR_US,
+            pack([happened + created / 10]),
+        )
+        store.fill(online_key(views[int(name[1])]), [put], START_US, START_US, whole=False)
+    file = sqlite3.connect(path)
+    try:
+        values, states = one_by_one(file, views, asked, clock.us)
+        found = FeatureSource([views[number] for number in order], store, clock).vector(asked)
+        assert found.values == values
+        assert {name: read.state for name, read in found.views.items()} == states
+        assert list(found.views) == [f"v{number}@1" for number in order]
+    finally:
+        file.close()
+        store.close()
+
+
+def test_a_service_without_views_has_no_features(online: SqliteFeatures) -> None:
+    assert FeatureSource([], online, StoppedClock()).vector({}).values == {}
+
+
 @pytest.mark.parametrize("value", ["JFK", None, 7, ["EWR"], float("nan")])
 def test_an_entity_that_nothing_is_known_of_has_nulls(online: SqliteFeatures, value: Any) -> None:
     clock = StoppedClock(5)
@@ -216,7 +397,7 @@ def test_each_thread_reads_for_itself_while_another_writes(online: SqliteFeature
         while not stop.is_set():
             winds = set()
             for number in range(50):
-                found = online.read(key, pack([f"A{number}"]))
+                (found,) = online.read((key,), [pack([f"A{number}"])])
                 winds.add(None if found is None else unpack(found[2])[0])
             if None in winds:
                 wrong.append(winds)
@@ -243,12 +424,12 @@ def test_rows_that_fail_half_way_change_nothing(online: SqliteFeatures) -> None:
 
     with pytest.raises(ZeroDivisionError):
         online.fill(key, broken(), START_US + 9, START_US, whole=True)
-    found, fresh = online.read(key, pack(["EWR"])), online.freshness(key)
+    (found,), fresh = online.read((key,), [pack(["EWR"])]), online.freshness(key)
     assert found is not None
     assert unpack(found[2])[0] == 1.0
     assert fresh is not None
     assert fresh.watermark_us == START_US
-    assert online.fill(key, [row("EWR", 2, 2.0)], START_US + 9, START_US, whole=False) == 1
+    assert online.fill(key, [row("EWR", 2, 2.0)], START_US + 9, START_US, whole=False).put == 1
 
 
 KILLED = """
@@ -280,19 +461,19 @@ def test_a_process_that_is_killed_while_it_fills_leaves_the_old_values(tmp_path:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "half way\n"
-    served = [store.read("v@1", pack([i])) for i in range(1000)]  # while it writes
+    served = [store.read(("v@1",), [pack([i])])[0] for i in range(1000)]  # while it writes
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    after = [store.read("v@1", pack([i])) for i in range(1000)]
+    after = [store.read(("v@1",), [pack([i])])[0] for i in range(1000)]
     assert served == after == [(1, 1, pack([1.0]))] * 1000
     fresh = store.freshness("v@1")
     assert fresh is not None
     assert (fresh.rows, fresh.watermark_us) == (1000, 1)
-    assert store.fill("v@1", old, 3, 3, whole=True) == 1000
+    assert store.fill("v@1", old, 3, 3, whole=True).put == 1000
     store.close()
     again = SqliteFeatures(path)
-    assert again.read("v@1", pack([7])) == (1, 1, pack([1.0]))
+    assert again.read(("v@1",), [pack([7])]) == [(1, 1, pack([1.0]))]
     again.close()
 
 
@@ -306,7 +487,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_reading_is_not_writing(online: SqliteFeatures) -> None:
-    online.read("v@1", b"")
+    online.read(("v@1",), [b""])
     (reader,) = online._readers
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM features")
@@ -321,7 +502,7 @@ def test_a_vector_of_twenty_features_is_read_in_microseconds(online: SqliteFeatu
     spent = []
     for number in range(20_000):
         started = time.perf_counter_ns()
-        online.read("v@1", pack([number * 7919 % 20_000]))
+        online.read(("v@1",), [pack([number * 7919 % 20_000])])
         spent.append(time.perf_counter_ns() - started)
     assert sorted(spent)[10_000] < 50_000
 

@@ -96,6 +96,17 @@ def test_freshness_is_twice_the_longest_gap_where_it_holds_now(
     assert not any(check.kind == "freshness" for check in later.tables[0].checks)
 
 
+def test_a_time_of_the_future_does_not_make_a_draft_promise_freshness(tmp_path: Path) -> None:
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    times = [start + timedelta(hours=hour) for hour in (0, 1, 2, 9000)]
+    rows = pa.table({"seen": pa.array(times, pa.timestamp("us"))})
+    clock = SettableClock()
+    for days, promised in ((0.1, [7_200]), (30, [])):
+        clock.set(int((start + timedelta(days=days)).timestamp() * MICRO))
+        checks = drafted(rows, tmp_path, clock).tables[0].checks
+        assert [check.max_age_s for check in checks if check.kind == "freshness"] == promised
+
+
 def test_a_text_that_keeps_a_column_from_a_type_is_null(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("n,word\n1,NA\nNA,x\n2.5,y\n")
@@ -268,3 +279,11 @@ def test_no_value_that_looks_personal_leaves_a_profile() -> None:
     )
     said = str(profile(table))
     assert not any(value in said for value in ("1970", "5551234", "Elm"))
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"])
+def test_a_value_that_yaml_takes_for_the_end_of_a_line_is_kept_whole(
+    end: str, tmp_path: Path
+) -> None:
+    kinds = [end, f"a{end}b"] * (ROWS // 2)
+    assert set(field(drafted(pa.table({"kind": kinds}), tmp_path), "kind").enum) == set(kinds)

@@ -177,6 +177,13 @@ def test_the_job_fills_every_view_and_says_how_much(features: Features) -> None:
     assert state.behind_s < 60
 
 
+def test_the_job_says_how_much_is_gone(features: Features) -> None:
+    features.fill_all()
+    source = Path(features.sources["weather"].url)
+    source.write_text(source.read_text(encoding="utf-8").rpartition("JFK")[0], encoding="utf-8")
+    assert features.fill_all() == "0 rows of 1 views are new online, 1 are gone"
+
+
 def test_the_job_names_the_view_that_fails(features: Features) -> None:
     features.fill(features.view("weather_now"))
     source = features.sources["weather"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,58 @@ def test_freshness_goes_by_the_clock_of_the_project() -> None:
             report = validate(contract_of(at, checks=(check,)), table, clock=clock)
             assert report.kept == is_kept
             assert report.rules[-1].measured == pytest.approx(later_s, abs=9)
+
+
+NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+STALE, LATER = NOON - timedelta(days=3), NOON + timedelta(days=400)
+
+
+@pytest.mark.parametrize("kind", ["naive", "zoned", "date", "text", "parquet"])
+def test_a_time_of_the_future_hides_no_stale_data_and_is_told_itself(
+    kind: str, tmp_path: Path
+) -> None:
+    at = Field(name="at", column="at", type="date" if kind == "date" else "timestamp")
+    check = Check(kind="freshness", field="at", max_age_s=86_400, name="at.freshness")
+    moments = [STALE, LATER, None, STALE]
+    source: Any = pa.table({"at": pa.array(moments, pa.timestamp("us", "UTC"))})
+    if kind == "naive":
+        source = source.cast(pa.schema({"at": pa.timestamp("us")}))
+    elif kind == "date":
+        source = source.cast(pa.schema({"at": pa.date32()}))
+    elif kind == "text":
+        source = tmp_path / "t.csv"
+        source.write_text(f"at,n\n{STALE.isoformat()},1\n{LATER.isoformat()},2\n")
+    elif kind == "parquet":
+        parquet.write_table(source, tmp_path / "t.parquet")
+        source = tmp_path / "t.parquet"
+    clock = SettableClock()
+    clock.set(int(NOON.timestamp() * MICRO))
+    report = validate(contract_of(at, checks=(check,)), source, clock=clock)
+    assert broken(report) == {"at.future": 1, "at.freshness": 1}
+    future = next(rule for rule in report.rules if rule.rule == "at.future")
+    assert (future.severity, future.expected) == ("warning", "a time that has come")
+    assert [example["row"] for example in future.examples] == [2]
+    assert report.rules[-1].measured == pytest.approx(3 * 86_400, abs=43_210)
+
+
+def test_a_time_of_the_future_beside_fresh_ones_is_a_warning() -> None:
+    at = Field(name="at", column="at", type="timestamp")
+    check = Check(kind="freshness", field="at", max_age_s=86_400, name="at.freshness")
+    clock = SettableClock()
+    clock.set(int(NOON.timestamp() * MICRO))
+    table = pa.table({"at": pa.array([NOON, LATER], pa.timestamp("us"))})
+    report = validate(contract_of(at, checks=(check,)), table, clock=clock)
+    assert report.kept
+    assert broken(report) == {"at.future": 1}
+
+
+def test_freshness_of_times_that_all_lie_in_the_future_is_broken() -> None:
+    at = Field(name="at", column="at", type="timestamp")
+    check = Check(kind="freshness", field="at", max_age_s=86_400)
+    table = pa.table({"at": pa.array([LATER], pa.timestamp("us"))})
+    clock = SettableClock()
+    clock.set(int(NOON.timestamp() * MICRO))
+    assert not validate(contract_of(at, checks=(check,)), table, clock=clock).kept
 
 
 def test_freshness_without_any_time_is_broken() -> None:

@@ -9,6 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
 from roadworthy.risk.distances import (
+    Distance,
     counts_of,
     edges_of,
     jensen_shannon,
@@ -100,6 +101,50 @@ def test_what_is_missing_is_a_bin_of_its_own() -> None:
     assert counts_of(live, edges)[-1] == 50
     apart = population_stability(counts_of(reference, edges), counts_of(live, edges))
     assert apart.low > 0.25
+
+
+FLOATS = st.floats(-1e300, 1e300)
+
+
+def stability(reference: np.ndarray, live: np.ndarray) -> Distance:
+    edges = edges_of(reference)
+    return population_stability(counts_of(reference, edges), counts_of(live, edges))
+
+
+@given(FLOATS, FLOATS, st.integers(20, 30_000), st.integers(20, 3000))
+def test_any_shift_of_a_constant_is_seen(was: float, now: float, n: int, m: int) -> None:
+    measured = stability(np.full(n, was), np.full(m, now))
+    assert (measured.low > 0.25) is (was != now)
+    assert (measured.high > 0.25) is (was != now)
+
+
+@given(FLOATS, FLOATS, st.integers(1, 9))
+def test_a_value_that_leaves_the_one_that_most_had_is_seen(most: float, now: float, n: int) -> None:
+    reference = np.array([most] * (100 - n) + [most + 1.0] * n)
+    if now not in (most, most + 1.0):
+        assert stability(reference, np.full(50, now)).low > 0.25
+
+
+def test_between_two_values_that_training_had_there_is_a_bin_of_its_own() -> None:
+    reference, live = np.array([0.0, 5.0] * 100), np.array([3.0, 5.0] * 100)
+    assert stability(reference, live).low > 0.25
+
+
+@pytest.mark.parametrize("rare", [0, 1, 2, 20])
+@pytest.mark.parametrize("live", [20, 50, 500])
+def test_few_live_values_of_mostly_one_are_no_alarm(rare: int, live: int) -> None:
+    reference = np.array([0.0] * (20_000 - rare) + [1.0] * rare)
+    assert stability(reference, np.zeros(live)).low < 0.01
+
+
+@given(SIDES, st.integers(1, 500))
+def test_equal_shares_are_no_distance_however_many_there_are(
+    sides: tuple[np.ndarray, np.ndarray], times: int
+) -> None:
+    counts = sides[0]
+    if counts.sum():
+        for distance in (population_stability, jensen_shannon):
+            assert distance(counts, counts * times).value == pytest.approx(0, abs=1e-6)
 
 
 def test_values_that_are_equal_are_never_split() -> None:

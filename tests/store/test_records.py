@@ -18,6 +18,7 @@ from store_samples import (
 )
 
 from roadworthy.errors import NotFound
+from roadworthy.store.data_versions import SavedSkew, read_skew, record_skew
 from roadworthy.store.records import (
     children_of,
     delete_user,
@@ -369,6 +370,56 @@ def test_a_deleted_user_leaves_only_what_was_counted_and_spent(
     assert read_bodies(engine, other.id) == (b"1", None)
     assert len(outcomes_of(engine, other.id)) == 1
     assert verify_hours(engine, *EVER) == {}
+
+
+SEAT = {"values": {"seat": "1A"}}
+
+
+def differing(*requests: str) -> SavedSkew:
+    """Return a report in which these requests were served another seat than the views say."""
+    examples = [{"request": id, "served": f"12A {id}", "offline": "7C"} for id in requests]
+    features = [{"feature": "seat", "examples": examples, "unequal": len(examples)}]
+    return SavedSkew(service="delay", at_us=1, detail={"says": "s", "features": features})
+
+
+def named_in(engine: Engine) -> list[str]:
+    (saved,) = read_skew(engine, "delay")
+    (feature,) = saved.detail["features"]
+    assert feature["unequal"] == 2
+    return [example["request"] for example in feature["examples"]]
+
+
+def test_a_report_of_skew_does_not_name_the_requests_of_a_deleted_user(
+    engine: Engine, folder: Path
+) -> None:
+    mine, other = personal(1), a_record(user="joann", features=SEAT)
+    store(engine, folder, [mine, other])
+    record_skew(engine, differing(mine.id, other.id))
+    delete_user(engine, "ann")
+    assert named_in(engine) == [other.id]
+    (saved,) = read_skew(engine, "delay")
+    assert mine.id not in str(saved)
+
+
+def test_a_report_that_was_measured_while_a_user_was_deleted_does_not_name_them_either(
+    engine: Engine, folder: Path
+) -> None:
+    mine = personal(1)
+    other = a_record(user="joann", features=SEAT)
+    store(engine, folder, [mine, other])
+    delete_user(engine, "ann")
+    record_skew(engine, differing(mine.id, other.id))
+    assert named_in(engine) == [other.id]
+
+
+def test_a_report_of_skew_does_not_outlive_the_records_that_it_names(
+    engine: Engine, folder: Path
+) -> None:
+    old, new = (a_record(START_US + n * HOUR_US, features=SEAT) for n in range(2))
+    store(engine, folder, [old, new])
+    record_skew(engine, differing(old.id, new.id))
+    drop_before(engine, old.service, START_US + 1)
+    assert named_in(engine) == [new.id]
 
 
 def test_deleting_a_user_who_left_nothing_is_no_error(engine: Engine) -> None:

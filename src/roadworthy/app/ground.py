@@ -66,6 +66,16 @@ class Ground:
         self.check_declared(name)
         return load_service(self.folder / "services" / name, self.declaration, ENFORCES, parts)
 
+    def views_served(self) -> dict[str, tuple[str, ...]]:
+        """Return the feature views that each champion names; of one whose files are gone, none."""
+        found = {}
+        for name in self.service_names:
+            champion = registry.champion_of(self.state, name)
+            declared = champion and bundle.read_declared(champion.manifest, self.artifacts)
+            if declared and declared.features.views:
+                found[name] = declared.features.views
+        return found
+
     def build_release(self, name: str, *, by: str) -> registry.Release:
         """Build the release that the files of `name` are; the same content gives the same id.
 

@@ -41,6 +41,7 @@ _ADVICE = {
     "primary_key": "drop the rows that came twice",
     "foreign_key": "load the missing rows of the other table first",
     "freshness": "look why the producer stopped",
+    "future": "look at the clock, and the offset from UTC, of what makes these times",
     "sql": "read what the rule is for in the contract",
 }
 

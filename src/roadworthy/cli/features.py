@@ -73,13 +73,25 @@ def apply(folder: Path, as_json: bool) -> None:
 @json_option
 @command
 def list_all(folder: Path, as_json: bool) -> None:
-    """List the newest version of every registered view, and how new what is online of it is."""
-    with opened_features(folder) as (_, found):
-        states = found.states()
+    """List the newest version of every registered view, and how new what is online of it is.
+
+    Beside it stand older versions that a service is served by.
+    """
+    with opened_features(folder) as (project, found):
+        states = found.states(served=project.views_served())
     if as_json:
         print_json({"views": states})
         return
-    columns = ("view", "entity", "features", "owner", "rows online", "known until", "newest event")
+    columns = (
+        "view",
+        "serves",
+        "entity",
+        "features",
+        "owner",
+        "rows online",
+        "known until",
+        "newest event",
+    )
     print_table("views", columns, [_row(state) for state in states])
     if not states:
         print_line(_HOW_TO_APPLY, style="dim")
@@ -87,7 +99,13 @@ def list_all(folder: Path, as_json: bool) -> None:
 
 def _row(state: ViewState) -> tuple[str, ...]:
     fresh = state.freshness
-    about = (state.view, ", ".join(state.entity), str(len(state.features)), state.owner)
+    about = (
+        state.view,
+        ", ".join(state.services) or "-",
+        ", ".join(state.entity),
+        str(len(state.features)),
+        state.owner,
+    )
     if fresh is None:
         return (*about, "0", "never filled", "-")
     times = (time_text(fresh.watermark_us), time_text(fresh.newest_event_us))
@@ -97,17 +115,20 @@ def _row(state: ViewState) -> tuple[str, ...]:
 @features.command()
 @click.argument("view", default="")
 @click.option("--until", "until_us", type=moment, metavar="TIME", help="What was known by then.")
-@click.option("--whole", is_flag=True, help="Begin anew, not where the last run ended.")
+@click.option("--whole", is_flag=True, help="Write every row anew.")
 @project_option
 @json_option
 @command
 def materialize(view: str, until_us: int | None, whole: bool, folder: Path, as_json: bool) -> None:
     """Put online what the sources know now: of VIEW, or of every registered view.
 
-    The server does this every five minutes of the project's time.
+    VIEW is its newest version unless one is named, as in `weather_now@1`; of every view it is the
+    newest version and those that a service is served by. The server does this every five minutes
+    of the project's time.
     """
-    with opened_features(folder) as (_, found):
-        chosen = [found.view(view)] if view else found.views()
+    with opened_features(folder) as (project, found):
+        served = [name for names in project.views_served().values() for name in names]
+        chosen = [found.view(view)] if view else found.views(served)
         filled = [found.fill(one, until_us=until_us, whole=whole) for one in chosen]
     if as_json:
         print_json({"views": filled})
@@ -116,13 +137,14 @@ def materialize(view: str, until_us: int | None, whole: bool, folder: Path, as_j
         (
             one.view,
             f"{one.rows:,}",
-            "the beginning" if one.since_us is None else time_text(one.since_us),
+            f"{one.gone:,}",
+            "-" if one.since_us is None else time_text(one.since_us),
             time_text(one.until_us),
             span_text(int(one.seconds * 1e6)),
         )
         for one in filled
     ]
-    print_table("views", ("view", "rows", "known since", "until", "took"), rows)
+    print_table("views", ("view", "new rows", "gone", "filled before", "until", "took"), rows)
     if not filled:
         print_line(_HOW_TO_APPLY, style="dim")
 

@@ -14,13 +14,14 @@ from ..errors import NotFound
 from ..store.artifacts import Artifacts
 from ..store.data_versions import SavedSkew, record_skew
 from ..store.records import find_records, read_bodies
-from ..types import Clock, Record
+from ..types import MICRO, Clock, Record
 from .computed import plain
 from .history import TIME, history
 from .relations import Sources
 from .report import listed
 from .skew import FeatureSkew, Served, measure_skew
 from .trained import HOW_TO_SAVE, Trained, columns_of, find_trained, named_set, thinned_set
+from .values import number_of, ordered
 from .views import View, made_of
 
 try:
@@ -188,9 +189,15 @@ def _measured_skew(
     found: Sequence[Record],
 ) -> SkewReport:
     names = [name for view in views for name in view.names]
+    times = [c.name for view in views for c in view.features if c.type in ("date", "timestamp")]
     live = {name: [_values(record).get(name) for record in found] for name in names}
+    live |= {name: _ages(live[name], [record.at_us for record in found]) for name in times}
+    learned = columns_of(trained.rows, names) | _trained_ages(trained, times)
     replayed = list(_replay(views, sources, state, found))
-    rows = measure_skew(columns_of(trained.rows, names), live, replayed)
+    rows = [
+        _in_seconds(row) if row.feature in times else row
+        for row in measure_skew(learned, live, replayed)
+    ]
     return SkewReport(
         service=service,
         requests=len(found),
@@ -200,6 +207,29 @@ def _measured_skew(
         kept=not any(row.unequal or row.state == "breached" for row in rows),
         features=tuple(rows),
     )
+
+
+def _trained_ages(trained: Trained, times: Sequence[str]) -> dict[str, list[float | None]]:
+    """Return how old each date or time was; nothing where the rows do not say as of when."""
+    columns = columns_of(trained.rows, [trained.time, *times])
+    moments = [number_of(at) for at in columns[trained.time]]
+    if None in moments:
+        moments = []
+    return {name: _ages(columns[name], moments) if moments else [] for name in times}
+
+
+def _ages(values: Sequence[Any], at_us: Sequence[Any]) -> list[float | None]:
+    """Return for each date or time the whole seconds by which it lies before its row's moment.
+
+    A later moment is not another world: what a model learns from is how long ago it was.
+    """
+    pairs = ((number_of(ordered(value)), at) for value, at in zip(values, at_us, strict=False))
+    return [None if us is None else float((at - us) // MICRO) for us, at in pairs]
+
+
+def _in_seconds(row: FeatureSkew) -> FeatureSkew:
+    bins = (*(f"{bin} s before" for bin in row.bins[:-1]), *row.bins[-1:])
+    return msgspec.structs.replace(row, bins=bins)
 
 
 def _replay(

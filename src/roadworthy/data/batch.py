@@ -18,7 +18,7 @@ from ..declare.moments import exact_below
 from ..errors import MissingExtra
 from .columns import Column, Dialect, Reading, literal, matches, native_columns, read
 from .contract import MAX_INTEGER, MIN_INTEGER, Check, Field, Rule, Table, rules_of
-from .values import EPOCH, micros_of
+from .values import EPOCH, LAST_US, micros_of
 
 try:
     import sqlglot
@@ -46,7 +46,7 @@ class Measure(NamedTuple):
     Attributes:
         condition: Of a rule that rows break: which do. Empty for a rule of the whole batch.
         sql: The aggregate; what it measures is how many rows break the rule, but for `freshness`
-            (the newest value, in Unix milliseconds) and `row_count`.
+            (the newest value that is not in the future, in Unix milliseconds) and `row_count`.
         window: Of a rule that rows break together: the condition needs this column of the name
             `w<n>`.
     """
@@ -87,10 +87,16 @@ class Statement(NamedTuple):
     rules: tuple[Rule, ...]
 
 
-def plan_of(table: Table, columns: Mapping[str, Column], dialect: Dialect = "duckdb") -> Plan:
+def plan_of(
+    table: Table,
+    columns: Mapping[str, Column],
+    dialect: Dialect = "duckdb",
+    now_us: int = LAST_US,
+) -> Plan:
     """Return how the rules of a table are measured over `columns`.
 
-    A foreign key reads the relation `reference_of(n)`, n being its place among the rules.
+    A foreign key reads the relation `reference_of(n)`, n being its place among the rules. What is
+    later than `now_us` is in the future.
     """
     missing = tuple(field for field in table.fields if field.column not in columns)
     known = [field for field in table.fields if field.column in columns]
@@ -110,7 +116,7 @@ def plan_of(table: Table, columns: Mapping[str, Column], dialect: Dialect = "duc
     measures = [
         measure
         for place, rule in enumerate(rules_of(table))
-        if rule.kind != "sql" and (measure := _measure(plan, rule, place, dialect))
+        if rule.kind != "sql" and (measure := _measure(plan, rule, place, dialect, now_us))
     ]
     return plan._replace(measures=tuple(measures))
 
@@ -178,7 +184,7 @@ def reference_of(place: int) -> str:
     return f"roadworthy_reference_{place}"
 
 
-def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect) -> Measure | None:
+def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect, now_us: int) -> Measure | None:
     """Return how a rule is measured; None where a column that it reads is missing."""
     names = fields_of_rule(rule)
     if any(name not in plan.places for name in names):
@@ -190,9 +196,6 @@ def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect) -> Measure | 
     if rule.kind == "foreign_key":
         return _foreign_key(plan, rule, names, place)
     at = plan.places[rule.field]
-    if rule.kind == "freshness":
-        newest = f"FLOOR(DATE_PART('epoch', MAX(v{at})) * 1000)"
-        return Measure(rule, "", f"CAST({newest} AS BIGINT)", place=place)
     if rule.kind == "type":
         condition = f"p{at} IS NOT NULL AND v{at} IS NULL"
         return Measure(rule, condition, f"COUNT(p{at}) - COUNT(v{at})", place=place)
@@ -200,9 +203,26 @@ def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect) -> Measure | 
         return Measure(rule, f"p{at} IS NULL", f"COUNT(*) - COUNT(p{at})", place=place)
     field = plan.table.field(rule.field)
     assert field is not None
-    family = plan.columns[field.column].family
-    condition = condition_of(rule, field, f"v{at}", f"p{at}", is_zoned=family != "timestamp")
+    is_zoned = plan.columns[field.column].family != "timestamp"
+    if rule.kind in ("freshness", "future"):
+        return _of_time(rule, field, f"v{at}", place, now_us, is_zoned=is_zoned)
+    condition = condition_of(rule, field, f"v{at}", f"p{at}", is_zoned=is_zoned)
     return Measure(rule, condition, f"COUNT(*) FILTER (WHERE {condition})", place=place)
+
+
+def _of_time(
+    rule: Rule, field: Field, value: str, place: int, now_us: int, *, is_zoned: bool
+) -> Measure:
+    """Measure the newest value that is not in the future, or the rows whose value is."""
+    moment = EPOCH + timedelta(microseconds=now_us)
+    text = moment.date().isoformat() if field.type == "date" else moment.isoformat()
+    now = _typed(field, text, is_zoned=is_zoned)
+    if rule.kind == "future":
+        condition = f"{value} > {now}"
+        return Measure(rule, condition, f"COUNT(*) FILTER (WHERE {condition})", place=place)
+    newest = f"MAX(CASE WHEN {value} <= {now} THEN {value} END)"
+    ms = f"CAST(FLOOR(DATE_PART('epoch', {newest}) * 1000) AS BIGINT)"
+    return Measure(rule, "", ms, place=place)
 
 
 def condition_of(rule: Rule, field: Field, value: str, present: str, *, is_zoned: bool) -> str:

@@ -87,7 +87,8 @@ def open_computed(views: Iterable[View]) -> tuple[Computed, ...]:
 def plain(value: Any, kind: FeatureType) -> Any:
     """Return a value of a feature or a request as JSON would hold it, or None where it is none.
 
-    Whole numbers may come as 3.0; NaN and infinities are null; times are texts of ISO 8601 in UTC.
+    Whole numbers may come as 3.0; NaN and infinities are null, -0.0 is 0; times are texts of ISO
+    8601 in UTC.
     """
     if value is None or (isinstance(value, float) and not isfinite(value)):
         return None
@@ -103,7 +104,8 @@ def plain(value: Any, kind: FeatureType) -> Any:
 def _number(value: float, kind: FeatureType) -> float | None:
     """Return a finite number as the kind has it; a column holds integers of 64 bits."""
     if kind == "number":
-        return float(value) if abs(value) <= sys.float_info.max else None
+        # `-0.0` equals `0.0` and is written differently: the sum of both is `0.0`.
+        return float(value) + 0.0 if abs(value) <= sys.float_info.max else None
     whole = int(value)
     return whole if whole == value and MIN_INTEGER <= whole <= MAX_INTEGER else None
 

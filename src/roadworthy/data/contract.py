@@ -43,6 +43,7 @@ RuleKind = Literal[
     "duplicate_values",
     "sql",
     "freshness",
+    "future",
 ]
 
 ROW_RULES: frozenset[str] = frozenset(
@@ -151,7 +152,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         pattern: Of `invalid_values`: what a valid text holds.
         fields: Of `duplicate_values` on a table: which fields together.
         references: Of `foreign_key`: table and field that hold each value, as `planes.tailnum`.
-        max_age_s: Of `freshness`: how old the newest value of the field may be, in seconds.
+        max_age_s: Of `freshness`: how old the newest value of the field that is not in the future
+            may be, in seconds.
         name: What reports call it.
         description: Why it is there.
         severity: How bad it is if it is broken.
@@ -259,16 +261,20 @@ def rules_of(table: Table) -> tuple[Rule, ...]:
     rules = [rule for field in table.fields for rule in _rules_of_field(field)]
     if table.key:
         rules.append(Rule(name="primary_key", kind="primary_key", value=table.key))
-    rules += [
-        Rule(
-            name=check.name or f"{check.field or table.name}.{check.kind}",
-            kind=check.kind,
-            field=check.field,
-            check=check,
-            severity=check.severity,
+    for check in table.checks:
+        if check.kind == "freshness":
+            # Judged by the newest time that has come; a later one is wrong by itself.
+            name = f"{check.field}.future"
+            rules.append(Rule(name=name, kind="future", field=check.field, severity="warning"))
+        rules.append(
+            Rule(
+                name=check.name or f"{check.field or table.name}.{check.kind}",
+                kind=check.kind,
+                field=check.field,
+                check=check,
+                severity=check.severity,
+            )
         )
-        for check in table.checks
-    ]
     return tuple(_with_own_names(rules))
 
 

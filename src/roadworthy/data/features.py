@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 import msgspec
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from ..store.artifacts import Artifacts
 from ..types import Clock, Pushed, SystemClock
 from .audit_skew import remember_skew
 from .materialize import Filled, materialize
-from .online import Freshness, SqliteFeatures
+from .online import Found, Freshness, SqliteFeatures
 from .push import Pusher, Row
 from .registered import Applied, apply_views, load_sources, newest_views, registered_view
 from .relations import SourceTable
@@ -29,6 +30,7 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     """A registered view and how new what is online of it is.
 
     Attributes:
+        services: Those that are served by it.
         ttl_s: Seconds after its event for which a row counts; None for ever.
         freshness: None where it was never filled.
         behind_s: Seconds since what is online was filled up to; None where it never was.
@@ -42,13 +44,15 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int | None
     freshness: Freshness | None
     behind_s: float | None
+    services: tuple[str, ...] = ()
 
 
 class NothingOnline:
     """An online store that knows nothing: enough to see whether views fit a service."""
 
-    def read(self, view: str, entity: bytes) -> None:
-        """Return nothing."""
+    def read(self, views: tuple[str, ...], entities: Sequence[bytes | None]) -> list[Found | None]:
+        """Return nothing of each."""
+        return [None] * len(views)
 
 
 def open_declared(
@@ -122,9 +126,14 @@ class Features:
         """
         return registered_view(self._engine, name)
 
-    def views(self) -> list[View]:
-        """Return the newest registered version of every view."""
-        return newest_views(self._engine)
+    def views(self, served: Iterable[str] = ()) -> list[View]:
+        """Return the newest registered version of every view, and the versions that are served.
+
+        Raises:
+            NotFound: One that is served is not registered.
+        """
+        newest = {view.id: view for view in newest_views(self._engine)}
+        return [*newest.values(), *map(self.view, sorted(set(served) - newest.keys()))]
 
     def fill(self, view: View, *, until_us: int | None = None, whole: bool = False) -> Filled:
         """Put online what the sources know of one view; see `materialize`."""
@@ -158,17 +167,29 @@ class Features:
         found = [self.view(name) for name in views]
         return FeatureSource(found, self.online, self._clock, input_fields)
 
-    def states(self, names: Sequence[str] | None = None) -> list[ViewState]:
-        """Return how new these views are, or the newest version of each.
+    def states(
+        self,
+        names: Sequence[str] | None = None,
+        served: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    ) -> list[ViewState]:
+        """Return how new these views are, or the newest version of each and those that are served.
+
+        Args:
+            names: Which; without them all.
+            served: Service → the views that serve it.
 
         Raises:
             NotFound: One of them is not registered.
         """
         now_us = self._clock.now_us()
-        views = self.views() if names is None else map(self.view, names)
-        return [self._state(view, now_us) for view in views]
+        every = {view for views in served.values() for view in views}
+        chosen = self.views(every) if names is None else map(self.view, names)
+        return [
+            self._state(view, now_us, tuple(s for s, views in served.items() if view.id in views))
+            for view in chosen
+        ]
 
-    def _state(self, view: View, now_us: int) -> ViewState:
+    def _state(self, view: View, now_us: int, services: tuple[str, ...]) -> ViewState:
         fresh = self.online.freshness(online_key(view))
         return ViewState(
             view=view.id,
@@ -179,6 +200,7 @@ class Features:
             ttl_s=view.ttl_s,
             freshness=fresh,
             behind_s=None if fresh is None else (now_us - fresh.watermark_us) / 1e6,
+            services=services,
         )
 
     def fill_all(self, served: Sequence[str] = ()) -> str:
@@ -190,17 +212,18 @@ class Features:
         Raises:
             StoreError: Some could not be filled; the message names each. The others were.
         """
-        newest = {view.id: view for view in self.views()}
-        views = [*newest.values(), *map(self.view, sorted(set(served) - newest.keys()))]
-        rows, failed = 0, list[str]()
+        views = self.views(served)
+        filled, failed = list[Filled](), list[str]()
         for view in views:
             try:
-                rows += self.fill(view).rows
+                filled.append(self.fill(view))
             except RoadworthyError as error:
                 failed.append(f"{view.id}: {error}")
         if failed:
             raise StoreError("; ".join(failed))
-        return f"{rows} rows of {len(views)} views are new online"
+        rows, gone = sum(one.rows for one in filled), sum(one.gone for one in filled)
+        said = f"{rows} rows of {len(views)} views are new online"
+        return f"{said}, {gone} are gone" if gone else said
 
     def measure_skew(
         self,

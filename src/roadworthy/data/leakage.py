@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..risk.distances import edges_of
 from .contract import Table
 from .known_when import WITH_LABEL
+from .values import is_null, number_of
 
 try:
     import numpy as np
@@ -113,7 +115,7 @@ def power_of(values: Sequence[Any], label: Any, *, seed: int = 0) -> float:
     by that, so that a feature with many values does not remember its rows.
 
     Args:
-        values: (n,) numbers or words; None or NaN is a bin of its own.
+        values: (n,) numbers, dates, times or words; None or NaN is a bin of its own.
         label: (n,) bool.
         seed: Of the split.
     """
@@ -153,7 +155,7 @@ def _too_powerful(powers: Mapping[str, float]) -> list[Leak]:
 
 
 def _missing_by_label(name: str, values: Sequence[Any], truth: Any) -> Leak | None:
-    missing = np.fromiter(map(_is_missing, values), dtype=bool, count=truth.size)
+    missing = np.fromiter(map(is_null, values), dtype=bool, count=truth.size)
     yes, no = missing[truth], missing[~truth]
     apart = abs(yes.mean() - no.mean())
     pooled = missing.mean()
@@ -169,18 +171,21 @@ def _missing_by_label(name: str, values: Sequence[Any], truth: Any) -> Leak | No
 
 
 def _bins_of(values: Sequence[Any]) -> Any:
-    """Return the bin of each value: shares of the known numbers, or the words; 0 is missing."""
-    missing = [_is_missing(value) for value in values]
+    """Return the bin of each value: shares of the known numbers, or the words; 0 is missing.
+
+    A number that fills more than one share has a bin for itself, as an outcome of few has.
+    """
+    missing = [is_null(value) for value in values]
     known = [value for value, gone in zip(values, missing, strict=True) if not gone]
     bins = np.zeros(len(values), dtype=np.int64)
     if not known:
         return bins
-    if all(isinstance(value, int | float) for value in known):
-        numbers = np.array(known, dtype=np.float64)
-        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        places = np.searchsorted(edges, numbers, side="right")
-    else:
+    numbers = [number_of(value) for value in known]
+    if None in numbers:
         places = np.unique(np.array([str(value) for value in known]), return_inverse=True)[1]
+    else:
+        floats = np.array(numbers, dtype=np.float64)
+        places = np.searchsorted(edges_of(floats, _BINS), floats, side="right")
     bins[~np.array(missing)] = places + 1
     return bins
 
@@ -195,7 +200,3 @@ def _area(score: Any, truth: Any) -> float:
     last = np.cumsum(count)
     rank = (last - (count - 1) / 2)[place]
     return float((rank[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

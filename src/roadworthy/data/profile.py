@@ -23,6 +23,7 @@ from .odcs_checks import MOST_AGE_S
 from .relations import quoted, text_of
 from .sources import Source, open_source
 from .values import EPOCH, MICROSECOND, micros_of
+from .yaml_file import write_yaml
 
 try:
     import yaml
@@ -150,8 +151,7 @@ def draft_of(found: Profile) -> str:
     if found.left_out:
         names = ", ".join(map(ascii, found.left_out))
         head += f"# Left out, as no type of a contract holds what they do: {names}\n"
-    body: str = yaml.safe_dump(contract, sort_keys=False, allow_unicode=True, width=100)
-    return head + body
+    return head + write_yaml(contract)
 
 
 def _is_strange(source: Source, column: Column) -> bool:
@@ -281,18 +281,23 @@ def _moment(text: str) -> Any:
 def _freshness(
     source: Source, seen: Sequence[Seen], nulls: Sequence[str], clock: Clock
 ) -> tuple[int, str]:
-    """Return twice the longest gap between two times, in hours, and whose; where it holds now."""
+    """Return twice the longest gap between two times, in hours, and whose; where it holds now.
+
+    A time that has not come says nothing of either.
+    """
+    now_us = clock.now_us()
     for one in seen:
         if one.type != "timestamp" or one.high is None:
             continue
         value = _reading(source.columns[one.name], "timestamp", nulls)[1]
         times = f"SELECT DISTINCT EPOCH_US({value}) AS moment FROM {source.relation}"
-        gaps = f"SELECT moment - LAG(moment) OVER (ORDER BY moment) AS gap FROM ({times}) AS times"
-        gap = source.rows(f"SELECT MAX(gap) FROM ({gaps}) AS gaps")[0][0] or 0
-        hours = max(1, -(-2 * gap // (3_600 * MICRO)))
-        is_held = (
-            hours * 3_600 <= MOST_AGE_S
-            and clock.now_us() - micros_of(one.high) <= hours * 3_600 * MICRO
+        times = f"SELECT moment FROM ({times}) AS every WHERE moment <= {now_us}"
+        gaps = (
+            f"SELECT moment, moment - LAG(moment) OVER (ORDER BY moment) AS gap FROM ({times}) AS t"
         )
+        gap, newest = source.rows(f"SELECT MAX(gap), MAX(moment) FROM ({gaps}) AS gaps")[0]
+        hours = max(1, -(-2 * (gap or 0) // (3_600 * MICRO)))
+        is_fresh = newest is not None and now_us - newest <= hours * 3_600 * MICRO
+        is_held = is_fresh and hours * 3_600 <= MOST_AGE_S
         return (hours, one.name) if is_held else (0, "")
     return 0, ""

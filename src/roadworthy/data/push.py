@@ -12,6 +12,7 @@ from ..errors import ContractViolation, RequestError
 from ..types import Clock, Pushed
 from .computed import plain
 from .contract import Field, Table
+from .entity import key_of
 from .live import compile_live
 from .online import OnlineFeatures, OnlineRow, pack
 from .relations import Sources
@@ -82,8 +83,14 @@ class Pusher:
         created_us = now_us
         if view.created_time != view.event_time and row.get(view.created_time) is not None:
             created_us = self._time(row, view.created_time, number, now_us)
-        entity = pack(_values(view.entity, row, number))
-        return OnlineRow(entity, event_us, created_us, pack(_values(view.features, row, number)))
+        key = key_of(view.entity, row.get)
+        if key is None:
+            where = f"rows[{number}]"
+            names = ", ".join(f"`{column.name}`" for column in view.entity)
+            raise ContractViolation(
+                f"{where}: expected {names} to name an entity, got what is none", param=where
+            )
+        return OnlineRow(key, event_us, created_us, pack(_values(view.features, row, number)))
 
     def _time(self, row: Row, name: str, number: int, now_us: int) -> int:
         moment = micros_of(_value(row, name, "timestamp", number))

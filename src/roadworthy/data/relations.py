@@ -86,7 +86,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
 Sources = Mapping[str, SourceTable]
 
 _REFUSED = "roadworthy refuses: "
-"""What an error of SQL starts with that a value under contract has raised."""
+"""What an error of SQL starts with that one of ours has raised."""
 
 
 def open_duck(files: Sequence[str] = (), *, threads: int = 0) -> Connection:
@@ -224,12 +224,22 @@ def _is_enforced(plan: Plan, rule: Rule) -> bool:
 
 
 def _refusal(source: SourceTable, field: Field, rule: Rule) -> str:
-    return (
-        f"{_REFUSED}source `{source.name}`: expected `{field.name}` to be "
+    return refusal(
+        f"source `{source.name}`: expected `{field.name}` to be "
         f"{expected_of(rule, field)}, as rule `{rule.name}` of contract `{source.version}` says, "
         f"got a value that breaks it; `roadworthy data validate {source.name}` counts the rows, "
         "with `--quarantine FOLDER` it writes them"
     )
+
+
+def refusal(message: str) -> str:
+    """Return what `error()` of SQL is given, so that `failed_read` tells this message."""
+    return f"{_REFUSED}{message}"
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether it is one that `error()` of SQL raised with a message of ours."""
+    return _REFUSED in str(error)
 
 
 def reader_of(url: str, types: Mapping[str, str] | None = None) -> str:

@@ -94,6 +94,7 @@ def expected_of(rule: Rule, field: Field | None) -> str:
         "max_length": f"<= {rule.value} characters",
         "pattern": f"a text that matches `{rule.value}`",
         "unique": "each value once",
+        "future": "a time that has come",
     }
     if rule.kind == "pattern" and (form := _NAMES.get(rule.value)):
         return f"a text of format {form}"

@@ -9,8 +9,9 @@ import msgspec
 
 from ..errors import DeclarationError
 from ..types import MICRO, Clock
-from .computed import Computed, open_computed, plain
-from .online import OnlineReader, pack, unpack
+from .computed import Computed, open_computed
+from .entity import key_of
+from .online import Found, OnlineReader, unpack
 from .views import Column, View, online_key
 
 
@@ -64,7 +65,6 @@ _ABSENT = ViewRead("absent")
 
 class _Opened(msgspec.Struct, frozen=True):
     id: str
-    key: str
     entity: tuple[Column, ...]
     names: tuple[str, ...]
     ttl_us: int | None
@@ -100,11 +100,11 @@ class FeatureSource:
         self.names = tuple(name for view in views for name in view.names)
         self.contracts = {n: version for view in views for n, version in view.contracts.items()}
         self._read = online.read
+        self._keys = tuple(map(online_key, views))
         self._now_us = clock.now_us
         self._views = tuple(
             _Opened(
                 view.id,
-                online_key(view),
                 view.entity,
                 tuple(feature.name for feature in view.features),
                 None if view.ttl_s is None else view.ttl_s * MICRO,
@@ -122,9 +122,8 @@ class FeatureSource:
         now_us = self._now_us()
         values: dict[str, Any] = {}
         views: dict[str, ViewRead] = {}
-        for view in self._views:
-            entity = [plain(input.get(column.name), column.type) for column in view.entity]
-            found = None if None in entity else self._read(view.key, pack(entity))
+        entities = [key_of(view.entity, input.get) for view in self._views]
+        for view, found in zip(self._views, self._read(self._keys, entities), strict=True):
             read = views[view.id] = _judged(found, view.ttl_us, now_us)
             if found is not None and read.state == "fresh":
                 stored = dict(zip(view.names, unpack(found[2]), strict=True))
@@ -136,7 +135,7 @@ class FeatureSource:
         return FeatureVector(values, views)
 
 
-def _judged(found: tuple[int, int, bytes] | None, ttl_us: int | None, now_us: int) -> ViewRead:
+def _judged(found: Found | None, ttl_us: int | None, now_us: int) -> ViewRead:
     """Say whether a row counts now; one from the future, after a clock was set back, does not."""
     if found is None or found[0] > now_us or found[1] > now_us:
         return _ABSENT

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -23,6 +23,7 @@ from ..risk.distances import (
     kolmogorov_smirnov,
     population_stability,
 )
+from .values import is_null, number_of
 
 try:
     import numpy as np
@@ -69,7 +70,8 @@ class FeatureSkew(msgspec.Struct, frozen=True, kw_only=True):
         stability: Population stability index, missing values as a bin of their own.
         divergence: Jensen-Shannon distance of the same bins.
         gap: Kolmogorov-Smirnov distance of known numbers; None for categories.
-        bins: What each bin of the two counts holds, missing last.
+        bins: What each bin of the two counts holds, missing last; of a date or a time, how long
+            before its request it was.
         trained_counts, live_counts: Values in each bin.
         state: The verdict.
         says: The verdict in a sentence.
@@ -185,17 +187,28 @@ def _joined(*parts: str) -> str:
 
 
 def is_same(served: Any, offline: Any) -> bool:
-    """Whether two values of a feature are one: missing as missing, numbers to nine digits."""
-    if _is_missing(served) or _is_missing(offline):
-        return _is_missing(served) and _is_missing(offline)
-    if _is_number(served) and _is_number(offline):
-        return math.isclose(served, offline, rel_tol=REL_TOLERANCE, abs_tol=REL_TOLERANCE)
-    return bool(served == offline)
+    """Whether two values of a feature are one.
+
+    Missing is as missing; whole numbers and moments are one if they are equal, numbers with
+    decimals if nine digits are.
+    """
+    if is_null(served) or is_null(offline):
+        return is_null(served) and is_null(offline)
+    first, second = number_of(served), number_of(offline)
+    if first is None or second is None:
+        return bool(served == offline)
+    if isinstance(first, int) and isinstance(second, int):
+        return first == second
+    has_whole = isinstance(first, int) or isinstance(second, int)
+    first, second = float(first), float(second)
+    if has_whole and first.is_integer() and second.is_integer():
+        return first == second
+    return math.isclose(first, second, rel_tol=REL_TOLERANCE)
 
 
 def _sides(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
-    known = [value for side in (trained, live) for value in side if not _is_missing(value)]
-    if all(map(_is_number, known)):
+    known = [value for side in (trained, live) for value in side if not is_null(value)]
+    if all(number_of(value) is not None for value in known):
         return _sides_of_numbers(trained, live)
     return _sides_of_words(trained, live)
 
@@ -203,45 +216,52 @@ def _sides(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
 def _sides_of_numbers(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
     first, second = _numbers(trained), _numbers(live)
     edges = edges_of(first)
-    said = [f"{edge:.4g}" for edge in edges]
-    if said:
-        ranges = (f"{low} to {high}" for low, high in pairwise(said))
-        bins = (f"below {said[0]}", *ranges, f"from {said[-1]}", "missing")
-    else:
-        bins = ("any", "missing")
-    counted = counts_of(first, edges), counts_of(second, edges)
-    return _Sides(bins, *counted, kolmogorov_smirnov(first, second))
+    trained_counts, live_counts = counts_of(first, edges), counts_of(second, edges)
+    # Between two values that training had often, there may be nothing on either side.
+    is_told = trained_counts + live_counts > 0
+    is_told[-1] = True
+    bins = tuple(compress((*_ranges(edges.tolist()), "missing"), is_told.tolist()))
+    gap = kolmogorov_smirnov(first, second)
+    return _Sides(bins, trained_counts[is_told], live_counts[is_told], gap)
+
+
+def _ranges(edges: Sequence[float]) -> list[str]:
+    """Return in words what lies below, between and above edges; some hold one value alone."""
+    if not edges:
+        return ["any"]
+    said, start = [f"below {edges[0]:.4g}"], f"{edges[0]:.4g}"
+    for low, high in pairwise(edges):
+        if high == math.nextafter(low, math.inf):
+            said.append(f"{low:.4g}")
+            start = f"above {low:.4g}"
+        else:
+            said.append(f"{start} to {high:.4g}")
+            start = f"{high:.4g}"
+    return [*said, start if start.startswith("above") else f"from {start}"]
 
 
 def _sides_of_words(trained: Sequence[Any], live: Sequence[Any]) -> _Sides:
     """Count each value; those that training saw least stand together, with those it never saw."""
     tally: dict[str, int] = {}
     for value in trained:
-        if not _is_missing(value):
+        if not is_null(value):
             tally[str(value)] = tally.get(str(value), 0) + 1
     common = sorted(tally, key=lambda word: (-tally[word], word))[:MOST_CATEGORIES]
     place = {word: index for index, word in enumerate(common)}
     other, missing = len(common), len(common) + 1
 
     def counted(side: Sequence[Any]) -> Counts:
-        places = [missing if _is_missing(v) else place.get(str(v), other) for v in side]
+        places = [missing if is_null(v) else place.get(str(v), other) for v in side]
         return np.bincount(np.array(places, dtype=np.int64), minlength=missing + 1)
 
     return _Sides((*common, "other", "missing"), counted(trained), counted(live), None)
 
 
 def _numbers(side: Sequence[Any]) -> Any:
-    return np.array([math.nan if _is_missing(v) else float(v) for v in side], dtype=np.float64)
+    numbers = [math.nan if is_null(v) else number_of(v) for v in side]
+    return np.array(numbers, dtype=np.float64)
 
 
 def _missing_share(counts: Counts) -> float | None:
     total = int(counts.sum())
     return float(counts[-1]) / total if total else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

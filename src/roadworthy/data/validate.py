@@ -142,7 +142,7 @@ class _Run:
         self._source = source
         self._clock = clock
         self._not_run = not_run
-        plan = plan_of(table, source.columns, source.dialect)
+        plan = plan_of(table, source.columns, source.dialect, clock.now_us())
         measures = tuple(one for one in plan.measures if one.rule.name not in not_run)
         self.plan: Plan = plan._replace(measures=measures)
         self._open_references()

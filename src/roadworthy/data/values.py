@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 from ..declare.moments import EPOCH, MICROSECOND, is_multiple, micros_of, moment_of
@@ -19,6 +21,7 @@ __all__ = (
     "is_null",
     "is_of",
     "micros_of",
+    "number_of",
     "ordered",
 )
 
@@ -46,6 +49,27 @@ def is_finite(value: Any) -> bool:
 def is_of(kind: LogicalType, value: Any, *, has_timezone: bool = False) -> bool:
     """Return whether a value that is not null has the right type."""
     return _IS_OF[kind](value) and not (has_timezone and not _WITH_OFFSET.match(value))
+
+
+def number_of(value: Any) -> int | float | None:
+    """Return the number by which a value is ordered; None for words, and for what has no order.
+
+    Of a date, a time or a timestamp it is microseconds; a timestamp without an offset is in UTC.
+    """
+    match value:
+        case int() | float():
+            return value
+        case Decimal():
+            return float(value)
+        case datetime():
+            return ((value if value.tzinfo else value.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+        case date():
+            return (value - EPOCH.date()) // MICROSECOND
+        case time():
+            return (
+                datetime.combine(EPOCH.date(), value.replace(tzinfo=UTC)) - EPOCH
+            ) // MICROSECOND
+    return None
 
 
 def ordered(value: Any) -> Any:

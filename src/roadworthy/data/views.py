@@ -436,10 +436,9 @@ def prepared(view: View) -> str:
     for ours, name in (("event_time", view.event_time), ("created_time", view.created_time)):
         columns.append(f"CAST({quoted(name)} AS TIMESTAMP) AS {ours}")
     columns += [_cast(c, f"f{i}") for i, c in enumerate(view.features)]
-    keys = [quoted(c.name) for c in view.entity]
-    needed = [*keys, quoted(view.event_time), quoted(view.created_time)]
-    there = " AND ".join(f"{name} IS NOT NULL" for name in dict.fromkeys(needed))
-    return f"SELECT {', '.join(columns)} FROM ({view.sql}\n) AS v WHERE {there}"
+    needed = [*(f"k{i}" for i in range(len(view.entity))), "event_time", "created_time"]
+    there = " AND ".join(f"{name} IS NOT NULL" for name in needed)
+    return f"FROM (SELECT {', '.join(columns)} FROM ({view.sql}\n) AS v) AS r WHERE {there}"
 
 
 def _cast(column: Column, alias: str) -> str:

@@ -29,6 +29,16 @@ else:
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+        """Escapes what YAML takes for the end of a line and others do not, and would lose."""
+
+    def _write_text(dumper: Any, text: str) -> Any:
+        style = '"' if _BREAKS.intersection(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    _Dumper.add_representer(str, _write_text)
+
+_BREAKS = frozenset("\x85\u2028\u2029")
 MOST_BYTES = 5_000_000
 MOST_VALUES = 200_000
 
@@ -148,3 +158,9 @@ class _Reading:
             seen.setdefault(key, line)
             self.lines.setdefault(inner, line)
             yield key, self.value(value_node, inner)
+
+
+def write_yaml(value: Any) -> str:
+    """Return `value` as YAML that `read_yaml` gives back as it was."""
+    written: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return written

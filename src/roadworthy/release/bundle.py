@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import msgspec
+from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration, Provider
@@ -152,6 +154,18 @@ def check_whole(release: Release, artifacts: Artifacts) -> None:
             problems.append(f"`{name}`: {error}")
     if problems:
         raise StoreError(f"release `{release.id}` is not whole: {'; '.join(problems)}")
+
+
+def read_declared(manifest: Manifest, artifacts: Artifacts) -> ServiceDeclaration | None:
+    """Return what a release declared; None where its file is gone, or is read no more.
+
+    It was checked whole when it was released; here it is only read.
+    """
+    try:
+        text = artifacts.read(manifest.files[SERVICE_FILE]).decode()
+        return ServiceDeclaration.model_validate(tomllib.loads(text))
+    except (NotFound, StoreError, KeyError, ValueError, ValidationError):
+        return None
 
 
 def materialise(release: Release, artifacts: Artifacts, folder: Path) -> Path:

@@ -20,7 +20,11 @@ Counts = npt.NDArray[np.int64]
 BINS = 10
 DRAWS = 400
 _HALF = 0.5
-"""Added to each count: a bin that one side lacks would otherwise be infinitely far (Jeffreys)."""
+"""Added to a bin in the mean: one that a side lacks would otherwise be infinitely far (Jeffreys).
+
+It is dealt by the mean of both sides' shares, so that equal shares stay equal. Dealt evenly, 20
+values beside 20,000 would be far from them by each bin that holds next to nothing of either.
+"""
 
 
 class Distance(NamedTuple):
@@ -34,20 +38,29 @@ class Distance(NamedTuple):
 def edges_of(reference: Floats, bins: int = BINS) -> Floats:
     """Return the inner edges of bins that hold equal shares of a reference sample.
 
+    A value that fills more than one share has a bin for itself: the next greater number is an edge
+    too, so that whatever leaves the value is seen, on either side.
+
     Args:
         reference: (n,) float64; NaN is left out.
-        bins: How many at most; equal values are never split, so that there may be fewer.
+        bins: How many shares; equal values are never split, so that there may be fewer bins.
 
     Returns:
-        (at most bins - 1,) float64, rising.
+        (at most 2 (bins - 1),) float64, rising.
 
     >>> edges_of(np.arange(100.0), 4).tolist()
     [24.75, 49.5, 74.25]
+    >>> counts_of(np.array([-1.0, 0.0, 5.0]), edges_of(np.zeros(100))).tolist()
+    [1, 1, 1, 0]
     """
     known = reference[~np.isnan(reference)]
     if known.size == 0:
         return np.empty(0)
-    return np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges, count = np.unique(
+        np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]), return_counts=True
+    )
+    above = np.nextafter(edges[count > 1], np.inf)
+    return np.unique(np.concatenate((edges, above)))
 
 
 def counts_of(values: Floats, edges: Floats) -> Counts:
@@ -155,9 +168,16 @@ def _resampled(
     """
     if not reference.sum() or not live.sum():
         return Distance(float("nan"), 0.0, float("inf"))
+    is_there = reference + live > 0
+    reference, live = reference[is_there], live[is_there]
+    padding = _HALF * reference.size * (reference / reference.sum() + live / live.sum()) / 2
+
+    def apart(first: Counts, second: Counts) -> Floats:
+        return distance(_shares(first, padding), _shares(second, padding))
+
     generator = np.random.default_rng(seed)
-    measured = float(distance(_shares(reference), _shares(live)))
-    drawn = distance(_draw(generator, reference), _draw(generator, live))
+    measured = float(apart(reference, live))
+    drawn = apart(_draw(generator, reference), _draw(generator, live))
     tail = (1 - sure) / 2
     low, high = np.quantile(drawn, (tail, 1 - tail))
     return Distance(
@@ -165,13 +185,12 @@ def _resampled(
     )
 
 
-def _draw(generator: np.random.Generator, counts: Counts) -> Floats:
-    drawn = generator.multinomial(int(counts.sum()), counts / counts.sum(), DRAWS)
-    return _shares(drawn)
+def _draw(generator: np.random.Generator, counts: Counts) -> Counts:
+    return generator.multinomial(int(counts.sum()), counts / counts.sum(), DRAWS)
 
 
-def _shares(counts: Counts) -> Floats:
+def _shares(counts: Counts, padding: Floats) -> Floats:
     """Return the share of each bin, none of them 0."""
-    padded = counts + _HALF
+    padded = counts + padding
     shares: Floats = padded / padded.sum(axis=-1, keepdims=True)
     return shares

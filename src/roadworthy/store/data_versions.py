@@ -11,7 +11,14 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from ..errors import DeclarationError, NotFound
 from ..types import Clock
 from .actions import append_action
-from .tables import contract_versions, skew_reports, snapshots, validations, view_versions
+from .tables import (
+    contract_versions,
+    records,
+    skew_reports,
+    snapshots,
+    validations,
+    view_versions,
+)
 
 V = TypeVar("V", "ViewVersion", "ContractVersion", "Validation", "SavedSkew", "SavedSnapshot")
 
@@ -198,7 +205,10 @@ def read_validations(
 
 
 def record_skew(engine: Engine, saved: SavedSkew) -> None:
-    """Remember how a service's features were, and forget what is older than the newest reports."""
+    """Remember how a service's features were, and forget what is older than the newest reports.
+
+    An example whose request was forgotten while it was measured is left out.
+    """
     row = msgspec.structs.asdict(saved) | {"detail": _text(saved.detail)}
     of_service = skew_reports.c.service == saved.service
     newest = (
@@ -209,8 +219,34 @@ def record_skew(engine: Engine, saved: SavedSkew) -> None:
     )
     with engine.begin() as connection:
         connection.execute(insert(skew_reports).values(row))
+        # From here on nobody else writes, so that `forget_examples` of a deletion met this report
+        # or is seen by what it left.
+        forget_examples(connection, _forgotten(connection, saved.detail))
         kept = connection.execute(newest).scalars().all()
         connection.execute(delete(skew_reports).where(of_service, skew_reports.c.id.not_in(kept)))
+
+
+def forget_examples(connection: Connection, requests: Collection[str]) -> None:
+    """Take the examples of these requests out of every report, with the values they were served."""
+    if not requests:
+        return
+    table = skew_reports
+    query = select(table.c.id, table.c.detail).where(table.c.detail.like('%"request":%'))
+    for report, text in connection.execute(query).all():
+        detail = msgspec.json.decode(text)
+        for feature in detail.get("features", ()):
+            examples = feature.get("examples", ())
+            feature["examples"] = [e for e in examples if e["request"] not in requests]
+        if (kept := _text(detail)) != text:
+            connection.execute(update(table).where(table.c.id == report).values(detail=kept))
+
+
+def _forgotten(connection: Connection, detail: Mapping[str, Any]) -> set[str]:
+    """Return the requests of a report's examples whose records keep no features any more."""
+    named = {e["request"] for row in detail.get("features", ()) for e in row.get("examples", ())}
+    query = select(records.c.id, records.c.detail).where(records.c.id.in_(named))
+    kept = connection.execute(query).all() if named else ()
+    return {id for id, text in kept if msgspec.json.decode(text).get("features") is None}
 
 
 def read_skew(engine: Engine, service: str, *, limit: int = 1) -> list[SavedSkew]:
@@ -223,20 +259,6 @@ def read_skew(engine: Engine, service: str, *, limit: int = 1) -> list[SavedSkew
     )
     with engine.connect() as connection:
         return [_read(row, SavedSkew) for row in connection.execute(newest)]
-
-
-def forget_examples(connection: Connection, requests: Collection[str]) -> None:
-    """Take out of the reports what they tell of single requests that are forgotten."""
-    table, gone = skew_reports, set(requests)
-    for id, text in connection.execute(select(table.c.id, table.c.detail)).all():
-        detail = msgspec.json.decode(text)
-        examples = [f["examples"] for f in detail.get("features", ()) if f.get("examples")]
-        if not any(one["request"] in gone for told in examples for one in told):
-            continue
-        for told in examples:
-            told[:] = [one for one in told if one["request"] not in gone]
-        change = update(table).where(table.c.id == id)
-        connection.execute(change.values(detail=_text(detail)))
 
 
 def save_snapshot(engine: Engine, saved: SavedSnapshot) -> bool:

@@ -265,7 +265,7 @@ def each_record(
 
 
 def drop_before(engine: Engine, service: str, at_us: int) -> int:
-    """Delete the records of a service from before `at_us`, with bodies and outcomes.
+    """Delete the records of a service from before `at_us`, with bodies, outcomes and examples.
 
     Rollups stay: what was counted and spent is not forgotten. Returns how many records there were.
     """
@@ -289,7 +289,8 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
 def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
-    Bodies and outcomes of the user's requests are deleted. Their records stay, so that money,
+    Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
+    as examples. Their records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
     asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold

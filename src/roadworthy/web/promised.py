@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 
-from pydantic import ValidationError
 from sqlalchemy import Engine
 
-from ..declare.project import SERVICE_FILE
 from ..declare.service import ServiceDeclaration
-from ..errors import NotFound, StoreError
+from ..errors import NotFound
+from ..release.bundle import read_declared
 from ..release.registry import read_release
 from ..serve.opened import OpenRelease
 from ..store.artifacts import Artifacts
@@ -34,9 +32,6 @@ def declaration_behind(
     if not record.release:
         return None
     try:
-        manifest = read_release(state, record.release).manifest
-        text = artifacts.read(manifest.files[SERVICE_FILE]).decode()
-        # The file was checked whole when it was released; here it is only read.
-        return ServiceDeclaration.model_validate(tomllib.loads(text))
-    except (NotFound, StoreError, KeyError, ValueError, ValidationError):
+        return read_declared(read_release(state, record.release).manifest, artifacts)
+    except NotFound:
         return None

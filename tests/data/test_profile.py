@@ -213,7 +213,7 @@ def keeps_its_draft(source: Any) -> None:
         contract = drafted(source, Path(folder))
         report = validate(contract, source)
         assert report.kept, [(rule.rule, rule.examples) for rule in report.failed]
-        assert all(rule.kind == "type" for rule in report.failed)
+        assert all(rule.kind in ("type", "future") for rule in report.failed)  # warnings
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

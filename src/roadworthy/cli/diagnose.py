@@ -33,6 +33,7 @@ from ..store.lock import find_holder
 from ..store.state import SCHEMA, find_schema, open_state
 from ..types import MICRO
 from .common import size_text, time_text
+from .extras import Need, needs_of
 from .remote import ask_health
 
 Status = Literal["ok", "warn", "fail"]
@@ -46,7 +47,6 @@ _STEADY_US = 5_000
 _WATCHED_S = 0.1
 _AHEAD_US = 60 * MICRO
 
-_EXTRA_OF_KIND = {"onnx": "predict"}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*\bextra == ['\"]([\w-]+)['\"]")
 
 
@@ -97,25 +97,30 @@ def look_at_python() -> Signs:
 
 
 def look_at_extras(project: ProjectDeclaration | None) -> Signs:
-    """Say which optional packages are there, and which of them a declared provider needs."""
-    needs = {
-        _EXTRA_OF_KIND[provider.kind]: name
-        for name, provider in (project.providers if project else {}).items()
-        if provider.kind in _EXTRA_OF_KIND
-    }
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        needs["otel"] = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    """Say which optional packages are there, and which of them is needed by what."""
+    needs = list(needs_of(project))
     for extra, packages in sorted(_extras().items()):
         part = f"extra `{extra}`"
         missing = [package for package in packages if not _is_installed(package)]
-        remedy = f"pip install 'roadworthy[{extra}]'"
+        wanting = [need for need in needs if need.extra == extra]
         if not missing:
             yield Sign(part, "ok", "installed")
-        elif extra in needs:
-            found = f"`{needs[extra]}` needs it, and it lacks {', '.join(missing)}"
-            yield Sign(part, "fail", found, remedy)
+        elif wanting:
+            yield _lacking(part, extra, missing, wanting)
         else:
             yield Sign(part, "ok", "not installed, and not needed by what is declared")
+
+
+def _lacking(part: str, extra: str, missing: list[str], needs: list[Need]) -> Sign:
+    who, is_spared = [need.by for need in needs], all(need.is_spared for need in needs)
+    found = (
+        f"{', '.join(who)} {'needs' if len(who) == 1 else 'need'} it, "
+        f"and it lacks {', '.join(missing)}"
+    )
+    if is_spared:
+        found += "; until then that counts as down, and others answer"
+    remedy = f"pip install 'roadworthy[{extra}]'"
+    return Sign(part, "warn" if is_spared else "fail", found, remedy)
 
 
 def _extras() -> dict[str, list[str]]:

@@ -112,15 +112,13 @@ def look_at_extras(project: ProjectDeclaration | None) -> Signs:
 
 
 def _lacking(part: str, extra: str, missing: list[str], needs: list[Need]) -> Sign:
-    who, is_spared = [need.by for need in needs], all(need.is_spared for need in needs)
-    found = (
-        f"{', '.join(who)} {'needs' if len(who) == 1 else 'need'} it, "
-        f"and it lacks {', '.join(missing)}"
-    )
-    if is_spared:
-        found += "; until then that counts as down, and others answer"
+    who = ", ".join(need.by for need in needs)
+    found = f"{who} {'needs' if len(needs) == 1 else 'need'} it, and it lacks {', '.join(missing)}"
     remedy = f"pip install 'roadworthy[{extra}]'"
-    return Sign(part, "warn" if is_spared else "fail", found, remedy)
+    if not all(need.until_then for need in needs):
+        return Sign(part, "fail", found, remedy)
+    happens = ", ".join(dict.fromkeys(need.until_then for need in needs))
+    return Sign(part, "warn", f"{found}; until then {happens}", remedy)
 
 
 def _extras() -> dict[str, list[str]]:

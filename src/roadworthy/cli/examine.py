@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.show import check_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
 from ..release import bundle, registry
+from ..serve.failover import Link
+from ..serve.ladder import AbsentModel
 from ..serve.opened import OpenRelease, open_release
 from ..store.state import find_schema, open_state
 from ..store.switchboard import Switchboard
@@ -87,7 +89,9 @@ class ModelFact(msgspec.Struct, frozen=True):
         asked: `in turn`, or `on the ladder` where a rung keeps it.
         price: Where its price is from: `free`, `override`, `rates:<date>`, `unknown`; `-` where the
             service could not be opened here.
-        is_down: Whether its provider's key is unset, so that it answers nothing (`no_key`).
+        is_down: Whether it answers nothing here.
+        down_code: Why: its provider's key is unset (`no_key`), or what it or its service needs is
+            not installed (`missing_extra`); empty while it is up.
     """
 
     service: str
@@ -98,6 +102,7 @@ class ModelFact(msgspec.Struct, frozen=True):
     upstream: str
     price: str
     is_down: bool
+    down_code: str
 
 
 class ReleaseFact(msgspec.Struct, frozen=True):
@@ -191,6 +196,7 @@ def _look_inside(
 ) -> None:
     """Open a service as `up` would, and note what its models are and lack."""
     prices: dict[str, str] = {}
+    absent: dict[str, str] = {}
     try:
         bundle.describe(service, project)
         clock = SystemClock()
@@ -207,14 +213,17 @@ def _look_inside(
     except DeclarationError as error:
         report.problems += _complaints(error, _file_of(service.folder, project))
     except MissingExtra as error:
-        report.warnings.append(Warned("missing_extra", str(error), service.name))
+        message = f"`{service.name}` cannot be opened: {error}"
+        report.warnings.append(Warned("missing_extra", message, service.name))
+        absent = {entry.name: "" for entry in service.models}
     else:
-        prices = _prices(opened)
+        prices, absent = _prices(opened), _absent(opened)
+        report.warnings += _context_warnings(opened)
         asyncio.run(opened.close())
-    models = [_model_fact(entry, service, project, prices) for entry in service.models]
+    models = [_model_fact(entry, service, project, prices, absent) for entry in service.models]
     report.models += models
     for fact in models:
-        report.warnings += _model_warnings(fact, service, project)
+        report.warnings += _model_warnings(fact, service, project, absent.get(fact.name, ""))
     if not service.fallback:
         message = (
             f"`{service.name}` has no `[[fallback]]`: when its models fail, are late or may not be"
@@ -223,9 +232,27 @@ def _look_inside(
         report.warnings.append(Warned("no_fallback", message, service.name))
 
 
+def _links(opened: OpenRelease) -> list[Link]:
+    return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+
+
 def _prices(opened: OpenRelease) -> dict[str, str]:
-    links = [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
-    return {link.name: link.meter.source for link in links}
+    return {link.name: link.meter.source for link in _links(opened)}
+
+
+def _absent(opened: OpenRelease) -> dict[str, str]:
+    """Return what each model lacks whose packages are not installed."""
+    models = {link.name: link.model for link in _links(opened)}
+    return {name: one.missing for name, one in models.items() if isinstance(one, AbsentModel)}
+
+
+def _context_warnings(opened: OpenRelease) -> Iterator[Warned]:
+    if opened.context is not None and opened.context.missing:
+        message = (
+            f"`{opened.name}` finds no passages, so none of its models is asked: "
+            f"{opened.context.missing}"
+        )
+        yield Warned("missing_extra", message, opened.name)
 
 
 def _model_fact(
@@ -233,9 +260,13 @@ def _model_fact(
     service: ServiceDeclaration,
     project: ProjectDeclaration,
     prices: dict[str, str],
+    absent: Mapping[str, str],
 ) -> ModelFact:
     provider = project.providers[entry.provider]
     variable = provider.api_key_env
+    code = "missing_extra" if entry.name in absent else ""
+    if variable is not None and not os.environ.get(variable):
+        code = "no_key"
     return ModelFact(
         service=service.name,
         name=entry.name,
@@ -244,15 +275,19 @@ def _model_fact(
         kind=provider.kind,
         upstream=entry.model,
         price=prices.get(entry.name, "-"),
-        is_down=variable is not None and not os.environ.get(variable),
+        is_down=bool(code),
+        down_code=code,
     )
 
 
 def _model_warnings(
-    fact: ModelFact, service: ServiceDeclaration, project: ProjectDeclaration
+    fact: ModelFact, service: ServiceDeclaration, project: ProjectDeclaration, missing: str
 ) -> Iterator[Warned]:
     who = f"model `{fact.name}` of `{service.name}`"
-    if fact.is_down:
+    if missing:
+        message = f"{who} is down: {missing}"
+        yield Warned("missing_extra", message, service.name, fact.name)
+    if fact.down_code == "no_key":
         variable = project.providers[fact.provider].api_key_env
         message = f"{who} is down: `{variable}` is unset; set it where `roadworthy up` runs"
         yield Warned("no_key", message, service.name, fact.name)
@@ -273,7 +308,9 @@ def _look_at_words(report: Report, project: ProjectDeclaration) -> None:
         report.problems += _complaints(error, PROJECT_FILE)
         return
     except MissingExtra as error:
-        report.warnings.append(Warned("missing_extra", str(error)))
+        who = ", ".join(f"`{service.name}`" for service in report.services)
+        message = f"words were not compared, for {who or 'the project'}: {error}"
+        report.warnings.append(Warned("missing_extra", message))
         contracts = {}
     entries = entries_of(contracts, project.glossary)
     report.problems += [_complaint(problem) for problem in contradictions(entries)]

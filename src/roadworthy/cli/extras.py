@@ -15,6 +15,8 @@ from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError
 
 _EXTRA_OF_KIND = {"onnx": "predict", "llama_cpp": "llm"}
+_MODEL_IS_DOWN = "that model counts as down"
+_NOTHING_IS_FOUND = "no passages are found and no model is asked"
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -22,12 +24,12 @@ class Need(msgspec.Struct, frozen=True):
 
     Attributes:
         by: What needs it, as people read it.
-        is_spared: Whether all goes on without: the model counts as down, and others answer.
+        until_then: What happens without it, where the service goes on; empty where it does not.
     """
 
     extra: str
     by: str
-    is_spared: bool = False
+    until_then: str = ""
 
 
 def needs_of(project: ProjectDeclaration | None) -> Iterator[Need]:
@@ -59,14 +61,14 @@ def _needs_of_service(service: ServiceDeclaration, project: ProjectDeclaration) 
     if service.features.views:
         yield Need("data", f"`features.views` {of}")
     if service.context.retrieval is not None:
-        yield Need("embed", f"`context.retrieval` {of}")
+        yield Need("embed", f"`context.retrieval` {of}", _NOTHING_IS_FOUND)
     for guard in service.guards:
         if is_contract(guard.schema_file or ""):
             yield Need("data", f"guard `{guard.name}` {of}")
         if guard.use == "grounded":
-            yield Need("embed", f"guard `{guard.name}` {of}")
+            yield Need("embed", f"guard `{guard.name}` {of}", _NOTHING_IS_FOUND)
     for entry in service.models:
         provider = project.providers.get(entry.provider)
         if provider is not None and provider.kind in _EXTRA_OF_KIND:
-            is_spared = service.chain != (entry,)
-            yield Need(_EXTRA_OF_KIND[provider.kind], f"model `{entry.name}` {of}", is_spared)
+            until_then = "" if service.chain == (entry,) else _MODEL_IS_DOWN
+            yield Need(_EXTRA_OF_KIND[provider.kind], f"model `{entry.name}` {of}", until_then)

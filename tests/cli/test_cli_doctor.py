@@ -182,6 +182,18 @@ def test_the_holder_of_the_lock_is_named(
     assert f"the server at http://127.0.0.1:{port} cannot be reached" in server["found"]
 
 
+def test_a_store_that_is_served_from_another_folder_is_told(
+    shop: Path, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(shop, tmp_path / "copy"))
+    url = f"sqlite:///{shop}/.roadworthy/state.db"
+    monkeypatch.setenv("ROADWORTHY_STORE_URL", url)
+    with hold_project(shop, url) as lock:
+        (found,) = about(ask(copy, "--offline", port=free_port), "lock")
+    assert found["status"] == "warn"
+    assert f"served by process {lock.holder.pid}, from another folder" in found["found"]
+
+
 def test_what_is_degraded_in_the_server_is_told(shop: Path) -> None:
     with serve(shop) as live:
         live.serving.announce(live.url)

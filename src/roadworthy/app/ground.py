@@ -29,6 +29,7 @@ class Ground:
     Attributes:
         declaration: What roadworthy.toml says.
         clock: Where its times come from.
+        store_url: Where its database is.
         state: Its database.
     """
 
@@ -37,7 +38,8 @@ class Ground:
         self.folder = declaration.folder
         _open_folder(self.folder / ".roadworthy")
         self.clock: Clock = open_clock(declaration.clock, self.folder)
-        self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
+        self.store_url: str = declaration.store.resolved_url(self.folder)
+        self.state: StateEngine = open_state(self.store_url)
         self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
         self.rates: Rates = load_rates()
 

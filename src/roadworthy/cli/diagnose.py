@@ -29,7 +29,7 @@ from ..net import is_private_host
 from ..serve.server import bind
 from ..store.actions import list_actions
 from ..store.backlog import find_backlog
-from ..store.lock import find_holder
+from ..store.lock import Holder, find_holder
 from ..store.state import SCHEMA, find_schema, open_state
 from ..types import MICRO
 from .common import size_text, time_text
@@ -85,7 +85,7 @@ def diagnose(folder: Path, port: int, *, is_offline: bool) -> Signs:
     yield from look_at_store(project)
     yield from look_at_clock(project)
     yield from look_at_providers(project, is_offline=is_offline)
-    yield from look_at_server(project.folder, port)
+    yield from look_at_server(project, port)
 
 
 def look_at_python() -> Signs:
@@ -193,7 +193,7 @@ def look_at_store(project: ProjectDeclaration) -> Signs:
 
 
 def _no_store(folder: Path, url: str) -> Sign:
-    if find_holder(folder) is None:
+    if find_holder(folder, url) is None:
         found = "not there yet; the first command that needs it makes it"
         return Sign("store", "ok", found)
     found = f"expected the state of the process that serves, got nothing - {url}"
@@ -289,13 +289,16 @@ def _way_to(provider: Provider) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def look_at_server(folder: Path, port: int) -> Signs:
+def look_at_server(project: ProjectDeclaration, port: int) -> Signs:
     """Say who serves the project and what is degraded there, and whether `up` could listen."""
-    holder = find_holder(folder)
-    if holder is not None:
-        where = f" at {holder.address}" if holder.address else ""
-        found = f"served by process {holder.pid or 'of unknown number'}{where}"
-        yield Sign("lock", "ok", found)
+    holder = find_holder(project.folder)
+    elsewhere = None if holder else _holder_of_store(project)
+    if elsewhere is not None:
+        found = f"the store of this project is {_served(elsewhere)}, from another folder"
+        remedy = "stop that process, or give this project a store of its own (`store.url`)"
+        yield Sign("lock", "warn", found, remedy)
+    elif holder is not None:
+        yield Sign("lock", "ok", _served(holder))
         if holder.address:
             yield from _ask_how_it_is(holder.address)
         if urlsplit(holder.address).port == port:
@@ -303,6 +306,22 @@ def look_at_server(folder: Path, port: int) -> Signs:
             return
     else:
         yield Sign("lock", "ok", "free, nobody serves this project")
+    yield from _look_at_port(port)
+
+
+def _served(holder: Holder) -> str:
+    where = f" at {holder.address}" if holder.address else ""
+    return f"served by process {holder.pid or 'of unknown number'}{where}"
+
+
+def _holder_of_store(project: ProjectDeclaration) -> Holder | None:
+    try:
+        return find_holder(project.folder, project.store.resolved_url(project.folder))
+    except DeclarationError:
+        return None  # what is said of the store tells why
+
+
+def _look_at_port(port: int) -> Signs:
     try:
         bind("127.0.0.1", port).close()
     except RoadworthyError as error:

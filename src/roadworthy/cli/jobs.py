@@ -70,7 +70,7 @@ def run(ctx: click.Context, name: str, folder: Path, as_json: bool) -> None:
 
 
 def _run(project: Project, name: str) -> JobShown:
-    holder = find_holder(project.folder)
+    holder = find_holder(project.folder, project.store_url)
     if holder is None:
         return show(JobShown, project.serving.jobs.run_now(name))
     answer: Any = ask_server(project, holder, "POST", f"/api/jobs/{quote(name, safe='')}/run")

@@ -129,12 +129,12 @@ def _confirm(project: Project, *, as_json: bool) -> None:
 
 def _forget(project: Project, user: str) -> Forgotten:
     """Delete in the process that serves, which also empties its spool, or else in this one."""
-    holder = find_holder(project.folder)
+    holder = find_holder(project.folder, project.store_url)
     if holder is not None:
         path = f"/api/users/{quote(user, safe='')}/records"
         answer: Any = ask_server(project, holder, "DELETE", path)
         return msgspec.convert(answer, Forgotten)
-    with hold_project(project.folder):
+    with hold_project(project.folder, project.store_url):
         spool = Spool(project.folder / ".roadworthy" / "spool", project.clock)
         drain = Writer(spool, project.state, (), project.clock).drain
         try:

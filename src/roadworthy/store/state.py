@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, ins
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from ..declare.project import SQLITE
 from ..errors import StoreError
 
 SCHEMA = "0005"
@@ -56,14 +57,20 @@ def find_schema(url: str) -> str:
     Raises:
         StoreError: It is there and cannot be opened.
     """
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():
+    path = database_of(url)
+    if path is not None and not path.exists():
         return ""
     engine = _engine(url)
     with _opening(engine):
         found = _schema_of(engine)
     engine.dispose()
     return found
+
+
+def database_of(url: str) -> Path | None:
+    """Return the file of a SQLite database; None for another one, which has none here."""
+    path = url.removeprefix(SQLITE)
+    return Path(path) if path != url else None
 
 
 @contextmanager

@@ -280,3 +280,13 @@ def test_a_service_whose_pages_cannot_be_searched_is_warned_of(
     assert (warning["code"], warning["service"]) == ("missing_extra", "reply")
     assert warning["message"].startswith("`reply` finds no passages")
     assert "pip install 'roadworthy[embed]'" in warning["message"]
+
+
+def test_a_rule_that_reads_what_no_open_schema_names_is_warned_of(shop: Path) -> None:
+    (shop / "services/triage/answer.schema.json").write_text('{"properties": {"label": {}}}')
+    rule = '[[guards]]\nuse = "rule"\nname = "sure"\nexpression = "output.zzz > 3"\n'
+    edit(shop / TRIAGE, "[[fallback]]", f"{rule}[[fallback]]")
+    report = check(shop, "triage", code=0)
+    told = [w["message"] for w in report["warnings"] if w["code"] == "unnamed_field"]
+    expected = "guard `sure` of `triage` reads `output.zzz`, which answer.schema.json does not name"
+    assert any(message.startswith(expected) for message in told)

@@ -14,6 +14,7 @@ import msgspec
 from ..app import ENFORCES, contracts_named, open_declared_features, open_signals
 from ..cost.prices import Rates, load_rates
 from ..data.glossary import contradictions, entries_of
+from ..declare.check_rules import unnamed_fields
 from ..declare.load import load_project, load_service
 from ..declare.project import PROJECT_FILE, SERVICE_FILE, ProjectDeclaration
 from ..declare.remedies import Grade, graded_remedies
@@ -44,8 +45,8 @@ class Warned(msgspec.Struct, frozen=True):
     """Something that holds, and that its owner may still not want.
 
     Attributes:
-        code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `release_differs`,
-            `stopped`, `no_services` or `store`.
+        code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `unnamed_field`,
+            `release_differs`, `stopped`, `no_services` or `store`.
         service: The service it concerns; empty for the project.
         model: The model it concerns; empty for the service.
     """
@@ -224,6 +225,7 @@ def _look_inside(
     report.models += models
     for fact in models:
         report.warnings += _model_warnings(fact, service, project, absent.get(fact.name, ""))
+    report.warnings += _rule_warnings(service, project)
     if not service.fallback:
         message = (
             f"`{service.name}` has no `[[fallback]]`: when its models fail, are late or may not be"
@@ -234,6 +236,16 @@ def _look_inside(
 
 def _links(opened: OpenRelease) -> list[Link]:
     return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+
+
+def _rule_warnings(service: ServiceDeclaration, project: ProjectDeclaration) -> Iterator[Warned]:
+    for one in unnamed_fields(service, project):
+        message = (
+            f"guard `{one.guard[1]}` of `{service.name}` reads `{one.side}.{one.field}`, which "
+            f"{one.file} does not name: where it is missing the rule has no value; name it there, "
+            f"or ask `has({one.side}.{one.field})` first"
+        )
+        yield Warned("unnamed_field", message, service.name)
 
 
 def _prices(opened: OpenRelease) -> dict[str, str]:

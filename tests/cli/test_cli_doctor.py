@@ -182,6 +182,13 @@ def test_the_holder_of_the_lock_is_named(
     assert f"the server at http://127.0.0.1:{port} cannot be reached" in server["found"]
 
 
+def test_an_address_that_is_no_url_is_told_and_stops_nothing(shop: Path, free_port: int) -> None:
+    with hold_project(shop) as lock:
+        lock.announce("http://::1:8798")
+        checks = ask(shop, "--offline", port=free_port)
+    assert "cannot be reached" in about(checks, "server")[0]["found"]
+
+
 def test_a_store_that_is_served_from_another_folder_is_told(
     shop: Path, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -301,7 +301,7 @@ def look_at_server(project: ProjectDeclaration, port: int) -> Signs:
         yield Sign("lock", "ok", _served(holder))
         if holder.address:
             yield from _ask_how_it_is(holder.address)
-        if urlsplit(holder.address).port == port:
+        if _port_of(holder) == port:
             yield Sign(f"port {port}", "ok", "taken by that process")
             return
     else:
@@ -312,6 +312,13 @@ def look_at_server(project: ProjectDeclaration, port: int) -> Signs:
 def _served(holder: Holder) -> str:
     where = f" at {holder.address}" if holder.address else ""
     return f"served by process {holder.pid or 'of unknown number'}{where}"
+
+
+def _port_of(holder: Holder) -> int | None:
+    try:
+        return urlsplit(holder.address).port
+    except ValueError:
+        return None  # what stands there is no URL
 
 
 def _holder_of_store(project: ProjectDeclaration) -> Holder | None:

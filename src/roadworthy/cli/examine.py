@@ -25,7 +25,7 @@ from ..release import bundle, registry
 from ..serve.failover import Link
 from ..serve.ladder import AbsentModel
 from ..serve.opened import OpenRelease, open_release
-from ..store.state import find_schema, open_state
+from ..store.state import find_schema, open_state_to_read
 from ..store.switchboard import Switchboard
 from ..types import Problem, SystemClock
 
@@ -334,7 +334,7 @@ def _look_at_store(report: Report, project: ProjectDeclaration) -> None:
         url = project.store.resolved_url(project.folder)
         if not find_schema(url):
             return
-        state = open_state(url)
+        state = open_state_to_read(url)
         try:
             board = Switchboard(state, SystemClock())
             try:

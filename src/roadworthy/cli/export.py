@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..app import open_project
+from ..app import read_project
 from ..store.export import END_US, export_records
 from .common import command, json_option, print_json, print_line, project_option, size_text
 from .parameters import since_option, until_option
@@ -34,7 +34,7 @@ def export(
 
     `--since` and `--until` take `12h` or `7d` back from now, or a UTC date or time.
     """
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         count = export_records(
             project.state,
             out,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..cost.prices import format_usd
 from ..errors import Forbidden, RequestError
 from ..store.forget import forget_user
@@ -63,7 +63,7 @@ def records() -> None:
 @command
 def list_all(folder: Path, as_json: bool, limit: int, **filters: Any) -> None:
     """List requests, newest first."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         found = find_records(project.state, limit=limit, **filters)
     before = found[-1].id if len(found) == limit else None
     if as_json:

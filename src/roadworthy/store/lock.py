@@ -166,7 +166,7 @@ def find_holder(folder: Path, store_url: str = "") -> Holder | None:
 def _find(file: Path) -> Holder | None:
     try:
         descriptor = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         # Shared, and let go of at once: to look is not to take.

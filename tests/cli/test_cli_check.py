@@ -288,5 +288,17 @@ def test_a_rule_that_reads_what_no_open_schema_names_is_warned_of(shop: Path) ->
     edit(shop / TRIAGE, "[[fallback]]", f"{rule}[[fallback]]")
     report = check(shop, "triage", code=0)
     told = [w["message"] for w in report["warnings"] if w["code"] == "unnamed_field"]
-    expected = "guard `sure` of `triage` reads `output.zzz`, which answer.schema.json does not name"
-    assert any(message.startswith(expected) for message in told)
+    expected = (
+        "of `triage`: expected fields of the output that answer.schema.json names (`label`), got "
+        "`output.zzz > 3`, which reads `zzz`: where that is missing the rule has no value"
+    )
+    assert any(expected in message for message in told)
+
+
+def test_a_folder_without_a_service_file_is_warned_of(shop: Path) -> None:
+    (shop / "services" / "refunds").mkdir()
+    (shop / "services" / "refunds" / "Service.toml").touch()
+    (shop / "services" / "__pycache__").mkdir()
+    (warning,) = (w for w in check(shop, code=0)["warnings"] if w["code"] == "no_service_file")
+    assert warning["message"].startswith("services/refunds: expected service.toml in it, got none")
+    assert "no_service_file" not in {w["code"] for w in check(shop, "triage", code=0)["warnings"]}

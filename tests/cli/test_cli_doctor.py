@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -261,6 +263,22 @@ def test_a_full_disk_fails(shop: Path, free_port: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     (found,) = about(ask(shop, "--offline", port=free_port, code=1), "disk")
     assert found["status"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "remount it"), (errno.EACCES, "chmod")],
+)
+def test_a_folder_that_cannot_be_written_is_told_with_what_helps_there(
+    shop: Path, free_port: int, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("roadworthy.cli.diagnose.tempfile.TemporaryFile", refuse)
+    (found,) = about(ask(shop, "--offline", port=free_port, code=1), "project folder")
+    assert found["remedy"].startswith(remedy)
+    assert os.strerror(number) in found["found"]
 
 
 def test_a_clock_that_went_back_fails(shop: Path, free_port: int) -> None:

@@ -30,6 +30,8 @@ def test_a_schema_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     ran = run("schema", "service", "--out", tmp_path / "nowhere" / "out.json")
     assert ran.code == 4
     assert "cannot write" in ran.err
+    assert "store_unavailable" in ran.err
+    assert "got `No such file or directory`; check the folder" in ran.err
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -47,6 +48,11 @@ _STEADY_US = 5_000
 _WATCHED_S = 0.1
 _AHEAD_US = 60 * MICRO
 
+_WRITABLE_AGAIN = {
+    errno.ENOSPC: "free some space, or some inodes (`df -h`, `df -i`)",
+    errno.EDQUOT: "free some space below your quota (`quota`), or have it raised",
+    errno.EROFS: "remount it for writing, or use a copy of the project elsewhere",
+}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*\bextra == ['\"]([\w-]+)['\"]")
 
 
@@ -155,8 +161,9 @@ def look_at_disk(folder: Path) -> Signs:
         with tempfile.TemporaryFile(dir=place if place.is_dir() else folder) as file:
             file.write(b"roadworthy")
     except OSError as error:
-        found = f"cannot be written: {error.strerror}"
-        yield Sign("project folder", "fail", found, f"chmod -R u+w {folder}, or remount it")
+        found = f"cannot be written: {error.strerror} - {folder}"
+        remedy = _WRITABLE_AGAIN.get(error.errno or 0, f"chmod -R u+w {folder}, or remount it")
+        yield Sign("project folder", "fail", found, remedy)
     else:
         yield Sign("project folder", "ok", "can be written")
 

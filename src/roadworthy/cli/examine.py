@@ -46,7 +46,7 @@ class Warned(msgspec.Struct, frozen=True):
 
     Attributes:
         code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `unnamed_field`,
-            `release_differs`, `stopped`, `no_services` or `store`.
+            `release_differs`, `stopped`, `no_services`, `no_service_file` or `store`.
         service: The service it concerns; empty for the project.
         model: The model it concerns; empty for the service.
     """
@@ -157,12 +157,25 @@ def examine(folder: Path, only: str = "") -> Report:
         _look_inside(report, service, project, rates)
     if not only:
         _look_at_words(report, project)
+    if not only:
+        report.warnings += _unused_folders(project)
     if not report.services and not report.problems:
         where = project.folder / "services"
         message = f"no services: expected {SERVICE_FILE} in a folder of {where}, got none"
         report.warnings.append(Warned("no_services", message))
     _look_at_store(report, project)
     return report
+
+
+def _unused_folders(project: ProjectDeclaration) -> Iterator[Warned]:
+    """Warn of each folder that looks like a service and is none."""
+    for folder in sorted((project.folder / "services").glob("[!._]*/")):
+        if folder.is_dir() and not (folder / SERVICE_FILE).exists():
+            message = (
+                f"services/{folder.name}: expected {SERVICE_FILE} in it, got none, so that it is no"
+                " service; add one, or move the folder away"
+            )
+            yield Warned("no_service_file", message)
 
 
 def _chosen(project: ProjectDeclaration, only: str) -> list[Path]:
@@ -239,11 +252,10 @@ def _links(opened: OpenRelease) -> list[Link]:
 
 
 def _rule_warnings(service: ServiceDeclaration, project: ProjectDeclaration) -> Iterator[Warned]:
-    for one in unnamed_fields(service, project):
+    for finding, _ in unnamed_fields(service, project):
         message = (
-            f"guard `{one.guard[1]}` of `{service.name}` reads `{one.side}.{one.field}`, which "
-            f"{one.file} does not name: where it is missing the rule has no value; name it there, "
-            f"or ask `has({one.side}.{one.field})` first"
+            f"{finding.path} of `{service.name}`: expected {finding.expected}, got {finding.got}: "
+            f"where that is missing the rule has no value; {finding.advice}"
         )
         yield Warned("unnamed_field", message, service.name)
 

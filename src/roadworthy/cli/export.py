@@ -18,6 +18,7 @@ from .parameters import since_option, until_option
 @since_option
 @until_option
 @click.option("--bodies", "with_bodies", is_flag=True, help="With inputs and outputs.")
+@click.option("--replace", is_flag=True, help="Replace the file if it is there.")
 @project_option
 @json_option
 @command
@@ -27,6 +28,7 @@ def export(
     since_us: int | None,
     until_us: int | None,
     with_bodies: bool,
+    replace: bool,
     folder: Path,
     as_json: bool,
 ) -> None:
@@ -42,6 +44,7 @@ def export(
             since_us=since_us or 0,
             until_us=END_US if until_us is None else until_us,
             with_bodies=with_bodies,
+            replace=replace,
         )
     if as_json:
         print_json({"file": str(out), "records": count})

@@ -41,8 +41,8 @@ def up(folder: Path, host: str, port: int, max_body_mb: float, max_in_flight: in
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    project = open_project(folder)
     listening = resolve(host)
+    project = open_project(folder)
     _check_exposure(project, host, listening)
     sock = bind(listening, port)
     address = url_of(host, sock.getsockname()[1])

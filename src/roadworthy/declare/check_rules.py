@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import DeclarationError
 from .expressions import Expression, ExpressionError, Place, compile_expression, kind_of
@@ -20,24 +20,6 @@ _MORE = (
     *("dependentSchemas", "patternProperties"),
 )
 """Keywords by which a schema may name fields in another place."""
-
-
-class UnnamedField(NamedTuple):
-    """A field that a guard reads and that the schema does not name.
-
-    Attributes:
-        guard: Its index and its name in the declaration.
-        file: The schema.
-        is_closed: Whether the schema lets no such field be there at all.
-    """
-
-    guard: tuple[int, str]
-    expression: str
-    side: str
-    field: str
-    file: str
-    known: tuple[str, ...]
-    is_closed: bool
 
 
 def check_expression(path: str, source: str, place: Place) -> Findings:
@@ -71,29 +53,29 @@ def rules_read_what_can_be_there(
     service: ServiceDeclaration, project: ProjectDeclaration
 ) -> Findings:
     """A field that the contract keeps out is read by no rule: it would refuse everything."""
-    for one in unnamed_fields(service, project):
-        if one.is_closed:
-            yield Finding(
-                f"guards[{one.guard[0]}].expression",
-                f"fields of the {one.side} that {one.file} names ({_listed(one.known)})",
-                f"`{one.expression}`, which reads `{one.field}`",
-                f"name it in {one.file}, or correct the expression",
-            )
+    return (finding for finding, is_kept_out in unnamed_fields(service, project) if is_kept_out)
 
 
 def unnamed_fields(
     service: ServiceDeclaration, project: ProjectDeclaration
-) -> Iterator[UnnamedField]:
-    """Yield each field that a rule needs and that the contract's schema does not name."""
+) -> Iterator[tuple[Finding, bool]]:
+    """Yield each field that a rule needs and that the schema does not name.
+
+    Beside it stands whether the schema lets no such field be there at all.
+    """
     named = {side: _fields_named(service, project, side) for side in ("input", "output")}
     for index, guard in enumerate(service.guards):
         rule = _compiled(guard)
         for side, field in _needed(rule) if rule else ():
             file, known, is_closed = named[side] or ("", (), False)
             if file and field not in known:
-                text = " ".join((guard.expression or "").split())
-                where = (index, guard.name)
-                yield UnnamedField(where, text, side, field, file, known, is_closed)
+                finding = Finding(
+                    f"guards[{index}].expression",
+                    f"fields of the {side} that {file} names ({_listed(known)})",
+                    f"`{' '.join((guard.expression or '').split())}`, which reads `{field}`",
+                    f"name it in {file}, correct the rule, or ask `has({side}.{field})` first",
+                )
+                yield finding, is_closed
 
 
 def schema_of(

@@ -88,10 +88,11 @@ def _places(folder: Path, store_url: str) -> list[_Place]:
     places = [_Place(folder / ".roadworthy" / "serving.lock", f"the project in {folder}", "")]
     database = database_of(store_url) if store_url else None
     if database is not None:
-        # Beside the database, wherever a link to it lies: two folders may name one store.
+        # Beside the database, wherever a link to it lies: two folders may name one store. Its name
+        # begins with a dot, so that who deletes `state.db*` does not delete the lock as well.
         real = database.resolve()
         advice = f", or give this project a store of its own (`store.url`, {STORE_URL_VARIABLE})"
-        file = real.with_name(f"{real.name}.lock")
+        file = real.with_name(f".{real.name}.lock")
         places.append(_Place(file, f"the store {real}", advice))
     return places
 

@@ -28,6 +28,7 @@ RUN useradd --uid 10001 --no-create-home roadworthy && install -d -o roadworthy 
 USER roadworthy
 WORKDIR /project
 EXPOSE 8700
-HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8700/healthz', timeout=2)"]
+# The server writes where it listens beside what it serves, so that another `--port` is found too.
+HEALTHCHECK CMD ["python", "-c", "import json, urllib.request as r; r.urlopen(json.load(open('.roadworthy/serving.lock'))['address'] + '/healthz', timeout=2)"]
 ENTRYPOINT ["roadworthy"]
 CMD ["--help"]

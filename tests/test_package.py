@@ -150,3 +150,9 @@ def test_the_container_installs_by_hash_and_does_not_run_as_root() -> None:
     ] == []
     assert re.search(r"^USER (?!root)\w+$", text, re.MULTILINE)
     assert 'ENTRYPOINT ["roadworthy"]' in text
+
+
+def test_the_health_of_the_container_is_asked_wherever_it_listens() -> None:
+    (check,) = re.findall(r"^HEALTHCHECK .*$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert "serving.lock" in check
+    assert "8700" not in check

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import MakeProject, write_project
 from roadworthy import open_project
-from roadworthy.errors import DeclarationError, NotFound
+from roadworthy.errors import DeclarationError, NotFound, StoreBusy
 from roadworthy.store.records import find_records
 from roadworthy.types import DAY_US, SettableClock
 
@@ -127,3 +127,14 @@ def test_records_are_for_the_owner_of_the_project_alone(tmp_path: Path) -> None:
     folder = write_project(tmp_path, {"triage": RULE})
     open_project(folder).close()
     assert (folder / ".roadworthy").stat().st_mode & 0o077 == 0
+
+
+def test_a_copy_of_a_project_on_the_same_store_is_refused_while_that_is_served(
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project({"triage": RULE})
+    project.service("triage").answer({"amount": 1})
+    copy = write_project(tmp_path / "copy", {"triage": RULE})
+    monkeypatch.setenv("ROADWORTHY_STORE_URL", project.store_url)
+    with open_project(copy) as other, pytest.raises(StoreBusy, match="the store"):
+        other.service("triage").answer({"amount": 1})

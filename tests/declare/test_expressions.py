@@ -131,7 +131,7 @@ def test_a_long_expression_is_refused() -> None:
         ("input.items[7]", "index is out of range"),
         ("input.amount / 0", "division by zero"),
         ("9223372036854775807 + input.amount", "too large"),
-        ("input.text.matches('(')", "cannot be converted"),
+        ("input.text.matches(role + '(')", "cannot be converted"),
     ],
 )
 def test_a_failure_names_the_expression_and_never_the_input(source: str, why: str) -> None:
@@ -142,6 +142,26 @@ def test_a_failure_names_the_expression_and_never_the_input(source: str, why: st
     assert f"`{source}`" in str(caught.value)
     assert "hush-hush" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("pattern", ["'('", "r'[a-'", "'a' + '('", "'*'"])
+def test_a_pattern_that_is_none_is_refused_before_anything_is_asked(pattern: str) -> None:
+    source = f"role != '' || input.text.matches({pattern})"
+    with pytest.raises(ExpressionError, match="is no regular expression"):
+        compile_expression(source, "guard_input")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "input.text.matches('^(a|b)+$')",
+        "input.text.matches('(' + role)",
+        "tags.exists(tag, input.text.matches(tag))",
+        "input.text != \".matches('(')\"",
+    ],
+)
+def test_a_pattern_that_may_be_one_compiles(source: str) -> None:
+    assert compile_expression(source, "guard_input").source == source
 
 
 def test_only_what_is_read_is_handed_over() -> None:

@@ -253,3 +253,15 @@ def test_the_conformance_check_catches_a_guard_that_misbehaves(
     guard = kind(declare(use="rule", expression="true"), Path())
     with pytest.raises(AssertionError, match=complaint):
         check_guard(guard, call_of({"text": SECRET}), SECRET)
+
+
+def test_a_rule_that_is_no_truth_says_what_it_was_instead() -> None:
+    (verdict,) = run_guards([rule("output.score")], call_of(), {"score": 41}, "output")
+    assert verdict.verdict == "not_run"
+    assert verdict.reason == "`output.score`: expected true or false, got an integer"
+
+
+def test_a_rule_without_a_value_says_why_and_not_of_what() -> None:
+    (verdict,) = run_guards([rule("output.text > 3")], call_of(), {"text": SECRET}, "output")
+    assert verdict.reason.startswith("`output.text > 3` has no value: types do not fit")
+    assert SECRET not in verdict.reason

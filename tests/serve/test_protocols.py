@@ -115,6 +115,45 @@ def test_bad_input_gets_a_clear_error(live: Live, body: bytes, status: int, code
         assert b"secret text" not in got.body
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "body: expected a JSON object, got an empty body"),
+        (b'{"model"', "body: expected a whole JSON object, got one that ends too early, after 8"),
+        (b"hello", "body: expected a JSON object, got what is no JSON"),
+        (b"[]", "body: expected `object`, got `array`"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_with_what_came(
+    live: Live, body: bytes, message: str
+) -> None:
+    got = live.ask("POST", "/v1/chat/completions", body)
+    assert got.status == 400
+    assert got.json["error"]["message"].startswith(message)
+
+
+def test_a_number_that_is_too_large_is_told_with_where_it_stands(live: Live) -> None:
+    body = b'{"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1e999]}]}'
+    got = live.ask("POST", "/v2/models/late/infer", body)
+    assert got.status == 400
+    message = got.json["error"]
+    assert message.startswith("body: expected numbers within the range of a double, got another at")
+    assert "data" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [("soon", "a text of 4 characters"), ("-3", "-3"), ("0", "0"), ("1e12", "1e+12")],
+)
+def test_a_deadline_that_is_none_is_told_with_what_came(live: Live, given: str, got: str) -> None:
+    headers = {"x-roadworthy-deadline-ms": given}
+    answer = live.ask(
+        "POST", "/v1/services/late/answer", b'{"input": {"hour": 1}}', headers=headers
+    )
+    assert answer.status == 400
+    assert answer.json["error"]["message"].endswith(f"above 0 and below 1000000000, got {got}")
+
+
 def test_unknown_service_route_and_key_are_told_apart(live: Live) -> None:
     assert live.answer("nobody", {}).status == 404
     assert live.ask("POST", "/v1/elsewhere").status == 404

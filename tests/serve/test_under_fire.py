@@ -223,7 +223,19 @@ def test_headers_without_end_are_cut_off(live: Live) -> None:
 
 
 def test_what_is_not_http_is_refused(live: Live) -> None:
-    assert b" 400 " in _raw(live, b"\x16\x03\x01 hello\r\n\r\n")
+    got = _raw(live, b"\x16\x03\x01 hello\r\n\r\n")
+    assert b" 400 " in got
+    assert b'"code":"invalid_request"' in got
+    assert b"expected HTTP/1.1" in got
+
+
+def test_a_head_that_is_too_large_gets_an_envelope(live: Live) -> None:
+    got = _raw(live, b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 33_000 + b"\r\n\r\n")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b" 431 " in head
+    error = json.loads(body)["error"]
+    assert error["code"] == "payload_too_large"
+    assert error["message"].startswith("head: expected at most 32768 bytes, got more")
 
 
 def test_a_slow_head_is_given_up(
@@ -231,7 +243,9 @@ def test_a_slow_head_is_given_up(
 ) -> None:
     monkeypatch.setattr("roadworthy.serve.connection.HEADER_TIMEOUT_S", 0.2)
     with serve(project(tmp_path, upstream)) as live:
-        assert b" 408 " in _raw(live, b"GET /healthz HTTP/1.1\r\nhost:")
+        got = _raw(live, b"GET /healthz HTTP/1.1\r\nhost:")
+    assert b" 408 " in got
+    assert b"send it again, whole" in got
 
 
 def start(folder: Path, port: int) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from roadworthy.errors import Forbidden, StoreError
+from roadworthy.errors import RequestError, StoreError
 from roadworthy.store.actions import append_action, list_actions, verify_chain
 from roadworthy.store.backup import back_up
 from roadworthy.store.state import SCHEMA, find_schema, open_state
@@ -66,7 +66,7 @@ def test_a_backup_is_whole_while_the_state_is_written(engine: Engine, tmp_path: 
 
 def test_what_is_there_is_not_replaced(engine: Engine, tmp_path: Path) -> None:
     back_up(engine, tmp_path / "copy.db")
-    with pytest.raises(Forbidden, match="expected the name of a new file"):
+    with pytest.raises(RequestError, match="expected the name of a new file"):
         back_up(engine, tmp_path / "copy.db")
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from roadworthy.store.actions import list_actions
 from roadworthy.store.keys import create_key, list_keys, load_keys, revoke_key
 from roadworthy.store.state import open_state
 from roadworthy.store.switchboard import Switchboard
-from roadworthy.types import SettableClock, SystemClock
+from roadworthy.types import DAY_US, SettableClock, SystemClock
 
 CLOCK = SettableClock()
 
@@ -177,3 +178,18 @@ def test_a_key_revoked_by_another_process_is_gone_at_the_next_poll(
     assert board.poll()
     assert board.get("keys") == key.id
     assert load_keys(engine) == {}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"name": "n" * 201}, "name: expected at most 200 characters, got 201"),
+        ({"expires_us": CLOCK.now_us() + 36_501 * DAY_US}, "expires: expected a time within 36500"),
+    ],
+)
+def test_what_can_only_be_a_slip_of_the_keyboard_makes_no_key(
+    engine: Engine, keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        create_key(engine, CLOCK, **{"name": "n", "scopes": ["answer"], "by": "ada", **keys})
+    assert list_keys(engine) == []

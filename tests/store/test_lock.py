@@ -149,3 +149,42 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path, lock_file: Path) -
     assert str(other.pid) in lock_file.read_text()
     with hold_project(tmp_path), pytest.raises(StoreBusy, match=f"process {os.getpid()} since"):
         hold_project(tmp_path)
+
+
+def url_of(database: Path) -> str:
+    return f"sqlite:///{database.as_posix()}"
+
+
+def test_one_store_is_served_once_from_whatever_folder(tmp_path: Path) -> None:
+    database = tmp_path / "a" / ".roadworthy" / "state.db"
+    with hold_project(tmp_path / "a", url_of(database)) as lock:
+        lock.announce("http://127.0.0.1:8700")
+        with pytest.raises(StoreBusy) as refused:
+            hold_project(tmp_path / "b", url_of(database))
+    message = str(refused.value)
+    assert message.startswith(f"the store {database} is served by process {os.getpid()} since")
+    assert "stop it, or use its HTTP address http://127.0.0.1:8700" in message
+    assert "a store of its own (`store.url`, ROADWORTHY_STORE_URL)" in message
+
+
+def test_a_folder_that_was_refused_a_store_is_free_again(tmp_path: Path) -> None:
+    database = tmp_path / "state.db"
+    with hold_project(tmp_path / "a", url_of(database)), pytest.raises(StoreBusy):
+        hold_project(tmp_path / "b", url_of(database))
+    with hold_project(tmp_path / "b", url_of(database)) as again:
+        assert find_holder(tmp_path / "b", url_of(database)) == again.holder
+
+
+def test_a_link_to_a_store_is_that_store(tmp_path: Path) -> None:
+    database, link = tmp_path / "state.db", tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(database)
+    with hold_project(tmp_path / "a", url_of(database)), pytest.raises(StoreBusy):
+        hold_project(tmp_path / "b", url_of(link))
+
+
+def test_who_serves_a_store_is_found_from_another_folder(tmp_path: Path) -> None:
+    database = tmp_path / "state.db"
+    with hold_project(tmp_path / "a", url_of(database)) as lock:
+        assert find_holder(tmp_path / "b", url_of(database)) == lock.holder
+        assert find_holder(tmp_path / "b", url_of(tmp_path / "other.db")) is None

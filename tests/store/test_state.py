@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -14,12 +15,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from store_samples import a_record
 
-from roadworthy.errors import StoreError
+from roadworthy.errors import NotFound, StoreError
 from roadworthy.store.records import find_records, record_row
-from roadworthy.store.state import SCHEMA, insert_rows, open_state, reading
+from roadworthy.store.state import SCHEMA, insert_rows, open_state, open_state_to_read, reading
 from roadworthy.store.tables import actions, metadata, records, spendings
 
 
@@ -210,3 +211,46 @@ def test_rows_that_exist_raise_are_ignored_or_added_up(tmp_path: Path) -> None:
         with pytest.raises(IntegrityError):
             insert_rows(connection, spendings, [(1, "a", 5)])
     engine.dispose()
+
+
+def test_a_state_that_is_not_there_is_not_made_to_be_read(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="expected a state, got none"):
+        open_state_to_read(at(tmp_path / "state.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def shut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a state in a place where nothing can be written."""
+    open_state(at(tmp_path / "state.db")).dispose()
+    monkeypatch.setattr("roadworthy.store.state._can_be_written", lambda _: False)
+    return tmp_path / "state.db"
+
+
+def test_a_state_where_nothing_can_be_written_is_read(shut: Path) -> None:
+    engine = open_state_to_read(at(shut))
+    with engine.connect() as connection:
+        assert connection.execute(select(spendings)).all() == []
+        with pytest.raises(OperationalError, match="readonly"):
+            connection.execute(insert(spendings).values(day_us=1, scope="a", micro=1))
+    engine.dispose()
+
+
+def test_on_a_disk_that_nobody_can_write_no_file_is_made_to_read_a_state(
+    shut: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = os.statvfs(shut)
+    read_only = os.statvfs_result((*found[:8], found.f_flag | os.ST_RDONLY, *found[9:]))
+    monkeypatch.setattr("os.statvfs", lambda _: read_only)
+    engine = open_state_to_read(at(shut))
+    with engine.connect() as connection:
+        assert connection.execute(select(spendings)).all() == []
+        assert [path.name for path in shut.parent.iterdir()] == ["state.db"]
+    engine.dispose()
+
+
+def test_what_cannot_be_migrated_says_so(shut: Path) -> None:
+    with sqlite3.connect(shut) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(StoreError, match=f"expected schema {SCHEMA}, got 0001 where nothing can"):
+        open_state_to_read(at(shut))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .http import gateway_of, serve_http
-from .project import Project, ServiceHandle, open_project
+from .project import Project, ServiceHandle, open_project, read_project
 from .rooms import ENFORCES, contracts_named, open_declared_features, open_signals
 from .serving import Serving
 
@@ -17,5 +17,6 @@ __all__ = [
     "open_declared_features",
     "open_project",
     "open_signals",
+    "read_project",
     "serve_http",
 ]

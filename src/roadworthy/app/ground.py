@@ -13,12 +13,13 @@ from ..cost.prices import Rates, load_rates
 from ..declare.load import load_service
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
-from ..errors import NotFound
+from ..errors import NotFound, StoreError
 from ..release import bundle, registry
 from ..release.agreement import check_promotion
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
-from ..store.state import open_state
+from ..store.lock import find_holder
+from ..store.state import database_of, open_state, open_state_to_read
 from ..types import Clock
 from .rooms import ENFORCES, contracts_of, source_contracts
 
@@ -26,20 +27,51 @@ from .rooms import ENFORCES, contracts_of, source_contracts
 class Ground:
     """A project's files and its store, opened.
 
+    Args:
+        declaration: What roadworthy.toml says.
+        is_reading: Whether nothing is made or written: then the state must be there.
+
     Attributes:
         declaration: What roadworthy.toml says.
         clock: Where its times come from.
+        store_url: Where its database is.
         state: Its database.
     """
 
-    def __init__(self, declaration: ProjectDeclaration) -> None:
+    def __init__(self, declaration: ProjectDeclaration, *, is_reading: bool = False) -> None:
         self.declaration = declaration
         self.folder = declaration.folder
-        _open_folder(self.folder / ".roadworthy")
+        self.store_url: str = declaration.store.resolved_url(self.folder)
+        self._check_state(is_reading=is_reading)
+        if not is_reading:
+            _open_folder(self.folder / ".roadworthy")
         self.clock: Clock = open_clock(declaration.clock, self.folder)
-        self.state: StateEngine = open_state(declaration.store.resolved_url(self.folder))
+        open_it = open_state_to_read if is_reading else open_state
+        self.state: StateEngine = open_it(self.store_url)
         self.artifacts = Artifacts(self.folder / declaration.store.artifacts)
         self.rates: Rates = load_rates()
+
+    def _check_state(self, *, is_reading: bool) -> None:
+        """Make no new state beside a process that still writes to the one that was here.
+
+        Raises:
+            StoreError: A process serves the project, and its state is gone.
+            NotFound: There is none to read.
+        """
+        path = database_of(self.store_url)
+        if path is None or path.exists():
+            return
+        holder = find_holder(self.folder, self.store_url)
+        if holder is not None:
+            raise StoreError(
+                f"expected the state of process {holder.pid}, which serves this project, got none "
+                f"- {path}; stop that process, put a backup there, start it again"
+            )
+        if is_reading:
+            raise NotFound(
+                f"expected a state, got none - {path}; `roadworthy up` makes it, or name another "
+                "project with `--project`"
+            )
 
     @property
     def service_names(self) -> tuple[str, ...]:

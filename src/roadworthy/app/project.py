@@ -29,6 +29,17 @@ def open_project(folder: str | Path = ".") -> Project:
     return Project(load_project(Path(folder)))
 
 
+def read_project(folder: str | Path = ".") -> Project:
+    """Open the project in `folder` for reading alone: nothing is made, and no answers are given.
+
+    Raises:
+        DeclarationError: roadworthy.toml is wrong; the message lists all problems.
+        NotFound: It has no state yet.
+        StoreError: The store cannot be opened.
+    """
+    return Project(load_project(Path(folder)), is_reading=True)
+
+
 class Project(Ground):
     """An open project.
 
@@ -36,8 +47,8 @@ class Project(Ground):
     lock, like `roadworthy up` does.
     """
 
-    def __init__(self, declaration: ProjectDeclaration) -> None:
-        super().__init__(declaration)
+    def __init__(self, declaration: ProjectDeclaration, *, is_reading: bool = False) -> None:
+        super().__init__(declaration, is_reading=is_reading)
         self._background: _Background | None = None
         self._closing = threading.Lock()
 

@@ -51,7 +51,7 @@ class Serving:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._lock: ProjectLock = hold_project(ground.folder)
+        self._lock: ProjectLock = hold_project(ground.folder, ground.store_url)
         try:
             self._open(ground)
         except BaseException:

@@ -93,7 +93,7 @@ def _remedy_row(entry: RemedyFact) -> list[str]:
 def _model_row(entry: ModelFact) -> list[str]:
     state = "not opened" if entry.price == "-" else "ready"
     if entry.is_down:
-        state = "down (no_key)"
+        state = f"down ({entry.down_code})"
     return [
         entry.service,
         entry.name,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..store.clock import set_clock, time_of
 from ..store.lock import find_holder, hold_project
 from ..web.shapes import ClockShown
@@ -28,7 +28,7 @@ def clock() -> None:
 @command
 def show_time(folder: Path, as_json: bool) -> None:
     """Show the project's time."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         shown = _shown(project)
     _print(shown, as_json=as_json)
 

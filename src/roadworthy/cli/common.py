@@ -170,7 +170,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file that a command was asked for.
 
     Raises:
-        RoadworthyError: It cannot be written there.
+        StoreError: It cannot be written there.
     """
     try:
         path.write_text(text, encoding="utf-8")
@@ -180,4 +180,8 @@ def write_text(path: Path, text: str) -> None:
 
 def cannot_write(path: Path, error: OSError) -> RoadworthyError:
     """Return what to raise where the machine refuses to write `path`."""
-    return RoadworthyError(f"cannot write {path}: {error.strerror or type(error).__name__}")
+    return StoreError(
+        f"cannot write {path}: expected a place that can be written, got "
+        f"`{error.strerror or type(error).__name__}`; check the folder, its permissions and the "
+        "free space"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -29,10 +30,11 @@ from ..net import is_private_host
 from ..serve.server import bind
 from ..store.actions import list_actions
 from ..store.backlog import find_backlog
-from ..store.lock import find_holder
+from ..store.lock import Holder, find_holder
 from ..store.state import SCHEMA, find_schema, open_state
 from ..types import MICRO
 from .common import size_text, time_text
+from .extras import Need, needs_of
 from .remote import ask_health
 
 Status = Literal["ok", "warn", "fail"]
@@ -46,7 +48,11 @@ _STEADY_US = 5_000
 _WATCHED_S = 0.1
 _AHEAD_US = 60 * MICRO
 
-_EXTRA_OF_KIND = {"onnx": "predict"}
+_WRITABLE_AGAIN = {
+    errno.ENOSPC: "free some space, or some inodes (`df -h`, `df -i`)",
+    errno.EDQUOT: "free some space below your quota (`quota`), or have it raised",
+    errno.EROFS: "remount it for writing, or use a copy of the project elsewhere",
+}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*\bextra == ['\"]([\w-]+)['\"]")
 
 
@@ -85,7 +91,7 @@ def diagnose(folder: Path, port: int, *, is_offline: bool) -> Signs:
     yield from look_at_store(project)
     yield from look_at_clock(project)
     yield from look_at_providers(project, is_offline=is_offline)
-    yield from look_at_server(project.folder, port)
+    yield from look_at_server(project, port)
 
 
 def look_at_python() -> Signs:
@@ -97,25 +103,28 @@ def look_at_python() -> Signs:
 
 
 def look_at_extras(project: ProjectDeclaration | None) -> Signs:
-    """Say which optional packages are there, and which of them a declared provider needs."""
-    needs = {
-        _EXTRA_OF_KIND[provider.kind]: name
-        for name, provider in (project.providers if project else {}).items()
-        if provider.kind in _EXTRA_OF_KIND
-    }
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        needs["otel"] = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    """Say which optional packages are there, and which of them is needed by what."""
+    needs = list(needs_of(project))
     for extra, packages in sorted(_extras().items()):
         part = f"extra `{extra}`"
         missing = [package for package in packages if not _is_installed(package)]
-        remedy = f"pip install 'roadworthy[{extra}]'"
+        wanting = [need for need in needs if need.extra == extra]
         if not missing:
             yield Sign(part, "ok", "installed")
-        elif extra in needs:
-            found = f"`{needs[extra]}` needs it, and it lacks {', '.join(missing)}"
-            yield Sign(part, "fail", found, remedy)
+        elif wanting:
+            yield _lacking(part, extra, missing, wanting)
         else:
             yield Sign(part, "ok", "not installed, and not needed by what is declared")
+
+
+def _lacking(part: str, extra: str, missing: list[str], needs: list[Need]) -> Sign:
+    who = ", ".join(need.by for need in needs)
+    found = f"{who} {'needs' if len(needs) == 1 else 'need'} it, and it lacks {', '.join(missing)}"
+    remedy = f"pip install 'roadworthy[{extra}]'"
+    if not all(need.until_then for need in needs):
+        return Sign(part, "fail", found, remedy)
+    happens = ", ".join(dict.fromkeys(need.until_then for need in needs))
+    return Sign(part, "warn", f"{found}; until then {happens}", remedy)
 
 
 def _extras() -> dict[str, list[str]]:
@@ -152,8 +161,9 @@ def look_at_disk(folder: Path) -> Signs:
         with tempfile.TemporaryFile(dir=place if place.is_dir() else folder) as file:
             file.write(b"roadworthy")
     except OSError as error:
-        found = f"cannot be written: {error.strerror}"
-        yield Sign("project folder", "fail", found, f"chmod -R u+w {folder}, or remount it")
+        found = f"cannot be written: {error.strerror} - {folder}"
+        remedy = _WRITABLE_AGAIN.get(error.errno or 0, f"chmod -R u+w {folder}, or remount it")
+        yield Sign("project folder", "fail", found, remedy)
     else:
         yield Sign("project folder", "ok", "can be written")
 
@@ -190,7 +200,7 @@ def look_at_store(project: ProjectDeclaration) -> Signs:
 
 
 def _no_store(folder: Path, url: str) -> Sign:
-    if find_holder(folder) is None:
+    if find_holder(folder, url) is None:
         found = "not there yet; the first command that needs it makes it"
         return Sign("store", "ok", found)
     found = f"expected the state of the process that serves, got nothing - {url}"
@@ -286,20 +296,46 @@ def _way_to(provider: Provider) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def look_at_server(folder: Path, port: int) -> Signs:
+def look_at_server(project: ProjectDeclaration, port: int) -> Signs:
     """Say who serves the project and what is degraded there, and whether `up` could listen."""
-    holder = find_holder(folder)
-    if holder is not None:
-        where = f" at {holder.address}" if holder.address else ""
-        found = f"served by process {holder.pid or 'of unknown number'}{where}"
-        yield Sign("lock", "ok", found)
+    holder = find_holder(project.folder)
+    elsewhere = None if holder else _holder_of_store(project)
+    if elsewhere is not None:
+        found = f"the store of this project is {_served(elsewhere)}, from another folder"
+        remedy = "stop that process, or give this project a store of its own (`store.url`)"
+        yield Sign("lock", "warn", found, remedy)
+    elif holder is not None:
+        yield Sign("lock", "ok", _served(holder))
         if holder.address:
             yield from _ask_how_it_is(holder.address)
-        if urlsplit(holder.address).port == port:
+        if _port_of(holder) == port:
             yield Sign(f"port {port}", "ok", "taken by that process")
             return
     else:
         yield Sign("lock", "ok", "free, nobody serves this project")
+    yield from _look_at_port(port)
+
+
+def _served(holder: Holder) -> str:
+    where = f" at {holder.address}" if holder.address else ""
+    return f"served by process {holder.pid or 'of unknown number'}{where}"
+
+
+def _port_of(holder: Holder) -> int | None:
+    try:
+        return urlsplit(holder.address).port
+    except ValueError:
+        return None  # what stands there is no URL
+
+
+def _holder_of_store(project: ProjectDeclaration) -> Holder | None:
+    try:
+        return find_holder(project.folder, project.store.resolved_url(project.folder))
+    except DeclarationError:
+        return None  # what is said of the store tells why
+
+
+def _look_at_port(port: int) -> Signs:
     try:
         bind("127.0.0.1", port).close()
     except RoadworthyError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import msgspec
 from ..app import ENFORCES, contracts_named, open_declared_features, open_signals
 from ..cost.prices import Rates, load_rates
 from ..data.glossary import contradictions, entries_of
+from ..declare.check_rules import unnamed_fields
 from ..declare.load import load_project, load_service
 from ..declare.project import PROJECT_FILE, SERVICE_FILE, ProjectDeclaration
 from ..declare.remedies import Grade, graded_remedies
@@ -21,8 +22,10 @@ from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.show import check_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
 from ..release import bundle, registry
+from ..serve.failover import Link
+from ..serve.ladder import AbsentModel
 from ..serve.opened import OpenRelease, open_release
-from ..store.state import find_schema, open_state
+from ..store.state import find_schema, open_state_to_read
 from ..store.switchboard import Switchboard
 from ..types import Problem, SystemClock
 
@@ -42,8 +45,8 @@ class Warned(msgspec.Struct, frozen=True):
     """Something that holds, and that its owner may still not want.
 
     Attributes:
-        code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `release_differs`,
-            `stopped`, `no_services` or `store`.
+        code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `unnamed_field`,
+            `release_differs`, `stopped`, `no_services`, `no_service_file` or `store`.
         service: The service it concerns; empty for the project.
         model: The model it concerns; empty for the service.
     """
@@ -87,7 +90,9 @@ class ModelFact(msgspec.Struct, frozen=True):
         asked: `in turn`, or `on the ladder` where a rung keeps it.
         price: Where its price is from: `free`, `override`, `rates:<date>`, `unknown`; `-` where the
             service could not be opened here.
-        is_down: Whether its provider's key is unset, so that it answers nothing (`no_key`).
+        is_down: Whether it answers nothing here.
+        down_code: Why: its provider's key is unset (`no_key`), or what it or its service needs is
+            not installed (`missing_extra`); empty while it is up.
     """
 
     service: str
@@ -98,6 +103,7 @@ class ModelFact(msgspec.Struct, frozen=True):
     upstream: str
     price: str
     is_down: bool
+    down_code: str
 
 
 class ReleaseFact(msgspec.Struct, frozen=True):
@@ -151,12 +157,25 @@ def examine(folder: Path, only: str = "") -> Report:
         _look_inside(report, service, project, rates)
     if not only:
         _look_at_words(report, project)
+    if not only:
+        report.warnings += _unused_folders(project)
     if not report.services and not report.problems:
         where = project.folder / "services"
         message = f"no services: expected {SERVICE_FILE} in a folder of {where}, got none"
         report.warnings.append(Warned("no_services", message))
     _look_at_store(report, project)
     return report
+
+
+def _unused_folders(project: ProjectDeclaration) -> Iterator[Warned]:
+    """Warn of each folder that looks like a service and is none."""
+    for folder in sorted((project.folder / "services").glob("[!._]*/")):
+        if folder.is_dir() and not (folder / SERVICE_FILE).exists():
+            message = (
+                f"services/{folder.name}: expected {SERVICE_FILE} in it, got none, so that it is no"
+                " service; add one, or move the folder away"
+            )
+            yield Warned("no_service_file", message)
 
 
 def _chosen(project: ProjectDeclaration, only: str) -> list[Path]:
@@ -191,6 +210,7 @@ def _look_inside(
 ) -> None:
     """Open a service as `up` would, and note what its models are and lack."""
     prices: dict[str, str] = {}
+    absent: dict[str, str] = {}
     try:
         bundle.describe(service, project)
         clock = SystemClock()
@@ -207,14 +227,18 @@ def _look_inside(
     except DeclarationError as error:
         report.problems += _complaints(error, _file_of(service.folder, project))
     except MissingExtra as error:
-        report.warnings.append(Warned("missing_extra", str(error), service.name))
+        message = f"`{service.name}` cannot be opened: {error}"
+        report.warnings.append(Warned("missing_extra", message, service.name))
+        absent = {entry.name: "" for entry in service.models}
     else:
-        prices = _prices(opened)
+        prices, absent = _prices(opened), _absent(opened)
+        report.warnings += _context_warnings(opened)
         asyncio.run(opened.close())
-    models = [_model_fact(entry, service, project, prices) for entry in service.models]
+    models = [_model_fact(entry, service, project, prices, absent) for entry in service.models]
     report.models += models
     for fact in models:
-        report.warnings += _model_warnings(fact, service, project)
+        report.warnings += _model_warnings(fact, service, project, absent.get(fact.name, ""))
+    report.warnings += _rule_warnings(service, project)
     if not service.fallback:
         message = (
             f"`{service.name}` has no `[[fallback]]`: when its models fail, are late or may not be"
@@ -223,9 +247,36 @@ def _look_inside(
         report.warnings.append(Warned("no_fallback", message, service.name))
 
 
+def _links(opened: OpenRelease) -> list[Link]:
+    return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+
+
+def _rule_warnings(service: ServiceDeclaration, project: ProjectDeclaration) -> Iterator[Warned]:
+    for finding, _ in unnamed_fields(service, project):
+        message = (
+            f"{finding.path} of `{service.name}`: expected {finding.expected}, got {finding.got}: "
+            f"where that is missing the rule has no value; {finding.advice}"
+        )
+        yield Warned("unnamed_field", message, service.name)
+
+
 def _prices(opened: OpenRelease) -> dict[str, str]:
-    links = [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
-    return {link.name: link.meter.source for link in links}
+    return {link.name: link.meter.source for link in _links(opened)}
+
+
+def _absent(opened: OpenRelease) -> dict[str, str]:
+    """Return what each model lacks whose packages are not installed."""
+    models = {link.name: link.model for link in _links(opened)}
+    return {name: one.missing for name, one in models.items() if isinstance(one, AbsentModel)}
+
+
+def _context_warnings(opened: OpenRelease) -> Iterator[Warned]:
+    if opened.context is not None and opened.context.missing:
+        message = (
+            f"`{opened.name}` finds no passages, so none of its models is asked: "
+            f"{opened.context.missing}"
+        )
+        yield Warned("missing_extra", message, opened.name)
 
 
 def _model_fact(
@@ -233,9 +284,13 @@ def _model_fact(
     service: ServiceDeclaration,
     project: ProjectDeclaration,
     prices: dict[str, str],
+    absent: Mapping[str, str],
 ) -> ModelFact:
     provider = project.providers[entry.provider]
     variable = provider.api_key_env
+    code = "missing_extra" if entry.name in absent else ""
+    if variable is not None and not os.environ.get(variable):
+        code = "no_key"
     return ModelFact(
         service=service.name,
         name=entry.name,
@@ -244,15 +299,19 @@ def _model_fact(
         kind=provider.kind,
         upstream=entry.model,
         price=prices.get(entry.name, "-"),
-        is_down=variable is not None and not os.environ.get(variable),
+        is_down=bool(code),
+        down_code=code,
     )
 
 
 def _model_warnings(
-    fact: ModelFact, service: ServiceDeclaration, project: ProjectDeclaration
+    fact: ModelFact, service: ServiceDeclaration, project: ProjectDeclaration, missing: str
 ) -> Iterator[Warned]:
     who = f"model `{fact.name}` of `{service.name}`"
-    if fact.is_down:
+    if missing:
+        message = f"{who} is down: {missing}"
+        yield Warned("missing_extra", message, service.name, fact.name)
+    if fact.down_code == "no_key":
         variable = project.providers[fact.provider].api_key_env
         message = f"{who} is down: `{variable}` is unset; set it where `roadworthy up` runs"
         yield Warned("no_key", message, service.name, fact.name)
@@ -273,7 +332,9 @@ def _look_at_words(report: Report, project: ProjectDeclaration) -> None:
         report.problems += _complaints(error, PROJECT_FILE)
         return
     except MissingExtra as error:
-        report.warnings.append(Warned("missing_extra", str(error)))
+        who = ", ".join(f"`{service.name}`" for service in report.services)
+        message = f"words were not compared, for {who or 'the project'}: {error}"
+        report.warnings.append(Warned("missing_extra", message))
         contracts = {}
     entries = entries_of(contracts, project.glossary)
     report.problems += [_complaint(problem) for problem in contradictions(entries)]
@@ -285,7 +346,7 @@ def _look_at_store(report: Report, project: ProjectDeclaration) -> None:
         url = project.store.resolved_url(project.folder)
         if not find_schema(url):
             return
-        state = open_state(url)
+        state = open_state_to_read(url)
         try:
             board = Switchboard(state, SystemClock())
             try:

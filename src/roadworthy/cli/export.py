@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..app import open_project
+from ..app import read_project
 from ..store.export import END_US, export_records
 from .common import command, json_option, print_json, print_line, project_option, size_text
 from .parameters import since_option, until_option
@@ -18,6 +18,7 @@ from .parameters import since_option, until_option
 @since_option
 @until_option
 @click.option("--bodies", "with_bodies", is_flag=True, help="With inputs and outputs.")
+@click.option("--replace", is_flag=True, help="Replace the file if it is there.")
 @project_option
 @json_option
 @command
@@ -27,6 +28,7 @@ def export(
     since_us: int | None,
     until_us: int | None,
     with_bodies: bool,
+    replace: bool,
     folder: Path,
     as_json: bool,
 ) -> None:
@@ -34,7 +36,7 @@ def export(
 
     `--since` and `--until` take `12h` or `7d` back from now, or a UTC date or time.
     """
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         count = export_records(
             project.state,
             out,
@@ -42,6 +44,7 @@ def export(
             since_us=since_us or 0,
             until_us=END_US if until_us is None else until_us,
             with_bodies=with_bodies,
+            replace=replace,
         )
     if as_json:
         print_json({"file": str(out), "records": count})

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from ..app import open_project
-from ..errors import Forbidden
+from ..errors import RequestError
 from ..store.keys import create_key
 from .common import (
     acting,
@@ -67,16 +67,16 @@ def _check_is_free(folder: Path) -> None:
     """Refuse to write among somebody's files.
 
     Raises:
-        Forbidden: The folder is a file, or holds something.
+        RequestError: The folder is a file, or holds something.
     """
     if folder.exists() and not folder.is_dir():
-        raise Forbidden(f"expected a folder, got a file - {folder}; choose another name")
+        raise RequestError(f"expected a folder, got a file - {folder}; choose another name")
     if not folder.exists():
         return
     there = sorted(path.name for path in folder.iterdir() if path.name not in _MAY_BE_THERE)
     if there:
         shown = ", ".join(f"`{name}`" for name in there[:3]) + (" ..." if there[3:] else "")
-        raise Forbidden(
+        raise RequestError(
             f"expected an empty folder, got one that holds {shown} - {folder}; "
             "choose a new folder, or move these away"
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..store.jobs import list_jobs
 from ..store.lock import find_holder
 from ..web.shapes import JobShown
@@ -39,7 +39,7 @@ def jobs() -> None:
 @command
 def list_all(folder: Path, as_json: bool) -> None:
     """List every job: how often it runs, when it did, and how that went."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         found = [show(JobShown, state) for state in list_jobs(project.state)]
     if as_json:
         print_json({"jobs": found})
@@ -70,7 +70,7 @@ def run(ctx: click.Context, name: str, folder: Path, as_json: bool) -> None:
 
 
 def _run(project: Project, name: str) -> JobShown:
-    holder = find_holder(project.folder)
+    holder = find_holder(project.folder, project.store_url)
     if holder is None:
         return show(JobShown, project.serving.jobs.run_now(name))
     answer: Any = ask_server(project, holder, "POST", f"/api/jobs/{quote(name, safe='')}/run")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..cost.prices import format_usd
 from ..errors import RequestError
 from ..store.clock import time_of
@@ -110,7 +110,7 @@ def print_key(key: Key, secret: str) -> None:
 @command
 def list_all(is_all: bool, folder: Path, as_json: bool) -> None:
     """List the keys that are valid, oldest first."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         now_us = project.clock.now_us()
         entries = [
             entry

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import click
 import msgspec
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..cost.prices import format_usd
 from ..errors import Forbidden, RequestError
 from ..store.forget import forget_user
@@ -63,7 +63,7 @@ def records() -> None:
 @command
 def list_all(folder: Path, as_json: bool, limit: int, **filters: Any) -> None:
     """List requests, newest first."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         found = find_records(project.state, limit=limit, **filters)
     before = found[-1].id if len(found) == limit else None
     if as_json:
@@ -129,12 +129,12 @@ def _confirm(project: Project, *, as_json: bool) -> None:
 
 def _forget(project: Project, user: str) -> Forgotten:
     """Delete in the process that serves, which also empties its spool, or else in this one."""
-    holder = find_holder(project.folder)
+    holder = find_holder(project.folder, project.store_url)
     if holder is not None:
         path = f"/api/users/{quote(user, safe='')}/records"
         answer: Any = ask_server(project, holder, "DELETE", path)
         return msgspec.convert(answer, Forgotten)
-    with hold_project(project.folder):
+    with hold_project(project.folder, project.store_url):
         spool = Spool(project.folder / ".roadworthy" / "spool", project.clock)
         drain = Writer(spool, project.state, (), project.clock).drain
         try:

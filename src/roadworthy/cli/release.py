@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..app import Project, open_project
+from ..app import Project, open_project, read_project
 from ..errors import NotFound
 from ..release import bundle, registry
 from ..release.registry import Release
@@ -59,7 +59,7 @@ def build(service: str, folder: Path, as_json: bool) -> None:
 @command
 def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
     """List releases, newest first: those of SERVICE, or of all."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         found = registry.list_releases(project.state, service, limit)
         if service and not found:
             project.check_declared(service)
@@ -90,7 +90,7 @@ def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
 @command
 def show(release_id: str, folder: Path, as_json: bool) -> None:
     """Show everything that RELEASE is made of."""
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         found = registry.read_release(project.state, release_id)
         is_champion = _champion_id(project, found.service) == found.id
     if as_json:
@@ -150,7 +150,7 @@ def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_jso
 
     Ends with 1 if they do.
     """
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         declared = project.load(service)
         against = _release_of(project, service, release_id or _champion_id(project, service))
         found = bundle.differences(against, declared, project.declaration)

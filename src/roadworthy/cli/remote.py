@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -84,7 +85,7 @@ def _send(request: urllib.request.Request, timeout_s: float) -> dict[str, Any]:
     except HTTPError as error:
         with error:
             raise _refusal(error.read(), error.code) from error
-    except (URLError, OSError) as error:
+    except (URLError, OSError, HTTPException) as error:
         where = f"{request.type}://{request.host}"
         raise StoreBusy(f"the server at {where} cannot be reached: {error}") from error
     return answer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..app import Project, open_project
+from ..app import Project, read_project
 from ..declare.load import load_project
 from ..store.backup import back_up
 from ..store.state import SCHEMA, find_schema
@@ -51,7 +51,7 @@ def backup(file: Path, folder: Path, as_json: bool) -> None:
     To put it back, stop the server, delete the state and the `-wal` and `-shm` files beside it, and
     move the copy there. The files of releases lie in the artifacts' folder: copy that too.
     """
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         size = back_up(project.state, file)
         artifacts = project.artifacts.folder
     if as_json:

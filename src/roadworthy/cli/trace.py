@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..app import Project, open_project
+from ..app import Project, read_project
 from ..cost.prices import format_usd
 from ..errors import NotFound
 from ..store.backlog import find_backlog
@@ -42,7 +42,7 @@ def trace(request_id: str, folder: Path, as_json: bool) -> None:
 
     `--json` prints what `GET /api/requests/{id}/lineage` answers.
     """
-    with open_project(folder) as project:
+    with read_project(folder) as project:
         record = _find(project, request_id)
         declared = declaration_behind(record, (), project.state, project.artifacts)
         facts = lineage_page(project.state, record, declared=declared)

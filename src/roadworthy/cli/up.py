@@ -12,14 +12,16 @@ import click
 from ..app import Project, open_project, serve_http
 from ..errors import Forbidden
 from ..serve.gateway import Limits
-from ..serve.server import bind
+from ..serve.server import bind, resolve, url_of
 from ..store.keys import load_keys
 from .common import command, console, project_option
 
 
 @click.command()
 @project_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on, or a name of it."
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -39,10 +41,11 @@ def up(folder: Path, host: str, port: int, max_body_mb: float, max_in_flight: in
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    listening = resolve(host)
     project = open_project(folder)
-    _check_exposure(project, host)
-    sock = bind(host, port)
-    address = f"http://{host}:{sock.getsockname()[1]}"
+    _check_exposure(project, host, listening)
+    sock = bind(listening, port)
+    address = url_of(host, sock.getsockname()[1])
     limits = Limits(int(max_body_mb * 1024 * 1024), max_in_flight)
 
     def say_ready(lines: list[str]) -> None:
@@ -55,13 +58,13 @@ def up(folder: Path, host: str, port: int, max_body_mb: float, max_in_flight: in
     serve_http(project, sock, address, limits, say_ready)
 
 
-def _check_exposure(project: Project, host: str) -> None:
+def _check_exposure(project: Project, host: str, listening: str) -> None:
     """Refuse to listen beyond this machine while nobody could be held off.
 
     Raises:
         Forbidden: The address is reachable from elsewhere and there is no admin key.
     """
-    if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+    if ipaddress.ip_address(listening).is_loopback:
         return
     if not any("admin" in key.scopes for key in load_keys(project.state).values()):
         raise Forbidden(

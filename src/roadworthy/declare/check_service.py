@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import DeclarationError
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_data import DATA_CHECKS
-from .expressions import ExpressionError, Place, compile_expression
+from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
-from .schemas import SchemaCheck, SchemaError, compile_schema, read_schema, split_table
+from .schemas import SchemaError, compile_schema, read_schema, split_table
 from .service import GuardEntry, ModelEntry, Rung, ServiceDeclaration
 from .source import Finding
 from .validate import Draft, shown
@@ -62,7 +62,7 @@ def chat_variable_is_an_input(service: ServiceDeclaration, project: ProjectDecla
     """What the last message becomes must be a field of the contract."""
     if not (service.chat and service.chat.variable and service.contract.input):
         return
-    schema = _schema(service, project, service.contract.input)
+    schema = schema_of(service, project, service.contract.input)
     fields = schema.schema.get("properties", {}) if schema else None
     if fields is not None and service.chat.variable not in fields:
         known = ", ".join(f"`{name}`" for name in fields) or "none"
@@ -180,7 +180,7 @@ def _model_fits(
     provider: Provider,
 ) -> Findings:
     if provider.kind == "rule":
-        yield from _expression(path, model, "model_rule")
+        yield from check_expression(path, model, "model_rule")
     elif provider.kind == "builtin":
         if model not in BUILTINS:
             yield Finding(path, " or ".join(f"`{name}`" for name in BUILTINS), shown(model))
@@ -246,8 +246,7 @@ def guards_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Find
             continue
         yield from _shape(path, guard, needs, ("expression", "schema", "at_least"))
         if guard.use == "rule" and guard.expression:
-            place: Place = "guard_input" if guard.on == "input" else "guard_output"
-            yield from _expression(f"{path}.expression", guard.expression, place)
+            yield from check_rule(f"{path}.expression", guard)
 
 
 def _grounded(path: str, guard: GuardEntry) -> Findings:
@@ -266,14 +265,14 @@ def rungs_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findi
         needs = {"rule": "expression", "static": "output", "model": "model"}[rung.use]
         yield from _shape(path, rung, needs, ("model", "expression", "output"))
         if rung.use == "rule" and rung.expression:
-            yield from _expression(f"{path}.expression", rung.expression, "fallback_rule")
+            yield from check_expression(f"{path}.expression", rung.expression, "fallback_rule")
 
 
 def static_outputs_keep_the_contract(
     service: ServiceDeclaration, project: ProjectDeclaration
 ) -> Findings:
     """What answers in need is no less an answer."""
-    schema = service.contract.output and _schema(service, project, service.contract.output)
+    schema = service.contract.output and schema_of(service, project, service.contract.output)
     for index, rung in enumerate(service.fallback):
         if not schema or rung.use != "static" or rung.output is None:
             continue
@@ -310,6 +309,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (a_model_is_left_to_try, ("models", "fallback")),
     (files_are_there, ()),
     (guards_are_whole, ()),
+    (rules_read_what_can_be_there, ("contract", "guards", "features")),
     (rungs_are_whole, ()),
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
@@ -352,22 +352,3 @@ def _shape(path: str, entry: GuardEntry | Rung, needs: str, keys: tuple[str, ...
         if key in given and key != needs:
             expected = f"no such key, because `use` is `{entry.use}`"
             yield Finding(f"{path}.{key}", expected, "one", "remove it")
-
-
-def _expression(path: str, source: str, place: Place) -> Findings:
-    try:
-        compile_expression(source, place)
-    except ExpressionError as error:
-        yield Finding(path, "an expression", error.got, error.advice)
-
-
-def _schema(
-    service: ServiceDeclaration, project: ProjectDeclaration, name: str
-) -> SchemaCheck | None:
-    """Return the check of a schema file, or None where another check tells what is wrong."""
-    if list(check_file(service, project, "", split_table(name)[0])):
-        return None
-    try:
-        return compile_schema(read_schema(service.folder / name), "output")
-    except (SchemaError, DeclarationError):
-        return None

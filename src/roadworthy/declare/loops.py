@@ -8,7 +8,7 @@ are handed in and the places where the source loops over them. One step is about
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 LOOPS = ("all", "exists", "exists_one", "existsOne", "map", "filter")
@@ -123,6 +123,14 @@ class Loops:
 def without_texts(source: str) -> str:
     """Return `source` with every text in it emptied, and without comments."""
     return _TEXT_OR_COMMENT.sub('""', source)
+
+
+def patterns_of(source: str) -> Iterator[str]:
+    """Yield what `source` hands to each `matches`, as it is written there."""
+    # Every text is blanked, not emptied, so that places are the same as in the source.
+    text = _TEXT_OR_COMMENT.sub(lambda found: " " * len(found[0]), source)
+    for found in _PATTERN.finditer(text):
+        yield source[found.end() : end_of_call(text, found.end()) - 1]
 
 
 def end_of_call(text: str, start: int) -> int:

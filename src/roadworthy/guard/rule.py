@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..declare.expressions import ExpressionError, compile_expression
+from ..declare.expressions import ExpressionError, compile_expression, kind_of
 from ..declare.service import GuardEntry
 from ..errors import DeclarationError
 from ..types import Call, VerdictName
@@ -61,4 +61,6 @@ class RuleGuard:
             return "allow", ""
         if holds is False:
             return self._verdict, f"`{self._expression.source}` does not hold"
-        raise ExpressionError(f"expected true or false, got {type(holds).__name__}")
+        raise ExpressionError(
+            f"`{self._expression.source}`: expected true or false, got {kind_of(holds)}"
+        )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from ..declare.expressions import ExpressionError
 from ..declare.service import GuardEntry
 from ..plugins import load_plugin
 from ..types import Call, Verdict, VerdictName
@@ -77,6 +78,8 @@ def _run(guard: Guard, call: Call, output: Any) -> Verdict:
         else:
             # `redact` too: nothing here can carry the redacted text, so none would be redacted.
             reason = "it gave no verdict of allow, ask or deny with a reason"
+    except ExpressionError as error:
+        reason = str(error)  # it quotes the declaration, never what was checked
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; `fail` decides then
         # The message of an error may quote what was checked; its type does not.
         reason = f"it raised {type(error).__name__}"

@@ -7,13 +7,16 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 
+from ..errors import PayloadTooLarge, RequestError, RoadworthyError
 from ..net import Outbox
+from .envelope import envelope_of
 
 MAX_HEADER_BYTES = 32 * 1024
 HEADER_TIMEOUT_S = 10.0
@@ -21,9 +24,31 @@ BODY_TIMEOUT_S = 30.0
 
 _IDLE, _HEAD, _BODY = range(3)
 
-_CLOSE = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large" + _CLOSE
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout" + _CLOSE
+
+def _refusal(status: int, error: RoadworthyError) -> bytes:
+    """Return a whole response to what is no whole request, with the envelope of every error."""
+    envelope = envelope_of(error)
+    body = msgspec.json.encode(envelope)
+    head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[status] + head % len(body) + body
+
+
+_TOO_LARGE = _refusal(
+    431,
+    PayloadTooLarge(
+        f"head: expected at most {MAX_HEADER_BYTES} bytes, got more; send fewer or shorter headers"
+    ),
+)
+_TOO_SLOW = _refusal(
+    408,
+    RequestError(
+        f"request: expected its head within {HEADER_TIMEOUT_S:.0f} s and its body within "
+        f"{BODY_TIMEOUT_S:.0f} s, got a part; send it again, whole"
+    ),
+)
+_NO_HTTP = _refusal(
+    400, RequestError("request: expected HTTP/1.1, got what cannot be read as that")
+)
 
 
 Headers = list[tuple[bytes, bytes]]
@@ -300,8 +325,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, unless it was refused for something else already."""
-        if not self.transport.is_closing():
-            super().send_400_response(msg)
+        self._refuse(_NO_HTTP)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._task = self.loop.create_task(cycle.run_asgi(app))

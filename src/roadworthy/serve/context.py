@@ -73,7 +73,7 @@ class AbsentSources(Sources):
     """Stands where the extra `embed` is missing: nothing is found, and the ladder answers."""
 
     def __init__(self, missing: MissingExtra) -> None:
-        self._missing = str(missing)
+        self.missing = str(missing)
 
     async def find(self, question: str, deadline: float) -> tuple[Passage, ...]:
         """Raise.
@@ -81,7 +81,7 @@ class AbsentSources(Sources):
         Raises:
             ModelUnavailable: Always; the message is the line that installs what is missing.
         """
-        raise ModelUnavailable(self._missing)
+        raise ModelUnavailable(self.missing)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -112,6 +112,11 @@ class Context:
         self._prompt = prompt
         self._most = max_input_tokens
         self._needs_passages = needs_passages
+
+    @property
+    def missing(self) -> str:
+        """What looking up lacks here, and the line that installs that; empty where it works."""
+        return self._sources.missing if isinstance(self._sources, AbsentSources) else ""
 
     async def fill(self, call: Call) -> None:
         """Look up passages, then write the messages.

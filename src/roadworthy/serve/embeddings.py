@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..errors import ContractViolation, Forbidden, RequestError
+from ..errors import ContractViolation, Forbidden
 from ..types import Embedder, Key, OpenSignals
 from .engine import Engine
-from .http import Incoming, Outgoing, json_response
+from .http import Incoming, Outgoing, json_response, unreadable
 
 MODEL = "minilm"
 """What clients name as their `model`; no service can have this route's meaning by its name."""
@@ -68,7 +68,7 @@ def _read(raw: bytes) -> _Body:
     try:
         return _decode(raw)
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: {error}") from error
+        raise unreadable(raw, error) from error
 
 
 def _check(body: _Body, texts: list[str], embedder: Embedder) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ..errors import Forbidden, RequestError
+from ..errors import Forbidden
 from ..types import OpenFeatures
-from .http import Incoming, Outgoing, json_response
+from .http import Incoming, Outgoing, json_response, unreadable
 from .identify import Keyring
 
 
@@ -37,6 +37,6 @@ async def push(
     try:
         body = _decoder.decode(incoming.body)
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: {error}") from error
+        raise unreadable(incoming.body, error) from error
     pushed = await asyncio.to_thread(lambda: open_features().push(view, body.rows))
     return json_response(msgspec.to_builtins(pushed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from functools import lru_cache
+from math import isnan, nan
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 _NO_RETRY = (b"x-should-retry", b"false")
 """OpenAI's clients send again whatever ends with 500 and above, unless they read this."""
-
+_MOST_MS = 1e9
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,9 +52,13 @@ class Incoming(msgspec.Struct):
         try:
             value = float(text)
         except ValueError:
-            value = -1.0
-        if not 0 < value < 1e9:
-            raise RequestError("`x-roadworthy-deadline-ms`: expected milliseconds above 0")
+            value = nan
+        if not 0 < value < _MOST_MS:
+            got = f"a text of {len(text)} characters" if isnan(value) else f"{value:g}"
+            raise RequestError(
+                "`x-roadworthy-deadline-ms`: expected milliseconds above 0 and below "
+                f"{_MOST_MS:.0f}, got {got}"
+            )
         return value
 
     def common(self) -> dict[str, Any]:
@@ -74,6 +79,23 @@ class Incoming(msgspec.Struct):
         if b"x-roadworthy-deadline-ms" in headers:
             common["deadline_ms"] = self.deadline_ms
         return common
+
+
+def unreadable(body: bytes, error: msgspec.DecodeError) -> RequestError:
+    """Return the refusal of a body that is not the JSON that was expected."""
+    reason = str(error)
+    if not body.strip():
+        return RequestError("body: expected a JSON object, got an empty body")
+    if "truncated" in reason:
+        got = f"one that ends too early, after {len(body)} bytes"
+        return RequestError(f"body: expected a whole JSON object, got {got}")
+    if "out of range" in reason:
+        _, _, where = reason.partition(" - at ")
+        at = f" at {where}" if where else ""
+        return RequestError(f"body: expected numbers within the range of a double, got another{at}")
+    if not isinstance(error, msgspec.ValidationError):
+        return RequestError(f"body: expected a JSON object, got what is no JSON; {reason}")
+    return RequestError(f"body: {reason[:1].lower()}{reason[1:]}")
 
 
 class Outgoing(msgspec.Struct):

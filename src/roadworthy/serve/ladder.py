@@ -41,11 +41,14 @@ class AbsentModel:
     Args:
         name: The name the declaration gives it.
         missing: Says which line installs it.
+
+    Attributes:
+        missing: What it lacks, and the line that installs that.
     """
 
     def __init__(self, name: str, missing: MissingExtra) -> None:
         self.name = name
-        self._missing = str(missing)
+        self.missing = str(missing)
 
     async def answer(self, call: Call) -> Answer:
         """Raise.
@@ -53,8 +56,8 @@ class AbsentModel:
         Raises:
             ModelUnavailable: Always; the message is the line that installs what is missing.
         """
-        attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=self._missing)
-        raise ModelUnavailable(self._missing, attempts=[attempt])
+        attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=self.missing)
+        raise ModelUnavailable(self.missing, attempts=[attempt])
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Raise as `answer` does."""

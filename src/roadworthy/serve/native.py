@@ -6,10 +6,16 @@ from typing import Any
 
 import msgspec
 
-from ..errors import RequestError
 from ..types import MICRO
 from .engine import Engine
-from .http import Incoming, Outgoing, error_response, json_response, reply_headers
+from .http import (
+    Incoming,
+    Outgoing,
+    error_response,
+    json_response,
+    reply_headers,
+    unreadable,
+)
 from .request import Reply, Request
 
 
@@ -28,7 +34,7 @@ async def answer(engine: Engine, incoming: Incoming, service: str) -> Outgoing:
     try:
         body = _decoder.decode(incoming.body)
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: {error}") from error
+        raise unreadable(incoming.body, error) from error
     fields = incoming.common()
     if body.user:
         fields["user"] = body.user

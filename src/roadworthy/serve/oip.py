@@ -16,7 +16,7 @@ import msgspec
 from ..errors import ContractViolation, RequestError
 from ..types import MICRO
 from .engine import Engine
-from .http import Incoming, Outgoing, flat_error_response, json_response, reply_headers
+from .http import Incoming, Outgoing, flat_error_response, json_response, reply_headers, unreadable
 from .request import Reply, Request
 
 MAX_ROWS = 10_000
@@ -75,7 +75,7 @@ def _read(incoming: Incoming) -> tuple[_Infer, bytes]:
     try:
         return _decoder.decode(raw), tail
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: {error}") from error
+        raise unreadable(raw, error) from error
 
 
 def _positive(value: Any) -> float:

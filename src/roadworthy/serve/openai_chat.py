@@ -8,7 +8,7 @@ from ..errors import ContractViolation, RequestError
 from ..types import MICRO, Key
 from .chat import in_chat_words
 from .engine import Engine
-from .http import JSON, Incoming, Outgoing, error_response, json_response, reply_headers
+from .http import JSON, Incoming, Outgoing, error_response, json_response, reply_headers, unreadable
 from .request import Request
 from .sse import completion_of
 
@@ -55,7 +55,7 @@ def _read(raw: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _body.decode(raw)
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: expected a JSON object; {error}") from error
+        raise unreadable(raw, error) from error
 
 
 def _service_of(body: dict[str, msgspec.Raw]) -> str:

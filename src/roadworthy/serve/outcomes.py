@@ -12,7 +12,7 @@ from ..errors import Forbidden, NotFound, RequestError
 from ..store.clock import micros_of
 from ..store.spool import Spool
 from ..types import Clock, Ids, Outcome
-from .http import Incoming, Outgoing, json_response
+from .http import Incoming, Outgoing, json_response, unreadable
 from .identify import Keyring
 
 KINDS = ("label", "correct", "rating", "correction")
@@ -105,7 +105,7 @@ def _read(raw: bytes) -> _Body:
     try:
         body = _decoder.decode(raw)
     except msgspec.DecodeError as error:
-        raise RequestError(f"body: {error}") from error
+        raise unreadable(raw, error) from error
     if all(getattr(body, kind) is msgspec.UNSET for kind in KINDS):
         raise RequestError(f"body: expected at least one of {', '.join(KINDS)}, got none")
     return body

@@ -13,7 +13,7 @@ from types import FrameType
 
 import uvicorn
 
-from ..errors import Forbidden
+from ..errors import Forbidden, RequestError
 from .connection import Connection
 from .gateway import Gateway
 
@@ -84,20 +84,48 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def resolve(host: str) -> str:
+    """Return the address that a host means, of IPv4 if it has one; an address stays what it is.
+
+    Raises:
+        RequestError: It is the name of nothing that is known here.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "no such name"
+        raise RequestError(
+            f"--host: expected an address of this machine or a name of one, got `{host:.80}` "
+            f"({reason}); 127.0.0.1 is this machine alone, 0.0.0.0 all its addresses",
+            param="host",
+        ) from error
+    addresses = [str(address[0]) for _, _, _, _, address in found]
+    return next((address for address in addresses if ":" not in address), addresses[0])
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of a server; an address of IPv6 stands in brackets there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Bind the address before anything else is started.
 
     Raises:
-        Forbidden: The port is taken or not this user's, or the address is not this machine's.
+        Forbidden: The port is not this user's.
+        RequestError: The port is taken, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-    except OSError as error:
+    except PermissionError as error:
         sock.close()
         raise Forbidden(_refusal(host, port, error)) from error
+    except OSError as error:
+        sock.close()
+        raise RequestError(_refusal(host, port, error)) from error
     return sock
 
 
@@ -107,7 +135,8 @@ def _refusal(host: str, port: int, error: OSError) -> str:
             f"--port: expected a free port, got {port}, which is in use on {host}; end what "
             "listens there, or choose another with `--port`"
         )
+    where = url_of(host, port).removeprefix("http://")
     return (
-        f"cannot listen on {host}:{port}: {error.strerror or type(error).__name__}; choose another "
+        f"cannot listen on {where}: {error.strerror or type(error).__name__}; choose another "
         "address with `--host` and `--port`"
     )

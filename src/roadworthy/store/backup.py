@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from ..errors import Forbidden, StoreError
+from ..errors import RequestError, StoreError
 
 
 def back_up(engine: Engine, target: Path) -> int:
@@ -20,13 +20,16 @@ def back_up(engine: Engine, target: Path) -> int:
     in it.
 
     Raises:
-        Forbidden: There is such a file.
+        RequestError: There is such a file.
         StoreError: The state is no SQLite file, or the copy cannot be written or is not whole.
     """
     if engine.dialect.name != "sqlite":
         raise StoreError("expected a SQLite state, got another; use its own tools, like `pg_dump`")
     if target.exists():
-        raise Forbidden(f"expected the name of a new file, got one that exists - {target}")
+        raise RequestError(
+            f"expected the name of a new file, got one that exists - {target}; choose another, or"
+            " move that away"
+        )
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         unfinished.unlink(missing_ok=True)

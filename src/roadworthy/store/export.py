@@ -10,7 +10,7 @@ from typing import Any, Literal, get_origin
 import msgspec
 from sqlalchemy import Connection, Engine, select
 
-from ..errors import MissingExtra, StoreError
+from ..errors import MissingExtra, RequestError, StoreError
 from ..types import Record
 from .records import each_record
 from .state import reading
@@ -33,6 +33,7 @@ def export_records(
     since_us: int = 0,
     until_us: int = END_US,
     with_bodies: bool = False,
+    replace: bool = False,
 ) -> int:
     """Write records, oldest first, with their outcomes to `target`, and return how many they are.
 
@@ -41,6 +42,7 @@ def export_records(
     JSON. Bodies are left out unless asked for: they hold what people wrote.
 
     Raises:
+        RequestError: There is such a file, and it is not to be replaced.
         MissingExtra: pyarrow is not installed.
         StoreError: The file cannot be written.
     """
@@ -49,6 +51,11 @@ def export_records(
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtra("data", "an export to Parquet") from error
+    if target.is_file() and not replace:
+        raise RequestError(
+            f"expected the name of a new file, got one that exists - {target}; choose another, or"
+            " say `--replace`"
+        )
     schema = _schema(pyarrow, with_bodies)
     unfinished = target.with_name(f".{target.name}.unfinished")
     count = 0

@@ -16,10 +16,15 @@ import msgspec
 from sqlalchemy import Engine, Row, insert, select, update
 
 from ..errors import NotFound, RequestError
-from ..types import Clock, Key, Scope
+from ..types import DAY_US, Clock, Key, Scope
 from .actions import append_action
 from .switchboard import move_pointer
 from .tables import keys
+
+MOST_CHARACTERS = 200
+"""Of a key's name."""
+MOST_DAYS = 36_500
+"""For which a key may be made; what lies further ahead is a slip of the keyboard."""
 
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 
@@ -114,6 +119,9 @@ def _check(key: Key, now_us: int) -> None:
     """Refuse a key that could do nothing, or more than its maker can have meant."""
     if not key.name.strip():
         raise RequestError("name: expected a name, got an empty one", param="name")
+    if len(key.name) > MOST_CHARACTERS:
+        wanted = f"at most {MOST_CHARACTERS} characters"
+        raise RequestError(f"name: expected {wanted}, got {len(key.name)}", param="name")
     unknown = sorted(key.scopes - SCOPES)
     if unknown or not key.scopes:
         known = ", ".join(sorted(SCOPES))
@@ -124,6 +132,12 @@ def _check(key: Key, now_us: int) -> None:
         raise RequestError(f"per_day_usd: expected 0 or more, got {got}", param="per_day_usd")
     if key.expires_us is not None and key.expires_us <= now_us:
         raise RequestError("expires: expected a time to come, got a past one", param="expires")
+    if key.expires_us is not None and key.expires_us > now_us + MOST_DAYS * DAY_US:
+        raise RequestError(
+            f"expires: expected a time within {MOST_DAYS} days, got a later one; leave it out for a"
+            " key that does not end",
+            param="expires",
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ..errors import StoreError
+from ..declare.project import SQLITE
+from ..errors import NotFound, StoreError
 
 SCHEMA = "0005"
 """The newest migration. Revisions are numbers of four digits, so that later ones are greater."""
@@ -50,20 +52,51 @@ def open_state(url: str) -> Engine:
     return engine
 
 
+def open_state_to_read(url: str) -> Engine:
+    """Return an engine on the state at `url`, which is there; one that can be written is migrated.
+
+    What cannot be written, like a backup on a read-only disk, is read as it is.
+
+    Raises:
+        NotFound: There is no state.
+        StoreError: It cannot be opened, or not be brought to this version's schema.
+    """
+    found = find_schema(url)
+    path = database_of(url)
+    if not found:
+        raise NotFound(f"expected a state, got none - {path or 'store.url'}")
+    if path is None or _can_be_written(path):
+        return open_state(url)
+    engine = _engine_to_read(path)
+    if found != SCHEMA:
+        engine.dispose()
+        raise StoreError(
+            f"store.url: expected schema {SCHEMA}, got {found} where nothing can be written - "
+            f"{path}; copy the state to a place that can, it is migrated there"
+        )
+    return engine
+
+
 def find_schema(url: str) -> str:
     """Return the schema of the state at `url`, and change nothing; empty where there is none yet.
 
     Raises:
         StoreError: It is there and cannot be opened.
     """
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():
+    path = database_of(url)
+    if path is not None and not path.exists():
         return ""
-    engine = _engine(url)
+    engine = _engine(url) if path is None or _can_be_written(path) else _engine_to_read(path)
     with _opening(engine):
         found = _schema_of(engine)
     engine.dispose()
     return found
+
+
+def database_of(url: str) -> Path | None:
+    """Return the file of a SQLite database; None for another one, which has none here."""
+    path = url.removeprefix(SQLITE)
+    return Path(path) if path != url else None
 
 
 @contextmanager
@@ -140,6 +173,24 @@ def _engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure)
     return engine
+
+
+def _can_be_written(path: Path) -> bool:
+    """Whether a database and the files that SQLite keeps beside it can be written."""
+    return os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
+
+
+def _engine_to_read(path: Path) -> Engine:
+    """Return an engine that writes nothing, not even the files beside a database.
+
+    `immutable` leaves out all locks, and what is in the log beside the database: only for a disk
+    that nobody can write, with no such log.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    is_whole = not log.exists() or log.stat().st_size == 0
+    options = "mode=ro&immutable=1" if is_read_only and is_whole else "mode=ro"
+    return create_engine(f"{SQLITE}file:{quote(path.as_posix())}?{options}&uri=true")
 
 
 def _prepare_folder(url: URL) -> None:

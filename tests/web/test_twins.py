@@ -79,7 +79,7 @@ def of_cost(cost: dict[str, Any]) -> list[str]:
     if cost["per_request_usd"]:
         said.append(f"{numbers.usd_each(cost['per_request_usd'])} per request")
     if cost["per_request_usd"] and cost["per_request_ceiling_usd"] is not None:
-        said.append(f"ceiling {numbers.usd_each(cost['per_request_ceiling_usd'])}")
+        said.append(f"ceiling {numbers.usd_declared(cost['per_request_ceiling_usd'])}")
     return said
 
 

@@ -194,7 +194,7 @@ def _cost_says(
     yield (
         f"{numbers.usd(settled)}; no ceiling is declared."
         if ceiling is None
-        else f"{numbers.usd(settled)} of {numbers.usd(usd_of(ceiling))}."
+        else f"{numbers.usd(settled)} of {numbers.usd_declared(usd_of(ceiling))}."
     )
     if held:
         yield f"{numbers.usd(held)} more is held for requests under way."

@@ -22,11 +22,16 @@ class Promise(Struct, frozen=True, kw_only=True):
         of: What the share is of: `slower than 100 ms`.
         promise: The share (0-1) that is promised, at most or at least.
         better: The side of `promise` on which it is kept.
-        measured: The share (0-1) from the service's `since` on; None below 20 requests.
+        window: How far back requests count: `24 h` or `30 days`.
+        since: The first hour in it that had requests; None without any.
+        measured: The share (0-1) in that window; None below 20 requests.
         low: Lower end of its 95 % interval (Wilson); None below 20 requests. `high` likewise.
         n: How many requests were measured.
         hits: How many of them were late, or did not fail.
-        missing: How many more could prove it, if nothing goes wrong; 0 unless it is `collecting`.
+        n_24h: How many of these were of the last 24 hours; `hits_24h` likewise.
+        missing: How many requests are missing until it can be said how it stands.
+        proven_from: The n from which on a record without fault proves it.
+        is_proven: Whether the whole interval keeps it.
         broken_since: The first of the hours up to the last one in which it was broken.
         scale: The ends of its picture, from the promise alone, so that pictures can be compared.
     """
@@ -38,12 +43,18 @@ class Promise(Struct, frozen=True, kw_only=True):
     promise: float
     better: Better
     state: State
+    window: str
+    since: Time | None
     measured: float | None
     low: float | None
     high: float | None
     n: int
     hits: int
+    n_24h: int
+    hits_24h: int
     missing: int
+    proven_from: int
+    is_proven: bool
     broken_since: Time | None
     scale: tuple[float, float]
 
@@ -132,6 +143,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: The worst of its promises, `off` while it is stopped.
+        is_proven: Whether every promise is kept by its whole interval.
         says: Is it healthy, in sentences.
         requests: n of the last 24 hours, by the project's clock.
         todos: At most three.
@@ -143,6 +155,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     risk: str
     release: str
     state: State
+    is_proven: bool
     says: tuple[str, ...]
     stopped: Stopped | None
     requests: int

@@ -11,7 +11,7 @@ from msgspec import structs
 from ..serve.opened import OpenRelease
 from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
-from ..store.rollups import Hour, read_failures, read_hours
+from ..store.rollups import Failures, Hour, read_failures, read_hours
 from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
 from .by_itself import deeds_of
@@ -29,7 +29,7 @@ class _Facts(NamedTuple):
 
     now_us: int
     hours: Mapping[str, tuple[Hour, ...]]
-    failures: Mapping[str, tuple[int, int]]
+    failures: Mapping[str, Failures]
     latest: Mapping[str, Built]
     champions: Mapping[str, Built]
     spent: Mapping[str, tuple[int, int]]
@@ -54,12 +54,13 @@ def home_page(ask: Ask) -> Home:
     ]
     rows = sorted(rows_of(ask, opened, now_us), key=_worst_first)
     trouble = tuple(_trouble(ask))
-    states = [promise.state for row in rows for promise in _counted(row)]
+    counted = [promise for row in rows for promise in _counted(row)]
+    states = [promise.state for promise in counted]
     todos = [todo for row in rows for todo in row.todos]
     first = min((todo.by for todo in todos if todo.by), default=None)
     count = len(todos) + len(trouble)
     return Home(
-        says=words.home(len(rows), states, count, first, now),
+        says=words.home(len(rows), counted, count, first, now),
         as_of=now,
         since=time_of(since_of(now_us)),
         broken=states.count("breached"),
@@ -103,7 +104,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
     hours, stop = facts.hours[name], ask.control.switchboard.stopped(name)
     stopped = show(Stopped, stop) if stop else None
     budget = promises.error_budget(declared.objectives.availability, facts.failures[name])
-    kept = tuple(promises.promises_of(declared.objectives, hours, budget))
+    kept = tuple(promises.promises_of(declared.objectives, hours, facts.failures[name]))
     requests = sum(hour.requests for hour in hours)
     cost = promises.cost_today(
         declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
@@ -116,6 +117,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         risk=declared.risk,
         release=release.id,
         state="off" if stopped else worst(promise.state for promise in kept),
+        is_proven=all(promise.is_proven for promise in kept),
         says=tuple(_health(stopped, kept, budget, hours, facts.now)),
         stopped=stopped,
         requests=requests,

@@ -29,9 +29,8 @@ def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
     (row,) = rows_of(ask, [release], now_us)
     hours = summarise_by(ask.control.state, "hour_us", release.name, since_us, now_us)
     declared = release.declaration
-    states = [promise.state for promise in row.promises]
     return ServiceFigures(
-        says=words.service(release.name, states, is_stopped=row.stopped is not None),
+        says=words.service(release.name, row.promises, is_stopped=row.stopped is not None),
         as_of=time_of(now_us),
         since=time_of(since_us),
         service=row,

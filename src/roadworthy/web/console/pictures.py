@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from .. import charts, numbers, words
 from ..figures import CostToday, Promise, ServiceFigures
-from ..states import CLASSES, WORDS, State
+from ..states import CLASSES, WORDS, State, word_of
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
@@ -35,7 +35,7 @@ def promise(promise: Promise) -> Markup:
         value=promise.measured,
         interval=interval,
         state=CLASSES[promise.state],
-        label=f"{promise.name}: {WORDS[promise.state]}. {_measured(promise)}",
+        label=f"{promise.name}: {word_of(promise.state, promise.is_proven)}. {_measured(promise)}",
     )
 
 

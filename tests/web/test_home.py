@@ -131,3 +131,23 @@ def test_a_bad_day_of_a_good_month_puts_availability_at_risk(plane: Plane) -> No
     assert row(plane)["says"] == [
         "Failing too often since 11:00: 20 of 200 requests in 24 h failed."
     ]
+
+
+def test_changes_that_a_candidate_holds_need_no_release(plane: Plane, browser: Browser) -> None:
+    clock = plane.project.clock
+    assert isinstance(clock, SettableClock)
+    clock.set(4_102_488_000 * MICRO)  # 2100: what is built now is newer than what serves
+    first = plane.serving.engine.releases["risk"].id
+    rewrite(plane, "risk", ("20.0", "21.0"))
+    plane.project.promote(first, by="ada")
+    plane.follow()
+    home = row(plane)
+    assert home["ship"]["candidate"]["release"] != first
+    assert (home["ship"]["is_folder"], home["todos"]) == (True, [])
+    browser.get("/services/risk")
+    assert "The candidate is what its folder holds now: service.toml changed." in browser.text
+    assert "roadworthy release build" not in browser.text
+    file = plane.project.folder / "services" / "risk" / "service.toml"
+    file.write_text(file.read_text().replace("21.0", "22.0"))
+    assert row(plane)["ship"]["is_folder"] is False
+    assert row(plane)["todos"][0]["says"] == "Release the changes in its folder, or undo them."

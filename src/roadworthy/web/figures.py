@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..types import Disposition, Kind
 from .shapes import EnforcedKey, Stopped
 from .states import Better, State
+from .todo import Todo
 from .units import Time
 
 
@@ -115,27 +116,29 @@ class Ship(Struct, frozen=True, kw_only=True):
 
     Attributes:
         candidate: The latest release, if it was built after the one that serves.
+        is_folder: Whether the candidate is what the service's folder holds now.
     """
 
     says: str
     champion: ReleaseBrief | None
     candidate: ReleaseBrief | None
+    is_folder: bool
 
 
-class Todo(Struct, frozen=True, kw_only=True):
-    """Something that a person must do.
+class DataBrief(Struct, frozen=True, kw_only=True):
+    """How the data of a service stand: contracts of its sources, freshness, and skew.
 
     Attributes:
-        says: What, as an order.
-        why: Why, as a sentence.
-        link: Where it is done.
-        by: Until when; None where nothing says.
+        state: The worst of them. What moved away from training is at risk, and breaks no promise.
+        says: The same in a sentence.
+        todos: What a person can do about it, the worst first.
+        link: The page that shows all of it.
     """
 
+    state: State
     says: str
-    why: str
+    todos: tuple[Todo, ...]
     link: str
-    by: Time | None
 
 
 class HomeRow(Struct, frozen=True, kw_only=True):
@@ -146,6 +149,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
         is_proven: Whether every promise is kept by its whole interval.
         says: Is it healthy, in sentences.
         requests: n of the last 24 hours, by the project's clock.
+        data: None where it reads no feature views.
         todos: At most three.
     """
 
@@ -161,6 +165,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     requests: int
     promises: tuple[Promise, ...]
     budget: ErrorBudget | None
+    data: DataBrief | None
     cost: CostToday
     ship: Ship
     todos: tuple[Todo, ...]

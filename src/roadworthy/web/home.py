@@ -16,9 +16,20 @@ from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
 from .by_itself import deeds_of
 from .control import Ask
-from .figures import ErrorBudget, Home, HomeRow, Promise, ReleaseBrief, Ship, Todo, Trouble
+from .data_standing import briefs_of
+from .figures import (
+    DataBrief,
+    ErrorBudget,
+    Home,
+    HomeRow,
+    Promise,
+    ReleaseBrief,
+    Ship,
+    Trouble,
+)
 from .shapes import Stopped
 from .states import rank, worst
+from .todo import Todo
 from .units import show
 
 MOST_TODOS = 3
@@ -33,6 +44,7 @@ class _Facts(NamedTuple):
     latest: Mapping[str, Built]
     champions: Mapping[str, Built]
     spent: Mapping[str, tuple[int, int]]
+    data: Mapping[str, DataBrief]
 
     @property
     def now(self) -> datetime:
@@ -96,6 +108,7 @@ def _read(ask: Ask, names: list[str], opened: Sequence[OpenRelease], now_us: int
         latest=read_latest(state, names),
         champions=read_built(state, [release.id for release in opened]),
         spent=ask.on_loop(spent),
+        data=briefs_of(ask, opened, time_of(now_us)),
     )
 
 
@@ -109,7 +122,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
     cost = promises.cost_today(
         declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
     )
-    ship = _ship(facts.champions.get(release.id), facts.latest.get(name))
+    ship = _ship(ask, release, facts)
     row = HomeRow(
         name=name,
         kind=release.kind,
@@ -123,11 +136,12 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         requests=requests,
         promises=kept,
         budget=budget,
+        data=facts.data.get(name),
         cost=cost,
         ship=ship,
         todos=(),
     )
-    changes = ask.control.differences(release)
+    changes = () if ship.is_folder else ask.control.differences(release)
     todos = sorted(_todos(row, declared.cost.on_exhausted, changes), key=_due)
     return structs.replace(row, todos=tuple(todos[:MOST_TODOS]))
 
@@ -152,14 +166,18 @@ def _health(
         yield f"{numbers.count(fallback)} {came} from the fallback."
 
 
-def _ship(champion: Built | None, latest: Built | None) -> Ship:
-    candidate = None
+def _ship(ask: Ask, release: OpenRelease, facts: _Facts) -> Ship:
+    champion, latest = facts.champions.get(release.id), facts.latest.get(release.name)
+    candidate, is_folder = None, False
     if champion and latest and latest.release != champion.release:
         candidate = latest if latest.at_us > champion.at_us else None
     says = "There is no candidate."
     if candidate:
         says = f"Not yet: nothing has compared {numbers.short(candidate.release)} with it."
-    return Ship(says=says, champion=_brief(champion), candidate=_brief(candidate))
+        is_folder = not ask.control.differences(release, candidate.release)
+    return Ship(
+        says=says, champion=_brief(champion), candidate=_brief(candidate), is_folder=is_folder
+    )
 
 
 def _brief(built: Built | None) -> ReleaseBrief | None:
@@ -183,6 +201,8 @@ def _todos(row: HomeRow, on_exhausted: str, changes: Sequence[str]) -> Iterator[
     if changes:
         order = "Release the changes in its folder, or undo them."
         yield _todo(order, f"{words.listed(changes)}.", f"{here}#release")
+    if row.data:
+        yield from row.data.todos
 
 
 def _repair(promise: Promise) -> tuple[str, str]:
@@ -216,9 +236,9 @@ def _counted(row: HomeRow) -> Sequence[Promise]:
     return () if row.stopped else row.promises
 
 
-def _worst_first(row: HomeRow) -> tuple[int, float, str]:
+def _worst_first(row: HomeRow) -> tuple[int, float, int, str]:
     due = min((todo.by.timestamp() for todo in row.todos if todo.by), default=float("inf"))
-    return (rank(row.state), due, row.name)
+    return (rank(row.state), due, rank(row.data.state if row.data else "off"), row.name)
 
 
 def _due(todo: Todo) -> float:

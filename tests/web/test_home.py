@@ -9,7 +9,8 @@ from past import remember
 
 from browser import Browser
 from control_plane import Plane
-from roadworthy.types import DAY_US, HOUR_US, MICRO, SettableClock
+from roadworthy.types import DAY_US, HOUR_US, MICRO, Attempt, SettableClock, Verdict
+from roadworthy.web.causes import MOST_LOOKED_AT
 
 NOON_US = 1_364_817_600 * MICRO  # 1 April 2013
 
@@ -151,3 +152,132 @@ def test_changes_that_a_candidate_holds_need_no_release(plane: Plane, browser: B
     file.write_text(file.read_text().replace("21.0", "22.0"))
     assert row(plane)["ship"]["is_folder"] is False
     assert row(plane)["todos"][0]["says"] == "Release the changes in its folder, or undo them."
+
+
+GENERATED: dict[str, Any] = {"service": "reply", "kind": "generate"}
+NO_PAGE: dict[str, Any] = {
+    **GENERATED,
+    "disposition": "fallback",
+    "model": "static:1",
+    "reasons": ("no_passages: no passage is near enough to the question",),
+    "attempts": (Attempt("static:1", "ok", 1),),
+}
+KEPT_BACK: dict[str, Any] = {
+    **GENERATED,
+    "disposition": "fallback",
+    "model": "static:1",
+    "reasons": ("all_models_failed: no model gave an answer",),
+    "attempts": (
+        Attempt("script", "rejected", 500_000, None, 925, "rates"),
+        Attempt("static:1", "ok", 40),
+    ),
+    "verdicts": (Verdict("grounded", "output", "deny", "not supported"),),
+    "latency_us": 501_000,
+    "cost_micro": 925,
+}
+
+
+def remember_fallbacks(plane: Plane) -> None:
+    shown = (Attempt("script", "ok", 300_000, None, 400, "rates"),)
+    remember(plane, 21, **GENERATED, model="script", attempts=shown, latency_us=301_000)
+    remember(plane, 12, **NO_PAGE)
+    remember(plane, 9, **KEPT_BACK)
+
+
+def test_home_says_why_requests_got_the_fallback(plane: Plane, browser: Browser) -> None:
+    remember_fallbacks(plane)
+    found = row(plane, "reply")["fallen_back"]
+    assert found["says"] == (
+        "21 of 42 requests got the fallback: 12 found no page and 9 were kept back by `grounded`."
+    )
+    assert found["link"] == "/requests?service=reply&disposition=fallback"
+    assert row(plane)["fallen_back"] is None
+    browser.get("/")
+    assert "Fallback 21 of 42 requests got the fallback" in browser.text
+    assert browser.get(found["link"]).status == 200
+
+
+def test_causes_are_of_the_newest_requests_where_there_are_many(plane: Plane) -> None:
+    remember(plane, 8, **KEPT_BACK)
+    remember(plane, MOST_LOOKED_AT - 1, **NO_PAGE)
+    found = row(plane, "reply")["fallen_back"]
+    assert sum(cause["requests"] for cause in found["causes"]) == MOST_LOOKED_AT
+    assert f"507 requests got the fallback: of the newest {MOST_LOOKED_AT}, 499" in found["says"]
+
+
+def test_what_became_of_requests_says_why(plane: Plane, browser: Browser) -> None:
+    remember_fallbacks(plane)
+    turned = (Verdict("scope", "input", "deny", "not ours"),)
+    remember(
+        plane,
+        1,
+        **GENERATED,
+        disposition="refused",
+        error_code="guard_denied",
+        model="",
+        verdicts=turned,
+    )
+    why = {
+        end["disposition"]: end["why"] for end in plane.get("/api/services/reply/page")["endings"]
+    }
+    assert why == {
+        "answered": "A model answered.",
+        "fallback": "12 found no page and 9 were kept back by `grounded`.",
+        "refused": "1 was turned away by `scope`.",
+    }
+    browser.get("/services/reply")
+    assert "12 found no page and 9 were kept back by grounded." in browser.text
+
+
+def test_time_and_money_of_a_try_are_its_models_own(plane: Plane, browser: Browser) -> None:
+    remember_fallbacks(plane)
+    page = plane.get("/api/services/reply/page")
+    models = {model["name"]: model for model in page["models"]}
+    script, rung = models["script"], models["static:1"]
+    assert page["looked_at"] == 42
+    assert (script["asked"], script["shown"], script["kept_back"]) == (30, 21, 9)
+    assert (script["p95_ms"], script["mean_usd"]) == (500.0, pytest.approx(557.5e-6))
+    assert (rung["asked"], rung["shown"], rung["kept_back"]) == (21, 21, 0)
+    assert (rung["p95_ms"], rung["mean_usd"]) == (0.04, 0.0)
+    assert (script["place"], script["prices"]) == ("in this process", "declared")
+    browser.get("/services/reply")
+    assert "in the newest 42 requests of the last 24 h" in browser.text
+    assert "at prices of roadworthy.toml" in browser.text
+
+
+def test_a_model_that_was_not_asked_has_no_tries(plane: Plane) -> None:
+    skipped = (Attempt("script", "stopped", 0), Attempt("static:1", "ok", 40))
+    remember(plane, 3, **(NO_PAGE | {"attempts": skipped}))
+    script = plane.get("/api/services/reply/page")["models"][0]
+    assert (script["asked"], script["p95_ms"], script["mean_usd"]) == (0, None, None)
+
+
+def test_home_leads_to_the_newest_request_of_each_kind(plane: Plane, browser: Browser) -> None:
+    assert plane.get("/api/home")["examples"] == []
+    remember_fallbacks(plane)
+    examples = plane.get("/api/home")["examples"]
+    assert [(example["kind"], example["says"]) for example in examples] == [
+        ("answered", "reply answered in 301 ms with script."),
+        ("fallback", "reply fell back to static:1: no passage is near enough to the question."),
+        (
+            "kept_back",
+            "reply asked script, whose answer was kept back by `grounded`; static:1 answered.",
+        ),
+    ]
+    browser.get("/")
+    assert "Look at one" in browser.text
+    for example in examples:
+        assert browser.get(example["link"]).status == 200
+
+
+def test_a_key_is_shown_requests_of_its_services_alone(plane: Plane) -> None:
+    remember_fallbacks(plane)
+    _, secret = plane.make_key("read", services=["risk"])
+    assert plane.get("/api/home", key=secret)["examples"] == []
+
+
+def test_fallback_is_no_neighbour_in_blue(plane: Plane, browser: Browser) -> None:
+    remember_fallbacks(plane)
+    browser.get("/services/reply")
+    shares = browser.page.partition('class="shares"')[2].partition("</svg>")[0]
+    assert shares.count('class="s1"') == shares.count('class="s4"') == 1

@@ -68,6 +68,6 @@ def look(path: Path) -> tuple[int, int]:
     """Return when a file changed last and how large it is; zeros where there is none."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second where a stored name holds what no path can
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)

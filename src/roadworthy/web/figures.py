@@ -125,6 +125,48 @@ class Ship(Struct, frozen=True, kw_only=True):
     is_folder: bool
 
 
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why requests ended as they did.
+
+    Attributes:
+        requests: How many did so for this cause, of those that were looked at.
+        says: What happened to them: `found no page`.
+    """
+
+    requests: int
+    says: str
+
+
+class FallenBack(Struct, frozen=True, kw_only=True):
+    """The requests of the last 24 hours that a rung of the ladder answered.
+
+    Attributes:
+        says: How many they are, and why, in a sentence.
+        causes: Of the newest of them, the most frequent first.
+        link: The list of them.
+    """
+
+    requests: int
+    says: str
+    causes: tuple[Cause, ...]
+    link: str
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """The newest request of its kind.
+
+    Attributes:
+        kind: `answered`, `fallback`, or `kept_back`: an answer that may not be shown was replaced.
+        says: What became of it, in a sentence.
+        link: Its page.
+    """
+
+    kind: Literal["answered", "fallback", "kept_back"]
+    says: str
+    at: Time
+    link: str
+
+
 class DataBrief(Struct, frozen=True, kw_only=True):
     """How the data of a service stand: contracts of its sources, freshness, and skew.
 
@@ -149,6 +191,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
         is_proven: Whether every promise is kept by its whole interval.
         says: Is it healthy, in sentences.
         requests: n of the last 24 hours, by the project's clock.
+        fallen_back: None where no request did.
         data: None where it reads no feature views.
         todos: At most three.
     """
@@ -165,6 +208,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     requests: int
     promises: tuple[Promise, ...]
     budget: ErrorBudget | None
+    fallen_back: FallenBack | None
     data: DataBrief | None
     cost: CostToday
     ship: Ship
@@ -204,6 +248,7 @@ class Home(Struct, frozen=True, kw_only=True):
         todos: How many things need a person.
         first: When the first of them is due; None where none is due.
         deeds: What Roadworthy did by itself in the last 24 hours, newest first.
+        examples: Requests of the last 24 hours to look at, one of each kind.
     """
 
     says: str
@@ -218,6 +263,7 @@ class Home(Struct, frozen=True, kw_only=True):
     trouble: tuple[Trouble, ...]
     services: tuple[HomeRow, ...]
     deeds: tuple[Deed, ...]
+    examples: tuple[Example, ...]
 
 
 class HourShown(Struct, frozen=True, kw_only=True):
@@ -232,22 +278,33 @@ class HourShown(Struct, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """How requests ended; `share` (0-1) is None below 20 requests in all."""
+    """How requests ended.
+
+    Attributes:
+        share: Of all requests (0-1); None below 20 in all.
+        why: Why, in words; of those that ended badly, counted from the newest of them.
+    """
 
     disposition: Disposition
     requests: int
     share: float | None
+    why: str
 
 
 class ModelShown(Struct, frozen=True, kw_only=True):
-    """A model of the release, and the requests it answered in the last 24 hours.
+    """A model of the release, by its tries in the newest requests of the last 24 hours.
 
     Attributes:
         role: `model` in the chain, or `rung` of the ladder.
         model: What its provider calls it.
-        pinned: What holds it still: a digest, or a word.
-        share: Of the requests (0-1); None below 20 requests in all.
-        mean_usd: Mean cost of one request; None without any.
+        place: Where it runs: `in this process`, `on this machine`, `at …`.
+        prices: Where its prices are from: `free`, `declared` in roadworthy.toml, or `public`.
+        pinned: What it is pinned by: a digest, or a word.
+        asked: How often it was asked.
+        shown: How often its answer could be shown.
+        kept_back: How often a guard or the schema was against its answer.
+        p95_ms: Of its own tries; None below 20 of them.
+        mean_usd: Mean cost of one of its own tries; None without any.
         stopped: Who stopped it; None while it answers.
     """
 
@@ -255,9 +312,12 @@ class ModelShown(Struct, frozen=True, kw_only=True):
     role: Literal["model", "rung"]
     provider: str
     model: str
+    place: str
+    prices: Literal["", "free", "declared", "public"]
     pinned: str
-    requests: int
-    share: float | None
+    asked: int
+    shown: int
+    kept_back: int
     p95_ms: float | None
     mean_usd: float | None
     stopped: Stopped | None
@@ -275,6 +335,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
         latency_p95_ms: `objectives.latency_p95_ms`; None where nothing is promised.
         hours: Those with requests, oldest first.
         endings: How they ended.
+        looked_at: The newest requests, whose tries are counted for each model.
         differences: What is not in its folder as it was released.
         deeds: What Roadworthy did by itself in the last 24 hours, newest first.
         keys: What enforces each key that stands in its file.
@@ -291,6 +352,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
     p95_ms: float | None
     hours: tuple[HourShown, ...]
     endings: tuple[Ending, ...]
+    looked_at: int
     models: tuple[ModelShown, ...]
     differences: tuple[str, ...]
     deeds: tuple[Deed, ...]

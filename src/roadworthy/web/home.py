@@ -11,10 +11,12 @@ from msgspec import structs
 from ..serve.opened import OpenRelease
 from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
+from ..store.records import End
 from ..store.rollups import Failures, Hour, read_failures, read_hours
 from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
 from .by_itself import deeds_of
+from .causes import examples_of, fallen_back, newest_fallen
 from .control import Ask
 from .data_standing import briefs_of
 from .figures import (
@@ -45,6 +47,7 @@ class _Facts(NamedTuple):
     champions: Mapping[str, Built]
     spent: Mapping[str, tuple[int, int]]
     data: Mapping[str, DataBrief]
+    fallen: Sequence[End]
 
     @property
     def now(self) -> datetime:
@@ -64,7 +67,8 @@ def home_page(ask: Ask) -> Home:
     opened = [
         release for name, release in sorted(ask.control.engine.releases.items()) if ask.sees(name)
     ]
-    rows = sorted(rows_of(ask, opened, now_us), key=_worst_first)
+    facts = _read(ask, opened, now_us)
+    rows = sorted((_row(ask, release, facts) for release in opened), key=_worst_first)
     trouble = tuple(_trouble(ask))
     counted = [promise for row in rows for promise in _counted(row)]
     states = [promise.state for promise in counted]
@@ -84,26 +88,34 @@ def home_page(ask: Ask) -> Home:
         trouble=trouble,
         services=tuple(rows),
         deeds=deeds_of(ask.control.state, [row.name for row in rows], now_us),
+        examples=tuple(
+            examples_of(ask.control.state, ask.key.services, facts.fallen, since_of(now_us))
+        ),
     )
 
 
 def rows_of(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> Iterator[HomeRow]:
     """Yield a row for each service; all that is stored is read once for all of them."""
-    facts = _read(ask, [release.name for release in opened], opened, now_us)
+    facts = _read(ask, opened, now_us)
     for release in opened:
         yield _row(ask, release, facts)
 
 
-def _read(ask: Ask, names: list[str], opened: Sequence[OpenRelease], now_us: int) -> _Facts:
+def _read(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> _Facts:
+    names = [release.name for release in opened]
     state, ledger = ask.control.state, ask.control.ledger
     month_us = max(0, now_us - promises.BUDGET_DAYS * DAY_US)
 
     def spent() -> dict[str, tuple[int, int]]:
         return {name: ledger.spent(f"service:{name}") for name in names}
 
+    since_us = since_of(now_us)
+    hours = read_hours(state, names, since_us, now_us)
+    falling = [name for name in names if any(hour.fallback for hour in hours[name])]
     return _Facts(
         now_us=now_us,
-        hours=read_hours(state, names, since_of(now_us), now_us),
+        hours=hours,
+        fallen=newest_fallen(state, falling, since_us) if falling else (),
         failures=read_failures(state, names, month_us, now_us),
         latest=read_latest(state, names),
         champions=read_built(state, [release.id for release in opened]),
@@ -118,7 +130,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
     stopped = show(Stopped, stop) if stop else None
     budget = promises.error_budget(declared.objectives.availability, facts.failures[name])
     kept = tuple(promises.promises_of(declared.objectives, hours, facts.failures[name]))
-    requests = sum(hour.requests for hour in hours)
+    requests, fallen = _sum_of(hours, "requests"), _sum_of(hours, "fallback")
     cost = promises.cost_today(
         declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
     )
@@ -136,6 +148,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         requests=requests,
         promises=kept,
         budget=budget,
+        fallen_back=fallen_back(name, fallen, requests, facts.fallen) if fallen else None,
         data=facts.data.get(name),
         cost=cost,
         ship=ship,
@@ -158,12 +171,11 @@ def _health(
         since = numbers.at(stopped.since, now)
         yield f"Stopped since {since} by {stopped.by or 'somebody'}{because}."
         return
-    requests = sum(hour.requests for hour in hours)
-    yield from words.health(kept, budget, requests, now)
-    fallback = sum(hour.fallback for hour in hours)
-    if fallback:
-        came = "answer comes" if fallback == 1 else "answers come"
-        yield f"{numbers.count(fallback)} {came} from the fallback."
+    yield from words.health(kept, budget, _sum_of(hours, "requests"), now)
+
+
+def _sum_of(hours: Sequence[Hour], count: str) -> int:
+    return sum(getattr(hour, count) for hour in hours)
 
 
 def _ship(ask: Ask, release: OpenRelease, facts: _Facts) -> Ship:

@@ -76,8 +76,8 @@ def test_availability_is_of_thirty_days_and_latency_of_one(plane: Plane, browser
     assert kept["since"].startswith("2013-03-03")
     assert (kept["state"], kept["is_proven"]) == ("healthy", True)
     browser.get("/")
-    assert "n 180 in 24 h" in browser.text
-    assert "n 480 in 30 days" in browser.text
+    assert "Over 500 ms 24 h" in browser.text
+    assert "Availability 30 days" in browser.text
     browser.get("/services/risk")
     assert "share not failed, last 30 days" in browser.text
 

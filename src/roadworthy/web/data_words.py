@@ -116,7 +116,9 @@ def _findings(
         if place == 3 and (far := _far(features)):  # worse than a warning
             yield far
         n = sum(row.state == state for row in rows)
-        if n:
+        if n and rows is moved and _far(features):
+            yield f"{numbers.count(n)} {verbs[n > 1]}"
+        elif n:
             yield f"{some(n, what)} {verbs[n > 1]}"
 
 
@@ -152,14 +154,14 @@ def todos(
                 "What is older than its ttl is served as null.",
                 f"{page}#freshness",
             )
-    unequal = [row.name for row in features if row.unequal]
+    unequal = [f"`{row.name}`" for row in features if row.unequal]
     if unequal:
         yield _todo(
             f"Find out why {listed(unequal, 3)} had another value when served.",
             "Their views say something else of the same moment.",
             f"{page}#skew",
         )
-    far = [row.name for row in features if row.far]
+    far = [f"`{row.name}`" for row in features if row.far]
     if far:
         yield _todo(
             f"Look at the skew of {listed(far, 1)}.",

@@ -47,7 +47,7 @@ class _Facts(NamedTuple):
     champions: Mapping[str, Built]
     spent: Mapping[str, tuple[int, int]]
     data: Mapping[str, DataBrief]
-    fallen: Sequence[End]
+    fallen: Mapping[str, Sequence[End]]
 
     @property
     def now(self) -> datetime:
@@ -115,7 +115,7 @@ def _read(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> _Facts:
     return _Facts(
         now_us=now_us,
         hours=hours,
-        fallen=newest_fallen(state, falling, since_us) if falling else (),
+        fallen=newest_fallen(state, falling, since_us),
         failures=read_failures(state, names, month_us, now_us),
         latest=read_latest(state, names),
         champions=read_built(state, [release.id for release in opened]),
@@ -148,7 +148,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         requests=requests,
         promises=kept,
         budget=budget,
-        fallen_back=fallen_back(name, fallen, requests, facts.fallen) if fallen else None,
+        fallen_back=fallen_back(name, fallen, requests, facts.fallen[name]) if fallen else None,
         data=facts.data.get(name),
         cost=cost,
         ship=ship,

@@ -293,7 +293,7 @@ def test_the_failures_of_several_services_are_read_in_an_index_alone(engine: Eng
         engine, "before_cursor_execute", lambda _c, _u, sql, values, *_: asked.append((sql, values))
     )
     found = read_failures(engine, ["a", "b", "idle"], START_US, START_US + HOUR_US)
-    assert found == {"a": (2, 1), "b": (1, 0), "idle": (0, 0)}
+    assert found == {"a": (2, 1, START_US), "b": (1, 0, START_US), "idle": (0, 0, None)}
     (sql, values) = asked.pop()
     with engine.connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()  # type: ignore[arg-type]

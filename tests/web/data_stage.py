@@ -110,13 +110,13 @@ def served_data(folder: Path) -> Iterator[Plane]:
         clock = project.clock
         assert isinstance(clock, SettableClock)
         plane = Plane(project)
-        _validate(plane, AT_US - 2 * HOUR_US)
+        validate(plane, AT_US - 2 * HOUR_US)
         good = (folder / "data/weather.csv").read_text()
         bad = good.replace(",10.5,50", ",999,50").replace("JFK,", "Kennedy,")
         (folder / "data/weather.csv").write_text(bad)
-        _validate(plane, AT_US - HOUR_US)
+        validate(plane, AT_US - HOUR_US)
         (folder / "data/weather.csv").write_text(good.replace(",10.5,50", ",999,50"))
-        _validate(plane, AT_US - 60 * MICRO)
+        validate(plane, AT_US - 60 * MICRO)
         (folder / "data/weather.csv").write_text(good)
         clock.set(AT_US)
         plane.serving.jobs.run_now("features")
@@ -162,9 +162,11 @@ def save_training_set(folder: Path, rows: int) -> dict[str, Any]:
     return said
 
 
-def _validate(plane: Plane, at_us: int) -> None:
+def validate(plane: Plane, at_us: int | None = None) -> None:
+    """Hold the weather as it is now against its contract."""
     clock = plane.project.clock
     assert isinstance(clock, SettableClock)
-    clock.set(at_us)
+    if at_us is not None:
+        clock.set(at_us)
     sources = load_sources(plane.project.declaration)
     validate_sources(sources, plane.project.state, clock, ["weather"])

@@ -617,6 +617,31 @@ def test_what_one_touches_on_a_phone_is_large_enough(chromium: Any, stage: Stage
     seen.context.close()
 
 
+def test_pictures_on_a_phone_are_whole_and_keep_to_the_margin(chromium: Any, stage: Stage) -> None:
+    seen = Seen(chromium, stage, PHONE)
+    seen.log_in()
+    seen.page.goto(stage.path("/services/risk"))
+    cut = seen.page.locator(".scroll").all()
+    edges = [(box["x"], box["x"] + box["width"]) for box in (part.bounding_box() for part in cut)]
+    dots = [dot.bounding_box() for dot in seen.page.locator(".stack .point").all()]
+    assert dots
+    left, right = edges[0]
+    assert [d for d in dots if d["x"] < left or d["x"] + d["width"] > right] == []
+    margin = seen.page.locator("h1").bounding_box()["x"]
+    words = [word.bounding_box() for word in seen.page.locator(".plot .tick").all()]
+    assert [word for word in words if word["x"] < margin - 1] == []
+    seen.context.close()
+
+
+def test_words_on_a_phone_have_room_for_sentences(chromium: Any, stage: Stage) -> None:
+    seen = Seen(chromium, stage, PHONE)
+    seen.log_in()
+    seen.page.goto(stage.path("/words"))
+    meanings = [cell.bounding_box() for cell in seen.page.locator(".words td:nth-child(2)").all()]
+    assert min(box["width"] for box in meanings) > 300
+    seen.context.close()
+
+
 def test_a_printed_page_is_paper_with_ink_and_without_levers(chromium: Any, stage: Stage) -> None:
     seen = Seen(chromium, stage, color_scheme="dark")
     seen.log_in()

@@ -247,10 +247,10 @@ def test_bars_of_nothing_are_drawn() -> None:
 
 def test_parts_of_a_whole_fill_it_and_never_overlap() -> None:
     root = parsed(charts.disposition_bar([("answered", 6), ("cached", 0), ("failed", 2)]))
-    (answered,), (failed,) = having(root, "s1"), having(root, "s3")
+    (answered,), (failed,) = having(root, "s1"), having(root, "s6")
     assert (number(answered, "x"), number(answered, "width")) == (0, 75)
     assert (number(failed, "x"), number(failed, "width")) == (75, 25)
-    assert having(root, "s2") == []
+    assert having(root, "s3") == []
     assert len(having(root, "cut")) == 1
     assert root[0].get("aria-label") == "answered 6, cached 0, failed 2"
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from past import remember
 from sqlalchemy import text
 
 from browser import Browser
 from conftest import MakeProject
 from control_plane import RISK, Plane
-from roadworthy.types import HOUR_US, MICRO, Ids, Record, SettableClock
+from roadworthy.types import HOUR_US, MICRO, SettableClock
 from roadworthy.web.console.pages import PAGES
 from roadworthy.web.console.render import ASSETS, POLICY
 
@@ -39,23 +40,6 @@ def guest(shared: Plane) -> Browser:
     browser = Browser(shared)
     browser.log_in(shared.secret)
     return browser
-
-
-def remember(plane: Plane, count: int, **fields: Any) -> None:
-    """Let `risk` have answered so often, a moment ago."""
-    release = plane.serving.engine.releases[fields.get("service", "risk")].id
-    at_us = fields.pop("at_us", plane.project.clock.now_us() - MICRO)
-    known: dict[str, Any] = {
-        "service": "risk",
-        "kind": "predict",
-        "disposition": "answered",
-        "key": "k_1",
-    }
-    known |= {"release": release, "model": "by-rule", "latency_us": 800, **fields}
-    ids = Ids(plane.project.clock)
-    for _ in range(count):
-        plane.serving.spool.append(Record(id=ids.new("rq", at_us), at_us=at_us, **known))
-    plane.serving.writer.drain()
 
 
 def row(plane: Plane, name: str = "risk") -> Any:

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 from visitor import Shown, Visitor
 
 from control_plane import Plane, served
-from feature_project import AT_US
+from feature_project import AT_US, FILES
 from roadworthy.cli import cli
 from roadworthy.data import trained
 from roadworthy.errors import ContractViolation
@@ -31,7 +32,14 @@ from roadworthy.web.data_figures import FeatureStatus
 
 pytest.importorskip("duckdb")
 
-from data_stage import ASKED, REFUSED, change_contract, save_training_set, served_data
+from data_stage import (
+    ASKED,
+    REFUSED,
+    change_contract,
+    save_training_set,
+    served_data,
+    validate,
+)
 
 PAGE = "/services/wind/data"
 
@@ -70,7 +78,8 @@ def missing_from(shown: Shown, said: list[str]) -> list[str]:
 def test_the_page_says_each_sentence_and_number_of_its_twin(stage: Plane) -> None:
     shown = Visitor(stage, stage.secret).see(PAGE)
     twin = stage.get(f"/api{PAGE}")
-    said = [twin["says"], twin["asked"]["says"], twin["skew"]["trained"], *twin["todos"]]
+    said = [twin["says"], twin["asked"]["says"], twin["skew"]["trained"]]
+    said += [words for todo in twin["todos"] for words in (todo["says"], todo["why"])]
     for path in twin["asked"]["paths"]:
         said += [path["path"], path["expected"], numbers.count(path["requests"])]
     for source in twin["sources"]:
@@ -100,12 +109,13 @@ def test_rules_are_counted_in_each_validation_and_drawn(stage: Plane) -> None:
     twin = stage.get(f"/api{PAGE}")
     fleet, weather = twin["sources"]
     assert fleet["state"] == "collecting"
-    assert fleet["says"] == ["Never validated: `roadworthy data validate fleet` does."]
+    assert fleet["says"] == ["Not validated yet: `roadworthy data validate fleet` does it."]
+    assert (fleet["word"], weather["word"]) == ("Not validated", "Broken")
     assert weather["state"] == "breached"
     assert [look["kept"] for look in weather["looks"]] == [True, False, False]
     failed = {rule["rule"]: rule["failed"] for rule in weather["broken"]}
     assert failed == {"wind_mph.maximum": [0, 1, 1], "origin.pattern": [0, 1, 0]}
-    assert weather["says"][0] == "Last validated 1 min ago, and not kept."
+    assert weather["says"][0] == "Last validated 1 min ago: the contract was not kept."
     assert "one contract is broken" in twin["says"]
     shown = Visitor(stage, stage.secret).see(PAGE)
     assert len(re.findall(r'<rect class="s[12]" x="\d', shown.source)) == 3  # bars of the chart
@@ -201,7 +211,9 @@ def a_feature(trained: list[int], live: list[int]) -> FeatureStatus:
     return FeatureStatus(
         feature="carrier",
         state="collecting",
+        word="Too few values",
         says="",
+        far=False,
         compared=0,
         unequal=0,
         examples=(),
@@ -240,6 +252,52 @@ def test_a_large_training_set_is_thinned(own: Plane, monkeypatch: pytest.MonkeyP
     own.serving.jobs.run_now("skew")
     features = own.get(f"/api{PAGE}")["skew"]["features"]
     assert {feature["trained"] for feature in features} == {50}
+
+
+def home_row(plane: Plane) -> Any:
+    return next(row for row in plane.get("/api/home")["services"] if row["name"] == "wind")
+
+
+def test_home_the_service_and_its_data_say_one_state_and_one_list_of_todos(stage: Plane) -> None:
+    page, row = stage.get(f"/api{PAGE}"), home_row(stage)
+    assert row["data"]["state"] == page["state"] == "breached"
+    assert row["data"]["todos"] == page["todos"]
+    assert row["data"]["says"].startswith("One contract is broken")
+    assert row["todos"] == page["todos"][:3]
+    home = stage.get("/api/home")
+    assert home["todos"] >= len(page["todos"])
+    visitor = Visitor(stage, stage.secret)
+    for path in ("/", "/services/wind"):
+        shown = visitor.see(path)
+        assert row["data"]["says"] in shown.words
+        assert PAGE in shown.links
+        assert missing_from(shown, [page["todos"][0]["says"], page["todos"][0]["why"]]) == []
+    assert next(r for r in home["services"] if r["name"] == "plain")["data"] is None
+
+
+def test_a_world_that_moved_is_at_risk_and_breaks_no_promise(own: Plane) -> None:
+    own.serving.jobs.run_now("skew")
+    detail: dict[str, Any] = read_skew(own.project.state, "wind")[0].detail
+    for feature in detail["features"]:
+        feature |= {"state": "breached", "unequal": 0}
+    save = SavedSkew(service="wind", at_us=own.project.clock.now_us(), detail=detail)
+    record_skew(own.project.state, save)
+    (own.project.folder / "data/weather.csv").write_text(FILES["data/weather.csv"])
+    validate(own)
+    page, row = own.get(f"/api{PAGE}"), home_row(own)
+    n = len(detail["features"])
+    assert page["says"] == f"{n} of {n} features of wind are far from training."
+    assert row["data"]["says"] == f"{n} of {n} features are far from training."
+    assert (page["state"], row["data"]["state"]) == ("at_risk", "at_risk")
+    assert {feature["word"] for feature in page["skew"]["features"]} == {"Far"}
+    assert page["todos"][0]["says"].startswith("Look at the skew of ")
+    assert "is broken" not in own.get("/api/home")["says"]
+
+
+def test_home_goes_on_where_the_state_of_data_cannot_be_read(own: Plane) -> None:
+    with own.project.state.begin() as connection:
+        connection.execute(text("DELETE FROM view_versions"))
+    assert home_row(own)["data"]["says"] == "How its data stand cannot be read."
 
 
 def test_a_value_that_its_view_does_not_say_leads_to_its_request(own: Plane) -> None:
@@ -316,7 +374,7 @@ def source_page(plane: Plane, source: str = "weather", query: str = "") -> Any:
 
 def test_a_contract_that_did_not_change_promises_what_it_did(stage: Plane) -> None:
     page = source_page(stage)
-    assert page["says"] == "weather 1.0.0 promises what 1.0.0 did."
+    assert page["says"] == "weather 1.0.0 is as it was registered."
     assert (page["changes"], page["compatibility"]) == ([], "FULL")
     assert page["new"]["registered_at"] == page["versions"][0]["registered_at"]
     (reader,) = page["readers"]

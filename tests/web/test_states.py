@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.web import numbers
-from roadworthy.web.states import LEAST, Better, judge, needed, wilson
+from roadworthy.web.states import LEAST, Better, is_proven, judge, needed, wilson
 
 Z = 1.959963984540054
 
@@ -51,18 +51,21 @@ def test_a_state_says_what_the_interval_says(
         return
     keeps = low >= promise if better == "high" else high <= promise
     breaks = high < promise if better == "high" else low > promise
-    assert (state == "healthy") == keeps
+    is_good = hits / n >= promise if better == "high" else hits / n <= promise
+    so_far = is_good and not breaks and n < needed(promise, better)
+    assert is_proven(promise, better, hits, n) == keeps
+    assert (state == "healthy") == (keeps or so_far)
     assert (state == "breached") == breaks
-    if state == "collecting":
-        assert n < needed(promise, better)
+    assert state != "collecting"
 
 
 @pytest.mark.parametrize("promise", [0.9, 0.99, 0.999, 0.9999])
 def test_the_number_that_is_needed_is_the_first_that_proves(promise: float) -> None:
     n = needed(promise, "high")
-    assert judge(promise, "high", n, n) == "healthy"
-    assert judge(promise, "high", n - 1, n - 1) == "collecting"
-    assert judge(promise, "high", n - 2, n - 1) != "healthy"
+    assert is_proven(promise, "high", n, n)
+    assert not is_proven(promise, "high", n - 1, n - 1)
+    assert judge(promise, "high", n, n) == judge(promise, "high", n - 1, n - 1) == "healthy"
+    assert not is_proven(promise, "high", n - 1, n)
 
 
 @given(value=st.floats(0, 1), promise=st.floats(0.0001, 0.9999))

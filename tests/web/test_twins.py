@@ -12,7 +12,7 @@ import pytest
 from visitor import Shown, Visitor
 
 from control_plane import Plane, served
-from roadworthy.types import HOUR_US, MICRO, Ids, Record, SettableClock
+from roadworthy.types import HOUR_US, MICRO, Attempt, Ids, Record, SettableClock
 from roadworthy.web import numbers
 
 NOON_2013_US = 1_364_817_600 * MICRO
@@ -30,6 +30,7 @@ def remember(plane: Plane, count: int, hours_ago: int, **more: Any) -> None:
         "key": "k_1",
         "model": "by-rule",
         "latency_us": 800,
+        "attempts": (Attempt(more.get("model", "by-rule"), "ok", 700, None, 5_000, "rates"),),
     }
     ids = Ids(plane.project.clock)
     for n in range(count):
@@ -79,7 +80,7 @@ def of_cost(cost: dict[str, Any]) -> list[str]:
     if cost["per_request_usd"]:
         said.append(f"{numbers.usd_each(cost['per_request_usd'])} per request")
     if cost["per_request_usd"] and cost["per_request_ceiling_usd"] is not None:
-        said.append(f"ceiling {numbers.usd_each(cost['per_request_ceiling_usd'])}")
+        said.append(f"ceiling {numbers.usd_declared(cost['per_request_ceiling_usd'])}")
     return said
 
 
@@ -146,12 +147,14 @@ def test_a_service_says_each_number_of_its_twin(stage: Plane, name: str) -> None
     for end in page["endings"]:
         share = numbers.share(end["share"])
         said += [f"{end['disposition']} {numbers.count(end['requests'])} {share}"]
+        said += [end["why"]]
+    said += [f"in the newest {numbers.count(page['looked_at'])} requests"]
     for model in page["models"]:
         said += [model["name"]]
-        if model["requests"]:
-            mean = numbers.usd_exact(model["mean_usd"])
-            said += [f"{numbers.count(model['requests'])} {numbers.share(model['share'])}", mean]
-            said += [numbers.ms(model["p95_ms"])]
+        if model["asked"] >= 20:
+            tried = (numbers.count(model[what]) for what in ("asked", "shown", "kept_back"))
+            said += [" ".join(tried), numbers.ms(model["p95_ms"])]
+            said += [numbers.usd_exact(model["mean_usd"])]
     for hour in page["hours"]:
         said += [numbers.ms(hour["p95_ms"])]
     said += [deed["says"] for deed in page["deeds"]] + [key["path"] for key in page["keys"]]

@@ -21,37 +21,53 @@ class WorkingTree:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
-        self._found: dict[str, tuple[str, Stamp, tuple[str, ...]]] = {}
+        self._found: dict[tuple[str, bool], tuple[str, Stamp, tuple[str, ...]]] = {}
+        self._files: dict[str, tuple[str, ...]] = {}
 
-    def differences(self, opened: OpenRelease) -> tuple[str, ...]:
-        """Return what is not as it was released, one text a difference; empty when all is."""
-        stamp = self._stamp(opened)
-        found = self._found.get(opened.name)
-        if found is None or found[:2] != (opened.id, stamp):
-            found = (opened.id, stamp, self._compare(opened))
-            self._found[opened.name] = found
+    def differences(self, opened: OpenRelease, candidate: str = "") -> tuple[str, ...]:
+        """Return what is not as it was released, one text a difference; empty when all is.
+
+        Args:
+            opened: What serves, and is compared with.
+            candidate: Another release of the service, which is compared with instead.
+        """
+        id, place = candidate or opened.id, (opened.name, bool(candidate))
+        stamp = self._stamp(opened, candidate)
+        found = self._found.get(place)
+        if found is None or found[:2] != (id, stamp):
+            found = (id, stamp, self._compare(opened.name, id))
+            self._found[place] = found
         return found[2]
 
-    def _compare(self, opened: OpenRelease) -> tuple[str, ...]:
+    def _compare(self, name: str, release: str) -> tuple[str, ...]:
         ground = self._ground
         try:
-            stored = registry.read_release(ground.state, opened.id)
-            service = ground.load(opened.name)
+            stored = registry.read_release(ground.state, release)
+            service = ground.load(name)
             return tuple(map(str, bundle.differences(stored, service, ground.declaration)))
         except RoadworthyError as error:
             return (f"the folder cannot be released: {error}",)
 
-    def _stamp(self, opened: OpenRelease) -> Stamp:
+    def _stamp(self, opened: OpenRelease, candidate: str) -> Stamp:
         root = self._ground.folder
         folder = root / "services" / opened.name
         names = {"service.toml", *opened.declaration.files}
+        if candidate:
+            names.update(self._files_of(candidate))
         return tuple(map(look, [root / "roadworthy.toml", folder, *(folder / n for n in names)]))
+
+    def _files_of(self, release: str) -> tuple[str, ...]:
+        """Return the files of a release, which never changes."""
+        if release not in self._files:
+            stored = registry.read_release(self._ground.state, release)
+            self._files[release] = tuple(stored.manifest.files)
+        return self._files[release]
 
 
 def look(path: Path) -> tuple[int, int]:
     """Return when a file changed last and how large it is; zeros where there is none."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second where a stored name holds what no path can
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)

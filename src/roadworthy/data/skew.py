@@ -170,7 +170,7 @@ def _verdict(
     if stability is None:
         few = f"fewer than {FEW} values of {name} on one side, so that no distance is known"
         return "collecting", "; ".join(filter(None, (few, equal)))
-    said = f"stability {stability.value:.2f} ({stability.low:.2f} to {stability.high:.2f})"
+    said = f"PSI {stability.value:.2f} ({stability.low:.2f} to {stability.high:.2f})"
     if stability.low > FAR:
         return "breached", _joined(f"live {name} is far from training: {said}", equal)
     if stability.low > MOVED:

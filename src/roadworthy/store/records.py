@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from ..errors import NotFound
-from ..types import Disposition, Outcome, Record
+from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
 from .tables import bodies, outcomes, record_errors, record_tags, records, rollups, spendings
 
@@ -57,6 +57,30 @@ _columns_of: Callable[..., tuple[Any, ...]] = itemgetter(*map(_FIELDS.index, _CO
 _rest_of: Callable[..., tuple[Any, ...]] = itemgetter(*(_FIELDS.index(f.name) for f in _REST))
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Detail).decode
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How one request ended: the part of a record that its cause and its models are known from."""
+
+    id: str
+    at_us: int
+    service: str
+    disposition: Disposition
+    error_code: str
+    model: str
+    reasons: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class _EndDetail(msgspec.Struct, frozen=True):
+    reasons: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+_END = tuple(records.c[name] for name in End.__struct_fields__[:6])
+_decode_end = msgspec.json.Decoder(_EndDetail).decode
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -161,27 +185,67 @@ def find_records(
     `after_id`, the id of its first. `since_us` is included, `until_us` is not. `error` is found
     anywhere in a request's reasons, in either case.
     """
-    wanted = {
-        records.c.service: service,
-        records.c.disposition: disposition,
-        records.c.release: release,
-        records.c.model: model,
-        records.c.user: user,
-        records.c.key: key,
-        records.c.team: team,
-        records.c.error_code: error_code,
-    }
-    conditions: list[ColumnElement[bool]] = [c == value for c, value in wanted.items() if value]
-    if services:
-        conditions.append(records.c.service.in_(sorted(services)))
-    if disposition is not None and disposition != "answered":
-        conditions.append(records.c.disposition != _literal("answered"))  # opens the partial index
+    conditions = _wanted(
+        services=services,
+        disposition=disposition,
+        service=service,
+        release=release,
+        model=model,
+        user=user,
+        key=key,
+        team=team,
+        error_code=error_code,
+    )
     span = _Span(since_us, until_us, before_id, after_id)
     with engine.connect() as connection:
         is_other = bool(error or user or (conditions and _is_common(connection, tag, span)))
         page = _page(conditions, span, tag, error, goes_through_tag=not is_other).limit(limit)
         query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
         return [record_of(row) for row in connection.execute(query)]
+
+
+def find_ends(
+    engine: Engine,
+    *,
+    service: str = "",
+    services: Collection[str] = (),
+    disposition: Disposition | None = None,
+    since_us: int,
+    limit: int,
+) -> list[End]:
+    """Return how the newest requests since a time ended, newest first.
+
+    What is empty does not filter. They are found as `find_records` finds them, and of each a
+    third is read.
+    """
+    conditions = _wanted(service=service, services=services, disposition=disposition)
+    page = _page(conditions, _Span(since_us, None, "", ""), "", "", goes_through_tag=False)
+    query = select(*_END, records.c.detail).where(records.c.id.in_(page.limit(limit)))
+    with engine.connect() as connection:
+        rows = connection.execute(query.order_by(records.c.id.desc())).all()
+    return [_end_of(columns, detail) for *columns, detail in rows]
+
+
+def _end_of(columns: Sequence[Any], detail: bytes) -> End:
+    rest = _decode_end(detail)
+    fields = dict(zip(End.__struct_fields__, columns, strict=False))
+    return End(**fields, reasons=rest.reasons, attempts=rest.attempts, verdicts=rest.verdicts)
+
+
+def _wanted(
+    *, services: Collection[str], disposition: Disposition | None, **values: str
+) -> list[ColumnElement[bool]]:
+    """Return what holds for the records that are wanted; what is empty does not filter."""
+    conditions: list[ColumnElement[bool]] = [
+        records.c[name] == value for name, value in values.items() if value
+    ]
+    if services:
+        conditions.append(records.c.service.in_(sorted(services)))
+    if disposition is not None:
+        conditions.append(records.c.disposition == disposition)
+        if disposition != "answered":
+            conditions.append(records.c.disposition != _literal("answered"))  # the partial index
+    return conditions
 
 
 def _page(

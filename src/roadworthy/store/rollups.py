@@ -95,6 +95,14 @@ class Hour(NamedTuple):
     cost_micro: int
 
 
+class Failures(NamedTuple):
+    """How many requests of a span failed; `first_us` is its first hour that had any."""
+
+    requests: int = 0
+    failed: int = 0
+    first_us: int | None = None
+
+
 def tally(records: Iterable[Record]) -> dict[Cell, list[int]]:
     """Return what `records` add to each cell, in the order of the table's sums.
 
@@ -227,7 +235,7 @@ def read_hours(
 
 def read_failures(
     engine: Engine, services: Collection[str], since_us: int, until_us: int
-) -> dict[str, tuple[int, int]]:
+) -> dict[str, Failures]:
     """Return how many requests there were in the hours of a span and how many failed, by service.
 
     For a month of 20 services it reads an index alone: 4 ms, against 48 through the rows.
@@ -235,16 +243,21 @@ def read_failures(
     # As text, so that every planner sees that the partial index fits.
     is_all = rollups.c.by == literal_column("'all'")
     query = (
-        select(rollups.c.service, func.sum(rollups.c.requests), func.sum(rollups.c.failed))
+        select(
+            rollups.c.service,
+            func.sum(rollups.c.requests),
+            func.sum(rollups.c.failed),
+            func.min(rollups.c.hour_us),
+        )
         .where(
             is_all, rollups.c.service.in_(services), rollups.c.hour_us.between(since_us, until_us)
         )
         .group_by(rollups.c.service)
     )
-    found = dict.fromkeys(services, (0, 0))
+    found = dict.fromkeys(services, Failures())
     with engine.connect() as connection:
-        for service, requests, failed in connection.execute(query):
-            found[service] = (int(requests), int(failed))
+        for service, *numbers in connection.execute(query):
+            found[service] = Failures(*map(int, numbers))
     return found
 
 

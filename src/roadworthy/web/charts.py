@@ -33,6 +33,14 @@ MINI = 16
 WALK = 22
 ROW = 34
 
+_SHADES = {
+    "answered": "s1",
+    "cached": "s3",
+    "review": "s2",
+    "fallback": "s4",
+    "refused": "s5",
+    "failed": "s6",
+}
 _INNER = 1000  # units of the inner svg from left to right
 _LEAST_SHARE = 0.35  # per cent of the width that a bar takes at least, to be seen
 
@@ -216,6 +224,14 @@ def bar_chart(
     return _figure(words, picture, [head], table)
 
 
+def shade_of(disposition: str) -> str:
+    """Return the class of the colour that requests which ended so have in every picture.
+
+    What deviates stands apart from the blues of what does not.
+    """
+    return _SHADES.get(disposition, "s5")
+
+
 def disposition_bar(parts: Sequence[tuple[str, int]], height: int = 20) -> Markup:
     """Return one bar of what became of all requests; widths are shares of their sum.
 
@@ -225,13 +241,12 @@ def disposition_bar(parts: Sequence[tuple[str, int]], height: int = 20) -> Marku
     total = sum(count for _, count in parts)
     out: list[Markup] = []
     x = 0.0
-    for place, (_, count) in enumerate(parts, 1):
+    for name, count in parts:
         share = svg.share(count, total)
         if share <= 0:
             continue
-        out.append(
-            svg.tag("rect", f"s{place}", x=svg.pc(x), y=0, width=svg.pc(share), height=height)
-        )
+        shade = shade_of(name)
+        out.append(svg.tag("rect", shade, x=svg.pc(x), y=0, width=svg.pc(share), height=height))
         if x:
             out.append(svg.tag("line", "cut", x1=svg.pc(x), x2=svg.pc(x), y1=0, y2=height))
         x += share

@@ -172,7 +172,8 @@ def _says(compared: _Compared) -> str:
     if found is None or old is None:
         return words.contract(new.contract.id, version, 0, (), "")
     broken = [party for party in get_args(Party) if party in found.breaks]
-    return words.contract(new.contract.id, version, len(found.changes), broken, old.version)
+    changes, is_same = len(found.changes), new.contract.digest == old.digest
+    return words.contract(new.contract.id, version, changes, broken, old.version, is_same=is_same)
 
 
 def _id(new: SourceContract | None) -> str:

@@ -51,6 +51,13 @@ class PromoteRelease(Protocol):
         """
 
 
+class Differences(Protocol):
+    """Compares a service's folder with what is released."""
+
+    def __call__(self, opened: OpenRelease, candidate: str = "") -> tuple[str, ...]:
+        """Return what differs from what serves, or from another release: one text a difference."""
+
+
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the routes need.
 
@@ -85,7 +92,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     promote_release: PromoteRelease
     drain: Callable[[], int]
     health: Callable[[], dict[str, Any]]
-    differences: Callable[[OpenRelease], tuple[str, ...]]
+    differences: Differences
     contracts: Callable[[], Mapping[str, SourceContract]]
     open_features: OpenFeatures
     sessions: Sessions

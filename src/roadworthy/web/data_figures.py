@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from .states import State
+from .todo import Todo
 from .units import Time
 
 
@@ -46,6 +47,7 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
 
     Attributes:
         contract: The id of its contract; empty where it was never validated nor registered.
+        word: What the state is called here: `Broken`.
         version: The version that the service's views were registered with.
         says: How it stands, in sentences.
         views: The views of the service that read it.
@@ -58,6 +60,7 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
     contract: str
     version: str
     state: State
+    word: str
     says: tuple[str, ...]
     views: tuple[str, ...]
     looks: tuple[LookShown, ...]
@@ -96,6 +99,7 @@ class ViewStatus(Struct, frozen=True, kw_only=True):
     """One feature view that a service reads, and how new what is online of it is.
 
     Attributes:
+        word: What the state is called here: `Stale`.
         says: How new it is and when it goes stale, in sentences.
         features: What it gives.
         filled_until: What was known by then is online; None where it was never filled.
@@ -111,6 +115,7 @@ class ViewStatus(Struct, frozen=True, kw_only=True):
     view: str
     owner: str
     state: State
+    word: str
     says: tuple[str, ...]
     features: tuple[str, ...]
     filled_until: Time | None
@@ -143,7 +148,11 @@ class FeatureStatus(Struct, frozen=True, kw_only=True):
     """One feature as it is served, against its view and against training.
 
     Attributes:
+        state: `breached` where it was served another value than its view says; `at_risk` where the
+            world has moved away from training.
+        word: What the state is called here: `Far`.
         says: The verdict in a sentence.
+        far: Whether it is far from training: all of the interval of its PSI above 0.25.
         compared: Served values that were held against the view's of the same moment.
         unequal: How many of them differ.
         trained: Values of the training set. `live` likewise, of requests.
@@ -158,7 +167,9 @@ class FeatureStatus(Struct, frozen=True, kw_only=True):
 
     feature: str
     state: State
+    word: str
     says: str
+    far: bool
     compared: int
     unequal: int
     examples: tuple[DifferenceShown, ...]
@@ -210,7 +221,7 @@ class ServiceData(Struct, frozen=True, kw_only=True):
     as_of: Time
     service: str
     state: State
-    todos: tuple[str, ...]
+    todos: tuple[Todo, ...]
     trouble: tuple[str, ...]
     asked: AskedStatus | None
     sources: tuple[SourceStatus, ...]

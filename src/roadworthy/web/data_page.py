@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,10 +33,11 @@ from .data_figures import (
     SourceStatus,
     ViewStatus,
 )
+from .data_standing import Standing, feature_standing, source_state, stale_of, view_state
 from .home import since_of
 from .registered_views import ViewFacts, views_of
 from .served import served_states
-from .states import State, worst
+from .states import worst
 
 if TYPE_CHECKING:
     from ..data.features import ViewState  # at work it would import all that reads data
@@ -48,8 +49,6 @@ MOST_BROKEN = 500
 MOST_PATHS = 20
 MOST_SERVED = 200
 """Requests of which it is counted what they found of each view, the newest."""
-NEARLY_STALE = 0.1
-"""Share of the ttl that is left when a view is said to be at risk."""
 _STATES = ("fresh", "stale", "absent")
 _JOBS = ("features", "skew")
 _REASON = re.compile(r"contract_violation: (.{1,200}?): (expected .{1,200}?), got ", re.DOTALL)
@@ -64,14 +63,21 @@ def data_page(ask: Ask, release: OpenRelease) -> ServiceData:
     views = tuple(_views(ask, release, now))
     skew = _skew(state, release.name) if names else None
     asked = _asked(ask, release)
-    features = skew.features if skew else ()
-    states = [row.state for rows in (sources, views, features) for row in rows]
+    stands = (
+        [Standing(row.source, row.state) for row in sources],
+        [Standing(row.view, row.state) for row in views],
+        [
+            Standing(row.feature, row.state, row.unequal, row.far)
+            for row in (skew.features if skew else ())
+        ],
+    )
+    states = [row.state for rows in stands for row in rows]
     return ServiceData(
-        says=words.data(release.name, sources, views, features, asked),
+        says=words.data(release.name, *stands, asked),
         as_of=now,
         service=release.name,
         state=worst(states),
-        todos=tuple(words.todos(sources, views, features)),
+        todos=tuple(words.todos(release.name, *stands)),
         trouble=tuple(_trouble(state)) if names else (),
         asked=asked,
         sources=sources,
@@ -146,13 +152,13 @@ def _source(
     failed = [rule for rule in last.values() if rule["failed"]]
     broken = sum(rule["severity"] == "error" for rule in failed)
     shown = tuple(_look(look) for look in looks)
-    is_known = bool(looks)
-    healthy: State = "at_risk" if failed else "healthy" if is_known else "collecting"
+    state = source_state(rule["severity"] for rule in failed) if looks else "collecting"
     return SourceStatus(
         source=name,
         contract=agreed[0] or (looks[-1].contract if looks else ""),
         version=agreed[1],
-        state="breached" if broken else healthy,
+        state=state,
+        word=words.SOURCES[state],
         says=tuple(words.source(name, shown, broken, len(failed) - broken, agreed[1], now)),
         views=views,
         looks=shown,
@@ -214,13 +220,13 @@ def _view(found: ViewState, served: dict[str, int], now: datetime) -> ViewStatus
     filled = None if fresh is None else time_of(fresh.watermark_us)
     newest_us = None if fresh is None else fresh.newest_event_us
     newest = None if newest_us is None else time_of(newest_us)
-    ttl = None if found.ttl_s is None else timedelta(seconds=found.ttl_s)
-    stale_at = newest + ttl if newest and ttl else None
+    stale_at, state = stale_of(found), view_state(found, now)
     counts = (fresh.rows, fresh.pushed) if fresh else (0, 0)
     return ViewStatus(
         view=found.view,
         owner=found.owner,
-        state=_state_of(newest, stale_at, now, found.ttl_s),
+        state=state,
+        word=words.VIEWS[state],
         says=tuple(words.view(filled, newest, stale_at, now, counts, found.ttl_s, served)),
         features=found.features,
         filled_until=filled,
@@ -232,19 +238,6 @@ def _view(found: ViewState, served: dict[str, int], now: datetime) -> ViewStatus
         pushed=counts[1],
         served=served,
     )
-
-
-def _state_of(
-    newest: datetime | None, stale_at: datetime | None, now: datetime, ttl_s: int | None
-) -> State:
-    if newest is None:
-        return "collecting"
-    if stale_at is None or ttl_s is None:
-        return "healthy"
-    left_s = (stale_at - now).total_seconds()
-    if left_s < 0:
-        return "breached"
-    return "at_risk" if left_s < NEARLY_STALE * ttl_s else "healthy"
 
 
 def _skew(state: Engine, service: str) -> SkewStatus | None:
@@ -268,4 +261,6 @@ def _feature(row: dict[str, Any]) -> FeatureStatus:
         for name in ("stability", "divergence", "gap")
     }
     examples = tuple(msgspec.convert(row["examples"], list[DifferenceShown]))
-    return msgspec.convert({**row, **apart, "examples": examples}, FeatureStatus)
+    stands = feature_standing(row["feature"], row["state"], row["unequal"])
+    said = {"state": stands.state, "far": stands.far, "word": words.feature_word(stands)}
+    return msgspec.convert({**row, **apart, **said, "examples": examples}, FeatureStatus)

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from . import numbers
-from .data_figures import AskedStatus, FeatureStatus, LookShown, SourceStatus, ViewStatus
+from .data_figures import AskedStatus, LookShown
+from .states import State
+from .todo import Todo
 from .words import exactly, listed, some
+
+if TYPE_CHECKING:
+    from .data_standing import Standing
 
 NEVER_MEASURED = (
     "It is measured every hour, once requests were given features; "
     "`roadworthy jobs run skew` measures it now."
 )
 MEANS = {
-    "FULL": "Nobody has to do anything.",
+    "FULL": "Producers and consumers may go on as they are.",
     "BACKWARD": "Producers may go on. Consumers meet values that they were not promised.",
     "FORWARD": "Consumers may go on. Producers send what is refused now.",
     "NONE": "Producers and consumers have to change with it.",
 }
+SOURCES: dict[State, str] = {
+    "healthy": "Kept",
+    "at_risk": "Kept, with warnings",
+    "breached": "Broken",
+    "collecting": "Not validated",
+    "off": "Off",
+}
+"""What the state of a source's contract is called."""
+VIEWS: dict[State, str] = {
+    "healthy": "Fresh",
+    "at_risk": "Nearly stale",
+    "breached": "Stale",
+    "collecting": "Empty",
+    "off": "Off",
+}
+"""What the state of a view is called."""
+_FEATURES: dict[State, str] = {
+    "healthy": "As trained",
+    "at_risk": "Moved",
+    "breached": "Skewed",
+    "collecting": "Too few values",
+    "off": "Off",
+}
+
+
+def page_of(service: str) -> str:
+    """Return the path of the page of a service's data."""
+    return f"/services/{quote(service, safe='')}/data"
+
+
+def feature_word(feature: Standing) -> str:
+    """Return what the state of a feature is called."""
+    return "Far" if feature.far else _FEATURES[feature.state]
 
 
 def data(
     service: str,
-    sources: Sequence[SourceStatus],
-    views: Sequence[ViewStatus],
-    features: Sequence[FeatureStatus],
+    sources: Sequence[Standing],
+    views: Sequence[Standing],
+    features: Sequence[Standing],
     asked: AskedStatus | None,
 ) -> str:
     """Return the page of a service's data in one line."""
@@ -34,67 +74,104 @@ def data(
         if asked is None:
             return f"{service} has no feature views, and its input no contract."
         return f"{service} has no feature views. {asked.says}"
-    for state, verdict in (("breached", "is not"), ("at_risk", "may not be")):
-        if state in states:
-            parts = [
-                _told(sources, state, "contract", ("is broken", "are broken", "has warnings")),
-                _told(views, state, "view", ("is stale", "are stale", "is nearly stale")),
-                _told(features, state, "feature", ("is skewed", "are skewed", "has moved")),
-            ]
-            why = listed([part for part in parts if part], 3)
-            return f"The data of {service} {verdict} as promised: {why}."
+    far = _far(features, f" of {service}")
+    why = listed(list(_findings(sources, views, features)), 3)
+    if "breached" in states:
+        return f"The data of {service} is not as promised: {why}."
+    if far:
+        return f"{far[0].upper()}{far[1:]}."
+    if "at_risk" in states:
+        return f"The data of {service} may not be as promised: {why}."
     if "collecting" in states:
         return f"Nothing is wrong with the data of {service} so far; not all of it is measured."
     return f"The data of {service} is as promised."
 
 
-def todos(
-    sources: Sequence[SourceStatus],
-    views: Sequence[ViewStatus],
-    features: Sequence[FeatureStatus],
-) -> list[str]:
-    """Return what a person can do about what is broken."""
-    said = [
-        f"Correct {row.source} where it is made; `roadworthy data validate {row.source} "
-        "--quarantine bad` puts its bad rows aside."
-        for row in sources
-        if row.state == "breached"
-    ]
-    said += [
-        f"Bring newer rows for {row.view}, or push them: what is older than its ttl is served as "
-        "null."
-        for row in views
-        if row.state == "breached"
-    ]
-    unequal = [f"`{row.feature}`" for row in features if row.unequal]
-    if unequal:
-        said.append(
-            f"Find out why {listed(unequal, 3)} had another value when served than the "
-            "source gives now; the requests are below."
-        )
-    far = [f"`{row.feature}`" for row in features if row.state == "breached" and not row.unequal]
-    if far:
-        said.append(
-            f"Look whether {listed(far, 3)} changed in its unit or in the world; then train again."
-        )
-    return said
-
-
-def _told(
-    rows: Sequence[SourceStatus] | Sequence[ViewStatus] | Sequence[FeatureStatus],
-    state: str,
-    what: str,
-    verbs: tuple[str, str, str],
+def brief(
+    sources: Sequence[Standing], views: Sequence[Standing], features: Sequence[Standing]
 ) -> str:
-    n = sum(row.state == state for row in rows)
-    if not n:
+    """Return how a service's data stand, where its name is said already."""
+    found = listed(list(_findings(sources, views, features)), 3)
+    if found:
+        return f"{found[0].upper()}{found[1:]}."
+    if any(row.state == "collecting" for rows in (sources, views, features) for row in rows):
+        return "Nothing is wrong so far; not all of it is measured."
+    return "All of it is as promised."
+
+
+def _findings(
+    sources: Sequence[Standing], views: Sequence[Standing], features: Sequence[Standing]
+) -> Iterator[str]:
+    """Yield what is not as it should be, the worst first."""
+    moved = [row for row in features if not row.far]
+    told = (
+        (sources, "breached", "contract", ("is broken", "are broken")),
+        (views, "breached", "view", ("is stale", "are stale")),
+        (features, "breached", "feature", ("is skewed", "are skewed")),
+        (sources, "at_risk", "contract", ("has warnings", "have warnings")),
+        (views, "at_risk", "view", ("is nearly stale", "are nearly stale")),
+        (moved, "at_risk", "feature", ("has moved", "have moved")),
+    )
+    for place, (rows, state, what, verbs) in enumerate(told):
+        if place == 3 and (far := _far(features)):  # worse than a warning
+            yield far
+        n = sum(row.state == state for row in rows)
+        if n and rows is moved and _far(features):
+            yield f"{numbers.count(n)} {verbs[n > 1]}"
+        elif n:
+            yield f"{some(n, what)} {verbs[n > 1]}"
+
+
+def _far(features: Sequence[Standing], of: str = "") -> str:
+    far = sum(feature.far for feature in features)
+    if not far:
         return ""
-    one, many, mild = verbs
-    if state == "at_risk":
-        verb = mild if n == 1 else mild.replace("has ", "have ").replace("is ", "are ")
-    else:
-        verb = one if n == 1 else many
-    return f"{some(n, what)} {verb}"
+    are = "is" if far == 1 else "are"
+    return (
+        f"{numbers.count(far)} of {exactly(len(features), 'feature')}{of} {are} far from training"
+    )
+
+
+def todos(
+    service: str,
+    sources: Sequence[Standing],
+    views: Sequence[Standing],
+    features: Sequence[Standing],
+) -> Iterator[Todo]:
+    """Yield what a person can do about what is not as it should be."""
+    page = page_of(service)
+    for row in sources:
+        if row.state == "breached":
+            yield _todo(
+                f"Correct {row.name} where it is made.",
+                f"`roadworthy data validate {row.name} --quarantine bad` puts its bad rows aside.",
+                f"{page}#contracts",
+            )
+    for row in views:
+        if row.state == "breached":
+            yield _todo(
+                f"Bring newer rows for {row.name}, or push them.",
+                "What is older than its ttl is served as null.",
+                f"{page}#freshness",
+            )
+    unequal = [f"`{row.name}`" for row in features if row.unequal]
+    if unequal:
+        yield _todo(
+            f"Find out why {listed(unequal, 3)} had another value when served.",
+            "Their views say something else of the same moment.",
+            f"{page}#skew",
+        )
+    far = [f"`{row.name}`" for row in features if row.far]
+    if far:
+        yield _todo(
+            f"Look at the skew of {listed(far, 1)}.",
+            "Did a unit change, or the world? If it was the world, train again.",
+            f"{page}#skew",
+        )
+
+
+def _todo(says: str, why: str, link: str) -> Todo:
+    return Todo(says=says, why=why, link=link, by=None)
 
 
 def source(
@@ -102,7 +179,7 @@ def source(
 ) -> list[str]:
     """Return how a source kept its contract when it was last looked at."""
     if not looks:
-        return [f"Never validated: `roadworthy data validate {name}` does."]
+        return [f"Not validated yet: `roadworthy data validate {name}` does it."]
     last = looks[-1]
     when = numbers.ago(last.at, now)
     if broken:
@@ -111,15 +188,17 @@ def source(
         if not last.failed_rows:
             rows = f"by {exactly(last.rows, 'row')} as a whole"
         said = [
-            f"Last validated {when}, and not kept.",
+            f"Last validated {when}: the contract was not kept.",
             f"{some(broken, 'rule').capitalize()} {are} broken, {rows}.",
         ]
     else:
-        said = [f"Last validated {when}, and kept by {exactly(last.rows, 'row')}."]
+        said = [f"Last validated {when}: the contract was kept by {exactly(last.rows, 'row')}."]
     if warned:
         said.append(f"{some(warned, 'rule').capitalize()} of severity warning did not hold.")
     if version and last.version != version:
-        said.append(f"That was held to version {last.version}; the views read {version}.")
+        said.append(
+            f"It was held to version {last.version}; the views were registered with {version}."
+        )
     return said
 
 
@@ -129,8 +208,8 @@ def asked(requests: int, refused: int, most: int) -> str:
         return "No request in the last 24 hours."
     whole = exactly(requests, "request")
     if not refused:
-        kept = "the request of the last 24 hours keeps" if requests == 1 else f"all {whole} kept"
-        return f"{kept[0].upper()}{kept[1:]} the contract of the input."
+        all = "The request" if requests == 1 else f"All {whole}"
+        return f"{all} of the last 24 hours kept the contract of the input."
     least = "At least " if refused > most else ""
     n = numbers.count(min(refused, most))
     return f"{least}{n} of {whole} in 24 hours broke the contract of the input (422)."
@@ -174,7 +253,7 @@ def _online(
     ttl_s: int | None,
 ) -> list[str]:
     if filled_until is None:
-        return ["Never filled: the job `features` does within five minutes."]
+        return ["Not filled yet: the job `features` fills it within five minutes."]
     rows, pushed = counts
     behind = max(0.0, (now - filled_until).total_seconds())
     said = [
@@ -192,14 +271,30 @@ def _online(
     return [*said, f"{told}; {rule} it {verb} stale at {numbers.at(stale_at, now)}."]
 
 
-def contract(name: str, version: str, changes: int, broken: Sequence[str], old: str) -> str:
-    """Return what became of a contract in one line; `broken` are parties.
+def contract(
+    name: str, version: str, changes: int, broken: Sequence[str], old: str, *, is_same: bool = False
+) -> str:
+    """Return what became of a contract in one line.
+
+    Args:
+        name: Its id.
+        version: As its file stands now.
+        changes: Since `old`.
+        broken: The parties that they break.
+        old: The registered version that it is held against; empty where there is none.
+        is_same: Whether the file is that version, to the last byte.
 
     >>> contract("weather", "2.0.0", 2, ["consumer"], "1.0.0")
     'weather 2.0.0 breaks its consumers: 2 changes since 1.0.0.'
+    >>> contract("weather", "1.0.0", 0, [], "1.0.0", is_same=True)
+    'weather 1.0.0 is as it was registered.'
     """
     if not old:
         return f"No version of {name} is registered yet."
+    if is_same:
+        return f"{name} {version} is as it was registered."
+    if not changes and version == old:
+        return f"{name} {version} promises what was registered, in other words."
     if not changes:
         return f"{name} {version} promises what {old} did."
     whom = " and ".join(f"its {party}s" for party in broken) or "nobody"

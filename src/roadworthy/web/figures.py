@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..types import Disposition, Kind
 from .shapes import EnforcedKey, Stopped
 from .states import Better, State
+from .todo import Todo
 from .units import Time
 
 
@@ -22,11 +23,16 @@ class Promise(Struct, frozen=True, kw_only=True):
         of: What the share is of: `slower than 100 ms`.
         promise: The share (0-1) that is promised, at most or at least.
         better: The side of `promise` on which it is kept.
-        measured: The share (0-1) from the service's `since` on; None below 20 requests.
+        window: How far back requests count: `24 h` or `30 days`.
+        since: The first hour in it that had requests; None without any.
+        measured: The share (0-1) in that window; None below 20 requests.
         low: Lower end of its 95 % interval (Wilson); None below 20 requests. `high` likewise.
         n: How many requests were measured.
         hits: How many of them were late, or did not fail.
-        missing: How many more could prove it, if nothing goes wrong; 0 unless it is `collecting`.
+        n_24h: How many of these were of the last 24 hours; `hits_24h` likewise.
+        missing: How many requests are missing until it can be said how it stands.
+        proven_from: The n from which on a record without fault proves it.
+        is_proven: Whether the whole interval keeps it.
         broken_since: The first of the hours up to the last one in which it was broken.
         scale: The ends of its picture, from the promise alone, so that pictures can be compared.
     """
@@ -38,12 +44,18 @@ class Promise(Struct, frozen=True, kw_only=True):
     promise: float
     better: Better
     state: State
+    window: str
+    since: Time | None
     measured: float | None
     low: float | None
     high: float | None
     n: int
     hits: int
+    n_24h: int
+    hits_24h: int
     missing: int
+    proven_from: int
+    is_proven: bool
     broken_since: Time | None
     scale: tuple[float, float]
 
@@ -104,27 +116,71 @@ class Ship(Struct, frozen=True, kw_only=True):
 
     Attributes:
         candidate: The latest release, if it was built after the one that serves.
+        is_folder: Whether the candidate is what the service's folder holds now.
     """
 
     says: str
     champion: ReleaseBrief | None
     candidate: ReleaseBrief | None
+    is_folder: bool
 
 
-class Todo(Struct, frozen=True, kw_only=True):
-    """Something that a person must do.
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why requests ended as they did.
 
     Attributes:
-        says: What, as an order.
-        why: Why, as a sentence.
-        link: Where it is done.
-        by: Until when; None where nothing says.
+        requests: How many did so for this cause, of those that were looked at.
+        says: What happened to them: `found no page`.
     """
 
+    requests: int
     says: str
-    why: str
+
+
+class FallenBack(Struct, frozen=True, kw_only=True):
+    """The requests of the last 24 hours that a rung of the ladder answered.
+
+    Attributes:
+        says: How many they are, and why, in a sentence.
+        causes: Of the newest of them, the most frequent first.
+        link: The list of them.
+    """
+
+    requests: int
+    says: str
+    causes: tuple[Cause, ...]
     link: str
-    by: Time | None
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """The newest request of its kind.
+
+    Attributes:
+        kind: `answered`, `fallback`, or `kept_back`: an answer that may not be shown was replaced.
+        says: What became of it, in a sentence.
+        link: Its page.
+    """
+
+    kind: Literal["answered", "fallback", "kept_back"]
+    says: str
+    at: Time
+    link: str
+
+
+class DataBrief(Struct, frozen=True, kw_only=True):
+    """How the data of a service stand: contracts of its sources, freshness, and skew.
+
+    Attributes:
+        state: The worst of them. What moved away from training is at risk, and breaks no promise.
+        says: The same in a sentence.
+        todos: What a person can do about it, the worst first.
+        link: The page that shows all of it.
+    """
+
+    state: State
+    says: str
+    todos: tuple[Todo, ...]
+    link: str
 
 
 class HomeRow(Struct, frozen=True, kw_only=True):
@@ -132,8 +188,11 @@ class HomeRow(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: The worst of its promises, `off` while it is stopped.
+        is_proven: Whether every promise is kept by its whole interval.
         says: Is it healthy, in sentences.
         requests: n of the last 24 hours, by the project's clock.
+        fallen_back: None where no request did.
+        data: None where it reads no feature views.
         todos: At most three.
     """
 
@@ -143,11 +202,14 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     risk: str
     release: str
     state: State
+    is_proven: bool
     says: tuple[str, ...]
     stopped: Stopped | None
     requests: int
     promises: tuple[Promise, ...]
     budget: ErrorBudget | None
+    fallen_back: FallenBack | None
+    data: DataBrief | None
     cost: CostToday
     ship: Ship
     todos: tuple[Todo, ...]
@@ -186,6 +248,7 @@ class Home(Struct, frozen=True, kw_only=True):
         todos: How many things need a person.
         first: When the first of them is due; None where none is due.
         deeds: What Roadworthy did by itself in the last 24 hours, newest first.
+        examples: Requests of the last 24 hours to look at, one of each kind.
     """
 
     says: str
@@ -200,6 +263,7 @@ class Home(Struct, frozen=True, kw_only=True):
     trouble: tuple[Trouble, ...]
     services: tuple[HomeRow, ...]
     deeds: tuple[Deed, ...]
+    examples: tuple[Example, ...]
 
 
 class HourShown(Struct, frozen=True, kw_only=True):
@@ -214,22 +278,33 @@ class HourShown(Struct, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """How requests ended; `share` (0-1) is None below 20 requests in all."""
+    """How requests ended.
+
+    Attributes:
+        share: Of all requests (0-1); None below 20 in all.
+        why: Why, in words; of those that ended badly, counted from the newest of them.
+    """
 
     disposition: Disposition
     requests: int
     share: float | None
+    why: str
 
 
 class ModelShown(Struct, frozen=True, kw_only=True):
-    """A model of the release, and the requests it answered in the last 24 hours.
+    """A model of the release, by its tries in the newest requests of the last 24 hours.
 
     Attributes:
         role: `model` in the chain, or `rung` of the ladder.
         model: What its provider calls it.
-        pinned: What holds it still: a digest, or a word.
-        share: Of the requests (0-1); None below 20 requests in all.
-        mean_usd: Mean cost of one request; None without any.
+        place: Where it runs: `in this process`, `on this machine`, `at …`.
+        prices: Where its prices are from: `free`, `declared` in roadworthy.toml, or `public`.
+        pinned: What it is pinned by: a digest, or a word.
+        asked: How often it was asked.
+        shown: How often its answer could be shown.
+        kept_back: How often a guard or the schema was against its answer.
+        p95_ms: Of its own tries; None below 20 of them.
+        mean_usd: Mean cost of one of its own tries; None without any.
         stopped: Who stopped it; None while it answers.
     """
 
@@ -237,9 +312,12 @@ class ModelShown(Struct, frozen=True, kw_only=True):
     role: Literal["model", "rung"]
     provider: str
     model: str
+    place: str
+    prices: Literal["", "free", "declared", "public"]
     pinned: str
-    requests: int
-    share: float | None
+    asked: int
+    shown: int
+    kept_back: int
     p95_ms: float | None
     mean_usd: float | None
     stopped: Stopped | None
@@ -257,6 +335,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
         latency_p95_ms: `objectives.latency_p95_ms`; None where nothing is promised.
         hours: Those with requests, oldest first.
         endings: How they ended.
+        looked_at: The newest requests, whose tries are counted for each model.
         differences: What is not in its folder as it was released.
         deeds: What Roadworthy did by itself in the last 24 hours, newest first.
         keys: What enforces each key that stands in its file.
@@ -273,6 +352,7 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
     p95_ms: float | None
     hours: tuple[HourShown, ...]
     endings: tuple[Ending, ...]
+    looked_at: int
     models: tuple[ModelShown, ...]
     differences: tuple[str, ...]
     deeds: tuple[Deed, ...]

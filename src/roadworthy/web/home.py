@@ -11,14 +11,27 @@ from msgspec import structs
 from ..serve.opened import OpenRelease
 from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
-from ..store.rollups import Hour, read_failures, read_hours
+from ..store.records import End
+from ..store.rollups import Failures, Hour, read_failures, read_hours
 from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
 from .by_itself import deeds_of
+from .causes import examples_of, fallen_back, newest_fallen
 from .control import Ask
-from .figures import ErrorBudget, Home, HomeRow, Promise, ReleaseBrief, Ship, Todo, Trouble
+from .data_standing import briefs_of
+from .figures import (
+    DataBrief,
+    ErrorBudget,
+    Home,
+    HomeRow,
+    Promise,
+    ReleaseBrief,
+    Ship,
+    Trouble,
+)
 from .shapes import Stopped
 from .states import rank, worst
+from .todo import Todo
 from .units import show
 
 MOST_TODOS = 3
@@ -29,10 +42,12 @@ class _Facts(NamedTuple):
 
     now_us: int
     hours: Mapping[str, tuple[Hour, ...]]
-    failures: Mapping[str, tuple[int, int]]
+    failures: Mapping[str, Failures]
     latest: Mapping[str, Built]
     champions: Mapping[str, Built]
     spent: Mapping[str, tuple[int, int]]
+    data: Mapping[str, DataBrief]
+    fallen: Mapping[str, Sequence[End]]
 
     @property
     def now(self) -> datetime:
@@ -52,14 +67,16 @@ def home_page(ask: Ask) -> Home:
     opened = [
         release for name, release in sorted(ask.control.engine.releases.items()) if ask.sees(name)
     ]
-    rows = sorted(rows_of(ask, opened, now_us), key=_worst_first)
+    facts = _read(ask, opened, now_us)
+    rows = sorted((_row(ask, release, facts) for release in opened), key=_worst_first)
     trouble = tuple(_trouble(ask))
-    states = [promise.state for row in rows for promise in _counted(row)]
+    counted = [promise for row in rows for promise in _counted(row)]
+    states = [promise.state for promise in counted]
     todos = [todo for row in rows for todo in row.todos]
     first = min((todo.by for todo in todos if todo.by), default=None)
     count = len(todos) + len(trouble)
     return Home(
-        says=words.home(len(rows), states, count, first, now),
+        says=words.home(len(rows), counted, count, first, now),
         as_of=now,
         since=time_of(since_of(now_us)),
         broken=states.count("breached"),
@@ -71,30 +88,39 @@ def home_page(ask: Ask) -> Home:
         trouble=trouble,
         services=tuple(rows),
         deeds=deeds_of(ask.control.state, [row.name for row in rows], now_us),
+        examples=tuple(
+            examples_of(ask.control.state, ask.key.services, facts.fallen, since_of(now_us))
+        ),
     )
 
 
 def rows_of(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> Iterator[HomeRow]:
     """Yield a row for each service; all that is stored is read once for all of them."""
-    facts = _read(ask, [release.name for release in opened], opened, now_us)
+    facts = _read(ask, opened, now_us)
     for release in opened:
         yield _row(ask, release, facts)
 
 
-def _read(ask: Ask, names: list[str], opened: Sequence[OpenRelease], now_us: int) -> _Facts:
+def _read(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> _Facts:
+    names = [release.name for release in opened]
     state, ledger = ask.control.state, ask.control.ledger
     month_us = max(0, now_us - promises.BUDGET_DAYS * DAY_US)
 
     def spent() -> dict[str, tuple[int, int]]:
         return {name: ledger.spent(f"service:{name}") for name in names}
 
+    since_us = since_of(now_us)
+    hours = read_hours(state, names, since_us, now_us)
+    falling = [name for name in names if any(hour.fallback for hour in hours[name])]
     return _Facts(
         now_us=now_us,
-        hours=read_hours(state, names, since_of(now_us), now_us),
+        hours=hours,
+        fallen=newest_fallen(state, falling, since_us),
         failures=read_failures(state, names, month_us, now_us),
         latest=read_latest(state, names),
         champions=read_built(state, [release.id for release in opened]),
         spent=ask.on_loop(spent),
+        data=briefs_of(ask, opened, time_of(now_us)),
     )
 
 
@@ -103,12 +129,12 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
     hours, stop = facts.hours[name], ask.control.switchboard.stopped(name)
     stopped = show(Stopped, stop) if stop else None
     budget = promises.error_budget(declared.objectives.availability, facts.failures[name])
-    kept = tuple(promises.promises_of(declared.objectives, hours, budget))
-    requests = sum(hour.requests for hour in hours)
+    kept = tuple(promises.promises_of(declared.objectives, hours, facts.failures[name]))
+    requests, fallen = _sum_of(hours, "requests"), _sum_of(hours, "fallback")
     cost = promises.cost_today(
         declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
     )
-    ship = _ship(facts.champions.get(release.id), facts.latest.get(name))
+    ship = _ship(ask, release, facts)
     row = HomeRow(
         name=name,
         kind=release.kind,
@@ -116,16 +142,19 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         risk=declared.risk,
         release=release.id,
         state="off" if stopped else worst(promise.state for promise in kept),
+        is_proven=all(promise.is_proven for promise in kept),
         says=tuple(_health(stopped, kept, budget, hours, facts.now)),
         stopped=stopped,
         requests=requests,
         promises=kept,
         budget=budget,
+        fallen_back=fallen_back(name, fallen, requests, facts.fallen[name]) if fallen else None,
+        data=facts.data.get(name),
         cost=cost,
         ship=ship,
         todos=(),
     )
-    changes = ask.control.differences(release)
+    changes = () if ship.is_folder else ask.control.differences(release)
     todos = sorted(_todos(row, declared.cost.on_exhausted, changes), key=_due)
     return structs.replace(row, todos=tuple(todos[:MOST_TODOS]))
 
@@ -142,22 +171,25 @@ def _health(
         since = numbers.at(stopped.since, now)
         yield f"Stopped since {since} by {stopped.by or 'somebody'}{because}."
         return
-    requests = sum(hour.requests for hour in hours)
-    yield from words.health(kept, budget, requests, now)
-    fallback = sum(hour.fallback for hour in hours)
-    if fallback:
-        came = "answer comes" if fallback == 1 else "answers come"
-        yield f"{numbers.count(fallback)} {came} from the fallback."
+    yield from words.health(kept, budget, _sum_of(hours, "requests"), now)
 
 
-def _ship(champion: Built | None, latest: Built | None) -> Ship:
-    candidate = None
+def _sum_of(hours: Sequence[Hour], count: str) -> int:
+    return sum(getattr(hour, count) for hour in hours)
+
+
+def _ship(ask: Ask, release: OpenRelease, facts: _Facts) -> Ship:
+    champion, latest = facts.champions.get(release.id), facts.latest.get(release.name)
+    candidate, is_folder = None, False
     if champion and latest and latest.release != champion.release:
         candidate = latest if latest.at_us > champion.at_us else None
     says = "There is no candidate."
     if candidate:
         says = f"Not yet: nothing has compared {numbers.short(candidate.release)} with it."
-    return Ship(says=says, champion=_brief(champion), candidate=_brief(candidate))
+        is_folder = not ask.control.differences(release, candidate.release)
+    return Ship(
+        says=says, champion=_brief(champion), candidate=_brief(candidate), is_folder=is_folder
+    )
 
 
 def _brief(built: Built | None) -> ReleaseBrief | None:
@@ -181,6 +213,8 @@ def _todos(row: HomeRow, on_exhausted: str, changes: Sequence[str]) -> Iterator[
     if changes:
         order = "Release the changes in its folder, or undo them."
         yield _todo(order, f"{words.listed(changes)}.", f"{here}#release")
+    if row.data:
+        yield from row.data.todos
 
 
 def _repair(promise: Promise) -> tuple[str, str]:
@@ -214,9 +248,9 @@ def _counted(row: HomeRow) -> Sequence[Promise]:
     return () if row.stopped else row.promises
 
 
-def _worst_first(row: HomeRow) -> tuple[int, float, str]:
+def _worst_first(row: HomeRow) -> tuple[int, float, int, str]:
     due = min((todo.by.timestamp() for todo in row.todos if todo.by), default=float("inf"))
-    return (rank(row.state), due, row.name)
+    return (rank(row.state), due, rank(row.data.state if row.data else "off"), row.name)
 
 
 def _due(todo: Todo) -> float:

@@ -35,14 +35,31 @@ def ms(value: float) -> str:
 
 
 def usd(value: float) -> str:
-    """Write a total of money.
+    """Write a total of money: to the cent from a dollar on, below that to two digits at least.
 
-    >>> usd(8747.2), usd(0), usd(0.0042)
-    ('$8,747.20', '$0.00', '<$0.01')
+    >>> usd(8747.2), usd(0), usd(0.2), usd(0.1234)
+    ('$8,747.20', '$0.00', '$0.20', '$0.1234')
+    >>> usd(0.0005), usd(0.000025), usd(0.000925)
+    ('$0.0005', '$0.000025', '$0.00093')
     """
-    if 0 < value < 0.005:
-        return "<$0.01"
-    return f"{_MINUS if value < 0 else ''}${abs(value):,.2f}"
+    size = abs(value)
+    digits = 2 if size >= 1 or size == 0 else min(max(4, 1 - math.floor(math.log10(size))), 6)
+    return _dollars(value, digits)
+
+
+def usd_declared(value: float) -> str:
+    """Write an amount that somebody declared, to its last micro-dollar.
+
+    >>> usd_declared(5), usd_declared(0.005), usd_declared(1.005), usd_declared(0.00025)
+    ('$5.00', '$0.005', '$1.005', '$0.00025')
+    """
+    return _dollars(value, 6)
+
+
+def _dollars(value: float, digits: int) -> str:
+    """Write an amount with at most so many decimals, of which two are always shown."""
+    whole, _, cents = f"{abs(value):,.{digits}f}".partition(".")
+    return f"{_MINUS if value < 0 else ''}${whole}.{cents.rstrip('0'):0<2}"
 
 
 def usd_each(value: float) -> str:
@@ -248,6 +265,7 @@ WRITERS: tuple[Callable[..., Any], ...] = (
     count,
     ms,
     usd,
+    usd_declared,
     usd_each,
     usd_exact,
     share,

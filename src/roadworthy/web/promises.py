@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-
-from msgspec import structs
+from typing import NamedTuple
 
 from ..declare.service import Cost, Objectives
 from ..store.clock import time_of
-from ..store.rollups import Hour
+from ..store.rollups import Failures, Hour
 from ..types import DAY_US, HOUR_US, MICRO
 from . import numbers
 from .figures import CostToday, ErrorBudget, Promise
-from .states import LEAST, Better, State, judge, needed, wilson
+from .states import LEAST, Better, State, is_proven, judge, needed, wilson
 from .units import usd_of
 
 LATE_SHARE = 0.05
@@ -24,106 +23,145 @@ _NEARLY = 0.8
 """The share of a day's ceiling from which on somebody should know."""
 
 
+class _Counted(NamedTuple):
+    """What a promise is measured by: requests, how many of them are hits, and from when on."""
+
+    n: int
+    hits: int
+    since_us: int | None
+    window: str = "24 h"
+
+
+class _Promised(NamedTuple):
+    """A promise as it is declared, and what it is called.
+
+    Attributes:
+        hits_of: Counts what the share is of in one hour.
+    """
+
+    key: str
+    name: str
+    label: str
+    of: str
+    share: float
+    better: Better
+    hits_of: Callable[[Hour], int]
+
+
 def promises_of(
-    objectives: Objectives, hours: Sequence[Hour], budget: ErrorBudget | None
+    objectives: Objectives, hours: Sequence[Hour], month: Failures
 ) -> Iterator[Promise]:
-    """Yield every objective that is declared, beside what the hours say of it.
+    """Yield every objective that is declared, beside what was measured of it.
 
     A percentile is judged by the share of requests that were later: that is counted exactly, and
-    has an interval, where a percentile from a histogram has neither.
+    has an interval, where a percentile from a histogram has neither. Latency is of the last 24
+    hours. Availability is of the month of its error budget: a day has too few requests to prove
+    99.9 %; and where the last 24 hours alone break it, it is at risk.
     """
     if objectives.latency_p95_ms is not None:
         limit = numbers.ms(float(objectives.latency_p95_ms))
-        yield _promise(
+        late = _Promised(
             "objectives.latency_p95_ms",
-            ("Latency p95", f"Over {limit}", f"slower than {limit}"),
-            LATE_SHARE,
-            "low",
-            hours,
-            lambda hour: hour.late,
+            *("Latency p95", f"Over {limit}", f"slower than {limit}"),
+            *(LATE_SHARE, "low", lambda hour: hour.late),
         )
+        yield _promise(late, hours, _of_day(late, hours))
     if objectives.availability is not None:
-        kept = _promise(
+        kept = _Promised(
             "objectives.availability",
-            ("Availability", "Availability", "not failed"),
-            objectives.availability,
-            "high",
-            hours,
-            lambda hour: hour.requests - hour.failed,
+            *("Availability", "Availability", "not failed"),
+            *(objectives.availability, "high", lambda hour: hour.requests - hour.failed),
         )
-        yield _within(kept, budget)
+        # A request of this second may be in one of the two sums alone.
+        of_month = _Counted(
+            month.requests, month.requests - month.failed, month.first_us, f"{BUDGET_DAYS} days"
+        )
+        yield _promise(kept, hours, of_month)
 
 
-def _promise(
-    key: str,
-    called: tuple[str, str, str],
-    promise: float,
-    better: Better,
-    hours: Sequence[Hour],
-    hits_of: Callable[[Hour], int],
-) -> Promise:
-    n, hits = sum(hour.requests for hour in hours), sum(map(hits_of, hours))
+def _of_day(promised: _Promised, hours: Sequence[Hour]) -> _Counted:
+    return _Counted(
+        n=sum(hour.requests for hour in hours),
+        hits=sum(map(promised.hits_of, hours)),
+        since_us=hours[0].hour_us if hours else None,
+    )
+
+
+def _promise(promised: _Promised, hours: Sequence[Hour], counted: _Counted) -> Promise:
+    goal, better = promised.share, promised.better
+    n, hits, day = counted.n, counted.hits, _of_day(promised, hours)
     interval = wilson(hits, n)
     is_enough = n >= LEAST
-    state = judge(promise, better, hits, n)
+    state = _state_of(promised, counted, day)
     return Promise(
-        key=key,
-        name=called[0],
-        label=called[1],
-        of=called[2],
-        promise=promise,
+        key=promised.key,
+        name=promised.name,
+        label=promised.label,
+        of=promised.of,
+        promise=goal,
         better=better,
         state=state,
+        window=counted.window,
+        since=None if counted.since_us is None else time_of(counted.since_us),
         measured=hits / n if is_enough else None,
         low=interval[0] if is_enough else None,
         high=interval[1] if is_enough else None,
         n=n,
         hits=hits,
-        missing=max(0, needed(promise, better) - n) if state == "collecting" else 0,
-        broken_since=_broken_since(promise, better, hours, hits_of)
-        if state in ("breached", "at_risk")
-        else None,
-        scale=(0.0, 3 * promise) if better == "low" else (1 - 2 * (1 - promise), 1.0),
+        n_24h=day.n,
+        hits_24h=day.hits,
+        missing=max(0, LEAST - n),
+        proven_from=needed(goal, better),
+        is_proven=is_proven(goal, better, hits, n),
+        broken_since=_broken_since(promised, hours) if state in ("breached", "at_risk") else None,
+        scale=(0.0, 3 * goal) if better == "low" else (1 - 2 * (1 - goal), 1.0),
     )
 
 
-def _broken_since(
-    promise: float, better: Better, hours: Sequence[Hour], hits_of: Callable[[Hour], int]
-) -> datetime | None:
+def _state_of(promised: _Promised, counted: _Counted, day: _Counted) -> State:
+    """Return how a promise stands by its window, warned by the last 24 hours."""
+    goal, better = promised.share, promised.better
+    state = judge(goal, better, counted.hits, counted.n)
+    if counted.window != day.window:
+        if counted.n - counted.hits > _allowed(goal, counted.n) >= 1:
+            return "breached"
+        if state == "healthy" and judge(goal, better, day.hits, day.n) == "breached":
+            return "at_risk"
+    return state
+
+
+def _broken_since(promised: _Promised, hours: Sequence[Hour]) -> datetime | None:
     """Return the first of the hours, up to the last one, in all of which it was broken."""
     since = None
     for hour in reversed(hours):
-        share = hits_of(hour) / hour.requests
-        if share <= promise if better == "low" else share >= promise:
+        share = promised.hits_of(hour) / hour.requests
+        if share <= promised.share if promised.better == "low" else share >= promised.share:
             break
         since = time_of(hour.hour_us)
     return since
 
 
-def _within(promise: Promise, budget: ErrorBudget | None) -> Promise:
-    """Return the promise, broken where the failures of its whole window were too many."""
-    if budget is None or budget.spent_share is None or budget.spent_share <= 1:
-        return promise
-    return structs.replace(promise, state="breached")
+def _allowed(availability: float, requests: int) -> float:
+    """Return how many of these requests may fail."""
+    return round(requests * (1 - availability), 6)
 
 
-def error_budget(availability: float | None, found: tuple[int, int]) -> ErrorBudget | None:
+def error_budget(availability: float | None, month: Failures) -> ErrorBudget | None:
     """Return what is left of the failures that a promise allows; None where nothing is promised.
 
     Args:
         availability: The share that is promised not to fail.
-        found: Requests of the window, and how many of them failed.
+        month: Requests of the window, and how many of them failed.
     """
     if availability is None:
         return None
-    requests, failed = found
-    allowed = requests * (1 - availability)
+    allowed = _allowed(availability, month.requests)
     return ErrorBudget(
         days=BUDGET_DAYS,
-        requests=requests,
-        failed=failed,
-        allowed=round(allowed, 6),
-        spent_share=failed / allowed if allowed >= 1 else None,
+        requests=month.requests,
+        failed=month.failed,
+        allowed=allowed,
+        spent_share=month.failed / allowed if allowed >= 1 else None,
     )
 
 
@@ -194,7 +232,7 @@ def _cost_says(
     yield (
         f"{numbers.usd(settled)}; no ceiling is declared."
         if ceiling is None
-        else f"{numbers.usd(settled)} of {numbers.usd(usd_of(ceiling))}."
+        else f"{numbers.usd(settled)} of {numbers.usd_declared(usd_of(ceiling))}."
     )
     if held:
         yield f"{numbers.usd(held)} more is held for requests under way."

@@ -7,19 +7,20 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from ..declare.show import check_report
-from ..release import registry
 from ..serve.opened import OpenRelease
 from ..store.clock import time_of
+from ..store.records import find_ends
 from ..store.rollups import Summary, quantile_ms, summarise_by
 from ..types import Disposition
-from . import words
+from . import causes, words
 from .by_itself import deeds_of
 from .control import Ask
-from .figures import Ending, HourShown, ModelShown, ServiceFigures
+from .figures import Ending, HourShown, ServiceFigures
 from .home import rows_of, since_of
-from .shapes import EnforcedKey, Stopped
+from .models_shown import models_of
+from .shapes import EnforcedKey
 from .states import LEAST
-from .units import show, usd_of
+from .units import usd_of
 
 
 def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
@@ -29,9 +30,9 @@ def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
     (row,) = rows_of(ask, [release], now_us)
     hours = summarise_by(ask.control.state, "hour_us", release.name, since_us, now_us)
     declared = release.declaration
-    states = [promise.state for promise in row.promises]
+    looked_at, models = models_of(ask, release, since_us)
     return ServiceFigures(
-        says=words.service(release.name, states, is_stopped=row.stopped is not None),
+        says=words.service(release.name, row.promises, is_stopped=row.stopped is not None),
         as_of=time_of(now_us),
         since=time_of(since_us),
         service=row,
@@ -41,8 +42,9 @@ def service_page(ask: Ask, release: OpenRelease) -> ServiceFigures:
         latency_p95_ms=_float(declared.objectives.latency_p95_ms),
         p95_ms=_p95(hours.values()),
         hours=tuple(_hour(at_us, found) for at_us, found in hours.items()),
-        endings=tuple(_endings(list(hours.values()))),
-        models=tuple(_models(ask, release, since_us, now_us)),
+        endings=tuple(_endings(ask, release.name, list(hours.values()), since_us)),
+        looked_at=looked_at,
+        models=tuple(models),
         differences=ask.control.differences(release),
         deeds=deeds_of(ask.control.state, [release.name], now_us),
         keys=tuple(enforced_keys(release, ask.control.enforces)),
@@ -82,57 +84,36 @@ def _hour(at_us: int, found: Summary) -> HourShown:
     )
 
 
-def _endings(hours: Sequence[Summary]) -> Iterator[Ending]:
+def _endings(ask: Ask, name: str, hours: Sequence[Summary], since_us: int) -> Iterator[Ending]:
     whole = sum(hour.requests for hour in hours)
-    for name in get_args(Disposition):
-        requests = sum(getattr(hour, name) for hour in hours)
+    for disposition in get_args(Disposition):
+        requests = sum(getattr(hour, disposition) for hour in hours)
         if requests:
-            yield Ending(disposition=name, requests=requests, share=_share(requests, whole))
-
-
-def _models(ask: Ask, release: OpenRelease, since_us: int, now_us: int) -> Iterator[ModelShown]:
-    """Yield the models as they are declared, and then the rungs that answered."""
-    found = summarise_by(ask.control.state, "model", release.name, since_us, now_us)
-    whole = sum(summary.requests for summary in found.values())
-    manifest = registry.read_release(ask.control.state, release.id).manifest
-    chain = {entry.name for entry in release.declaration.chain}
-    for pin in manifest.models:
-        stop = ask.control.switchboard.stopped(release.name, pin.name)
-        summary = found.pop(pin.name, Summary())
-        yield ModelShown(
-            name=pin.name,
-            role="model" if pin.name in chain else "rung",
-            provider=pin.provider,
-            model=pin.model,
-            pinned=pin.digest or pin.pin,
-            requests=summary.requests,
-            share=_share(summary.requests, whole),
-            p95_ms=summary.p95_ms,
-            mean_usd=_mean(summary),
-            stopped=show(Stopped, stop) if stop else None,
-        )
-    for name, summary in found.items():
-        if name:  # what was refused reached no model
-            yield ModelShown(
-                name=name,
-                role="rung",
-                provider="",
-                model="",
-                pinned="",
-                requests=summary.requests,
-                share=_share(summary.requests, whole),
-                p95_ms=summary.p95_ms,
-                mean_usd=_mean(summary),
-                stopped=None,
+            yield Ending(
+                disposition=disposition,
+                requests=requests,
+                share=_share(requests, whole),
+                why=_why(ask, name, disposition, requests, since_us),
             )
+
+
+def _why(ask: Ask, name: str, disposition: Disposition, requests: int, since_us: int) -> str:
+    """Return why requests ended so; where nothing went wrong, what the word means."""
+    if disposition in ("answered", "cached"):
+        return words.MEANS[disposition]
+    found = find_ends(
+        ask.control.state,
+        service=name,
+        disposition=disposition,
+        since_us=since_us,
+        limit=causes.MOST_LOOKED_AT,
+    )
+    why = causes.told(causes.causes_of(found), requests)
+    return f"{why[0].upper()}{why[1:]}." if why else words.MEANS[disposition]
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole >= LEAST else None
-
-
-def _mean(found: Summary) -> float | None:
-    return usd_of(found.cost_micro) / found.requests if found.requests else None
 
 
 def _float(value: float | None) -> float | None:

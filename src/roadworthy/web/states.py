@@ -59,7 +59,8 @@ def judge(promise: float, better: Better, hits: int, n: int) -> State:
     """Return how a promise stands: kept by the whole interval, broken by it, or neither.
 
     Where neither, and all is well so far, it is at risk only if more could have been known: with
-    fewer than `needed` requests not even a record without fault would prove it.
+    fewer than `needed` requests not even a record without fault would prove it. Until then it is
+    healthy, and `is_proven` tells that apart.
 
     Args:
         promise: The share (0-1) that is promised.
@@ -70,17 +71,36 @@ def judge(promise: float, better: Better, hits: int, n: int) -> State:
     >>> judge(0.99, "high", 998, 1000), judge(0.99, "high", 989, 1000)
     ('healthy', 'at_risk')
     >>> judge(0.05, "low", 80, 1000), judge(0.05, "low", 0, 30), judge(0.05, "low", 3, 30)
-    ('breached', 'collecting', 'at_risk')
+    ('breached', 'healthy', 'at_risk')
     """
     if n < LEAST:
         return "collecting"
-    low, high = wilson(hits, n)
-    if low >= promise if better == "high" else high <= promise:
+    if is_proven(promise, better, hits, n):
         return "healthy"
+    low, high = wilson(hits, n)
     if high < promise if better == "high" else low > promise:
         return "breached"
     keeps = hits / n >= promise if better == "high" else hits / n <= promise
-    return "collecting" if keeps and n < needed(promise, better) else "at_risk"
+    return "healthy" if keeps and n < needed(promise, better) else "at_risk"
+
+
+def is_proven(promise: float, better: Better, hits: int, n: int) -> bool:
+    """Whether the whole interval keeps a promise.
+
+    >>> is_proven(0.99, "high", 381, 381), is_proven(0.99, "high", 380, 380)
+    (True, False)
+    """
+    low, high = wilson(hits, n)
+    return n >= LEAST and (low >= promise if better == "high" else high <= promise)
+
+
+def word_of(state: State, is_proven: bool) -> str:
+    """Return what a state is called beside what it is known from.
+
+    >>> word_of("healthy", True), word_of("healthy", False), word_of("breached", False)
+    ('Healthy', 'Healthy so far', 'Breached')
+    """
+    return f"{WORDS[state]} so far" if state == "healthy" and not is_proven else WORDS[state]
 
 
 def needed(promise: float, better: Better) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from . import numbers
 from .figures import DispositionMeaning, ErrorBudget, Promise, StateMeaning, Words
+from .promises import BUDGET_DAYS
 from .states import LEAST, WORDS, State
 
 _TROUBLE = {
@@ -18,11 +20,12 @@ _TROUBLE = {
     "spool": "The spool is not where it was opened: new records may be lost.",
 }
 _STATES: dict[State, str] = {
-    "healthy": "The whole interval keeps the promise.",
-    "at_risk": "The interval contains the promise, or the day's money ends before the day.",
+    "healthy": "The whole interval keeps the promise. “So far”: nothing speaks against it, "
+    "but so few requests cannot prove it.",
+    "at_risk": "The interval contains the promise, the last 24 hours alone break it, or the day's "
+    "money ends before the day.",
     "breached": "The whole interval breaks the promise, or the error budget is spent.",
-    "collecting": f"Too few requests to say: fewer than {LEAST}, or than prove the promise if "
-    "nothing went wrong. The missing number is shown.",
+    "collecting": f"Too few requests to say: fewer than {LEAST}. The missing number is shown.",
     "off": "Not declared, or stopped by a person.",
 }
 _DISPOSITIONS = (
@@ -57,6 +60,25 @@ _FAILURES = {
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+class Stands(Protocol):
+    """How a promise stands, and whether its whole interval keeps it."""
+
+    @property
+    def state(self) -> State:
+        """By its numbers."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether its whole interval keeps it."""
+
+
+class Known(NamedTuple):
+    """A promise of which no more is known than that."""
+
+    state: State
+    is_proven: bool = True
+
+
 def some(n: int, what: str) -> str:
     """Write a number of things as a sentence wants it.
 
@@ -76,22 +98,26 @@ def exactly(n: int, what: str) -> str:
 
 
 def home(
-    services: int, states: Sequence[State], todos: int, first: datetime | None, now: datetime
+    services: int, promises: Sequence[Stands], todos: int, first: datetime | None, now: datetime
 ) -> str:
     """Return Home in one line: what of the promises, and what of people.
 
     >>> now = datetime(2026, 11, 23, 14, 32)
-    >>> home(2, ["breached", "at_risk", "healthy"], 1, None, now)
+    >>> bad, unsure, good = Known("breached"), Known("at_risk"), Known("healthy")
+    >>> home(2, [bad, unsure, good], 1, None, now)
     'One promise is broken and one is at risk. One thing needs a person.'
-    >>> home(2, ["healthy", "collecting"], 0, None, now)
+    >>> home(2, [good, Known("collecting")], 0, None, now)
     'No promise is broken; one waits for more requests. Nothing needs a person.'
+    >>> home(2, [good, Known("healthy", False)], 0, None, now)
+    'Every promise is kept so far. Nothing needs a person.'
     """
     if not services:
         return "There is no service yet."
-    return f"{_promises(states)} {_needs(todos, first, now)}"
+    return f"{_promises(promises)} {_needs(todos, first, now)}"
 
 
-def _promises(states: Sequence[State]) -> str:
+def _promises(promises: Sequence[Stands]) -> str:
+    states = [promise.state for promise in promises]
     broken, at_risk = states.count("breached"), states.count("at_risk")
     waiting = states.count("collecting")
     if broken:
@@ -103,7 +129,7 @@ def _promises(states: Sequence[State]) -> str:
         wait = "waits" if waiting == 1 else "wait"
         said = f"no promise is broken; {_word(waiting)} {wait} for more requests"
     elif "healthy" in states:
-        said = "every promise is kept"
+        said = f"every promise is kept{_so_far(promises)}"
     else:
         said = "no service that answers promises anything"
     return _sentence(said)
@@ -116,14 +142,19 @@ def _needs(todos: int, first: datetime | None, now: datetime) -> str:
     return _sentence(f"{some(todos, 'thing')} {'needs' if todos == 1 else 'need'} a person{due}")
 
 
-def service(name: str, states: Sequence[State], *, is_stopped: bool) -> str:
+def _so_far(promises: Sequence[Stands]) -> str:
+    return "" if all(promise.is_proven for promise in promises) else " so far"
+
+
+def service(name: str, promises: Sequence[Stands], *, is_stopped: bool) -> str:
     """Return a service's page in one line.
 
-    >>> service("reply", ["healthy", "breached"], is_stopped=False)
+    >>> service("reply", [Known("healthy"), Known("breached")], is_stopped=False)
     'reply breaks one of its two promises.'
-    >>> service("reply", ["healthy"], is_stopped=False)
+    >>> service("reply", [Known("healthy")], is_stopped=False)
     'reply keeps every promise.'
     """
+    states = [promise.state for promise in promises]
     broken, at_risk = states.count("breached"), states.count("at_risk")
     if is_stopped:
         return f"{name} is stopped."
@@ -136,7 +167,7 @@ def service(name: str, states: Sequence[State], *, is_stopped: bool) -> str:
         return f"{name} {verb} {_of(broken or at_risk, len(states))}."
     if "collecting" in states:
         return f"{name} has too few requests to say whether it keeps its promises."
-    return f"{name} keeps every promise."
+    return f"{name} keeps every promise{_so_far(promises)}."
 
 
 def _of(n: int, whole: int) -> str:
@@ -146,18 +177,28 @@ def _of(n: int, whole: int) -> str:
 def health(
     promises: Sequence[Promise], budget: ErrorBudget | None, requests: int, now: datetime
 ) -> list[str]:
-    """Return why a service is as it is; without promises, that it has none."""
+    """Return why a service is as it is; without promises, that it has none.
+
+    Args:
+        promises: What it promises.
+        budget: Of its failures; None where no availability is promised.
+        requests: n of the last 24 hours.
+        now: The project's time.
+    """
     if not promises:
         return ["No promise is declared."]
-    if not requests:
-        return ["No request in the last 24 hours."]
     said = [_trouble_of(promise, now) for promise in promises if promise.state in _UNQUIET]
     if budget and budget.spent_share is not None and budget.spent_share > 1:
         said.append(f"The error budget of {budget.days} days is spent.")
+    if said:
+        return said
+    if not requests:
+        return ["No request in the last 24 hours."]
     missing = max(promise.missing for promise in promises)
-    if not said and missing:
+    if missing:
         are = "is" if missing == 1 else "are"
         return [f"Nothing is wrong so far; {exactly(missing, 'more request')} {are} needed to say."]
+    said = [_known_of(promise, now) for promise in promises if not promise.is_proven]
     return said or ["Every promise is kept."]
 
 
@@ -167,15 +208,42 @@ _UNQUIET = ("breached", "at_risk")
 def _trouble_of(promise: Promise, now: datetime) -> str:
     """Return what is wrong with a promise: since when, and how much."""
     since = f" since {numbers.at(promise.broken_since, now)}" if promise.broken_since else ""
-    n = numbers.count(promise.n)
+    n, hits, window = promise.n, promise.hits, promise.window
     if promise.key == "objectives.latency_p95_ms":
         word = "Too slow" if promise.state == "breached" else "Perhaps too slow"
-        slow = numbers.count(promise.hits)
-        return f"{word}{since}: {slow} of {n} requests in 24 h were {promise.of}."
-    word = "Failing too often" if promise.state == "breached" else "Perhaps failing too often"
-    return (
-        f"{word}{since}: {numbers.count(promise.n - promise.hits)} of {n} requests in 24 h failed."
-    )
+        slow = numbers.count(hits)
+        whole = numbers.count(n)
+        return f"{word}{since}: {slow} of {whole} requests in {window} were {promise.of}."
+    is_sure = promise.state == "breached"
+    if promise.is_proven:
+        # The window keeps it still, and the last day alone does not.
+        is_sure, n, hits, window = True, promise.n_24h, promise.hits_24h, "24 h"
+    word = "Failing too often" if is_sure else "Perhaps failing too often"
+    failed = numbers.count(n - hits)
+    return f"{word}{since}: {failed} of {numbers.count(n)} requests in {window} failed."
+
+
+def _known_of(promise: Promise, now: datetime) -> str:
+    """Return what is known of a promise that is kept so far, and when it will be proven."""
+    n, span = numbers.count(promise.n), _span_of(promise, now)
+    is_latency = promise.key == "objectives.latency_p95_ms"
+    bad = promise.hits if is_latency else promise.n - promise.hits
+    none = f"was {promise.of}" if is_latency else "failed"
+    some = f"{'was' if bad == 1 else 'were'} {promise.of}" if is_latency else "failed"
+    if bad:
+        kept = "the promise allows that, and it is not proven yet"
+        return f"{numbers.count(bad)} of {n} requests in {span} {some}; {kept}."
+    goal = "the promise" if is_latency else numbers.promised(promise.promise)
+    from_n = numbers.count(promise.proven_from)
+    return f"None of {n} requests in {span} {none}; {goal} is proven from {from_n} on."
+
+
+def _span_of(promise: Promise, now: datetime) -> str:
+    """Return the part of a promise's window that had requests."""
+    days = -(-(now - promise.since).total_seconds() // 86_400) if promise.since else 0
+    if promise.window == "24 h" or days <= 1:
+        return "24 h"
+    return f"{min(days, BUDGET_DAYS):.0f} days"
 
 
 def trouble(part: str) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from .. import charts, numbers, words
 from ..figures import CostToday, Promise, ServiceFigures
-from ..states import CLASSES, WORDS, State
+from ..states import CLASSES, WORDS, State, word_of
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
@@ -35,7 +35,7 @@ def promise(promise: Promise) -> Markup:
         value=promise.measured,
         interval=interval,
         state=CLASSES[promise.state],
-        label=f"{promise.name}: {WORDS[promise.state]}. {_measured(promise)}",
+        label=f"{promise.name}: {word_of(promise.state, promise.is_proven)}. {_measured(promise)}",
     )
 
 
@@ -104,7 +104,7 @@ def _cost_by_hour(page: ServiceFigures, total: float) -> Markup:
         [charts.Series("Cost", [value for _, value in places])],
         step=_HOUR_S,
         show_x=_hour,
-        show_y=_axis_usd,
+        show_y=numbers.usd_declared,
         x_ticks=_ticks(since, until),
     )
 
@@ -119,9 +119,9 @@ def _cost_today(page: ServiceFigures, settled: float, ceiling: float) -> Markup:
             "Until",
         ),
         _added_up(page, midnight, now),
-        goal=charts.Goal(ceiling, f"ceiling {numbers.usd(ceiling)}"),
+        goal=charts.Goal(ceiling, f"ceiling {numbers.usd_declared(ceiling)}"),
         show_x=_clock,
-        show_y=_axis_usd,
+        show_y=numbers.usd_declared,
         x_ticks=[
             (midnight + hour * _HOUR_S, f"{hour:02}:00") for hour in range(0, 25, _TICK_HOURS)
         ],
@@ -171,10 +171,6 @@ def example(state: State) -> Markup | None:
 def _clock(at_s: float) -> str:
     time = datetime.fromtimestamp(at_s, UTC)
     return f"{time:%H:%M}"
-
-
-def _axis_usd(value: float) -> str:
-    return numbers.usd(value) if value == 0 or value >= 0.1 else f"${value:.10g}"
 
 
 def _span(page: ServiceFigures) -> tuple[int, int]:

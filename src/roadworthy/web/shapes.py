@@ -287,10 +287,15 @@ class AttemptShown(Struct, frozen=True, kw_only=True):
 
 
 class VerdictShown(Struct, frozen=True, kw_only=True):
-    """What one guard said, about what, and how long it took."""
+    """What one guard said, about what, and how long it took.
+
+    Attributes:
+        of: The model whose answer it is about; empty for the input, and where that is not known.
+    """
 
     guard: str
     on: Literal["input", "output"]
+    of: str
     verdict: VerdictName
     reason: str
     ms: float

@@ -132,6 +132,7 @@ def _open_environment() -> Environment:
         bodies.pretty,
         bodies.left_out,
         bodies.turns,
+        bodies.given,
         *numbers.WRITERS,
     )
     environment.filters.update({function.__name__: function for function in shown})

@@ -359,7 +359,7 @@ def test_the_service_is_stopped_and_resumed_with_a_reason_and_the_keys_name(plan
     browser.log_in(plane.secret)
     browser.get("/services/risk")
     done = browser.submit("/services/risk/stop", reason="too windy", model="")
-    assert (done.status, done.headers["location"]) == (303, "/services/risk#levers")
+    assert (done.status, done.headers["location"]) == (303, "/services/risk")
     plane.follow()
     browser.get("/services/risk")
     assert browser.heading == "risk is stopped."

@@ -77,6 +77,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         clock=project.clock,
         keyring=serving.keyring,
         switchboard=serving.switchboard,
+        follow=serving.follow,
         engine=serving.engine,
         ledger=serving.ledger,
         jobs=serving.jobs,

@@ -49,6 +49,17 @@ from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
 from .words import WORDS_PAGE
 
+SCOPES_ASKED = (
+    shapes.ScopeMeant("answer", "ask services, and report outcomes"),
+    shapes.ScopeMeant("read", "see these pages and every record"),
+    shapes.ScopeMeant("act_as", "ask on behalf of users"),
+    shapes.ScopeMeant("push", "put features online"),
+    shapes.ScopeMeant("review", "report outcomes"),
+    shapes.ScopeMeant("release", "build and promote releases"),
+    shapes.ScopeMeant("admin", "stop services and make keys"),
+)
+"""The scopes that some route asks for, the likely ones first."""
+
 
 def route_table() -> tuple[Route, ...]:
     """Return every route but the one that describes them."""
@@ -253,7 +264,7 @@ def read_keys(ask: Ask) -> shapes.Keys:
     entries = list_keys(ask.control.state)
     shown = tuple(_key_shown(entry, now_us) for entry in entries)
     sentence = lists.keys(shown, time_of(now_us))
-    return shapes.Keys(sentence=sentence, keys=shown, services=_seen(ask))
+    return shapes.Keys(sentence=sentence, keys=shown, services=_seen(ask), scopes=SCOPES_ASKED)
 
 
 def make_key(ask: Ask, body: shapes.KeyWanted) -> shapes.KeyMade:

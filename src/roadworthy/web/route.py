@@ -208,7 +208,10 @@ class Resource:
         def work() -> bytes:
             return _encode(route.handler(ask, **request.path_params, **arguments))
 
-        return _response(route.status, await to_thread.run_sync(work, limiter=self._limiter))
+        said = await to_thread.run_sync(work, limiter=self._limiter)
+        if route.method != "GET":
+            await self._control.follow()
+        return _response(route.status, said)
 
 
 async def caught(answer: Awaitable[Response]) -> Response | RoadworthyError | None:

@@ -12,7 +12,7 @@ import hmac
 import logging
 import os
 import secrets
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +24,9 @@ from ..errors import Forbidden, Unauthenticated
 from ..types import MICRO, Clock, SystemClock
 
 LASTS_S = 12 * 3600
+DONE_COOKIE = "rw-done"
+"""Carries what an act did to the next page, which says it once."""
+DONE_LASTS_S = 60
 COOKIE = "rw-session"
 VISIT_COOKIE = "rw-visit"
 """Marks a browser that has not logged in yet, so that the log-in form has a token of its own."""
@@ -57,6 +60,8 @@ class Sessions:
         self._secret = secret
         self._clock = clock or SystemClock()
         self._file = ended
+        self._process = secrets.token_urlsafe(9)
+        self._sent: dict[str, int] = {}
         self._ended = _read_ended(ended) if ended else {}
 
     def open(self, key_id: str) -> str:
@@ -107,6 +112,47 @@ class Sessions:
             raise Forbidden(
                 "expected the form's own token, got none or another one; load the page again"
             )
+
+    def once(self, cookie: str) -> str:
+        """Return the token of a form that may be sent once, to this process."""
+        said = secrets.token_urlsafe(9)
+        return f"{said}.{self._sign_once(cookie, said)}"
+
+    def take_once(self, cookie: str, token: str) -> bool:
+        """Say whether a form comes for the first time.
+
+        Raises:
+            Forbidden: The token is missing, or another session's or process's.
+        """
+        said, _, signature = token.partition(".")
+        if not said or not _is_same(signature, self._sign_once(cookie, said)):
+            raise Forbidden(
+                "expected a form that this process made for this session; load the page again"
+            )
+        now_s = self._clock.now_us() // MICRO
+        self._sent = {sent: until for sent, until in self._sent.items() if until > now_s}
+        is_first = said not in self._sent
+        self._sent[said] = now_s + LASTS_S
+        return is_first
+
+    def give_back(self, token: str) -> None:
+        """Let a form be sent again, because nothing came of it."""
+        self._sent.pop(token.partition(".")[0], None)
+
+    def seal(self, cookie: str, text: str) -> str:
+        """Return a text as the value of a cookie that only this session opens again."""
+        said = urlsafe_b64encode(text.encode()).decode()
+        return f"{said}.{self._sign('sealed', f'{cookie}:{said}')}"
+
+    def unseal(self, cookie: str, value: str) -> str:
+        """Return what was sealed for this session; an empty text if it was not."""
+        said, _, signature = value.rpartition(".")
+        if not _is_same(signature, self._sign("sealed", f"{cookie}:{said}")):
+            return ""
+        return urlsafe_b64decode(said).decode()
+
+    def _sign_once(self, cookie: str, said: str) -> str:
+        return self._sign("once", f"{self._process}:{cookie}:{said}")
 
     def _sign(self, purpose: str, text: str) -> str:
         digest = hmac.digest(self._secret, f"{purpose}:{text}".encode(), "sha256")

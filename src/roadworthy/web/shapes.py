@@ -219,7 +219,7 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 class Switched(Struct, frozen=True, kw_only=True):
-    """A service, or one model of it, after it was stopped or resumed; followed within 100 ms."""
+    """A service, or one model of it, after it was stopped or resumed; others follow in 100 ms."""
 
     service: str
     model: str | None
@@ -452,17 +452,26 @@ class KeyShown(Struct, frozen=True, kw_only=True):
     state: Literal["valid", "expired", "revoked"]
 
 
+class ScopeMeant(Struct, frozen=True):
+    """What a key may do that has a scope."""
+
+    scope: Scope
+    means: str
+
+
 class Keys(Struct, frozen=True, kw_only=True):
     """Every key ever created, oldest first.
 
     Attributes:
         sentence: How many are valid.
         services: What a new key can be limited to.
+        scopes: What some route asks for; a scope that none asks for yet is not there.
     """
 
     sentence: str
     keys: tuple[KeyShown, ...]
     services: tuple[str, ...]
+    scopes: tuple[ScopeMeant, ...]
 
 
 class KeyMade(Struct, frozen=True, kw_only=True):

@@ -11,13 +11,14 @@ To add a page:
    limits, headers, errors, navigation and the link to its twin `/api/x`.
 
 An act is a form that posts: its `body` struct is read from the form's fields, its token is checked,
-and the browser is sent `then`, or shown `template` with what the handler returned (`page`). Every
+and the browser is sent `then`, where the page says what was `done`, or shown `template` with what
+the handler returned (`page`). What may be done `once` has a token for that, too. Every
 form holds `{{ parts.token(csrf) }}`. Fields that were left empty count as not given. What is wrong
 with a field is said beside it, on the page that holds the form (`form`), with all that was typed.
 
 In each template: `page` is the value, `viewer` the key (None before log-in), `may(scope)` says what
 it may do, `now` is the project's time, `here` the path, `query` what was asked for, `typed` what a
-form was sent with (name → texts), `wrong` what is wrong with it.
+form was sent with (name → texts), `wrong` what is wrong with it, `done` what an act just did.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,19 +38,36 @@ from starlette.routing import Route as Path
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ...errors import Forbidden, NotFound, RequestError, RoadworthyError, Unauthenticated
+from ...errors import (
+    Forbidden,
+    NotFound,
+    RequestError,
+    RoadworthyError,
+    StoreError,
+    Unauthenticated,
+)
 from ...store.clock import time_of
 from ...types import Key, Scope
 from .. import api
 from ..control import Ask, Control
 from ..route import Route, body_of, caught, check_room, refuse
-from ..session import VISIT_COOKIE, cookie_of, new_visit, set_cookie
+from ..session import (
+    DONE_COOKIE,
+    DONE_LASTS_S,
+    VISIT_COOKIE,
+    cookie_of,
+    new_visit,
+    set_cookie,
+)
+from .done import SENT_BEFORE, Done, promoted, revoked, switched
 from .forms import Wrong, write_times, wrong_of
 from .render import ASSETS, HEADERS, html, render
 
 MOST_FIELDS = 200
 _HOST = re.compile(r"[\w.-]{1,100}(:\d{1,5})?|\[[0-9a-f:]+\](:\d{1,5})?", re.ASCII)
 _TOKEN = "csrf"  # noqa: S105 - the name of a field
+_ONCE = "once"
+_MOST_OF_A_NAME = 40
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -100,6 +119,8 @@ class Act:
         template: What is shown instead.
         form: The path of the page that holds the form.
         whole: Whether it concerns the whole project.
+        done: Says what it did, from what the handler returned, who did it, and when.
+        once: Whether the same form is obeyed once only, however often it is sent.
     """
 
     def __init__(
@@ -112,12 +133,16 @@ class Act:
         template: str = "",
         form: str = "",
         whole: bool = False,
+        done: Callable[[Any, str, datetime], Done] | None = None,
+        once: bool = False,
     ) -> None:
         self.route = Route("POST", path, scope, handler, whole=whole)
         self.path = path
         self.form = form
         self.then = then
         self.template = template
+        self.done = done
+        self.once = once
 
 
 _FILTERS = (
@@ -161,19 +186,29 @@ ACTS: tuple[Act, ...] = (
         "/services/{name}/stop",
         "admin",
         api.stop_service,
-        then="/services/{name}#levers",
+        then="/services/{name}",
         form="/services/{name}",
+        done=switched,
     ),
     Act(
         "/services/{name}/resume",
         "admin",
         api.resume_service,
-        then="/services/{name}#levers",
+        then="/services/{name}",
         form="/services/{name}",
+        done=switched,
     ),
-    Act("/releases/{id}/promote", "release", api.promote_release, then="/releases"),
-    Act("/keys", "admin", api.make_key, template="key_made.html", form="/keys", whole=True),
-    Act("/keys/{id}/revoke", "admin", api.delete_key, then="/keys", whole=True),
+    Act("/releases/{id}/promote", "release", api.promote_release, then="/releases", done=promoted),
+    Act(
+        "/keys",
+        "admin",
+        api.make_key,
+        template="key_made.html",
+        form="/keys",
+        whole=True,
+        once=True,
+    ),
+    Act("/keys/{id}/revoke", "admin", api.delete_key, then="/keys", whole=True, done=revoked),
 )
 
 
@@ -259,32 +294,62 @@ class Console:
             asked = write_times(given, page.route.query, now, -1)
             arguments = page.route.read(asked, b"")
             twin = page.twin.format_map(_quoted(request)) + _query_of(asked)
-            context = {"key": key, "twin": twin, "query": dict(given), "template": page.template}
-            return html(await self._work(request, page.route, key, arguments, context))
+            done = self._done(request)
+            context = {"key": key, "twin": twin, "query": dict(given), "done": done}
+            body = await self._page(request, page.route, page.template, key, arguments, context)
         except RequestError as error:
             wrong = wrong_of(error, given, page.fields, now, -1)
             if wrong is None:
                 raise
             return await self._again(request, page, key, wrong, given)
+        said = {"set-cookie": set_cookie(request, "", name=DONE_COOKIE, lasts_s=0)}
+        return html(body, headers=said if cookie_of(request, DONE_COOKIE) else None)
 
     async def _act(self, request: Request, path: str) -> Response:
         act, control = self._acts[path], self._control
         cookie = cookie_of(request)
         key = control.keyring.find_id(control.sessions.read(cookie).key_id)
-        fields = await self._fields(request, cookie)
+        fields, once = await self._fields(request, cookie)
         act.route.check(key)
+        if act.once and not control.sessions.take_once(cookie, once):
+            return self._say(request, act.form, Done(says=SENT_BEFORE))
         now, form = self._now(), self._pages.get(act.form)
         try:
             asked = write_times(fields, act.route.body, now, 1) if act.route.body else fields
             arguments = act.route.read_form(asked)
-            context = {"key": key, "template": act.template}
-            body = await self._work(request, act.route, key, arguments, context)
+            if act.template:
+                page = {"key": key}
+                body = await self._page(request, act.route, act.template, key, arguments, page)
+                await control.follow()
+                return html(body)
+            value = await self._run(request, act.route, key, arguments)
         except RequestError as error:
+            control.sessions.give_back(once)
             wrong = wrong_of(error, fields, _names_of(act.route), now, 1)
             if wrong is None or form is None:
                 raise
             return await self._again(request, form, key, wrong, fields)
-        return html(body) if act.template else _go(act.then.format_map(_quoted(request)))
+        except StoreError:
+            control.sessions.give_back(once)
+            raise
+        await control.follow()
+        done = act.done(value, key.name[:_MOST_OF_A_NAME], now) if act.done else None
+        return self._say(request, act.then.format_map(_quoted(request)), done)
+
+    def _say(self, request: Request, target: str, done: Done | None) -> Response:
+        """Send the browser to a page that says what was done."""
+        if done is None:
+            return _go(target)
+        text = msgspec.json.encode(done).decode()
+        sealed = self._control.sessions.seal(cookie_of(request), text)
+        cookie = set_cookie(request, sealed, name=DONE_COOKIE, lasts_s=DONE_LASTS_S)
+        return _go(target, {"set-cookie": cookie})
+
+    def _done(self, request: Request) -> Done | None:
+        """Return what the last act of this session did, if no page has said it yet."""
+        value = cookie_of(request, DONE_COOKIE)
+        text = self._control.sessions.unseal(cookie_of(request), value) if value else ""
+        return msgspec.json.decode(text, type=Done) if text else None
 
     async def _again(
         self, request: Request, page: Page, key: Key, wrong: Wrong, given: list[tuple[str, str]]
@@ -296,7 +361,6 @@ class Console:
             typed.setdefault(name, []).append(text)
         context = {
             "key": key,
-            "template": page.template,
             "here": page.path.format_map(_quoted(request)),
             "twin": page.twin.format_map(_quoted(request)),
             "query": dict(given) if request.method == "GET" else {},
@@ -304,28 +368,45 @@ class Console:
             "wrong": wrong,
         }
         arguments = page.route.read([], b"")
-        return html(await self._work(request, page.route, key, arguments, context), 400)
+        body = await self._page(request, page.route, page.template, key, arguments, context)
+        return html(body, 400)
 
-    async def _work(
+    async def _run(
         self,
         request: Request,
         route: Route,
         key: Key,
         arguments: Mapping[str, Any],
-        context: dict[str, Any],
-    ) -> str:
-        """Run a handler in a thread, and write what it gives into its template there too."""
+        finish: Callable[[Any], Any] = lambda value: value,
+    ) -> Any:
+        """Run a handler in a thread, and there, too, what makes something of its value."""
         check_room(self._limiter)
-        ask, template = Ask(self._control, key), context.pop("template")
+        ask = Ask(self._control, key)
 
-        def work() -> str:
-            value = route.handler(ask, **request.path_params, **arguments)
-            return render(template, self._context(request, value, **context)) if template else ""
+        def work() -> Any:
+            return finish(route.handler(ask, **request.path_params, **arguments))
 
         return await to_thread.run_sync(work, limiter=self._limiter)
 
-    async def _fields(self, request: Request, cookie: str) -> list[tuple[str, str]]:
-        """Return the fields of a form of ours, without its token.
+    async def _page(
+        self,
+        request: Request,
+        route: Route,
+        template: str,
+        key: Key,
+        arguments: Mapping[str, Any],
+        context: Mapping[str, Any],
+    ) -> str:
+        """Return a template with what a handler gives."""
+
+        def write(value: Any) -> str:
+            return render(template, self._context(request, value, **context))
+
+        body: str = await self._run(request, route, key, arguments, write)
+        return body
+
+    async def _fields(self, request: Request, cookie: str) -> tuple[list[tuple[str, str]], str]:
+        """Return the fields of a form of ours without its tokens, and the one for once.
 
         Raises:
             Forbidden: It does not bring the token of this cookie.
@@ -340,7 +421,8 @@ class Console:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Forbidden("expected a form of this site, got one of another")
         self._control.sessions.check_token(cookie, tokens[0] if len(tokens) == 1 else "")
-        return [(name, value) for name, value in pairs if name != _TOKEN]
+        once = next((value for name, value in pairs if name == _ONCE), "")
+        return [(name, value) for name, value in pairs if name not in (_TOKEN, _ONCE)], once
 
     def _context(
         self, request: Request, page: object, *, key: Key | None = None, **more: Any
@@ -363,11 +445,13 @@ class Console:
             "viewer": key,
             "may": lambda scope: key is not None and scope in key.scopes,
             "csrf": control.sessions.token(cookie) if cookie else "",
+            "once": lambda: control.sessions.once(cookie),
             "twin": "",
             "origin": _origin_of(request),
             "query": {},
             "typed": {},
             "wrong": None,
+            "done": None,
             **more,
         }
 
@@ -386,7 +470,8 @@ class Console:
         return html(render("login.html", context), status, {"set-cookie": cookie})
 
     async def _log_in(self, request: Request, path: str) -> Response:
-        fields = dict(await self._fields(request, cookie_of(request, VISIT_COOKIE)))
+        given, _ = await self._fields(request, cookie_of(request, VISIT_COOKIE))
+        fields = dict(given)
         secret, target = fields.get("key", "").strip(), fields.get("next", "")
         try:
             key = self._control.keyring.find(b"Bearer " + secret.encode())

@@ -12,7 +12,8 @@ from visitor import Visitor
 
 from control_plane import Plane
 from roadworthy.types import Scope
-from roadworthy.web.api import SCOPES_ASKED, route_table
+from roadworthy.web.api import route_table
+from roadworthy.web.scopes import SCOPES_ASKED
 from roadworthy.web.session import DONE_COOKIE
 
 SERVE = Path(__file__).parents[2] / "src" / "roadworthy" / "serve"

@@ -14,7 +14,7 @@ from roadworthy.app import open_project
 from roadworthy.errors import Forbidden, Unauthenticated
 from roadworthy.store.keys import revoke_key
 from roadworthy.types import MICRO, SettableClock
-from roadworthy.web.console.pages import ACTS, PAGES
+from roadworthy.web.console.table import ACTS, PAGES
 from roadworthy.web.session import COOKIE, LASTS_S, VISIT_COOKIE, Sessions, open_secret
 
 SECRET = b"s" * 32
@@ -165,6 +165,12 @@ def test_a_wrong_key_is_refused_beside_its_field_and_not_repeated(shared: Plane,
     assert not key or key not in browser.page
     assert COOKIE not in browser.cookies
     assert browser.get("/").status == 303
+
+
+def test_an_empty_log_in_asks_for_a_key_and_for_no_header(shared: Plane) -> None:
+    browser = Browser(shared)
+    browser.log_in(" ")
+    assert "expected a key that begins with rw_, got nothing" in browser.text
 
 
 def test_a_key_that_may_not_read_cannot_look(shared: Plane) -> None:

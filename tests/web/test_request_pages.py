@@ -167,7 +167,7 @@ def test_filters_find_what_they_name(visitor: Visitor, query: str, said: str, n:
 
 def test_what_was_filtered_for_stands_in_the_form(visitor: Visitor) -> None:
     shown = visitor.see(f"/requests?user={quote(HOSTILE[:150].replace(chr(0), ''))}")
-    (field,) = shown.having("input", name="user")
+    (field,) = shown.having("input", name="q")
     assert (field["value"] or "").startswith("<script>alert(1)</script>")
     check_is_clean(shown)
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ..errors import StoreError
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The newest migration. Revisions are numbers of four digits, so that later ones are greater."""
 
 _PRAGMAS = (

@@ -10,8 +10,9 @@ from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .data_figures import ViewServed
+from .scopes import ScopeMeant
 from .story import Story
-from .units import Time
+from .units import MOST_MS, Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
 
@@ -49,7 +50,7 @@ class RequestQuery(Given, frozen=True):
 
     service: OfService = ""
     disposition: Disposition | UnsetType = UNSET
-    release: Name = ""
+    release: Annotated[Name, Meta(description="Its id, or the beginning of its digest.")] = ""
     model: Name = ""
     user: Name = ""
     key: Name = ""
@@ -57,6 +58,13 @@ class RequestQuery(Given, frozen=True):
     error_code: Name = ""
     tag: Name = ""
     error: Annotated[Name, Meta(description="In the text of its reasons, in either case.")] = ""
+    slower_than_ms: (
+        Annotated[float, Meta(ge=0, le=MOST_MS, description="Only those that took longer.")]
+        | UnsetType
+    ) = UNSET
+    q: Annotated[
+        Name, Meta(description="A request's id, the part of it that lists show, or a user.")
+    ] = ""
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
     before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
@@ -262,6 +270,8 @@ class Requests(Struct, frozen=True, kw_only=True):
         sentence: What the list shows, in words.
         service: The one it is of; empty for all.
         services: Those that the key may ask for.
+        releases: Those of these services that one can filter by, the newest first.
+        models: What answers for these services, rungs too.
         before: What to ask the next, older page with; None when this is the last.
         after: What to ask the page of the next newer ones with; None when this is the first.
     """
@@ -272,6 +282,8 @@ class Requests(Struct, frozen=True, kw_only=True):
     after: str | None
     service: str
     services: tuple[str, ...]
+    releases: tuple[str, ...]
+    models: tuple[str, ...]
 
 
 class AttemptShown(Struct, frozen=True, kw_only=True):
@@ -450,13 +462,6 @@ class KeyShown(Struct, frozen=True, kw_only=True):
     expires: Time | None
     revoked_at: Time | None
     state: Literal["valid", "expired", "revoked"]
-
-
-class ScopeMeant(Struct, frozen=True):
-    """What a key may do that has a scope."""
-
-    scope: Scope
-    means: str
 
 
 class Keys(Struct, frozen=True, kw_only=True):

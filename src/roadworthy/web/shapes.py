@@ -57,7 +57,7 @@ class RequestQuery(Given, frozen=True):
     team: Name = ""
     error_code: Name = ""
     tag: Name = ""
-    error: Annotated[Name, Meta(description="In the text of its reasons, in either case.")] = ""
+    error: Annotated[Name, Meta(description="In the code or the text of what went wrong.")] = ""
     slower_than_ms: (
         Annotated[float, Meta(ge=0, le=MOST_MS, description="Only those that took longer.")]
         | UnsetType

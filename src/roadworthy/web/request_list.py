@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import UNSET
 
 from ..errors import RequestError
-from ..release.registry import list_releases
+from ..release.registry import list_release_ids
 from ..store.clock import micros_of, time_of
 from ..store.records import find_records
 from ..store.rollups import Summary, summarise
@@ -190,9 +190,7 @@ def _summed(records: list[Record]) -> Summary:
 
 
 def _releases(ask: Ask, service: str) -> tuple[str, ...]:
-    services = ask.services_of(service)
-    found = list_releases(ask.control.state, limit=MOST_RELEASES, services=services)
-    return tuple(release.id for release in found)
+    return list_release_ids(ask.control.state, ask.services_of(service), MOST_RELEASES)
 
 
 def _models(ask: Ask, service: str) -> tuple[str, ...]:

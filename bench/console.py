@@ -260,6 +260,9 @@ def lists(middle: str, releases: Mapping[str, tuple[str, ...]]) -> dict[str, dic
         "error_code": {"error_code": "guard_denied"},
         "early_key": {"key": "k-early"},
         "key_of_none": {"key": "k9"},
+        "slow": {"slower_than_ms": "2000"},
+        "slow_of_none": {"slower_than_ms": "80000000"},
+        "part_of_an_id": {"q": "fffffffff"},
         "service_disposition_window": {
             "service": name,
             "disposition": "failed",

@@ -173,6 +173,8 @@ def find(place: Path) -> dict[str, float]:
         "page_of_an_error_text": lambda: find_records(engine, error="no answer"),
         "page_of_an_error_text_without_any": lambda: find_records(engine, error="no such"),
         "page_of_a_key_without_any": lambda: find_records(engine, key="k9"),
+        "page_of_the_slow_without_any": lambda: find_records(engine, slower_than_us=10**12),
+        "page_of_a_part_of_an_id": lambda: find_records(engine, id_part=middle.id[11:20]),
         "page_of_a_pair_without_any": lambda: find_records(engine, service="crew-rest", model="x"),
     }
     return {f"{name}_ms": seconds(run, 5) * 1000 for name, run in asked.items()}

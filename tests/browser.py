@@ -41,8 +41,13 @@ class Browser:
         return self._ask("POST", target, urlencode(fields, doseq=True).encode())
 
     def submit(self, target: str, **fields: Any) -> Answer:
-        """Send a form with these fields and the token of the page that was seen last."""
-        return self.post(target, csrf=self.token, **fields)
+        """Send a form with these fields and the tokens of the page that was seen last."""
+        return self.post(target, csrf=self.token, **self.once_for(target), **fields)
+
+    def once_for(self, target: str) -> dict[str, str]:
+        """Return the field that a form has which may be sent once; the others have none."""
+        found = re.search(r'name="once" value="([^"]+)"', self.page)
+        return {"once": found[1]} if found and target == "/keys" else {}
 
     @property
     def token(self) -> str:

@@ -61,6 +61,8 @@ def test_records_are_listed_newest_first(answered: Path) -> None:
         (["--key", "local"], 4),
         (["--team", "nobody"], 0),
         (["--release", "triage@000000000000"], 0),
+        (["--slower-than-ms", "0"], 4),
+        (["--slower-than-ms", "86400000"], 0),
         (["--since", "1h"], 4),
         (["--until", "1h"], 0),
         (["--since", "2001-01-01", "--until", "2001-01-02"], 0),

@@ -53,6 +53,12 @@ def test_the_reason_counts_sentences_and_quotes_none() -> None:
     check_guard(grounded(), call(), {"text": "known far"})
 
 
+def test_an_answer_that_is_allowed_says_how_well_it_is_supported() -> None:
+    assert verdict({"text": "known near"}).reason == (
+        "2 sentences are supported by the passages: expected at least 0.7, the least has 0.72"
+    )
+
+
 def test_every_text_of_an_output_is_looked_at() -> None:
     assert verdict({"answer": {"parts": ["known", "far"]}}).verdict == "deny"
     assert verdict({"answer": {"parts": ["known"], "sure": True}}).verdict == "allow"

@@ -110,6 +110,31 @@ def test_the_page_before_is_the_nearest_that_fits(engine: Engine, folder: Path) 
     assert found == [tagged[1]]
 
 
+def test_a_page_can_be_of_what_took_longer(engine: Engine, folder: Path) -> None:
+    given = [a_record(START_US + k, latency_us=k * 1000) for k in range(5)]
+    store(engine, folder, given)
+    assert find_records(engine, slower_than_us=2000) == [given[4], given[3]]
+    assert len(find_records(engine, slower_than_us=0)) == 4
+
+
+def test_a_page_can_be_of_one_id_or_of_what_lists_show_of_it(engine: Engine, folder: Path) -> None:
+    given = some_records(5)
+    store(engine, folder, given)
+    assert find_records(engine, id=given[2].id) == [given[2]]
+    assert find_records(engine, id_part=given[2].id[11:20]) == [given[2]]
+    assert find_records(engine, id_part=given[2].id[11:19]) == []
+
+
+def test_the_code_of_an_error_is_found_in_its_text(engine: Engine, folder: Path) -> None:
+    said = a_record(reasons=("no_passages: none is near enough",))
+    unsaid = a_record(error_code="internal_error", reasons=("step two",))
+    silent = a_record(error_code="cancelled", reasons=())
+    store(engine, folder, [said, unsaid, silent])
+    for code, record in (("no_passages", said), ("internal_error", unsaid), ("cancelled", silent)):
+        assert find_records(engine, error=code) == [record]
+    assert find_records(engine, error="step two") == [unsaid]
+
+
 def test_a_page_can_be_of_several_services(engine: Engine, folder: Path) -> None:
     given = [a_record(START_US + k, service="abc"[k % 3]) for k in range(9)]
     store(engine, folder, given)
@@ -223,6 +248,8 @@ def test_a_span_includes_its_begin_and_not_its_end(engine: Engine, folder: Path)
         {"service": "s", "model": "m", "key": "k", "team": "t", "release": "r", "error_code": "e"},
         {"disposition": "failed"},
         {"user": "u"},
+        {"slower_than_us": 5, "service": "s"},
+        {"id_part": "0123456ab"},
         {"services": ("r", "s"), "after_id": "rq_x"},
         {"tag": "t", "service": "s", "before_id": "rq_x"},
         {"tag": "t", "user": "u"},
@@ -251,6 +278,8 @@ def test_a_page_is_found_in_an_index_and_only_its_own_rows_are_read(
         assert "records_not_answered" in used or "records_user_id" in used
     elif filters.keys() & {"tag", "error"}:
         assert "tags" in used or "errors" in used
+    elif "id_part" in filters:
+        assert "COVERING INDEX" in used  # that of the ids is narrower still
     elif filters:
         assert "COVERING INDEX records_page" in used
 

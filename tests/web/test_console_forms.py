@@ -86,7 +86,9 @@ def test_the_list_takes_times_in_words_and_its_twin_the_same(
     shown = visitor.see(f"/requests?since={words.replace(' ', '%20')}&user=u_1")
     assert shown.status == 200
     assert shown.headline == "5 requests match."
-    assert shown.having("input", name="since")[0]["value"] == words
+    chosen = [found["value"] for found in shown.having("option") if "selected" in found]
+    typed = shown.having("input", name="since")[0]["value"]
+    assert (chosen[-1], typed) == (("1h", "") if words == "1h" else ("other", words))
     (twin,) = [link for link in shown.links if link.startswith("/api/requests?")]
     assert stage.get(twin)["sentence"] == shown.headline
 
@@ -111,10 +113,58 @@ def test_a_wrong_filter_is_said_beside_its_field(
     assert shown.headline == "A filter is not understood."
     assert marked(shown)["name"] == field
     assert expected in said(shown)
-    assert shown.having("input", name="model")[0]["value"] == "kept"
+    assert "selected" in shown.having("option", value="kept")[0]
     assert [option for option in shown.having("option") if "selected" in option]
     assert not [link for link in shown.links if link.startswith("/requests/")]
     assert shown.unclosed == []
+
+
+def test_every_filter_that_is_wrong_is_marked(visitor: Visitor) -> None:
+    shown = visitor.see("/requests?since=lost&slower_than_ms=fast&disposition=gone&tag=kept")
+    assert shown.status == 400
+    wrong = [found for _, found in shown.elements if found.get("aria-invalid") == "true"]
+    assert {found["name"] for found in wrong} == {"since", "slower_than_ms", "disposition"}
+    words = {found["aria-describedby"]: found for found in wrong}
+    assert len(words) == len([f for f in shown.having("p") if f.get("id") in words]) == 3
+    assert len([found for found in wrong if "autofocus" in found]) == 1
+    assert "Expected a number of milliseconds such as 250 , got fast ." in shown.words
+    assert shown.having("input", name="tag")[0]["value"] == "kept"
+    assert shown.unclosed == []
+
+
+@pytest.mark.parametrize(
+    ("given", "got"), [("slower_than_ms=-1", "got -1"), ("slower_than_ms=9e99", "got 9e99")]
+)
+def test_a_span_that_no_request_can_take_is_said_beside_its_field(
+    visitor: Visitor, given: str, got: str
+) -> None:
+    shown = visitor.see(f"/requests?{given}")
+    assert (shown.status, marked(shown)["name"]) == (400, "slower_than_ms")
+    assert got in said(shown)
+
+
+def test_a_beginning_after_the_end_is_said_beside_it(stage: Plane, visitor: Visitor) -> None:
+    query = "since=2026-11-02&until=2026-11-01"
+    shown = visitor.see(f"/requests?{query}")
+    assert (shown.status, marked(shown)["name"]) == (400, "since")
+    assert said(shown) == "Expected a time before that of until, got 2026-11-02."
+    refused = stage.ask(
+        "GET", "/api/requests?since=2026-11-02T00:00:00Z&until=2026-11-01T00:00:00Z"
+    )
+    assert (refused.status, refused.error["param"]) == (400, "since")
+
+
+def test_a_bound_of_a_number_is_said_in_words(stage: Plane, visitor: Visitor) -> None:
+    assert "limit: expected a whole number >= 1, got 0" in visitor.see("/requests?limit=0").words
+    refused = stage.ask("GET", "/api/requests?limit=201")
+    assert "limit: expected a whole number <= 200, got `201`" in refused.error["message"]
+
+
+def test_a_time_that_is_typed_counts_before_one_that_is_chosen(visitor: Visitor) -> None:
+    shown = visitor.see("/requests?since=24h&since=2000-01-01&user=u_1")
+    assert shown.headline == "5 requests match."
+    assert shown.having("input", name="since")[0]["value"] == "2000-01-01"
+    assert visitor.see("/requests?since=other&user=u_1").headline == "5 requests match."
 
 
 def test_a_filter_that_is_no_field_of_the_form_gets_an_error_page(visitor: Visitor) -> None:

@@ -18,8 +18,8 @@ from browser import Browser
 from conftest import MakeProject
 from control_plane import RISK, Plane
 from roadworthy.types import HOUR_US, MICRO, SettableClock
-from roadworthy.web.console.pages import PAGES
 from roadworthy.web.console.render import ASSETS, POLICY
+from roadworthy.web.console.table import PAGES
 
 HOSTILE = '<b onclick="x()">&amp;</b>\'\u202e\u2066\u200f\x07\x1b[31m\U0001f600'
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -352,6 +352,17 @@ def test_a_page_that_is_not_there_says_so_to_a_person_and_to_a_program(shared: P
     refused = shared.ask("GET", "/nothing")
     assert (refused.status, refused.error["code"]) == (404, "not_found")
     assert browser.get("/api/nothing").headers["content-type"] == "application/json"
+
+
+def test_an_error_has_an_id_that_the_servers_log_has_too(
+    guest: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "roadworthy.web")
+    answer = guest.get("/nope")
+    assert "no page /nope" in guest.text
+    id = answer.headers["x-roadworthy-request-id"]
+    assert f"status 404 · request {id}" in guest.text
+    assert f"{id}: 404 not_found at GET '/nope'" in caplog.text
 
 
 def test_an_error_says_its_code_and_no_more(guest: Browser) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from browser import Browser
-from control_plane import Plane
+from conftest import MakeProject
+from control_plane import RISK, Plane
+from roadworthy.app import open_project
 from roadworthy.errors import Forbidden, Unauthenticated
 from roadworthy.store.keys import revoke_key
 from roadworthy.types import MICRO, SettableClock
-from roadworthy.web.console.pages import ACTS, PAGES
+from roadworthy.web.console.table import ACTS, PAGES
 from roadworthy.web.session import COOKIE, LASTS_S, VISIT_COOKIE, Sessions, open_secret
 
 SECRET = b"s" * 32
@@ -56,6 +58,44 @@ def test_a_session_ends_after_twelve_hours() -> None:
     clock.set(start + (LASTS_S - 2) * MICRO)
     sessions.read(cookie)
     clock.set(start + (LASTS_S + 1) * MICRO)
+    with pytest.raises(Unauthenticated, match="ended"):
+        sessions.read(cookie)
+
+
+def test_a_session_that_was_ended_stays_so_after_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "session.ended"
+    clock = SettableClock()
+    before = Sessions(SECRET, clock, file)
+    gone, kept = before.open("k_1"), before.open("k_1")
+    before.end(gone)
+    assert gone not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    after = Sessions(SECRET, clock, file)
+    assert after.read(kept).key_id == "k_1"
+    with pytest.raises(Unauthenticated, match="ended"):
+        after.read(gone)
+    clock.set(clock.now_us() + (LASTS_S - 60) * MICRO)
+    with pytest.raises(Unauthenticated, match="ended"):
+        Sessions(SECRET, clock, file).read(gone)
+
+
+def test_what_has_ended_by_itself_is_not_remembered_for_ever(tmp_path: Path) -> None:
+    file, clock = tmp_path / "session.ended", SettableClock()
+    sessions = Sessions(SECRET, clock, file)
+    sessions.end(sessions.open("k_1"))
+    clock.set(clock.now_us() + (LASTS_S + 1) * MICRO)
+    sessions.end(sessions.open("k_1"))
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_a_file_of_ended_sessions_that_cannot_be_kept_ends_them_in_this_process(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "session.ended").write_bytes(b"\xff\nhalf a li")
+    sessions = Sessions(SECRET, ended=tmp_path / "gone" / "session.ended")
+    assert Sessions(SECRET, ended=tmp_path / "session.ended").open("k_1")
+    cookie = sessions.open("k_1")
+    sessions.end(cookie)
     with pytest.raises(Unauthenticated, match="ended"):
         sessions.read(cookie)
 
@@ -111,7 +151,7 @@ def test_the_cookie_is_for_this_site_and_no_script(shared: Plane) -> None:
     cookie = Browser(shared).log_in(shared.secret).headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=k_")
     parts = cookie.split("; ")[1:]
-    assert set(parts) == {"Path=/", f"Max-Age={LASTS_S}", "HttpOnly", "SameSite=Strict"}
+    assert set(parts) == {"Path=/", f"Max-Age={LASTS_S}", "HttpOnly", "SameSite=Lax"}
     proxied = Browser(shared, x_forwarded_proto="https").log_in(shared.secret)
     assert proxied.headers["set-cookie"].endswith("; Secure")
 
@@ -125,6 +165,12 @@ def test_a_wrong_key_is_refused_beside_its_field_and_not_repeated(shared: Plane,
     assert not key or key not in browser.page
     assert COOKIE not in browser.cookies
     assert browser.get("/").status == 303
+
+
+def test_an_empty_log_in_asks_for_a_key_and_for_no_header(shared: Plane) -> None:
+    browser = Browser(shared)
+    browser.log_in(" ")
+    assert "expected a key that begins with rw_, got nothing" in browser.text
 
 
 def test_a_key_that_may_not_read_cannot_look(shared: Plane) -> None:
@@ -209,6 +255,21 @@ def test_who_logs_out_is_out_even_with_a_copy_of_the_cookie(shared: Plane) -> No
     assert browser.get("/").status == 303
 
 
+def test_who_logs_out_is_out_for_the_next_process_too(make_project: MakeProject) -> None:
+    project = make_project({"risk": RISK})
+    plane = Plane(project)
+    browser = Browser(plane)
+    browser.log_in(plane.secret)
+    browser.get("/")
+    copy = browser.cookies[COOKIE]
+    browser.submit("/logout")
+    project.close()
+    with open_project(project.folder) as again:
+        browser = Browser(Plane(again))
+        browser.cookies[COOKIE] = copy
+        assert browser.get("/").headers["location"] == "/login?next=/"
+
+
 def test_an_act_needs_the_token_of_its_own_session(plane: Plane) -> None:
     browser, other = Browser(plane), Browser(plane)
     for one in (browser, other):
@@ -242,7 +303,19 @@ def test_every_act_needs_its_token_and_happens_only_by_post(shared: Plane, path:
 def test_the_cookie_before_the_log_in_is_for_this_site_and_no_script(shared: Plane) -> None:
     parts = Browser(shared).get("/login").headers["set-cookie"].split("; ")
     assert parts[0].startswith(f"{VISIT_COOKIE}=")
-    assert set(parts[1:]) == {"Path=/", f"Max-Age={LASTS_S}", "HttpOnly", "SameSite=Strict"}
+    assert set(parts[1:]) == {"Path=/", f"Max-Age={LASTS_S}", "HttpOnly", "SameSite=Lax"}
+
+
+def test_a_form_of_another_site_changes_nothing_though_the_cookie_came_along(plane: Plane) -> None:
+    browser = Browser(plane)
+    browser.log_in(plane.secret)
+    browser.headers["origin"] = "https://evil.example"
+    for path in ("/services/risk/stop", "/keys", "/logout"):
+        assert browser.post(path, name="x", scopes="admin").status == 403, path
+    assert browser.post("/api/services/risk/stop").status == 401
+    plane.follow()
+    assert plane.answer("risk", {"wind": 1.0}).disposition == "answered"
+    assert browser.get("/").status == 200
 
 
 def test_a_form_that_another_site_sends_is_refused_even_with_the_token(plane: Plane) -> None:
@@ -292,7 +365,7 @@ def test_the_service_is_stopped_and_resumed_with_a_reason_and_the_keys_name(plan
     browser.log_in(plane.secret)
     browser.get("/services/risk")
     done = browser.submit("/services/risk/stop", reason="too windy", model="")
-    assert (done.status, done.headers["location"]) == (303, "/services/risk#levers")
+    assert (done.status, done.headers["location"]) == (303, "/services/risk")
     plane.follow()
     browser.get("/services/risk")
     assert browser.heading == "risk is stopped."

@@ -118,7 +118,7 @@ def test_requests_are_paged_back_to_the_newest(plane: Plane) -> None:
     middle = plane.get(f"/api/requests?limit=2&after={last['after']}")
     assert [row["id"] for row in middle["requests"]] == [ids[2], ids[1]]
     assert (middle["before"], middle["after"]) == (ids[1], ids[2])
-    assert middle["sentence"] == "More than 2 newer requests match."
+    assert middle["sentence"] == "5 requests in the last 24 hours: all answered in time."
     first = plane.get(f"/api/requests?limit=2&after={middle['after']}")
     assert [row["id"] for row in first["requests"]] == [ids[4], ids[3]]
     assert (first["before"], first["after"]) == (ids[3], None)

@@ -81,7 +81,8 @@ def test_the_newest_page_leads_nowhere_newer_and_refreshes_itself(visitor: Visit
     assert "data-live" not in again.having("main")[0]
     assert again.having("a", href="/requests?service=risk")
     assert ids_on(again) == ids_on(newest)
-    assert again.headline == "40 newer requests match."
+    assert again.headline == older.headline == newest.headline
+    assert newest.headline == "70 requests in the last 24 hours: all answered in time."
 
 
 def test_a_page_is_of_all_services_that_a_key_may_see_and_so_is_its_twin(stage: Plane) -> None:
@@ -111,3 +112,111 @@ def test_a_page_is_not_asked_for_from_two_sides(visitor: Visitor, stage: Plane) 
     assert visitor.see("/requests?before=rq_1&after=rq_0").status == 400
     refused = stage.ask("GET", "/api/requests?before=rq_1&after=rq_0")
     assert (refused.status, refused.error["param"]) == (400, "after")
+
+
+def test_a_list_of_nothing_claims_nothing_of_it(visitor: Visitor, stage: Plane) -> None:
+    for page in ("requests", "releases"):
+        shown = visitor.see(f"/{page}?service=nope")
+        assert shown.headline == "No service is called nope."
+        assert "Services: reply and risk." in shown.words
+        assert stage.get(f"/api/{page}?service=nope")["sentence"] == shown.headline
+    none = visitor.see("/requests?since=2001-01-01&until=2001-01-02")
+    assert none.headline == "No request from 1 Jan 2001, 00:00 to 2 Jan 2001, 00:00."
+    assert visitor.see("/requests?service=retired").headline.startswith("20 requests in the last")
+
+
+def test_a_span_that_is_chosen_is_counted_as_home_counts_it(visitor: Visitor) -> None:
+    for query in ("since=24h", "since=24h&service=risk", "since=7d"):
+        shown = visitor.see(f"/requests?{query}")
+        n = 70 if "risk" in query else 120
+        assert shown.headline.startswith(f"{n} requests "), shown.headline
+        assert shown.headline.endswith(": all answered in time.")
+    assert " in the last 24 hours: " in visitor.see("/requests?since=24h").headline
+
+
+def test_a_list_says_how_many_of_all_match(visitor: Visitor) -> None:
+    said = {
+        "since=24h&model=": "120 requests in the last 24 hours: all answered in time.",
+        "since=24h&service=risk&disposition=failed": "None of 70 requests in the last 24 hours "
+        "matches.",
+        "since=24h&service=risk&disposition=answered": "70 requests match.",
+        "since=24h&service=reply&slower_than_ms=0.5": "30 requests match.",
+        "since=24h&slower_than_ms=0.5": "More than 40 requests match.",
+        "since=24h&service=reply&slower_than_ms=0.9": "None of 30 requests in the last 24 hours "
+        "matches.",
+        "slower_than_ms=0.9": "No request matches.",
+    }
+    for query, sentence in said.items():
+        assert visitor.see(f"/requests?{query}").headline == sentence, query
+
+
+def test_the_last_page_of_what_is_not_counted_says_that_it_is_the_oldest(visitor: Visitor) -> None:
+    shown = visitor.see("/requests?service=risk&slower_than_ms=0.5")
+    assert shown.headline == "More than 40 requests match."
+    assert visitor.see(link(shown, "next")).headline == "The oldest 30 requests that match."
+
+
+def test_requests_that_took_longer_are_found_alike_everywhere(plane: Plane) -> None:
+    remember(plane, 3, "risk")
+    ids, at_us = Ids(plane.project.clock), plane.project.clock.now_us() - 2 * MICRO
+    slow = Record(
+        id=ids.new("rq", at_us),
+        at_us=at_us,
+        service="slow",
+        kind="predict",
+        disposition="fallback",
+        latency_us=250_500,
+        error_code="",
+        reasons=("no_passages: no passage is near enough to the question",),
+        release="slow@92be6b0c1d2e",
+    )
+    plane.serving.spool.append(slow)
+    plane.serving.writer.drain()
+    for most, found in ((250, [slow.id]), (250.5, []), (250.4, [slow.id])):
+        rows = plane.get(f"/api/requests?slower_than_ms={most}")["requests"]
+        assert [row["id"] for row in rows] == found
+    (row,) = plane.get("/api/requests?error=no_passages")["requests"]
+    assert row["id"] == slow.id
+
+
+def test_a_request_is_found_by_its_id_and_by_what_lists_show_of_it(
+    stage: Plane, visitor: Visitor
+) -> None:
+    id = stage.get("/api/requests?service=risk")["requests"][7]["id"]
+    for asked in (id, id[11:20]):
+        there = visitor.see(f"/requests?q={asked}")
+        assert (there.status, there.headers["location"]) == (303, f"/requests/{id}")
+        assert [row["id"] for row in stage.get(f"/api/requests?q={asked}")["requests"]] == [id]
+    _, secret = stage.make_key("read", services=["reply"])
+    other = Visitor(stage, secret).see(f"/requests?q={id}")
+    assert (other.status, other.headline) == (200, "No request matches.")
+    assert visitor.see("/requests?q=rq_never").headline == "No request matches."
+    assert visitor.see("/requests?q=nobody").headline == "No request matches."
+    assert stage.ask("GET", "/api/requests?q=a&user=b").error["param"] == "q"
+
+
+def test_a_request_of_a_moment_ago_is_found_by_its_id(plane: Plane) -> None:
+    visitor = Visitor(plane, plane.secret)
+    id = plane.project.service("risk").answer({"wind": 1.0}, user="ada").request_id
+    assert visitor.see(f"/requests?q={id}").headers["location"] == f"/requests/{id}"
+    assert visitor.see("/requests?q=ada").headline == "1 request matches."
+
+
+def test_a_release_is_found_by_what_lists_show_of_its_id(plane: Plane) -> None:
+    plane.answer("risk", {"wind": 1.0})
+    plane.answer("reply", {"text": "hello"})
+    release = plane.serving.engine.releases["risk"].id
+    for asked in (release, release.partition("@")[2][:6]):
+        (row,) = plane.get(f"/api/requests?release={asked}")["requests"]
+        assert row["release"] == release
+    assert plane.get("/api/requests?release=zzzzzz")["requests"] == []
+    assert plane.get("/api/requests?release=%25")["requests"] == []
+
+
+def test_releases_and_models_are_chosen_from_those_there_are(plane: Plane) -> None:
+    shown = Visitor(plane, plane.secret).see("/requests")
+    values = {found.get("value") for found in shown.having("option")}
+    assert {release.id for release in plane.serving.engine.releases.values()} <= values
+    assert set(plane.get("/api/requests")["models"]) == {"by-rule", "script"}
+    assert plane.get("/api/requests?service=risk")["models"] == ["by-rule"]
+    assert "by-rule" in shown.words

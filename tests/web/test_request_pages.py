@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,7 +167,7 @@ def test_filters_find_what_they_name(visitor: Visitor, query: str, said: str, n:
 
 def test_what_was_filtered_for_stands_in_the_form(visitor: Visitor) -> None:
     shown = visitor.see(f"/requests?user={quote(HOSTILE[:150].replace(chr(0), ''))}")
-    (field,) = shown.having("input", name="user")
+    (field,) = shown.having("input", name="q")
     assert (field["value"] or "").startswith("<script>alert(1)</script>")
     check_is_clean(shown)
 
@@ -191,7 +193,7 @@ def test_a_request_tells_its_story(stage: Plane, visitor: Visitor) -> None:
     assert shown.headline == value["story"]["sentence"]
     assert all(step["title"] in shown.words for step in value["story"]["steps"])
     assert len(value["story"]["steps"]) == 15
-    assert "skipped" in shown.words
+    assert "steps had nothing to do" in shown.words
     assert '"text": "hello' in shown.words
     assert row["release"] in shown.words
     digest = stage.get(f"/api/requests/{row['id']}/lineage")["model"]["digest"]
@@ -207,6 +209,68 @@ def test_a_refusal_says_where_and_why_it_ended(stage: Plane, visitor: Visitor) -
     assert shown.headline == "risk refused this request: the service is stopped."
     assert "ended here" in shown.words
     assert shown.words.count("not reached") >= 10
+
+
+COMPLETION = {
+    "id": "chatcmpl-000000000015",
+    "object": "chat.completion",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Bikes fly as baggage.",
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "fees", "arguments": '{"of": "bike"}'},
+                    }
+                ],
+            },
+            "finish_reason": "stop",
+        }
+    ],
+}
+
+
+def test_an_answered_chat_is_read_as_text_and_its_tools_as_calls(
+    stage: Plane, visitor: Visitor
+) -> None:
+    chat = {"messages": [{"role": "user", "content": "May I bring my bike?"}]}
+    id = "rq_0000000000030000aaaaaaaaaa"
+    told = hostile_record(
+        id, input=json.dumps(chat).encode(), output=json.dumps(COMPLETION).encode()
+    )
+    add(stage, told)
+    shown = visitor.see(f"/requests/{id}")
+    quotes = re.findall(r"<blockquote>(.*?)</blockquote>", shown.source, re.DOTALL)
+    assert [html.unescape(quote) for quote in quotes] == [
+        "May I bring my bike?",
+        "Bikes fly as baggage.",
+        '{"of": "bike"}',
+    ]
+    assert "calls the tool fees" in shown.words
+    assert shown.source.index("chatcmpl-") > shown.source.index("Output as JSON")
+    assert shown.source.index("Input and output") < shown.source.index("The walk through")
+    check_is_clean(shown)
+
+
+def test_a_value_below_zero_has_one_minus_sign_whatever_its_kind(
+    stage: Plane, visitor: Visitor
+) -> None:
+    id = "rq_0000000000040000aaaaaaaaaa"
+    values = {"temp": -11, "wind": -7 / 3}
+    add(stage, hostile_record(id, features={"values": values, "views": {}}))
+    shown = visitor.see(f"/requests/{id}")
+    assert "\N{MINUS SIGN}11" in shown.words
+    assert "\N{MINUS SIGN}2.33333" in shown.words
+
+
+def test_limits_that_lie_beyond_the_clock_stand_at_its_end(stage: Plane, visitor: Visitor) -> None:
+    (row,) = stage.get("/api/requests?service=risk&disposition=answered&limit=1")["requests"]
+    shown = visitor.see(f"/requests/{row['id']}")
+    assert "objective 500 ms, deadline 1,000 ms →" in shown.words
 
 
 def test_a_child_and_what_became_known_stand_on_the_page(plane: Plane) -> None:

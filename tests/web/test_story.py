@@ -10,7 +10,8 @@ import pytest
 from control_plane import Plane
 from roadworthy.store.records import find_records, read_record
 from roadworthy.types import Attempt, PassageFound, Record, Verdict
-from roadworthy.web import lists, story
+from roadworthy.web import bodies, lists, story
+from roadworthy.web.judged import answer_of_each
 from roadworthy.web.story import TITLES, Step, sentence, story_of
 
 TIMINGS = {
@@ -47,7 +48,7 @@ def steps_of(record: Record, **more: Any) -> dict[str, Step]:
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:
-    for module in (story, lists):
+    for module in (story, lists, bodies):
         assert doctest.testmod(module).failed == 0
 
 
@@ -221,17 +222,111 @@ def test_a_step_that_only_some_services_have_stands_where_it_ran() -> None:
     walked = story_of(record(timings={"identify": 1, "contract": 1, "context": 7, "call": 9}))
     names = [step.step for step in walked.steps]
     assert names[names.index("context") - 1] == "contract"
-    assert next(step for step in walked.steps if step.step == "context").title == "Context"
+    context = next(step for step in walked.steps if step.step == "context")
+    assert context.title == "Find passages"
 
 
-def test_the_clock_reaches_to_the_deadline_while_the_steps_can_be_seen() -> None:
-    assert story_of(record(), objective_ms=800, deadline_ms=2000).scale_ms == 2000
+@pytest.mark.parametrize(
+    ("latency_us", "scale_ms"), [(257_000, 300), (1_004_000, 1200), (1200, 1.2), (98_700, 100)]
+)
+def test_the_clock_ends_where_the_request_does_rounded_up(latency_us: int, scale_ms: float) -> None:
+    quick = record(timings={"identify": 100, "call": 1000}, latency_us=latency_us)
+    assert story_of(quick, objective_ms=2500, deadline_ms=8000).scale_ms == scale_ms
+    assert story_of(quick, objective_ms=5, deadline_ms=1000).scale_ms == scale_ms
 
 
-def test_a_quick_request_is_not_drawn_as_a_sliver() -> None:
-    quick = record(timings={"identify": 100, "call": 1000}, latency_us=1200)
-    assert story_of(quick, objective_ms=500, deadline_ms=1000).scale_ms == pytest.approx(1.2)
-    assert story_of(quick, objective_ms=5, deadline_ms=1000).scale_ms == 5
+DENIED = (
+    Verdict("grounded", "output", "deny", "no support", 70_000),
+    Verdict("grounded", "output", "allow", "", 200),
+)
+
+
+def denied_and_extracted(**more: Any) -> Record:
+    """Return a request whose model answered, was denied, and was replaced by the ladder."""
+    given: dict[str, Any] = {
+        "disposition": "fallback",
+        "model": "extractive",
+        "attempts": (
+            Attempt("small", "model_unavailable", 40),
+            Attempt("hosted", "no_key", 0),
+            Attempt("practice", "rejected", 237_000, None, 0, "", "guard `grounded`: no support"),
+            Attempt("extractive", "ok", 300),
+        ),
+        "verdicts": DENIED,
+        "reasons": ("all_models_failed: no model gave an answer: `practice`: guard `grounded`",),
+        "timings": {"identify": 30, "contract": 40, "call": 237_100, "decide": 310},
+        "latency_us": 238_000,
+    }
+    return record(**{**given, **more})
+
+
+def test_an_answer_that_a_guard_denied_was_an_answer() -> None:
+    assert sentence(denied_and_extracted()) == (
+        "reply fell back to extractive: guard `grounded` denied the answer of practice."
+    )
+    broken = Attempt("practice", "rejected", 9, None, 0, "", "schema: text: expected a string")
+    assert sentence(
+        denied_and_extracted(attempts=(broken, Attempt("static:1", "ok", 1)), verdicts=())
+    ) == ("reply fell back to extractive: the answer of practice may not be shown.")
+
+
+def test_a_verdict_names_whose_answer_it_is_about() -> None:
+    asked = Verdict("short", "input", "allow")
+    fell = denied_and_extracted(verdicts=(asked, *DENIED))
+    assert answer_of_each(fell) == ("", "practice", "extractive")
+    assert steps_of(fell)["guard_output"].what == (
+        "answer of practice: grounded deny; answer of extractive: grounded allow"
+    )
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [DENIED[:1], (*DENIED, DENIED[0]), DENIED[::-1]],
+)
+def test_whose_answer_it_is_about_is_not_guessed(verdicts: tuple[Verdict, ...]) -> None:
+    fell = denied_and_extracted(verdicts=verdicts)
+    assert set(answer_of_each(fell)) == {""}
+    assert "answer of" not in steps_of(fell)["guard_output"].what
+
+
+def test_a_rung_that_the_declaration_says_itself_may_have_gone_unjudged() -> None:
+    said = denied_and_extracted(
+        attempts=(
+            Attempt("practice", "rejected", 100_000, None, 0, "", "guard `grounded`: no support"),
+            Attempt("static:1", "ok", 1),
+        ),
+        verdicts=DENIED[:1],
+    )
+    assert answer_of_each(said) == ("practice",)
+
+
+def test_what_the_declaration_says_itself_is_no_model_that_was_asked() -> None:
+    fell = record(
+        disposition="fallback",
+        model="static:1",
+        attempts=(Attempt("hosted", "no_key", 0), Attempt("static:1", "ok", 5)),
+        timings={"identify": 1, "context": 900, "decide": 9},
+    )
+    assert story_of(fell).call_share is None
+    assert story_of(denied_and_extracted()).call_share == pytest.approx(167_140 / 238_000)
+
+
+def test_a_try_is_never_longer_than_its_step() -> None:
+    judged = record(
+        attempts=(Attempt("practice", "ok", 32_125),),
+        verdicts=(Verdict("grounded", "output", "allow", "", 173),),
+        timings={"identify": 18, "contract": 26, "call": 31_952, "guard_output": 173},
+    )
+    walked = steps_of(judged)
+    assert walked["call"].tries[0].ms == 31.952
+    for step in [*walked.values(), *steps_of(denied_and_extracted()).values()]:
+        for one in step.tries:
+            assert one.start_ms + one.ms <= step.start_ms + (step.ms or 0) + 1e-9
+
+
+def test_a_model_that_was_not_asked_is_no_try_before_the_answer() -> None:
+    tried = (Attempt("hosted", "no_key", 0), Attempt("frontier", "ok", 2))
+    assert sentence(record(attempts=tried)) == "reply answered in 1,004 ms with frontier."
 
 
 def test_a_request_without_any_time_has_a_clock() -> None:

@@ -86,8 +86,8 @@ class Visitor(Browser):
         return self._read(self.get(_decoded(target)))
 
     def send(self, target: str, fields: Iterable[tuple[str, str]] = (), **more: str) -> Shown:
-        """Send a form with the token of the page that was seen last."""
-        pairs = [("csrf", self.token), *fields, *more.items()]
+        """Send a form with the tokens of the page that was seen last."""
+        pairs = [("csrf", self.token), *self.once_for(target).items(), *fields, *more.items()]
         return self._read(self._ask("POST", _decoded(target), urlencode(pairs).encode()))
 
     def _read(self, answer: Answer) -> Shown:

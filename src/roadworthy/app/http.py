@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 
@@ -76,6 +77,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         clock=project.clock,
         keyring=serving.keyring,
         switchboard=serving.switchboard,
+        follow=serving.follow,
         engine=serving.engine,
         ledger=serving.ledger,
         jobs=serving.jobs,
@@ -87,7 +89,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         differences=WorkingTree(project).differences,
         contracts=ContractFiles(project).read,
         open_features=serving.open_features,
-        sessions=Sessions(open_secret(project.folder / ".roadworthy" / "session.secret")),
+        sessions=_open_sessions(project.folder / ".roadworthy"),
     )
     return Gateway(
         engine=serving.engine,
@@ -100,3 +102,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         open_signals=open_signals,
         open_features=serving.open_features,
     )
+
+
+def _open_sessions(folder: Path) -> Sessions:
+    return Sessions(open_secret(folder / "session.secret"), ended=folder / "session.ended")

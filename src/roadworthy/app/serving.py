@@ -38,6 +38,8 @@ FILL_EVERY_S = 300
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
 POLL_S = 0.05
+FOLLOW_S = 2.0
+"""How long an act waits for what it changed: a large model may take longer to open."""
 LOOK_S = 2.0
 
 
@@ -94,6 +96,8 @@ class Serving:
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._following = asyncio.Lock()
+        self._is_behind = False
         self._show_gauges()
 
     def _show_gauges(self) -> None:
@@ -304,9 +308,24 @@ class Serving:
         """Follow the switchboard: another process may promote, stop, or revoke at any time."""
         while True:
             await asyncio.sleep(POLL_S)
+            await self._look()
+
+    async def follow(self) -> None:
+        """Take over now what the watch would see within 50 ms.
+
+        Who did something calls it before it says so. It waits `FOLLOW_S` at most, and what it began
+        goes on when nobody waits for it any more.
+        """
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._look()), FOLLOW_S)
+
+    async def _look(self) -> None:
+        async with self._following:
             try:
-                if self.switchboard.poll():
+                self._is_behind |= self.switchboard.poll()
+                if self._is_behind:  # also if the last look failed on the way
                     await self.refresh()
+                    self._is_behind = False
             except Exception as error:  # noqa: BLE001 - outer edge: the watch outlives any one look
                 self._release_trouble["watch"] = f"{type(error).__name__}: {error}"
             else:

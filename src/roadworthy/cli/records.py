@@ -20,7 +20,7 @@ from ..store.spool import Spool
 from ..store.writer import Writer
 from ..types import Disposition, Record
 from ..web.shapes import Forgotten, RequestRow
-from ..web.units import show
+from ..web.units import MOST_MS, show
 from .common import (
     acting,
     command,
@@ -46,7 +46,11 @@ def records() -> None:
 @records.command("list")
 @click.option("--service", default="", help="Only this service's.")
 @click.option("--disposition", type=click.Choice(get_args(Disposition)), help="Only these.")
-@click.option("--release", default="", help="Only answers of this release.")
+@click.option(
+    "--release",
+    default="",
+    help="Only answers of this one: its id, or its first digits.",
+)
 @click.option("--model", default="", help="Only answers of this model.")
 @click.option("--user", default="", help="Only this user's.")
 @click.option("--key", default="", help="Only those asked with the key of this id.")
@@ -54,6 +58,9 @@ def records() -> None:
 @click.option("--error-code", default="", help="Only those that ended with this code.")
 @click.option("--tag", default="", help="Only those that bear this tag.")
 @click.option("--error", default="", help="Only those with this text in their reasons.")
+@click.option(
+    "--slower-than-ms", type=click.FloatRange(0, MOST_MS), help="Only those that took longer."
+)
 @since_option
 @until_option
 @click.option("--before", "before_id", default="", help="The next page: the last id of this one.")
@@ -61,10 +68,13 @@ def records() -> None:
 @project_option
 @json_option
 @command
-def list_all(folder: Path, as_json: bool, limit: int, **filters: Any) -> None:
+def list_all(
+    folder: Path, as_json: bool, limit: int, slower_than_ms: float | None, **filters: Any
+) -> None:
     """List requests, newest first."""
+    slower_us = None if slower_than_ms is None else int(slower_than_ms * 1000)
     with read_project(folder) as project:
-        found = find_records(project.state, limit=limit, **filters)
+        found = find_records(project.state, limit=limit, slower_than_us=slower_us, **filters)
     before = found[-1].id if len(found) == limit else None
     if as_json:
         rows = [show(RequestRow, record) for record in found]

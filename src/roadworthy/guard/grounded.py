@@ -40,7 +40,7 @@ class GroundedGuard:
         self._at_least = LEAST_SUPPORT if entry.at_least is None else entry.at_least
 
     def check(self, call: Call, output: Any) -> tuple[VerdictName, str]:
-        """Allow what is supported; the reason counts the sentences that are not.
+        """Allow what is supported; the reason says how well, or counts what is not.
 
         Raises:
             RuntimeError: Nothing is looked up for this service, so there is nothing to compare.
@@ -56,7 +56,12 @@ class GroundedGuard:
             return self._verdict, "the answer holds no sentence that could be compared"
         weak = [sentence.score for sentence in sentences if sentence.score < self._at_least]
         if not weak:
-            return "allow", ""
+            least = min(sentence.score for sentence in sentences)
+            count = "sentence is" if len(sentences) == 1 else "sentences are"
+            return "allow", (
+                f"{len(sentences)} {count} supported by the passages: expected at least "
+                f"{self._at_least:g}, the least has {least:.2f}"
+            )
         return self._verdict, (
             f"{len(weak)} of {len(sentences)} sentences not supported by the passages: expected "
             f"at least {self._at_least:g}, got {min(weak):.2f}"

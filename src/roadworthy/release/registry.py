@@ -175,6 +175,15 @@ def list_releases(
         return [_release(row) for row in connection.execute(query)]
 
 
+def list_release_ids(engine: Engine, services: Collection[str], limit: int) -> tuple[str, ...]:
+    """Return the ids alone of the latest releases, newest first; of all where none are named."""
+    query = select(releases.c.id).order_by(releases.c.created_at_us.desc(), releases.c.id)
+    if services:
+        query = query.where(releases.c.service.in_(services))
+    with engine.connect() as connection:
+        return tuple(connection.execute(query.limit(limit)).scalars())
+
+
 def champion_of(engine: Engine, service: str) -> Release | None:
     """Return the release that serves, or None while none was promoted."""
     release_id = champion_id_of(engine, service)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
+    func,
     literal_column,
     select,
     update,
@@ -26,7 +27,16 @@ from sqlalchemy import (
 from ..errors import NotFound
 from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
-from .tables import bodies, outcomes, record_errors, record_tags, records, rollups, spendings
+from .tables import (
+    bodies,
+    outcomes,
+    record_errors,
+    record_tags,
+    records,
+    releases,
+    rollups,
+    spendings,
+)
 
 _TAG_ID, _ERROR_ID = record_tags.c.request_id, record_errors.c.request_id
 
@@ -35,6 +45,9 @@ _BATCH = 500
 
 _ID_SLACK_US = 60_000_000
 """How far the time in an id may lie from its record's `at_us`."""
+
+_SHOWN_OF_ID = (12, 9)
+"""Where in an id those characters lie, counted from 1, that lists show of it, and how many."""
 
 _COMMON = 100_000
 """Beyond so many records a tag is common: going through them all would take a page 80 ms."""
@@ -173,6 +186,9 @@ def find_records(
     error_code: str = "",
     tag: str = "",
     error: str = "",
+    slower_than_us: int | None = None,
+    id: str = "",
+    id_part: str = "",
     since_us: int | None = None,
     until_us: int | None = None,
     before_id: str = "",
@@ -181,23 +197,30 @@ def find_records(
 ) -> list[Record]:
     """Return one page of records without bodies, newest first; what is empty does not filter.
 
-    The next page begins `before_id`, the id of the last record of this one; the one before it ends
-    `after_id`, the id of its first. `since_us` is included, `until_us` is not. `error` is found
-    anywhere in a request's reasons, in either case.
+    `release` is an id, or the beginning of its digest, as lists show it; `id_part` what they show
+    of a request's id. The next page begins `before_id`, the id of the last record of this one; the
+    one before it ends `after_id`, the id of its first. `since_us` is included, `until_us` is not.
+    `error` is found anywhere in a request's reasons, in either case.
     """
     conditions = _wanted(
         services=services,
         disposition=disposition,
+        id=id,
         service=service,
-        release=release,
         model=model,
         user=user,
         key=key,
         team=team,
         error_code=error_code,
     )
+    if slower_than_us is not None:
+        conditions.append(records.c.latency_us > slower_than_us)
+    if id_part:
+        conditions.append(func.substr(records.c.id, *_SHOWN_OF_ID) == id_part)
     span = _Span(since_us, until_us, before_id, after_id)
     with engine.connect() as connection:
+        if release:
+            conditions.append(records.c.release.in_(_releases_named(connection, release)))
         is_other = bool(error or user or (conditions and _is_common(connection, tag, span)))
         page = _page(conditions, span, tag, error, goes_through_tag=not is_other).limit(limit)
         query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
@@ -246,6 +269,14 @@ def _wanted(
         if disposition != "answered":
             conditions.append(records.c.disposition != _literal("answered"))  # the partial index
     return conditions
+
+
+def _releases_named(connection: Connection, name: str) -> list[str]:
+    """Return the ids of the releases whose digest begins so; an id, or what is none, as it is."""
+    if "@" in name:
+        return [name]
+    ids = select(releases.c.id).where(releases.c.id.contains(f"@{name}", autoescape=True))
+    return list(connection.execute(ids).scalars()) or [name]
 
 
 def _page(

@@ -249,9 +249,7 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
     insert_rows(
         connection, record_tags, [(tag, r.id) for r in finished for tag in sorted(set(r.tags))]
     )
-    insert_rows(
-        connection, record_errors, [(r.id, "\n".join(r.reasons)) for r in finished if r.reasons]
-    )
+    insert_rows(connection, record_errors, [(r.id, text) for r in finished if (text := _why(r))])
     insert_rows(
         connection,
         bodies,
@@ -285,6 +283,14 @@ def _make_room(connection: Connection, record: Record) -> bool:
     connection.execute(delete(records).where(records.c.id == record.id))
     connection.execute(delete(record_errors).where(record_errors.c.request_id == record.id))
     return True
+
+
+def _why(record: Record) -> str:
+    """Return why a request ended as it did, line by line; its code is found there in any case."""
+    lines = list(record.reasons)
+    if record.error_code and not any(line.startswith(record.error_code) for line in lines):
+        lines.append(record.error_code)
+    return "\n".join(lines)
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
 
 from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
@@ -22,10 +21,7 @@ from ..store.clock import set_clock as set_project_clock
 from ..store.forget import forget_user as forget
 from ..store.jobs import list_jobs
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
-from ..store.records import (
-    find_records,
-    read_record,
-)
+from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
@@ -41,10 +37,11 @@ from .pages import (
     release_facts,
     release_page,
     request_page,
-    request_rows,
 )
 from .promised import declaration_behind
+from .request_list import requests_page, seen_services
 from .route import Route
+from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
 from .words import WORDS_PAGE
@@ -153,38 +150,7 @@ def resume_service(ask: Ask, name: str, body: shapes.Switch) -> shapes.Switched:
 
 def list_requests(ask: Ask, query: shapes.RequestQuery) -> shapes.Requests:
     """List requests, newest first; `before` gives the next older ones, `after` the next newer."""
-    if query.before and query.after:
-        raise RequestError("query: expected `before` or `after`, got both", param="after")
-    found = find_records(
-        ask.control.state,
-        services=ask.services_of(query.service),
-        disposition=query.disposition or None,
-        release=query.release,
-        model=query.model,
-        user=query.user,
-        key=query.key,
-        team=query.team,
-        error_code=query.error_code,
-        tag=query.tag,
-        error=query.error,
-        since_us=micros_of(query.since, "since") if query.since else None,
-        until_us=micros_of(query.until, "until") if query.until else None,
-        before_id=query.before,
-        after_id=query.after,
-        limit=query.limit + 1,  # one that is not shown, to know whether there are more
-    )
-    has_more = len(found) > query.limit
-    page = found[-query.limit :] if query.after else found[: query.limit]
-    # Whoever came from one side can go back there.
-    has_older, has_newer = (True, has_more) if query.after else (has_more, bool(query.before))
-    return shapes.Requests(
-        sentence=_said_of(ask, query, len(page), has_more=has_more),
-        requests=request_rows(page),
-        before=page[-1].id if page and has_older else None,
-        after=page[0].id if page and has_newer else None,
-        service=query.service,
-        services=_seen(ask),
-    )
+    return requests_page(ask, query)
 
 
 def read_request(ask: Ask, id: str) -> shapes.RequestPage:
@@ -231,8 +197,12 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     champions = {name: champion_id(state, name) for name in {release.service for release in found}}
     rows = (release_facts(release, champions[release.service]) for release in found)
     shown = tuple(shapes.ReleaseRow(**facts) for facts in rows)
+    services_seen = seen_services(ask)
     return shapes.Releases(
-        sentence=lists.releases(shown), releases=shown, service=query.service, services=_seen(ask)
+        sentence=lists.releases(shown, query.service, services_seen),
+        releases=shown,
+        service=query.service,
+        services=services_seen,
     )
 
 
@@ -253,7 +223,9 @@ def read_keys(ask: Ask) -> shapes.Keys:
     entries = list_keys(ask.control.state)
     shown = tuple(_key_shown(entry, now_us) for entry in entries)
     sentence = lists.keys(shown, time_of(now_us))
-    return shapes.Keys(sentence=sentence, keys=shown, services=_seen(ask))
+    return shapes.Keys(
+        sentence=sentence, keys=shown, services=seen_services(ask), scopes=SCOPES_ASKED
+    )
 
 
 def make_key(ask: Ask, body: shapes.KeyWanted) -> shapes.KeyMade:
@@ -407,31 +379,6 @@ def _span(clock: Clock, window: shapes.Window) -> tuple[int, int]:
     until_us = micros_of(window.until, "until") if window.until else clock.now_us()
     since_us = micros_of(window.since, "since") if window.since else max(0, until_us - DAY_US)
     return since_us - since_us % HOUR_US, until_us
-
-
-def _seen(ask: Ask) -> tuple[str, ...]:
-    """Return the services that answer and that the key may see."""
-    return tuple(sorted(name for name in ask.control.engine.releases if ask.sees(name)))
-
-
-def _said_of(ask: Ask, query: shapes.RequestQuery, n: int, *, has_more: bool) -> str:
-    """Return what a list of requests shows; whole hours are counted, the rest is on the page."""
-    free = msgspec.structs.replace(query, service="", since=UNSET, until=UNSET, limit=40)
-    is_whole = free == shapes.RequestQuery() and all(
-        not (time.minute or time.second or time.microsecond)
-        for time in (query.since, query.until)
-        if time
-    )
-    if not is_whole:
-        side: lists.Side = "older" if query.before else "newer" if query.after else ""
-        return lists.matching(n, has_more=has_more, side=side)
-    since_us, until_us = _span(ask.control.clock, shapes.Window(query.since, query.until))
-    services = ask.services_of(query.service)
-    found = summarise(ask.control.state, since_us=since_us, until_us=until_us, services=services)
-    if not found.requests and n:
-        return lists.matching(n, has_more=has_more)
-    now = time_of(ask.control.clock.now_us())
-    return lists.counted(found, lists.span_of(query.since or None, query.until or None, now))
 
 
 def _declared(ask: Ask, record: Record) -> ServiceDeclaration | None:

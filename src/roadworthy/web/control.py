@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -66,6 +66,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         enforces: Declared key → the file that enforces it.
         state: The database.
         switchboard: Stops and resumes.
+        follow: Lets this process see what an act changed, before the act says that it is done.
         engine: Says what serves now.
         ledger: Says what is spent; used on the event loop only.
         build_release: Builds what the working tree describes.
@@ -84,6 +85,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     keyring: Keyring
     switchboard: Switchboard
+    follow: Callable[[], Awaitable[None]]
     engine: Engine
     ledger: Ledger
     jobs: JobRunner

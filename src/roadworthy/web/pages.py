@@ -16,6 +16,7 @@ from ..store.clock import time_of
 from ..store.records import children_of, outcomes_of, read_bodies
 from ..types import Record
 from . import shapes
+from .judged import answer_of_each
 from .served import served_of
 from .story import Story, story_of
 from .units import show
@@ -49,7 +50,10 @@ def request_page(
         shapes.RequestPage,
         record,
         attempts=tuple(show(shapes.AttemptShown, attempt) for attempt in record.attempts),
-        verdicts=tuple(show(shapes.VerdictShown, verdict) for verdict in record.verdicts),
+        verdicts=tuple(
+            show(shapes.VerdictShown, verdict, of=model)
+            for verdict, model in zip(record.verdicts, answer_of_each(record), strict=True)
+        ),
         passages=None
         if record.passages is None
         else tuple(show(shapes.PassageShown, passage) for passage in record.passages),

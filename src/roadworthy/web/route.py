@@ -42,6 +42,9 @@ MOST_WAITING = 64
 
 _PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _AT_FAULT = re.compile(r"field `([^`]*)`|`\$\.([^`]*)`$")
+_BOUND = re.compile(r"Expected `(int|float)` (>=|<=) (\S+)")
+_NUMBERS = {"int": "a whole number", "float": "a number"}
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 log = logging.getLogger("roadworthy.web")
@@ -160,11 +163,11 @@ class Route:
                 )
             if name in values:
                 raise RequestError(f"query: expected `{name}` once, got it twice", param=name)
-            values[name] = _number_of(text) if _is_number(self._query_fields[name]) else text
+            values[name] = _number_of(text, self._query_fields[name])
         try:
             return msgspec.convert(values, self.query)
         except msgspec.ValidationError as error:
-            raise _refusal("query", error) from error
+            raise _refusal("query", error, values) from error
 
 
 class Resource:
@@ -208,7 +211,10 @@ class Resource:
         def work() -> bytes:
             return _encode(route.handler(ask, **request.path_params, **arguments))
 
-        return _response(route.status, await to_thread.run_sync(work, limiter=self._limiter))
+        said = await to_thread.run_sync(work, limiter=self._limiter)
+        if route.method != "GET":
+            await self._control.follow()
+        return _response(route.status, said)
 
 
 async def caught(answer: Awaitable[Response]) -> Response | RoadworthyError | None:
@@ -284,19 +290,30 @@ def _is_list(kind: Any) -> bool:
     return get_origin(kind) is list or any(get_origin(part) is list for part in get_args(kind))
 
 
-def _is_number(kind: Any) -> bool:
-    """Whether an annotation holds a whole number, perhaps with bounds or beside something else."""
-    return kind is int or any(_is_number(part) for part in get_args(kind))
+def _is_number(kind: Any, number: type) -> bool:
+    """Whether an annotation holds such a number, perhaps with bounds or beside something else."""
+    return kind is number or any(_is_number(part, number) for part in get_args(kind))
 
 
-def _number_of(text: str) -> int | str:
-    """Return the number that `text` is; what is none stays a text, to be refused with its name."""
+def _number_of(text: str, kind: Any) -> float | str:
+    """Return the number that `text` is where one is wanted.
+
+    What is none stays a text, to be refused with its name.
+    """
     digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else text
+    if _is_number(kind, int) and digits.isascii() and digits.isdigit() and len(digits) < 19:
+        return int(text)
+    if _is_number(kind, float) and _DECIMAL.fullmatch(text):
+        return float(text)
+    return text
 
 
-def _refusal(where: str, error: Exception) -> RequestError:
+def _refusal(where: str, error: Exception, values: Mapping[str, Any] | None = None) -> RequestError:
     text = str(error)[:300]
     found = _AT_FAULT.search(text)
     param = (found[1] or found[2]) if found else None
+    bound = _BOUND.match(text)
+    if bound and param:
+        got = f", got `{values[param]}`" if values and param in values else ""
+        text = f"{param}: expected {_NUMBERS[bound[1]]} {bound[2]} {float(bound[3]):.12g}{got}"
     return RequestError(f"{where}: {text}", param=param)

@@ -10,8 +10,9 @@ from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .data_figures import ViewServed
+from .scopes import ScopeMeant
 from .story import Story
-from .units import Time
+from .units import MOST_MS, Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
 
@@ -49,14 +50,21 @@ class RequestQuery(Given, frozen=True):
 
     service: OfService = ""
     disposition: Disposition | UnsetType = UNSET
-    release: Name = ""
+    release: Annotated[Name, Meta(description="Its id, or the beginning of its digest.")] = ""
     model: Name = ""
     user: Name = ""
     key: Name = ""
     team: Name = ""
     error_code: Name = ""
     tag: Name = ""
-    error: Annotated[Name, Meta(description="In the text of its reasons, in either case.")] = ""
+    error: Annotated[Name, Meta(description="In the code or the text of what went wrong.")] = ""
+    slower_than_ms: (
+        Annotated[float, Meta(ge=0, le=MOST_MS, description="Only those that took longer.")]
+        | UnsetType
+    ) = UNSET
+    q: Annotated[
+        Name, Meta(description="A request's id, the part of it that lists show, or a user.")
+    ] = ""
     since: Since | UnsetType = UNSET
     until: Until | UnsetType = UNSET
     before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
@@ -219,7 +227,7 @@ class Services(Struct, frozen=True, kw_only=True):
 
 
 class Switched(Struct, frozen=True, kw_only=True):
-    """A service, or one model of it, after it was stopped or resumed; followed within 100 ms."""
+    """A service, or one model of it, after it was stopped or resumed; others follow in 100 ms."""
 
     service: str
     model: str | None
@@ -262,6 +270,8 @@ class Requests(Struct, frozen=True, kw_only=True):
         sentence: What the list shows, in words.
         service: The one it is of; empty for all.
         services: Those that the key may ask for.
+        releases: Those of these services that one can filter by, the newest first.
+        models: What answers for these services, rungs too.
         before: What to ask the next, older page with; None when this is the last.
         after: What to ask the page of the next newer ones with; None when this is the first.
     """
@@ -272,6 +282,8 @@ class Requests(Struct, frozen=True, kw_only=True):
     after: str | None
     service: str
     services: tuple[str, ...]
+    releases: tuple[str, ...]
+    models: tuple[str, ...]
 
 
 class AttemptShown(Struct, frozen=True, kw_only=True):
@@ -287,10 +299,15 @@ class AttemptShown(Struct, frozen=True, kw_only=True):
 
 
 class VerdictShown(Struct, frozen=True, kw_only=True):
-    """What one guard said, about what, and how long it took."""
+    """What one guard said, about what, and how long it took.
+
+    Attributes:
+        of: The model whose answer it is about; empty for the input, and where that is not known.
+    """
 
     guard: str
     on: Literal["input", "output"]
+    of: str
     verdict: VerdictName
     reason: str
     ms: float
@@ -453,11 +470,13 @@ class Keys(Struct, frozen=True, kw_only=True):
     Attributes:
         sentence: How many are valid.
         services: What a new key can be limited to.
+        scopes: What some route asks for; a scope that none asks for yet is not there.
     """
 
     sentence: str
     keys: tuple[KeyShown, ...]
     services: tuple[str, ...]
+    scopes: tuple[ScopeMeant, ...]
 
 
 class KeyMade(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ Everything is made from the record alone, so that it stays true when the service
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -12,6 +13,7 @@ import msgspec
 
 from ..types import MICRO, Attempt, PassageFound, Record, Verdict
 from . import numbers
+from .judged import RUNGS, answers_judged
 from .served import served_states
 
 Progress = Literal["done", "ended", "skipped", "unreached"]
@@ -34,6 +36,9 @@ TITLES: Mapping[str, str] = {
     "record": "Write the record",
 }
 """Every step of the engine in its order, and what a person calls it."""
+
+_OF_SOME = {"context": "Find passages"}
+"""What a person calls the steps that only some services have."""
 
 _ENDED_AT = {
     "service_stopped": "release",
@@ -70,12 +75,15 @@ _STATUS = {
     "cancelled": "the client left",
     "no_key": "not asked: its key is not set",
 }
-_RUNGS = ("static:", "rule:")
-"""How the names of rungs begin that only the ladder has."""
+_UNASKED = frozenset({"stopped", "no_time_left", "too_dear", "no_key"})
+"""How a try ends that asked nobody."""
+
+_ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+"""What a clock's width is a power of ten of."""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of one model on the request's clock."""
+    """One try of one model on the request's clock; what judged its answer is not in its `ms`."""
 
     model: str
     what: str
@@ -111,10 +119,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sentence: What became of it, and why.
         steps: All steps of the engine, in their order, on one clock.
-        scale_ms: What the whole width of that clock stands for.
+        scale_ms: What the whole width of that clock stands for: the request's time, rounded up.
         objective_ms: The promised latency; None where it is not known, as for a release that
             serves no longer. `deadline_ms` likewise.
-        call_share: Share of the time (0-1) that the models took; None where none was asked.
+        call_share: Share of the time (0-1) that the models took; None where none was asked. What
+            the declaration itself says, a rung `static` or `rule`, is no model.
     """
 
     sentence: str
@@ -133,16 +142,20 @@ def story_of(
     rungs: Collection[str] = (),
 ) -> Story:
     """Return what became of `record`; `rungs` are the models that only the ladder asks."""
-    asked = [step for step in ("call", "decide") if step in record.timings]
-    share = sum(record.timings[step] for step in asked) / max(record.latency_us, 1)
+    own = _own_us(record)
+    asked = [
+        us
+        for tried, us in zip(record.attempts, own, strict=True)
+        if tried.status not in _UNASKED and not tried.model.startswith(RUNGS)
+    ]
     took_ms = max(record.latency_us, sum(record.timings.values())) / 1000
     return Story(
         sentence=sentence(record),
         steps=tuple(_steps(record, rungs)),
-        scale_ms=_scale_ms(took_ms, objective_ms, deadline_ms),
+        scale_ms=_rounded_up(took_ms),
         objective_ms=objective_ms,
         deadline_ms=deadline_ms,
-        call_share=min(share, 1.0) if record.attempts else None,
+        call_share=min(sum(asked) / max(record.latency_us, 1), 1.0) if asked else None,
     )
 
 
@@ -152,7 +165,8 @@ def sentence(record: Record) -> str:
     because = _because(record)
     match record.disposition:
         case "answered":
-            failed = sum(attempt.status != "ok" for attempt in record.attempts)
+            ends = [attempt.status for attempt in record.attempts]
+            failed = sum(status != "ok" and status not in _UNASKED for status in ends)
             after = f", after {failed} other {'try' if failed == 1 else 'tries'}" if failed else ""
             return f"{name} answered in {took} with {model}{after}."
         case "cached":
@@ -182,17 +196,53 @@ def _because(record: Record) -> str:
     denied = next((v.guard for v in record.verdicts if not v.is_acceptable), "")
     if code == "guard_denied" and denied:
         return f"guard `{denied}` denied it"
+    if code == "all_models_failed" and (turned_down := _turned_down(record)):
+        return turned_down
     return _BECAUSE.get(code) or code or "the reason was not recorded"
 
 
-def _scale_ms(took: float, objective: float | None, deadline: float | None) -> float:
-    """Return what the clock's width stands for: the last limit that leaves the steps to be seen."""
-    seen = [limit for limit in (objective, deadline) if limit and limit <= took * 10]
-    return max([took, *seen])
+def _turned_down(record: Record) -> str:
+    """Return what spoke against the last answer that a model gave; empty where none gave one."""
+    for place, tried in reversed(list(enumerate(record.attempts))):
+        if tried.status != "rejected":
+            continue
+        said = answers_judged(record).get(place, ())
+        guard = next((verdict.guard for verdict in said if not verdict.is_acceptable), "")
+        if guard:
+            return f"guard `{guard}` denied the answer of {tried.model}"
+        return f"the answer of {tried.model} may not be shown"
+    return ""
+
+
+def _own_us(record: Record) -> list[int]:
+    """Return how long each try took by itself: what judged its answer is taken away."""
+    judged = answers_judged(record)
+    own = [
+        max(tried.us - sum(verdict.us for verdict in judged.get(place, ())), 0)
+        for place, tried in enumerate(record.attempts)
+    ]
+    if own and record.disposition == "answered":
+        own[-1] = max(own[-1] - record.timings.get("schema", 0), 0)
+    return own
+
+
+def _rounded_up(took_ms: float) -> float:
+    """Return a round number of milliseconds that is not below `took_ms`.
+
+    >>> _rounded_up(257), _rounded_up(1.2), _rounded_up(98.7), _rounded_up(0)
+    (300.0, 1.2, 100.0, 1)
+    """
+    if took_ms <= 0:
+        return 1
+    power = 10.0 ** math.floor(math.log10(took_ms))
+    # To three digits, because what a power of ten makes of 1.2 is not always 1.2.
+    found = next(n for n in _ROUND if float(f"{n * power:.3g}") >= took_ms)
+    return float(f"{found * power:.3g}")
 
 
 def _steps(record: Record, rungs: Collection[str]) -> list[Step]:
     calls, falls = _tries(record, rungs)
+    own_us = _own_us(record)
     said = _said(record, len(calls))
     ended_at = _ended_at(record)
     steps: list[Step] = []
@@ -202,21 +252,28 @@ def _steps(record: Record, rungs: Collection[str]) -> list[Step]:
         is_last = step == ended_at
         progress = _progress(step, said, us, is_over=is_over, is_last=is_last)
         what = said.get(step, "") if progress in ("done", "ended") else ""
-        tries = {"call": calls, "decide": falls}.get(step, ())
+        tries, own = {
+            "call": (calls, own_us[: len(calls)]),
+            "decide": (falls, own_us[len(calls) :]),
+        }.get(step, ((), ()))
         steps.append(
             Step(
                 step=step,
-                title=TITLES.get(step) or step.replace("_", " ").capitalize(),
+                title=TITLES.get(step) or _OF_SOME.get(step) or _worded(step),
                 progress=progress,
                 what=what or _nothing(step, progress, record),
                 start_ms=start_us / 1000,
                 ms=None if us is None else us / 1000,
-                tries=_on_clock(tries, start_us),
+                tries=_on_clock(tries, own, start_us, start_us + (us or 0)),
             )
         )
         start_us += us or 0
         is_over = is_over or is_last
     return steps
+
+
+def _worded(step: str) -> str:
+    return step.replace("_", " ").capitalize()
 
 
 def _order(timings: Iterable[str]) -> list[str]:
@@ -277,7 +334,7 @@ def _said(record: Record, tries: int) -> dict[str, str]:
         "route": "in the order of the service file" if record.attempts else "",
         "call": _called(record, tries),
         "schema": "it keeps the declared schema" if record.timings.get("schema") else "",
-        "guard_output": _verdicts(record.verdicts, "output"),
+        "guard_output": _output_verdicts(record),
         "confidence": f"{record.confidence:.2f}" if record.confidence is not None else "",
         "decide": _decided(record),
         "settle": _settled(record),
@@ -319,6 +376,16 @@ def _caller(record: Record) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict], on: str) -> str:
     return "; ".join(f"{v.guard}: {v.verdict.replace('_', ' ')}" for v in verdicts if v.on == on)
+
+
+def _output_verdicts(record: Record) -> str:
+    """Return what guards said of each answer."""
+    said = [
+        f"answer of {record.attempts[place].model}: "
+        + ", ".join(f"{v.guard} {v.verdict.replace('_', ' ')}" for v in verdicts)
+        for place, verdicts in answers_judged(record).items()
+    ]
+    return "; ".join(said) or _verdicts(record.verdicts, "output")
 
 
 def _found(passages: Sequence[PassageFound] | None) -> str:
@@ -377,7 +444,7 @@ def _tries(record: Record, rungs: Collection[str]) -> tuple[list[Attempt], list[
         return attempts, []
     left_us = record.timings.get("call", 0)
     for place, attempt in enumerate(attempts):
-        is_rung = attempt.model in rungs or attempt.model.startswith(_RUNGS)
+        is_rung = attempt.model in rungs or attempt.model.startswith(RUNGS)
         is_last = record.disposition == "fallback" and place == len(attempts) - 1
         left_us -= attempt.us
         # What took longer than the models had cannot be one of theirs.
@@ -386,16 +453,19 @@ def _tries(record: Record, rungs: Collection[str]) -> tuple[list[Attempt], list[
     return attempts, []
 
 
-def _on_clock(attempts: Sequence[Attempt], start_us: int) -> tuple[Try, ...]:
+def _on_clock(
+    attempts: Sequence[Attempt], own_us: Sequence[int], start_us: int, end_us: int
+) -> tuple[Try, ...]:
+    """Return tries one after the other from the start of their step, and within it."""
     tries = []
-    for attempt in attempts:
+    for attempt, us in zip(attempts, own_us, strict=True):
         tries.append(
             Try(
                 model=attempt.model,
                 what=status_of(attempt),
                 start_ms=start_us / 1000,
-                ms=attempt.us / 1000,
+                ms=max(min(us, end_us - start_us), 0) / 1000,
             )
         )
-        start_us += attempt.us
+        start_us = min(start_us + attempt.us, end_us)
     return tuple(tries)

@@ -16,6 +16,8 @@ from ..types import MICRO
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 T = TypeVar("T")
+MOST_MS = 86_400_000
+"""No request takes longer than a day."""
 
 
 def usd_of(micro: int) -> float:

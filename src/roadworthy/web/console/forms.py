@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, get_args
 
@@ -17,6 +17,8 @@ from ..numbers import typed_time
 TIMES = "a span back from now such as `1h` or `7d`, `today`, or a UTC time such as `{}`"
 TIMES_AHEAD = "a UTC time to come such as `{}`, or a span from now such as `30d`"
 MOST_SHOWN = 60
+OTHER = "other"
+"""What is chosen where a time is typed instead."""
 
 _NAME = "at most 200 characters"
 _EXPECTED: Mapping[str, str] = {
@@ -26,8 +28,10 @@ _EXPECTED: Mapping[str, str] = {
     "reason": "at most 1,000 characters",
     "disposition": f"one of {', '.join(get_args(Disposition))}",
     "limit": "a whole number from 1 to 200",
+    "slower_than_ms": "a number of milliseconds such as `250`",
 }
 _FIRST_WORD = re.compile(r"\w+")
+_HOURS = re.compile(r"\d+ ?[hdw]", re.ASCII)
 
 
 class Wrong(NamedTuple):
@@ -51,6 +55,46 @@ def write_times(
     ]
 
 
+def one_time(given: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the fields with one beginning: what was typed counts before what was chosen.
+
+    >>> one_time([("since", "24h"), ("tag", "web"), ("since", "2026-11-01")])
+    [('tag', 'web'), ('since', '2026-11-01')]
+    >>> one_time([("since", "other"), ("tag", "web")])
+    [('tag', 'web')]
+    """
+    fields = list(given)
+    begun = [text for name, text in fields if name == "since" and text != OTHER]
+    rest = [(name, text) for name, text in fields if name != "since"]
+    return [*rest, ("since", begun[-1])] if begun else rest
+
+
+def all_wrong(
+    given: Iterable[tuple[str, str]],
+    check: Callable[[list[tuple[str, str]]], object],
+    wrong: Callable[[RequestError], Wrong | None],
+) -> dict[str, str]:
+    """Return what is wrong with each field by itself: its name → what is said beside it.
+
+    Args:
+        given: The fields.
+        check: Reads some fields, or raises.
+        wrong: What an error says of a field.
+    """
+    by_name: dict[str, list[tuple[str, str]]] = {}
+    for name, text in given:
+        by_name.setdefault(name, []).append((name, text))
+    found: dict[str, str] = {}
+    for fields in by_name.values():
+        try:
+            check(fields)
+        except RequestError as error:
+            said = wrong(error)
+            if said is not None:
+                found[said.field] = said.says
+    return found
+
+
 def wrong_of(
     error: RequestError,
     given: Iterable[tuple[str, str]],
@@ -68,10 +112,12 @@ def wrong_of(
 
 
 def _expected(field: str, error: RequestError, now: datetime, way: Direction) -> str:
+    said = str(error).partition("expected ")[2].rpartition(", got")[0]
     if field in ("since", "until", "expires"):
+        if "before that of" in said:
+            return said
         example = typed_time(now)
         return (TIMES if way < 0 else TIMES_AHEAD).format(example)
-    said = str(error).partition("expected ")[2].rpartition(", got")[0]
     return _EXPECTED.get(field) or said or _NAME
 
 
@@ -86,7 +132,11 @@ def _written(name: str, text: str, now: datetime, way: Direction) -> str:
     if not text:
         return text
     try:
-        return moment(text, now, way).isoformat()
+        time = moment(text, now, way)
+        # As everywhere in the console a span back begins with a whole hour, so that it is counted.
+        if way < 0 and _HOURS.fullmatch(text.strip().lower()):
+            time = time.replace(minute=0, second=0, microsecond=0)
+        return time.isoformat()
     except ValueError as error:
         raise RequestError(f"{name}: expected a time, got another text", param=name) from error
 

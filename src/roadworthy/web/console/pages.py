@@ -1,27 +1,8 @@
-"""The console's pages and acts, and how they are reached.
-
-To add a page:
-
-1. Write what it shows as a frozen struct and a function `read_x(ask, …) -> X`, and give it a line
-   in `api.route_table`: `Route("GET", "/api/x", "read", read_x)`. Its docstring describes it. Query
-   parameters are a struct named `query`, path parameters keep their names, as in any route.
-2. Write `templates/x.html`: it extends `base.html`, fills `title`, `h1` and `main`, and reads the
-   value as `page`. Macros are in `parts.html`, numbers are written by the filters of `numbers`.
-3. Add `Page("/x", api.read_x, "x.html", nav="X")` to `PAGES`. The page then has its log-in, scope,
-   limits, headers, errors, navigation and the link to its twin `/api/x`.
-
-An act is a form that posts: its `body` struct is read from the form's fields, its token is checked,
-and the browser is sent `then`, or shown `template` with what the handler returned (`page`). Every
-form holds `{{ parts.token(csrf) }}`. Fields that were left empty count as not given. What is wrong
-with a field is said beside it, on the page that holds the form (`form`), with all that was typed.
-
-In each template: `page` is the value, `viewer` the key (None before log-in), `may(scope)` says what
-it may do, `now` is the project's time, `here` the path, `query` what was asked for, `typed` what a
-form was sent with (name → texts), `wrong` what is wrong with it.
-"""
+"""How the console's pages and acts are reached: the log-in before them, forms, errors."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -29,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,145 +18,39 @@ from starlette.routing import Route as Path
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from ...errors import Forbidden, NotFound, RequestError, RoadworthyError, Unauthenticated
+from ...errors import (
+    Forbidden,
+    NotFound,
+    RequestError,
+    RoadworthyError,
+    StoreError,
+    Unauthenticated,
+)
 from ...store.clock import time_of
-from ...types import Key, Scope
-from .. import api
+from ...types import Ids, Key
 from ..control import Ask, Control
 from ..route import Route, body_of, caught, check_room, refuse
-from ..session import VISIT_COOKIE, cookie_of, new_visit, set_cookie
-from .forms import Wrong, write_times, wrong_of
+from ..session import (
+    DONE_COOKIE,
+    DONE_LASTS_S,
+    VISIT_COOKIE,
+    cookie_of,
+    new_visit,
+    set_cookie,
+)
+from .done import SENT_BEFORE, Done
+from .forms import Wrong, all_wrong, one_time, write_times, wrong_of
 from .render import ASSETS, HEADERS, html, render
+from .table import ACTS, PAGES, Act, Page
 
 MOST_FIELDS = 200
+log = logging.getLogger("roadworthy.web")
+
 _HOST = re.compile(r"[\w.-]{1,100}(:\d{1,5})?|\[[0-9a-f:]+\](:\d{1,5})?", re.ASCII)
 _TOKEN = "csrf"  # noqa: S105 - the name of a field
+_ONCE = "once"
+_MOST_OF_A_NAME = 40
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
-
-
-class Page:
-    """One page.
-
-    Args:
-        path: With its parameters in braces.
-        handler: Gives what it shows; the same function as its twin's.
-        template: Shows it.
-        scope: What the key must be allowed to do.
-        whole: Whether it concerns the whole project, so that a key of some services may not.
-        nav: Its word in the navigation, if it has one.
-        twin: The path of the same value as JSON.
-        thing: What is not there when this page is not found.
-        fields: Query parameters that its form has fields for.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        handler: Callable[..., Any],
-        template: str,
-        *,
-        scope: Scope = "read",
-        whole: bool = False,
-        nav: str = "",
-        twin: str = "",
-        thing: str = "page",
-        fields: tuple[str, ...] = (),
-    ) -> None:
-        self.route = Route("GET", path, scope, handler, whole=whole)
-        self.path = path
-        self.thing = thing
-        self.fields = fields
-        self.template = template
-        self.nav = nav
-        self.twin = twin or f"/api{path}"
-
-
-class Act:
-    """One form that posts.
-
-    Args:
-        path: With its parameters in braces.
-        scope: What the key must be allowed to do.
-        handler: Does it; the same function as the route's of `/api`.
-        then: Where the browser goes, with the parameters of `path`.
-        template: What is shown instead.
-        form: The path of the page that holds the form.
-        whole: Whether it concerns the whole project.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        scope: Scope,
-        handler: Callable[..., Any],
-        *,
-        then: str = "",
-        template: str = "",
-        form: str = "",
-        whole: bool = False,
-    ) -> None:
-        self.route = Route("POST", path, scope, handler, whole=whole)
-        self.path = path
-        self.form = form
-        self.then = then
-        self.template = template
-
-
-_FILTERS = (
-    "service",
-    "disposition",
-    "user",
-    "tag",
-    "error",
-    "release",
-    "model",
-    "error_code",
-    "since",
-    "until",
-)
-PAGES: tuple[Page, ...] = (
-    Page("/", api.read_home, "home.html", nav="Home", twin="/api/home"),
-    Page(
-        "/services/{name}",
-        api.read_service_figures,
-        "service.html",
-        twin="/api/services/{name}/page",
-        thing="service",
-    ),
-    Page("/services/{name}/data", api.read_service_data, "data.html", thing="service"),
-    Page("/sources/{name}", api.read_source, "contract.html", thing="source"),
-    Page("/requests", api.list_requests, "requests.html", nav="Requests", fields=_FILTERS),
-    Page(
-        "/requests/{id}",
-        api.read_lineage,
-        "request.html",
-        twin="/api/requests/{id}/lineage",
-        thing="request",
-    ),
-    Page("/releases", api.list_releases, "releases.html", nav="Releases"),
-    Page("/releases/{id}", api.read_release, "release.html", thing="release"),
-    Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
-    Page("/words", api.read_words, "words.html"),
-)
-ACTS: tuple[Act, ...] = (
-    Act(
-        "/services/{name}/stop",
-        "admin",
-        api.stop_service,
-        then="/services/{name}#levers",
-        form="/services/{name}",
-    ),
-    Act(
-        "/services/{name}/resume",
-        "admin",
-        api.resume_service,
-        then="/services/{name}#levers",
-        form="/services/{name}",
-    ),
-    Act("/releases/{id}/promote", "release", api.promote_release, then="/releases"),
-    Act("/keys", "admin", api.make_key, template="key_made.html", form="/keys", whole=True),
-    Act("/keys/{id}/revoke", "admin", api.delete_key, then="/keys", whole=True),
-)
 
 
 class Console:
@@ -196,6 +72,7 @@ class Console:
         self._limiter = limiter
         self._pages = {page.path: page for page in pages}
         self._acts = {act.path: act for act in acts}
+        self._ids = Ids(control.clock)
 
     def paths(self) -> list[Path]:
         """Return what is at each path."""
@@ -218,7 +95,7 @@ class Console:
         where = f"{request.method:.20} {request.url.path:.120}"
         if request.url.path.startswith("/api") or not wants_html(request):
             return refuse(NotFound(f"no route {where}; GET /api/openapi.json lists them"))
-        return self.fail(request, NotFound(f"no page {where}"))
+        return self.fail(request, NotFound(f"no page `{request.url.path:.120}`"))
 
     def fail(
         self, request: Request, error: RoadworthyError, status: int = 0, path: str = ""
@@ -238,9 +115,18 @@ class Console:
             return _go(f"/login?next={quote(_target_of(request), safe='/')}")
         retry = refuse(error).headers.get("retry-after")
         shown = self._pages.get(path)
-        page = {"error": error, "status": status, "thing": shown.thing if shown else "page"}
+        id = self._ids.new("pg")
+        log.info(
+            "%s: %d %s at %.10s %.120r", id, status, error.code, request.method, request.url.path
+        )
+        page = {
+            "error": error,
+            "status": status,
+            "thing": shown.thing if shown else "page",
+            "id": id,
+        }
         context = self._context(request, page, key=self._viewer(request))
-        extra = {"retry-after": retry} if retry else {}
+        extra = {"x-roadworthy-request-id": id, **({"retry-after": retry} if retry else {})}
         return html(render("error.html", context), status, extra)
 
     def _viewer(self, request: Request) -> Key | None:
@@ -253,50 +139,110 @@ class Console:
         page = self._pages[path]
         key = self._control.key_of(request, may_be_session=True)
         page.route.check(key)
-        given = [(name, text) for name, text in request.query_params.multi_items() if text]
+        given = one_time((n, text) for n, text in request.query_params.multi_items() if text)
         now = self._now()
+
+        def read(fields: list[tuple[str, str]]) -> Mapping[str, Any]:
+            return page.route.read(write_times(fields, page.route.query, now, -1), b"")
+
+        def wrong(error: RequestError) -> Wrong | None:
+            return wrong_of(error, given, page.fields, now, -1)
+
         try:
-            asked = write_times(given, page.route.query, now, -1)
-            arguments = page.route.read(asked, b"")
-            twin = page.twin.format_map(_quoted(request)) + _query_of(asked)
-            context = {"key": key, "twin": twin, "query": dict(given), "template": page.template}
-            return html(await self._work(request, page.route, key, arguments, context))
+            return await self._read_page(request, page, key, given, read(given))
         except RequestError as error:
-            wrong = wrong_of(error, given, page.fields, now, -1)
-            if wrong is None:
+            found = all_wrong(given, read, wrong)
+            if not found and (last := wrong(error)):  # two fields that contradict each other
+                found = {last.field: last.says}
+            if not found:
                 raise
-            return await self._again(request, page, key, wrong, given)
+            return await self._again(request, page, key, found, given)
+
+    async def _read_page(
+        self,
+        request: Request,
+        page: Page,
+        key: Key,
+        given: list[tuple[str, str]],
+        arguments: Mapping[str, Any],
+    ) -> Response:
+        asked = write_times(given, page.route.query, self._now(), -1)
+        twin = page.twin.format_map(_quoted(request)) + _query_of(asked)
+        query, done = dict(given), self._done(request)
+
+        def write(value: Any) -> Response:
+            target = page.leads(query, value) if page.leads else ""
+            if target:
+                return _go(target)
+            context = self._context(request, value, key=key, twin=twin, query=query, done=done)
+            body = render(page.template, context)
+            said = {"set-cookie": set_cookie(request, "", name=DONE_COOKIE, lasts_s=0)}
+            return html(body, headers=said if cookie_of(request, DONE_COOKIE) else None)
+
+        response: Response = await self._run(request, page.route, key, arguments, write)
+        return response
 
     async def _act(self, request: Request, path: str) -> Response:
         act, control = self._acts[path], self._control
         cookie = cookie_of(request)
         key = control.keyring.find_id(control.sessions.read(cookie).key_id)
-        fields = await self._fields(request, cookie)
+        fields, once = await self._fields(request, cookie)
         act.route.check(key)
+        if act.once and not control.sessions.take_once(cookie, once):
+            return self._say(request, act.form, Done(says=SENT_BEFORE))
         now, form = self._now(), self._pages.get(act.form)
         try:
             asked = write_times(fields, act.route.body, now, 1) if act.route.body else fields
             arguments = act.route.read_form(asked)
-            context = {"key": key, "template": act.template}
-            body = await self._work(request, act.route, key, arguments, context)
+            if act.template:
+                page = {"key": key}
+                body = await self._page(request, act.route, act.template, key, arguments, page)
+                await control.follow()
+                return html(body)
+            value = await self._run(request, act.route, key, arguments)
         except RequestError as error:
+            control.sessions.give_back(once)
             wrong = wrong_of(error, fields, _names_of(act.route), now, 1)
             if wrong is None or form is None:
                 raise
-            return await self._again(request, form, key, wrong, fields)
-        return html(body) if act.template else _go(act.then.format_map(_quoted(request)))
+            return await self._again(request, form, key, {wrong.field: wrong.says}, fields)
+        except StoreError:
+            control.sessions.give_back(once)
+            raise
+        await control.follow()
+        done = act.done(value, key.name[:_MOST_OF_A_NAME], now) if act.done else None
+        return self._say(request, act.then.format_map(_quoted(request)), done)
+
+    def _say(self, request: Request, target: str, done: Done | None) -> Response:
+        """Send the browser to a page that says what was done."""
+        if done is None:
+            return _go(target)
+        text = msgspec.json.encode(done).decode()
+        sealed = self._control.sessions.seal(cookie_of(request), text)
+        cookie = set_cookie(request, sealed, name=DONE_COOKIE, lasts_s=DONE_LASTS_S)
+        return _go(target, {"set-cookie": cookie})
+
+    def _done(self, request: Request) -> Done | None:
+        """Return what the last act of this session did, if no page has said it yet."""
+        value = cookie_of(request, DONE_COOKIE)
+        text = self._control.sessions.unseal(cookie_of(request), value) if value else ""
+        return msgspec.json.decode(text, type=Done) if text else None
 
     async def _again(
-        self, request: Request, page: Page, key: Key, wrong: Wrong, given: list[tuple[str, str]]
+        self,
+        request: Request,
+        page: Page,
+        key: Key,
+        wrong: Mapping[str, str],
+        given: list[tuple[str, str]],
     ) -> Response:
-        """Show a page with its form as it was filled in, and what is wrong beside its field."""
+        """Show a page with its form as it was filled in, and what is wrong beside each field."""
         page.route.check(key)
         typed: dict[str, list[str]] = {}
         for name, text in given:
             typed.setdefault(name, []).append(text)
         context = {
             "key": key,
-            "template": page.template,
             "here": page.path.format_map(_quoted(request)),
             "twin": page.twin.format_map(_quoted(request)),
             "query": dict(given) if request.method == "GET" else {},
@@ -304,28 +250,45 @@ class Console:
             "wrong": wrong,
         }
         arguments = page.route.read([], b"")
-        return html(await self._work(request, page.route, key, arguments, context), 400)
+        body = await self._page(request, page.route, page.template, key, arguments, context)
+        return html(body, 400)
 
-    async def _work(
+    async def _run(
         self,
         request: Request,
         route: Route,
         key: Key,
         arguments: Mapping[str, Any],
-        context: dict[str, Any],
-    ) -> str:
-        """Run a handler in a thread, and write what it gives into its template there too."""
+        finish: Callable[[Any], Any] = lambda value: value,
+    ) -> Any:
+        """Run a handler in a thread, and there, too, what makes something of its value."""
         check_room(self._limiter)
-        ask, template = Ask(self._control, key), context.pop("template")
+        ask = Ask(self._control, key)
 
-        def work() -> str:
-            value = route.handler(ask, **request.path_params, **arguments)
-            return render(template, self._context(request, value, **context)) if template else ""
+        def work() -> Any:
+            return finish(route.handler(ask, **request.path_params, **arguments))
 
         return await to_thread.run_sync(work, limiter=self._limiter)
 
-    async def _fields(self, request: Request, cookie: str) -> list[tuple[str, str]]:
-        """Return the fields of a form of ours, without its token.
+    async def _page(
+        self,
+        request: Request,
+        route: Route,
+        template: str,
+        key: Key,
+        arguments: Mapping[str, Any],
+        context: Mapping[str, Any],
+    ) -> str:
+        """Return a template with what a handler gives."""
+
+        def write(value: Any) -> str:
+            return render(template, self._context(request, value, **context))
+
+        body: str = await self._run(request, route, key, arguments, write)
+        return body
+
+    async def _fields(self, request: Request, cookie: str) -> tuple[list[tuple[str, str]], str]:
+        """Return the fields of a form of ours without its tokens, and the one for once.
 
         Raises:
             Forbidden: It does not bring the token of this cookie.
@@ -340,7 +303,8 @@ class Console:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Forbidden("expected a form of this site, got one of another")
         self._control.sessions.check_token(cookie, tokens[0] if len(tokens) == 1 else "")
-        return [(name, value) for name, value in pairs if name != _TOKEN]
+        once = next((value for name, value in pairs if name == _ONCE), "")
+        return [(name, value) for name, value in pairs if name not in (_TOKEN, _ONCE)], once
 
     def _context(
         self, request: Request, page: object, *, key: Key | None = None, **more: Any
@@ -363,11 +327,13 @@ class Console:
             "viewer": key,
             "may": lambda scope: key is not None and scope in key.scopes,
             "csrf": control.sessions.token(cookie) if cookie else "",
+            "once": lambda: control.sessions.once(cookie),
             "twin": "",
             "origin": _origin_of(request),
             "query": {},
             "typed": {},
-            "wrong": None,
+            "wrong": {},
+            "done": None,
             **more,
         }
 
@@ -386,9 +352,12 @@ class Console:
         return html(render("login.html", context), status, {"set-cookie": cookie})
 
     async def _log_in(self, request: Request, path: str) -> Response:
-        fields = dict(await self._fields(request, cookie_of(request, VISIT_COOKIE)))
+        given, _ = await self._fields(request, cookie_of(request, VISIT_COOKIE))
+        fields = dict(given)
         secret, target = fields.get("key", "").strip(), fields.get("next", "")
         try:
+            if not secret:
+                raise Unauthenticated("expected a key that begins with `rw_`, got nothing")
             key = self._control.keyring.find(b"Bearer " + secret.encode())
             if "read" not in key.scopes:
                 raise Forbidden(f"key `{key.id}` lacks the scope `read`")

@@ -110,6 +110,21 @@ def ticks(text: str) -> Markup:
     )
 
 
+def pair(value: str) -> tuple[str, str]:
+    """Return a choice that is shown as it is."""
+    return value, value
+
+
+def labelled(release: str, is_one_of_many: bool) -> tuple[str, str]:
+    """Return a release as a choice: shown as lists show it, with its service among those of others.
+
+    >>> labelled("risk@e0539fc43b6c", False), labelled("risk@e0539fc43b6c", True)
+    (('risk@e0539fc43b6c', 'e0539f'), ('risk@e0539fc43b6c', 'e0539f risk'))
+    """
+    shown = numbers.short(release)
+    return release, f"{shown} {release.partition('@')[0]}" if is_one_of_many else shown
+
+
 def as_json(value: Any) -> str:
     """Return a declared value as JSON on one line."""
     return msgspec.json.encode(value).decode()
@@ -127,11 +142,14 @@ def _open_environment() -> Environment:
     )
     shown: tuple[Callable[..., Any], ...] = (
         cut,
+        labelled,
         lines,
+        pair,
         ticks,
         bodies.pretty,
         bodies.left_out,
         bodies.turns,
+        bodies.given,
         *numbers.WRITERS,
     )
     environment.filters.update({function.__name__: function for function in shown})

@@ -1,4 +1,4 @@
-// Keys for rows, and a refresh every 30 seconds. Every page reads and works without this file.
+// Keys for rows, a button that copies, and a refresh every 30 seconds. Every page reads and works without this file.
 "use strict";
 
 const EVERY_MS = 30000;
@@ -46,6 +46,22 @@ async function refresh() {
   [...main.querySelectorAll("details")].forEach((part, at) => (part.open = open[at]));
   const again = href && [...main.querySelectorAll("a")].find((a) => a.getAttribute("href") === href);
   if (again) again.focus({ preventScroll: true });
+}
+
+// A button that copies a field stands there only where a script can do it.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  const said = button.parentElement.querySelector("[role=status]");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+    } catch {
+      document.execCommand("copy"); // over plain HTTP from another machine there is no clipboard
+    }
+    said.textContent = "Copied.";
+  });
 }
 
 if (rows().length) document.querySelector(".keys").hidden = false;

@@ -1,0 +1,54 @@
+"""What an act did, said once on the next page, with the way back where there is one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import quote
+
+import msgspec
+
+from .. import shapes
+from ..numbers import at, short
+
+SENT_BEFORE = "This form had been sent before; nothing was made again."
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What an act did.
+
+    Attributes:
+        says: What, when, and who did it.
+        undo: The word on the button that takes it back; empty where none does.
+        path: Where that button posts to.
+        model: The field that it sends along.
+    """
+
+    says: str
+    undo: str = ""
+    path: str = ""
+    model: str = ""
+
+
+def switched(value: shapes.Switched, who: str, now: datetime) -> Done:
+    """Return what a stop or a resume did; only a stop is taken back by a click."""
+    what = f"model {value.model} of {value.service}" if value.model else value.service
+    if not value.is_stopped:
+        return Done(says=f"Resumed {what} at {at(now, now)} by {who}.")
+    return Done(
+        says=f"Stopped {what} at {at(now, now)} by {who}.",
+        undo="Resume",
+        path=f"/services/{quote(value.service, safe='')}/resume",
+        model=value.model or "",
+    )
+
+
+def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
+    """Return what a promotion did."""
+    return Done(
+        says=f"Promoted {short(value.release)} for {value.service} at {at(now, now)} by {who}."
+    )
+
+
+def revoked(value: shapes.KeyRevoked, who: str, now: datetime) -> Done:
+    """Return what a revocation did."""
+    return Done(says=f"Revoked key {value.id} at {at(now, now)} by {who}.")

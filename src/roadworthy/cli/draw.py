@@ -122,7 +122,7 @@ def _release(facts: Lineage) -> Iterator[str]:
     if pin := facts.model:
         digest = f" {pin.digest}" if pin.digest else ""
         where = f"{pin.provider} ({pin.kind})"
-        yield f"model {pin.name} of {where}, held still by its {pin.pin}{digest}"
+        yield f"model {pin.name} of {where}, pinned by its {pin.pin}{digest}"
     if learned := manifest.training:
         yield f"learned from {learned.id}: {learned.rows:,} rows"
     same = facts.as_released

@@ -107,7 +107,7 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
         [model.name, f"{model.provider} ({model.kind})", short_text(model.model), model.pin]
         for model in manifest.models
     ]
-    print_table("models", ("name", "provider", "model", "held still by"), models)
+    print_table("models", ("name", "provider", "model", "pinned by"), models)
     if learned := manifest.training:
         views = ", ".join(learned.views)
         print_line(f"learned from {learned.id}: {learned.rows:,} rows with {views}")

@@ -124,7 +124,7 @@ class Demo:
                 self.key = found[0]
             elif line.strip():
                 say(f"  {line.rstrip()}")
-            if line.startswith("Serving on"):
+            if line.startswith("Open http"):
                 self._ready.set()
 
     def wait(self) -> None:

@@ -133,7 +133,8 @@ TIMES = {"since", "until", "now", "expires"}
 def within_reason(values: Any) -> Any:
     """Mend what no schema says: times are of our age, budgets have 6 decimals, services exist.
 
-    Nor can it say that a list is read either before a place or after one.
+    Nor can it say that a list is read either before a place or after one, is of a request or of a
+    user, and that a span ends after it begins.
     """
     if not isinstance(values, dict):
         return values
@@ -145,8 +146,9 @@ def within_reason(values: Any) -> Any:
         mended["per_day_usd"] = round(values["per_day_usd"], 6)
     if isinstance(values.get("services"), list):
         mended["services"] = [name for name in values["services"] if not isinstance(name, str)]
-    if {"before", "after"} <= values.keys():
-        del mended["after"]
+    for one, other in (("before", "after"), ("q", "user"), ("since", "until")):
+        if {one, other} <= values.keys():
+            del mended[other]
     return mended
 
 

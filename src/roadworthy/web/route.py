@@ -44,7 +44,7 @@ _PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _AT_FAULT = re.compile(r"field `([^`]*)`|`\$\.([^`]*)`$")
 _BOUND = re.compile(r"Expected `(int|float)` (>=|<=) (\S+)")
 _NUMBERS = {"int": "a whole number", "float": "a number"}
-_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,20})?([eE][+-]?\d{1,3})?", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 log = logging.getLogger("roadworthy.web")

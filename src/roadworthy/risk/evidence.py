@@ -9,8 +9,8 @@ Two tests of the same hypothesis, "more than `max_error` are wrong":
 - `binomial_p` is exact, for one look that was planned beforehand (Clopper and Pearson, 1934).
 - `log_evidence` may be looked at after every outcome: the product of likelihood ratios against four
   smaller rates is a nonnegative martingale where the hypothesis holds, so it ever exceeds 1/(1 -
-  sure) with a probability of at most 1 - sure (Ville, 1939). Looking at will costs labels: about
-  half as many more where few are wrong, six times as many at nine tenths of the bound.
+  sure) with a probability of at most 1 - sure (Ville, 1939). Looking at will costs labels, the
+  more the nearer the error is to the bound.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 To certify anything at or beyond the first threshold that is too loose, that one itself would have
 to pass its test, which happens with a probability of at most 1 - sure: so one level serves all
 thresholds (fixed-sequence testing; Bauer, 1991; Angelopoulos et al., Learn then Test, 2021). A walk
-that skipped what failed would promise 10 % and break 30 %.
+that skipped what failed would break its promise.
 
 What a walk stands on is an epoch: the same release, frozen score, grid, start and bound. Whatever
 of these changes opens a new one, and the outcomes that trained the score or chose the grid are

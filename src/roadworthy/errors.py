@@ -14,8 +14,10 @@
     + ContractViolation
     + GuardDenied
     + NoPassages
+    + NotSure
     + BudgetExhausted
     + ServiceStopped
+  x AskPerson
   x ModelError
     + ModelTimeout
     + ModelUnavailable
@@ -163,6 +165,13 @@ class NoPassages(RequestError):
     status = 422
 
 
+class NotSure(RequestError):
+    """An answer may not be given alone, and nobody is there to be asked."""
+
+    code = "not_sure"
+    status = 403
+
+
 class BudgetExhausted(RequestError):
     """Answering could cross a declared ceiling."""
 
@@ -176,6 +185,12 @@ class ServiceStopped(RequestError):
     code = "service_stopped"
     status = 503
     retryable = True
+
+
+class AskPerson(RoadworthyError):
+    """The ladder has come to the rung where a person is asked. The engine catches it."""
+
+    code = "ask_person"
 
 
 class ModelError(RoadworthyError):

@@ -60,7 +60,7 @@ def test_kolmogorov_smirnov_is_scipys_also_with_ties(n: int, m: int, seed: int) 
     first = generator.integers(0, 20, n).astype(float)
     second = generator.integers(3, 23, m).astype(float)
     measured = kolmogorov_smirnov(first, second)
-    assert measured.value == pytest.approx(ks_2samp(first, second).statistic)
+    assert measured.value == pytest.approx(ks_2samp(first, second, method="asymp").statistic)
     assert 0 <= measured.low <= measured.value <= measured.high <= 1
 
 

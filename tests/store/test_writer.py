@@ -198,8 +198,10 @@ def test_records_that_are_replayed_count_once_even_if_the_position_is_lost(
     spool: Spool, engine: Engine, writer: Writer, forgotten: bool
 ) -> None:
     entries: list[SpoolEntry] = []
+    holds = []
     for record in some_records(20):
-        entries += [a_hold(record.id), settled(record, 7), an_outcome(record.id)]
+        holds.append(a_hold(record.id))
+        entries += [holds[-1], settled(record, 7), an_outcome(record.id)]
     fill(spool, entries)
     writer.drain()
     if forgotten:
@@ -213,7 +215,7 @@ def test_records_that_are_replayed_count_once_even_if_the_position_is_lost(
     assert count(engine) == summarise(engine).requests == 20
     assert read_spending(engine, DAY) == {"service:delay": 140}
     assert read_holds(engine) == []
-    assert len(outcomes_of(engine, entries[0].id)) == 1
+    assert len(outcomes_of(engine, holds[0].id)) == 1
     assert not [entry for entry in seen if isinstance(entry, Record)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .desks import look_at_desk
 from .http import gateway_of, serve_http
 from .project import Project, ServiceHandle, open_project, read_project
 from .rooms import ENFORCES, contracts_named, open_declared_features, open_signals
@@ -14,6 +15,7 @@ __all__ = [
     "Serving",
     "contracts_named",
     "gateway_of",
+    "look_at_desk",
     "open_declared_features",
     "open_project",
     "open_signals",

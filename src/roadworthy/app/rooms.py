@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Engine
 
-from .. import cost, data, declare, guard, models, observe, release, serve, signals, store
+from .. import cost, data, declare, guard, models, observe, release, review, serve, signals, store
 from ..data.agreed import SourceContract
 from ..data.contract import Contract
 from ..declare.project import ProjectDeclaration
@@ -17,7 +17,19 @@ from ..types import FeatureSource, Signals
 
 ENFORCES: Mapping[str, str] = {
     key: where
-    for room in (declare, store, data, models, guard, cost, observe, signals, release, serve)
+    for room in (
+        declare,
+        store,
+        data,
+        models,
+        guard,
+        cost,
+        observe,
+        review,
+        signals,
+        release,
+        serve,
+    )
     for key, where in room.ENFORCES.items()
 }
 """Declared key → the file that enforces it; a key that no room names is refused at loading."""

@@ -30,6 +30,7 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
+from .desks import Desks
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
 
@@ -71,6 +72,7 @@ class Serving:
         self.writer.drain()
         self.presence = Presence(state, self.spool)
         self.switchboard = Switchboard(state, clock)
+        self._desks = Desks(ground.declaration, state, self.switchboard)
         self.keyring = Keyring(clock, load_keys(state))
         self._features: Features | None = None
         self._opening_features = threading.Lock()
@@ -225,6 +227,7 @@ class Serving:
             ground.clock,
             open_signals,
             lambda views, fields: self.open_features().open_source(views, fields),
+            self._desks.open,
         )
         self._stop_models(opened)
         return opened
@@ -341,6 +344,7 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._desks.refresh(self.engine.releases.values())
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")

@@ -11,7 +11,13 @@ from typing import Any
 
 import msgspec
 
-from ..app import ENFORCES, contracts_named, open_declared_features, open_signals
+from ..app import (
+    ENFORCES,
+    contracts_named,
+    look_at_desk,
+    open_declared_features,
+    open_signals,
+)
 from ..cost.prices import Rates, load_rates
 from ..data.glossary import contradictions, entries_of
 from ..declare.check_rules import unnamed_fields
@@ -223,6 +229,7 @@ def _look_inside(
             clock,
             open_signals,
             partial(open_declared_features, project),
+            partial(look_at_desk, project),
         )
     except DeclarationError as error:
         report.problems += _complaints(error, _file_of(service.folder, project))

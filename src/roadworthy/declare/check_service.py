@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import DeclarationError
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_data import DATA_CHECKS
+from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .files import Findings, check_file
 from .planned import is_reserved_value
@@ -262,7 +263,7 @@ def rungs_are_whole(service: ServiceDeclaration, _: ProjectDeclaration) -> Findi
     """A rung holds what its kind needs, and nothing that its kind ignores."""
     for index, rung in enumerate(service.fallback):
         path = f"fallback[{index}]"
-        needs = {"rule": "expression", "static": "output", "model": "model"}[rung.use]
+        needs = {"rule": "expression", "static": "output", "model": "model"}.get(rung.use, "")
         yield from _shape(path, rung, needs, ("model", "expression", "output"))
         if rung.use == "rule" and rung.expression:
             yield from check_expression(f"{path}.expression", rung.expression, "fallback_rule")
@@ -315,6 +316,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_name_models, ("models",)),
     *CONTEXT_CHECKS,
     *DATA_CHECKS,
+    *REVIEW_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 
@@ -346,7 +348,7 @@ def _schema_files(service: ServiceDeclaration) -> Iterator[tuple[str, str]]:
 def _shape(path: str, entry: GuardEntry | Rung, needs: str, keys: tuple[str, ...]) -> Findings:
     """Yield the key that `entry` needs and lacks, and those it holds in vain."""
     given = {type(entry).model_fields[name].alias or name for name in entry.model_fields_set}
-    if needs not in given:
+    if needs and needs not in given:
         yield Finding(f"{path}.{needs}", f"a value, because `use` is `{entry.use}`", "none")
     for key in keys:
         if key in given and key != needs:

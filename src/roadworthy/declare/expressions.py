@@ -18,7 +18,9 @@ from typing import Any, Literal
 
 from .loops import LOOPS, MOST_STEPS, Loops, end_of_call, patterns_of, without_texts
 
-Place = Literal["guard_input", "guard_output", "model_rule", "fallback_rule", "computed"]
+Place = Literal[
+    "guard_input", "guard_output", "model_rule", "fallback_rule", "computed", "review", "outcome"
+]
 
 _ASKED = {
     "input": "map: fields of a predict, variables of a generate",
@@ -37,6 +39,8 @@ PLACES: Mapping[Place, Mapping[str, str]] = {
         "input": _ASKED["input"],
         "features": "map: stored features of the same view",
     },
+    "review": {**_ASKED, "output": "what the model answered"},
+    "outcome": {"output": "what was answered", "label": "what turned out to be true"},
 }
 """Place → the names an expression may use there, and what each holds."""
 

@@ -29,22 +29,6 @@ SERVICE_KEYS = frozenset(
         "tools.roles",
         "tools.approve",
         "tools.limit",
-        "outcomes.unit",
-        "outcomes.window",
-        "outcomes.matures_after",
-        "outcomes.entity",
-        "outcomes.groups",
-        "review.max_error",
-        "review.sure",
-        "review.of",
-        "review.lifetime",
-        "review.when",
-        "review.queue",
-        "review.respond_within",
-        "review.capacity_per_day",
-        "review.on_expiry",
-        "review.overflow",
-        "review.audit_share",
         "failures.slow",
         "failures.down",
         "failures.wrong",
@@ -60,12 +44,12 @@ SERVICE_KEYS = frozenset(
     )
 )
 
-PROJECT_KEYS = frozenset(("webhooks", "queues", "budgets"))
+PROJECT_KEYS = frozenset(("webhooks", "budgets"))
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),
     "guards.verdict": ("ask", "redact"),
-    "fallback.use": ("last_good", "stale_cache", "human"),
+    "fallback.use": ("last_good", "stale_cache"),
     "records.bodies": ("redacted",),
     "providers.kind": ("anthropic", "gemini"),
     "store.counters": ("redis://",),

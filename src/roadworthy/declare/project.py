@@ -129,6 +129,18 @@ class DataSource(Section):
     )
 
 
+class Queue(Section):
+    """Where requests wait for a person."""
+
+    owner: Text = Field(description="Who sees to it that what waits is decided in time.")
+    escalate_to: Text | None = Field(
+        None, description="Who is asked when three quarters of the time have passed."
+    )
+    webhook: Label | None = Field(
+        None, description="Webhook that is told what waits, is late, or was decided."
+    )
+
+
 def _spelt_out(value: Any) -> Any:
     return {"definition": value} if isinstance(value, str) else value
 
@@ -153,6 +165,7 @@ class ProjectDeclaration(File):
     sources: dict[Label, DataSource] = Field(
         {}, description="Data that feature views may read, by name, each with its contract."
     )
+    queues: dict[Label, Queue] = Field({}, description="Where requests wait for a person, by name.")
     glossary: dict[
         Text, Annotated[Term, BeforeValidator(_spelt_out, json_schema_input_type=Term | str)]
     ] = Field(

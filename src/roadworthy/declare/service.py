@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from ..types import Kind
 from .planned import VALUES
+from .review import Outcomes, ReviewPolicy
 from .values import (
     ContractVersion,
     File,
@@ -272,8 +273,9 @@ class GuardEntry(Section):
 class Rung(Section):
     """One rung of the ladder, tried when the models fail, are late or too dear."""
 
-    use: Literal["model", "rule", "static"] = Field(
-        description="What answers: a declared model, an expression, or a fixed output."
+    use: Literal["model", "rule", "static", "human"] = Field(
+        description="What answers: a declared model, an expression, a fixed output, or a person "
+        "of the queue that `[review]` names."
     )
     model: Label | None = Field(
         None,
@@ -331,6 +333,10 @@ class ServiceDeclaration(File):
     )
     fallback: Annotated[tuple[Rung, ...], Field(strict=False)] = Field(
         (), description="The ladder: what answers when the models do not, in order."
+    )
+    outcomes: Outcomes = Field(Outcomes(), description="What counts as evidence of right answers.")
+    review: ReviewPolicy | None = Field(
+        None, description="When a person decides; without it every answer is given alone."
     )
     records: Records = Field(Records(), description="What is remembered of each request.")
 

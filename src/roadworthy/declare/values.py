@@ -35,11 +35,15 @@ CONTRACT_VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9.+_-]
 VIEW_VERSION = r"^[a-z][a-z0-9_-]{0,62}@[1-9][0-9]{0,6}$"
 """A feature view and its version: `weather_now@2`."""
 
+SPAN = r"^[1-9][0-9]{0,5}[smhd]$"
+"""A length of time: `30m`."""
+
 PATTERNS_IN_WORDS = {
     WORD: "a DNS-like word (a-z, 0-9 and `-`, a letter first, at most 63 characters)",
     LABEL: "a name of letters, digits and `._:/@+-`, at most 100 characters",
     CONTRACT_VERSION: "a source and a version of its contract, like `weather@2.0.0`",
     VIEW_VERSION: "a feature view and its version, like `weather_now@2`",
+    SPAN: "a length of time, like `45s`, `30m`, `12h` or `2d`",
 }
 
 
@@ -149,6 +153,7 @@ Word = Annotated[str, Field(pattern=WORD)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ContractVersion = Annotated[str, Field(pattern=CONTRACT_VERSION)]
 ViewVersion = Annotated[str, Field(pattern=VIEW_VERSION)]
+Span = Annotated[str, Field(pattern=SPAN)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Json = Annotated[dict[str, Any], AfterValidator(_json)]
 
@@ -156,3 +161,15 @@ Json = Annotated[dict[str, Any], AfterValidator(_json)]
 def micro(amount: Decimal | None) -> int | None:
     """Return `amount` in micro-dollars."""
     return None if amount is None else int(amount * MICRO_PER_USD)
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def span_us(span: str) -> int:
+    """Return a declared length of time in microseconds.
+
+    >>> span_us("30m") // 1_000_000
+    1800
+    """
+    return int(span[:-1]) * _SECONDS[span[-1]] * 1_000_000

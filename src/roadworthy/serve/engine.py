@@ -16,6 +16,7 @@ from contextlib import aclosing
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import (
     AllModelsFailed,
+    AskPerson,
     BudgetExhausted,
     ContractViolation,
     GuardDenied,
@@ -23,11 +24,13 @@ from ..errors import (
     ModelUnavailable,
     NoPassages,
     NotFound,
+    NotSure,
     RoadworthyError,
     ServiceStopped,
     StoreError,
 )
 from ..guard.slot import run_guards
+from ..review.desk import digest_of_input
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, wants_usage, write_chat
@@ -36,9 +39,12 @@ from .identify import Keyring, caller_of
 from .opened import OpenRelease
 from .record import record_of, reply_of
 from .request import Plan, Reply, Request
+from .reviewing import entries_of
 from .size import size_of
 from .sse import DONE, completion_events, error_event
 
+CORRECTION = "correction"
+"""What records call what a person said of the same input before."""
 LEASE_US = 60_000_000
 """How long past its deadline a hold counts if nobody settles it: a crashed process's requests."""
 
@@ -104,8 +110,7 @@ class Engine:
         plan = self._begin(request)
         try:
             try:
-                call = await self._admit(plan)
-                self._accept(plan, await plan.release.chain.answer(call))
+                await self._answer(plan)
             except RoadworthyError as error:
                 await self._descend(plan, error)
         finally:
@@ -131,12 +136,10 @@ class Engine:
     async def _events(self, plan: Plan) -> AsyncGenerator[bytes, None]:
         try:
             try:
-                call = await self._admit(plan)
-                if (
-                    plan.release.judge.has_checks
-                ):  # held until judged: what is shown cannot be unshown
-                    self._accept(plan, await plan.release.chain.answer(call))
+                if plan.release.is_held:  # until judged: what is shown cannot be unshown
+                    await self._answer(plan)
                 else:
+                    call = await self._admit(plan)
                     async with aclosing(plan.release.chain.stream(call)) as events:
                         async for event in events:
                             if isinstance(event, Answer):
@@ -155,6 +158,13 @@ class Engine:
         if not plan.first_token_us:
             yield completion_events(reply_of(plan), wants_usage=wants_usage(plan.request.body))
         yield DONE
+
+    async def _answer(self, plan: Plan) -> None:
+        """Ask the models, unless it is known already, and decide what becomes of their answer."""
+        call = await self._admit(plan)
+        if plan.answer is None:
+            self._accept(plan, await plan.release.chain.answer(call))
+            self._decide(plan)
 
     def _begin(self, request: Request) -> Plan:
         """Identify the caller and the release: without both there is nobody to record."""
@@ -185,8 +195,12 @@ class Engine:
         call = plan.call = self._read(plan)
         self._check_contract(plan, call)
         plan.mark("contract")
+        if plan.release.desk is not None:
+            plan.digest = digest_of_input(call)  # of what was asked, before anything joins it
         self._add_features(plan, call)
         self._guard_input(plan, call)
+        if self._is_corrected(plan):
+            return call
         if plan.release.context is not None:
             try:
                 await plan.release.context.fill(call)
@@ -238,6 +252,19 @@ class Engine:
         if denied is not None:
             plan.reasons.append(f"guard `{denied.guard}`: {denied.reason or denied.verdict}")
             raise GuardDenied(f"guard `{denied.guard}` denied the request")
+
+    def _is_corrected(self, plan: Plan) -> bool:
+        """Give what a person said of the same input before, if anybody did: no error persists."""
+        desk = plan.release.desk
+        known = None if desk is None else desk.known(plan.digest, plan.caller)
+        if known is None:
+            return False
+        plan.answer = Answer(model=CORRECTION, output=known.output)
+        plan.disposition = "cached"
+        plan.cache = {"kind": "correction", "review": known.review_id}
+        plan.reasons.append(f"corrected in review {known.review_id}")
+        plan.mark("cache")
+        return True
 
     def _reserve(self, plan: Plan, call: Call) -> None:
         release = plan.release
@@ -301,6 +328,34 @@ class Engine:
             plan.timings["guard_output"] = guards_us
             plan.timings["call"] -= min(judgement.schema_us + guards_us, plan.timings["call"])
 
+    def _decide(self, plan: Plan) -> None:
+        """Let the desk decide whether the answer is given alone, or hold it back.
+
+        Raises:
+            NotSure: It is not given, and no person is asked either.
+        """
+        desk, call, answer = plan.release.desk, plan.call, plan.answer
+        if desk is None or call is None or answer is None:
+            return
+        plan.score = desk.scorer.score(call, answer)
+        plan.confidence = desk.confidence_of(plan.score)
+        plan.mark("confidence")
+        plan.draft = answer
+        plan.decision = decision = desk.decide(plan.id, plan.at_us, call, answer, plan.score)
+        plan.mark("decide")
+        if decision.path == "alone":
+            return
+        plan.answer = None
+        if decision.path == "ladder":
+            raise NotSure(f"the answer may not be given alone: {decision.why}")
+        self._hold_for_person(plan, decision.why)
+
+    def _hold_for_person(self, plan: Plan, why: str) -> None:
+        plan.review_id = self._ids.new("rv", plan.at_us)
+        plan.disposition = "review"
+        plan.reasons.append(why)
+        plan.error = None
+
     async def _descend(self, plan: Plan, error: RoadworthyError) -> None:
         """Go down the ladder after `error`, where it allows that, or end with it."""
         plan.error = error
@@ -317,6 +372,8 @@ class Engine:
         except AllModelsFailed as last:
             plan.attempts.extend(last.attempts)
             self._refuse(plan, error)
+        except AskPerson:
+            self._hold_for_person(plan, f"{error.code}: {error}")
         else:
             plan.answer = answer
             plan.attempts.extend(answer.attempts)
@@ -330,6 +387,10 @@ class Engine:
             return plan.release.ladder
         if isinstance(error, NoPassages):
             return plan.release.declared_ladder
+        if isinstance(error, NotSure):
+            desk = plan.release.desk
+            falls = desk is not None and desk.policy.overflow == "fallback"
+            return plan.release.ladder if falls else None
         spends_on = plan.release.declaration.cost.on_exhausted == "fallback"
         if isinstance(error, BudgetExhausted) and spends_on:
             return plan.release.free_ladder
@@ -355,7 +416,7 @@ class Engine:
     def _settle(self, plan: Plan) -> None:
         """Settle the reservation and write the record: once, on every way out."""
         self.in_flight -= 1
-        if plan.answer is None and plan.error is None:
+        if plan.answer is None and plan.error is None and not plan.review_id:
             self._note_abandoned(plan)
         if plan.call is not None:
             plan.verdicts += plan.call.verdicts
@@ -364,7 +425,11 @@ class Engine:
         if plan.hold is not None:
             self._ledger.settle(plan.hold, plan.cost_micro)
             plan.mark("settle")
-        self._spool.append(record_of(plan, self._environment_hash))
+        record = record_of(plan, self._environment_hash)
+        if plan.release.desk is not None:
+            for entry in entries_of(plan, record, self._ids):
+                self._spool.append(entry)
+        self._spool.append(record)
 
     def _note_abandoned(self, plan: Plan) -> None:
         """Nobody waits any more, or our own code failed: what was used until now still counts."""

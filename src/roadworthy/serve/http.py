@@ -74,6 +74,8 @@ class Incoming(msgspec.Struct):
             common["role"] = self.text(b"x-roadworthy-role")
         if b"x-roadworthy-parent" in headers:
             common["parent"] = self.text(b"x-roadworthy-parent")
+        if b"x-roadworthy-conversation" in headers:
+            common["conversation"] = self.text(b"x-roadworthy-conversation")
         if b"x-roadworthy-tags" in headers:
             common["tags"] = self.tags
         if b"x-roadworthy-deadline-ms" in headers:
@@ -143,6 +145,8 @@ def reply_headers(reply: Reply) -> Headers:
     ]
     if reply.events is None:
         headers.append((b"x-roadworthy-cost-usd", usd(reply.cost_micro)))
+    if reply.review_id:
+        headers.append((b"x-roadworthy-review-id", reply.review_id.encode()))
     if reply.confidence is not None:
         headers.append((b"x-roadworthy-confidence", b"%.4f" % reply.confidence))
     return headers

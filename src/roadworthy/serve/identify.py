@@ -89,10 +89,10 @@ def caller_of(request: Request, key: Key) -> Caller:
             f"key `{key.id}` may not name a user or role: it lacks the scope `act_as`",
             param="user" if request.user else "role",
         )
-    if request.user or request.role or request.parent or request.tags:
+    if request.user or request.role or request.parent or request.tags or request.conversation:
         _check_names(request)
     user = request.user or f"key:{key.id}"
-    return Caller(key, user, request.role, request.parent, request.tags)
+    return Caller(key, user, request.role, request.parent, request.tags, request.conversation)
 
 
 def _check_names(request: Request) -> None:
@@ -100,7 +100,8 @@ def _check_names(request: Request) -> None:
         raise RequestError(
             f"`tags`: expected at most {MOST_TAGS}, got {len(request.tags)}", param="tags"
         )
-    given = [("user", request.user), ("role", request.role), ("parent", request.parent)]
+    names = ("user", "role", "parent", "conversation")
+    given = [(name, getattr(request, name)) for name in names]
     for what, name in (*given, *(("tags", tag) for tag in request.tags)):
         if len(name) > _MAX_NAME:
             raise RequestError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from ..errors import MissingExtra, ModelUnavailable
+from ..errors import AskPerson, MissingExtra, ModelUnavailable
 from ..types import Answer, Attempt, Call
 
 
@@ -61,6 +61,39 @@ class AbsentModel:
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Raise as `answer` does."""
+        yield await self.answer(call)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class HumanModel:
+    """The rung where a person is asked.
+
+    Args:
+        name: What records call it.
+        takes_one: Takes a place of the queue's day, and says whether there was one.
+    """
+
+    def __init__(self, name: str, takes_one: Callable[[], bool]) -> None:
+        self.name = name
+        self._takes_one = takes_one
+
+    async def answer(self, call: Call) -> Answer:
+        """Ask a person, by raising what says so.
+
+        Raises:
+            AskPerson: There is room in the queue's day.
+            ModelUnavailable: There is none.
+        """
+        if self._takes_one():
+            raise AskPerson("no model answered")
+        full = "the queue's day is full"
+        attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=full)
+        raise ModelUnavailable(full, attempts=[attempt])
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Ask a person as `answer` does."""
         yield await self.answer(call)
 
     async def close(self) -> None:

@@ -45,7 +45,8 @@ async def answer(engine: Engine, incoming: Incoming, service: str) -> Outgoing:
     reply = await engine.answer(Request(service=service, input=body.input, **fields))
     if reply.error is not None:
         return error_response(reply.error, reply.request_id)
-    return json_response(native_reply(reply), headers=reply_headers(reply))
+    status = 202 if reply.review_id else 200
+    return json_response(native_reply(reply), status, headers=reply_headers(reply))
 
 
 def native_reply(reply: Reply) -> dict[str, Any]:
@@ -60,4 +61,5 @@ def native_reply(reply: Reply) -> dict[str, Any]:
         "cost_usd": reply.cost_micro / MICRO,
         "latency_ms": reply.latency_us / 1000,
         "reasons": reply.reasons,
+        **({"review_id": reply.review_id} if reply.review_id else {}),
     }

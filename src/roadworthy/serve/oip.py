@@ -175,6 +175,8 @@ def _response(service: str, request_id: str | None, replies: Sequence[Reply]) ->
             "model": first.model,
             "cost_usd": first.cost_micro / MICRO,
         }
+        if first.review_id:
+            parameters["review_id"] = first.review_id
     else:
         codes = [reply.error.code if reply.error else "" for reply in replies]
         outputs += [
@@ -182,6 +184,9 @@ def _response(service: str, request_id: str | None, replies: Sequence[Reply]) ->
             _tensor("roadworthy.disposition", [reply.disposition for reply in replies]),
             _tensor("roadworthy.error_code", codes),
         ]
+        if any(reply.review_id for reply in replies):
+            ids = [reply.review_id or None for reply in replies]
+            outputs.append(_tensor("roadworthy.review_id", ids))
     body = {
         "model_name": service,
         "model_version": first.release,

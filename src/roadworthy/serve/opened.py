@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,17 +18,22 @@ from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
+from ..review.desk import Desk
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
-from .ladder import AbsentModel, StaticModel
+from .ladder import AbsentModel, HumanModel, StaticModel
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
 INSTANT_KINDS = frozenset({"rule", "builtin"})
 """Kinds that answer without waiting for anything, so that no timer has to watch them."""
+
+
+OpenDesk = Callable[[ServiceDeclaration, str], Desk]
+"""Opens the desk of a service with `[review]`, for a release of this id."""
 
 
 class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +43,12 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         late_us: Latency above which a request counts as late; None where nothing is promised.
         paid_links: The models and rungs that cost something.
         free_ladder: The rungs that cost nothing, for when the money is spent.
-        declared_ladder: The rungs that say what the declaration holds, for when no model's answer
-            could be shown.
+        declared_ladder: The rungs that say what the declaration holds, or ask a person, for when
+            no model's answer could be shown.
         reads_input: Whether a contract or a guard looks at the input, so it must be decoded.
         context: What fills a call with passages and its prompt; None where neither is declared.
         features: What adds features to the input; None where no views are declared.
+        desk: What decides whether an answer is given alone; None where every one is.
     """
 
     id: str
@@ -67,6 +73,12 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     service_ceilings: tuple[Ceiling, ...]
     context: Context | None = None
     features: FeatureSource | None = None
+    desk: Desk | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an answer may be held back, so that a stream of it waits until it is whole."""
+        return self.desk is not None or self.judge.has_checks
 
     @property
     def chat(self) -> Chat | None:
@@ -147,6 +159,7 @@ def open_release(
     clock: Clock,
     open_signals: OpenSignals,
     open_source: OpenSource,
+    open_desk: OpenDesk,
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
@@ -159,7 +172,8 @@ def open_release(
         MissingExtra: The only model of the chain needs a package that is not installed. Beside
             others it counts as down, like an upstream without its key.
     """
-    opener = _Opener(service, project.providers, folder, rates, clock)
+    desk = None if service.review is None else open_desk(service, release_id)
+    opener = _Opener(service, project.providers, folder, rates, clock, desk)
     input_check = open_schema(folder, service.contract.input)
     service_guards = [open_guard(entry, folder) for entry in service.guards]
     output_guards = [guard for guard in service_guards if guard.on == "output"]
@@ -187,16 +201,19 @@ def open_release(
         chain=Failover("models", links, judge),
         ladder=_ladder(rungs, judge),
         free_ladder=_ladder([rung for rung in rungs if rung.is_free], judge),
-        declared_ladder=_ladder([rung for rung in rungs if rung.name in declared], judge),
+        declared_ladder=_ladder([rung for rung in rungs if _needs_no_model(rung, declared)], judge),
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=input_check is not None or any(map(_reads_input, service_guards)),
+        reads_input=(
+            input_check is not None or desk is not None or any(map(_reads_input, service_guards))
+        ),
         service_ceilings=_ceilings(service),
         context=open_context(service, output_guards, folder, vectors, open_signals),
         features=_features_of(service, input_check, open_source),
+        desk=desk,
     )
 
 
@@ -228,8 +245,14 @@ def _ceilings(service: ServiceDeclaration) -> tuple[Ceiling, ...]:
 def _declared_rungs(service: ServiceDeclaration) -> frozenset[str]:
     """Return the names of the rungs that say what the declaration holds; no model shares them."""
     rungs = enumerate(service.fallback, 1)
-    names = {f"{rung.use}:{number}" for number, rung in rungs if rung.use != "model"}
+    own = ("rule", "static")
+    names = {f"{rung.use}:{number}" for number, rung in rungs if rung.use in own}
     return frozenset(names.difference(entry.name for entry in service.models))
+
+
+def _needs_no_model(rung: Link, declared: Collection[str]) -> bool:
+    """Whether a rung gives what no model wrote: the declaration's own words, or a person's."""
+    return rung.name in declared or isinstance(rung.model, HumanModel)
 
 
 def _reads_input(guard: Guard) -> bool:
@@ -247,7 +270,9 @@ class _Opener:
         folder: Path,
         rates: Rates,
         clock: Clock,
+        desk: Desk | None,
     ) -> None:
+        self._desk = desk
         self._service = service
         self._providers = providers
         self._folder = folder
@@ -301,10 +326,16 @@ class _Opener:
         name = f"{rung.use}:{number}"
         if rung.use == "static":
             return Link(model=StaticModel(name, rung.output or {}), meter=FREE, is_instant=True)
+        if rung.use == "human":
+            human = HumanModel(name, self._takes_one)
+            return Link(model=human, meter=FREE, is_instant=True)
         if rung.use == "rule":
             model = self._open(name, Provider(kind="rule"), rung.expression or "")
             return Link(model=model, meter=FREE, is_instant=True)
         return self.link(self._service.model_named(rung.model or ""))
+
+    def _takes_one(self) -> bool:
+        return self._desk is not None and self._desk.takes_one(self._clock.now_us())
 
 
 def price_of(override: PriceOverride) -> Price:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ..types import Answer, PassageFound, Record, Usage
@@ -43,6 +45,13 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         price_source=last.price_source if last else "",
         scopes=hold.scopes if hold else (),
         verdicts=plan.verdicts,
+        conversation=caller.conversation,
+        confidence=plan.confidence,
+        certificates=certificates_of(plan),
+        cache=plan.cache,
+        score=plan.score,
+        review=plan.review_id,
+        decided=plan.decision.why if plan.decision is not None else "",
         features=plan.features,
         contracts=None if release.features is None else release.features.contracts,
         timings=plan.timings,
@@ -57,6 +66,12 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         output=_output_of(answer) if release.keeps_bodies and answer is not None else None,
         passages=_found(plan),
     )
+
+
+def certificates_of(plan: Plan) -> tuple[str, ...]:
+    """Return the certificates that decided something of a request."""
+    decision = plan.decision
+    return () if decision is None or not decision.certificate else (decision.certificate,)
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
@@ -99,14 +114,23 @@ def reply_of(plan: Plan) -> Reply:
         disposition=plan.disposition,
         release=plan.release.id,
         model=plan.model,
-        output=answer.output if answer is not None else None,
+        output=answer.output if answer is not None else _meanwhile(plan),
         completion=answer.completion if answer is not None else None,
         finish_reason=answer.finish_reason if answer is not None else "stop",
         usage=answer.usage if answer is not None else None,
-        confidence=None,
+        confidence=plan.confidence,
         cost_micro=plan.cost_micro,
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
+        review_id=plan.review_id,
         error=plan.error,
         at_us=plan.at_us,
     )
+
+
+def _meanwhile(plan: Plan) -> Any:
+    """Return what a chat client is told while a person decides; others are told nothing."""
+    desk = plan.release.desk
+    if desk is None or not plan.review_id or plan.request.protocol != "openai":
+        return None
+    return {"text": desk.policy.holding}

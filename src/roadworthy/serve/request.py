@@ -12,6 +12,7 @@ from ..errors import RoadworthyError
 from ..types import Answer, Attempt, Call, Caller, Disposition, Hold, Key, Usage, Verdict
 
 if TYPE_CHECKING:
+    from ..review.desk import Decision
     from .opened import OpenRelease
 
 Protocol = Literal["native", "openai", "oip", "python"]
@@ -25,7 +26,8 @@ class Request(msgspec.Struct, kw_only=True):
         input: Fields of a predict or variables of a generate; empty where a chat client sent a
             `body`, which the engine reads.
         body: OpenAI chat parameters and messages, values still JSON bytes.
-        user, role, tags, parent: From headers or the native body; `user` and `role` need `act_as`.
+        user, role, tags, parent, conversation: From headers or the native body; `user` and `role`
+            need `act_as`.
         deadline_ms: A client may ask for less time than declared, never for more.
         started_ns: `time.perf_counter_ns()` when the request began to arrive.
     """
@@ -40,13 +42,21 @@ class Request(msgspec.Struct, kw_only=True):
     user: str = ""
     role: str = ""
     parent: str = ""
+    conversation: str = ""
     tags: tuple[str, ...] = ()
     deadline_ms: float | None = None
     started_ns: int = msgspec.field(default_factory=time.perf_counter_ns)
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """One request on its way through the engine; each step fills its part."""
+    """One request on its way through the engine; each step fills its part.
+
+    Attributes:
+        digest: By which the same input is known again; only of services with a desk.
+        draft: The model's answer that was up for a decision, given or not.
+        decision: What was decided of it.
+        review_id: The review that waits for a person in place of an answer.
+    """
 
     request: Request
     id: str
@@ -63,6 +73,13 @@ class Plan(msgspec.Struct, kw_only=True):
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     verdicts: tuple[Verdict, ...] = ()
     features: dict[str, Any] | None = None
+    digest: str = ""
+    cache: dict[str, Any] | None = None
+    draft: Answer | None = None
+    decision: Decision | None = None
+    score: float | None = None
+    confidence: float | None = None
+    review_id: str = ""
     reasons: list[str] = msgspec.field(default_factory=list)
     timings: dict[str, int] = msgspec.field(default_factory=dict)
     cost_micro: int = 0
@@ -88,6 +105,7 @@ class Reply(msgspec.Struct, kw_only=True):
 
     Attributes:
         completion: The upstream's own chat completion, to be passed on untouched.
+        review_id: What waits for a person, for `review`.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
         events: For a stream, the rest of its events; when they end, everything is settled.
@@ -106,6 +124,7 @@ class Reply(msgspec.Struct, kw_only=True):
     cost_micro: int = 0
     latency_us: int = 0
     reasons: tuple[str, ...] = ()
+    review_id: str = ""
     error: RoadworthyError | None = None
     first: bytes = b""
     events: AsyncGenerator[bytes, None] | None = None

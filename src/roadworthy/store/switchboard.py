@@ -4,8 +4,12 @@ Each change advances one number, the epoch, in its own transaction. A process as
 every 50 ms and reads the table only when it moved, so a change needs no message to reach anyone.
 
 * `champion:<service>` is the release that serves.
-* `stop:<service>` and `stop:<service>/<model>` say who stopped it, since when and why, as JSON;
-  they are empty while it runs.
+* `stop:<service>` and `stop:<service>/<part>`, a model or a certificate, say who stopped it, since
+  when and why, as JSON; they are empty while it runs.
+* `ask:<service>` likewise says who wants people to decide every answer.
+* `automation:<service>` is what is certified for its answers, as JSON: see `review/desk.py`.
+* `corrections:<service>` is the review that corrected an answer last.
+* `calibration:<service>` is what makes a confidence of its scores.
 * `keys` is the key that was created or revoked last.
 """
 
@@ -104,7 +108,7 @@ class Switchboard:
         return self._epochs.get(name, 0)
 
     def stopped(self, service: str, model: str = "") -> Stop | None:
-        """Return who stopped `service`, or this one model of it, if anyone did."""
+        """Return who stopped `service`, or this one model or certificate of it, if anyone did."""
         return self._stops.get(_stop_name(service, model))
 
     def set(self, name: str, value: str, *, by: str) -> None:
@@ -120,6 +124,19 @@ class Switchboard:
     def resume(self, service: str, model: str = "", *, by: str, reason: str = "") -> None:
         """Let a service or a model that was stopped answer again."""
         self._move(_stop_name(service, model), "", by, "service.resume", reason)
+
+    def asked(self, service: str) -> Stop | None:
+        """Return who wants people to decide every answer of `service`, if anyone does."""
+        return self._stops.get(f"ask:{service}")
+
+    def ask_people(self, service: str, *, by: str, reason: str = "") -> None:
+        """Let people decide every answer of a service, in every process."""
+        value = msgspec.json.encode(Stop(by, self._clock.now_us(), reason)).decode()
+        self._move(f"ask:{service}", value, by, "review.ask_all", reason)
+
+    def trust_again(self, service: str, *, by: str, reason: str = "") -> None:
+        """Let a service answer alone again, as far as it is certified."""
+        self._move(f"ask:{service}", "", by, "review.trust_again", reason)
 
     def close(self) -> None:
         """Close the connection it polls on."""
@@ -140,7 +157,7 @@ class Switchboard:
         self._stops = {
             name: _read_stop(value)
             for name, value in self._values.items()
-            if value and name.startswith("stop:")
+            if value and name.startswith(("stop:", "ask:"))
         }
 
 

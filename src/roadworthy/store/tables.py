@@ -309,3 +309,146 @@ skew_reports = Table(
 )
 """Whether services were served the features that their models were trained on."""
 Index("skew_reports_service", skew_reports.c.service, skew_reports.c.at_us)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("scorer", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("score", Float),
+    Column("confidence", Float),
+    Column("share", Float, nullable=False),
+    Column("is_drawn", SmallInteger, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("predicted", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+"""Models' answers that were up for a decision; only services with `[review]` leave some."""
+Index("drafts_service", drafts.c.service, drafts.c.at_us)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("request_id", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("due_us", BigInteger, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("taken_by", Text, nullable=False),
+    Column("taken_until_us", BigInteger, nullable=False),
+    Column("escalated_at_us", BigInteger),
+    Column("decided_at_us", BigInteger),
+    Column("decided_by", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("input", LargeBinary, nullable=False),
+    Column("draft", LargeBinary, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Column("ruling", LargeBinary),
+)
+"""Decisions that wait for a person, and what was decided; the detail is the rest of a `Review`."""
+Index("reviews_state", reviews.c.state, reviews.c.queue, reviews.c.due_us, reviews.c.id)
+Index("reviews_service", reviews.c.service, reviews.c.at_us)
+Index("reviews_request", reviews.c.request_id)
+Index("reviews_input", reviews.c.service, reviews.c.input_digest)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("opened_at_us", BigInteger, nullable=False),
+    Column("closed_at_us", BigInteger),
+    Column("why_closed", Text, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("state", Text, nullable=False),
+)
+"""What evidence is gathered on: any change of its terms opens a new one."""
+Index("epochs_service", epochs.c.service, epochs.c.decision, epochs.c.number)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("epoch", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("max_error", Float, nullable=False),
+    Column("sure", Float, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("wrong", BigInteger, nullable=False),
+    Column("bound", Float, nullable=False),
+    Column("from_us", BigInteger, nullable=False),
+    Column("to_us", BigInteger, nullable=False),
+    Column("issued_at_us", BigInteger, nullable=False),
+    Column("ended_at_us", BigInteger),
+    Column("why_ended", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("audit", Text, nullable=False),
+)
+"""Certified thresholds, each with its running audit."""
+Index("certificates_service", certificates.c.service, certificates.c.issued_at_us)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("input_digest", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("review_id", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+)
+"""What a person said instead: it is given wherever the same is asked again."""
+
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("scorer", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""What turns a score into a probability, fitted on outcomes, and how well it did."""
+Index("calibrations_service", calibrations.c.service, calibrations.c.at_us)
+
+examples = Table(
+    "examples",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("input", LargeBinary, nullable=False),
+    Column("output", LargeBinary, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""Corrections on their way to suites and training sets, each held until it passes its checks."""
+Index("examples_service", examples.c.service, examples.c.state, examples.c.at_us)

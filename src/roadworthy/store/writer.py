@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ..errors import StoreError
-from ..types import Clock, Hold, Outcome, Record, SpoolEntry
+from ..types import Clock, Draft, Hold, Outcome, Record, Review, SpoolEntry
 from .records import outcome_row, record_of, record_row
+from .reviews import add_drafts, add_reviews
 from .rollups import add_cells, take_cells, tally
 from .spending import add_spending, close_holds, open_holds
 from .spool import Position, Spool
@@ -233,6 +234,8 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
     """Store entries and everything that is added up from them."""
     finished: list[Record] = []
     known: list[Outcome] = []
+    drafts: list[Draft] = []
+    reviews: list[Review] = []
     opened: dict[str, Hold] = {}
     closed: list[str] = []
     for entry in entries:
@@ -243,6 +246,10 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
                 closed.append(entry.id)
         elif isinstance(entry, Hold):
             opened[entry.id] = entry
+        elif isinstance(entry, Draft):
+            drafts.append(entry)
+        elif isinstance(entry, Review):
+            reviews.append(entry)
         else:
             known.append(entry)
     insert_rows(connection, records, [record_row(record) for record in finished])
@@ -264,6 +271,8 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
     open_holds(connection, opened.values())
     close_holds(connection, closed)
     insert_rows(connection, outcomes, [outcome_row(outcome) for outcome in known], "ignore")
+    add_drafts(connection, drafts)
+    add_reviews(connection, reviews)
 
 
 def _make_room(connection: Connection, record: Record) -> bool:

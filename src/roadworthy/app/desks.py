@@ -1,0 +1,106 @@
+"""The desks of a project: opened with their releases, kept in step with the switchboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import msgspec
+from sqlalchemy import Engine
+
+from ..declare.project import ProjectDeclaration
+from ..declare.service import ServiceDeclaration
+from ..review.capacity import Capacity
+from ..review.desk import Correction, Corrections, Desk, InForce
+from ..review.scoring import LeastSupport, OwnScore, Scorer
+from ..serve.opened import OpenRelease
+from ..store.reviews import asked_since, read_corrections
+from ..store.switchboard import Switchboard
+
+_decode = msgspec.json.Decoder(InForce).decode
+
+
+class Desks:
+    """Opens desks and keeps what they go by.
+
+    Args:
+        project: Has the queues.
+        state: Has what people said and asked.
+        switchboard: Says what is in force.
+    """
+
+    def __init__(
+        self, project: ProjectDeclaration, state: Engine, switchboard: Switchboard
+    ) -> None:
+        self._project = project
+        self._state = state
+        self._switchboard = switchboard
+        self._capacities: dict[str, Capacity] = {}
+        self._corrections: dict[str, tuple[int, Corrections]] = {}
+
+    def open(self, service: ServiceDeclaration, release_id: str) -> Desk:
+        """Open the desk of one release; what people were asked today counts on."""
+        desk = open_desk(self._project, service, release_id, self._capacity_of(service))
+        self._refresh(service.name, desk)
+        return desk
+
+    def refresh(self, opened: Iterable[OpenRelease]) -> None:
+        """Let the desks go by what the switchboard says now."""
+        for release in opened:
+            if release.desk is not None:
+                self._refresh(release.name, release.desk)
+
+    def _refresh(self, name: str, desk: Desk) -> None:
+        desk.in_force = self._in_force(name)
+        desk.corrections = self._corrections_of(name)
+
+    def _in_force(self, name: str) -> InForce:
+        board = self._switchboard
+        said = board.get(f"automation:{name}")
+        now = _decode(said) if said else InForce()
+        if now.certificate and board.stopped(name, now.certificate) is not None:
+            now = msgspec.structs.replace(now, certificate="", threshold=None)
+        return msgspec.structs.replace(now, is_stopped=board.asked(name) is not None)
+
+    def _corrections_of(self, name: str) -> Corrections:
+        """Return what people said, read again only when a correction has come."""
+        epoch = self._switchboard.epoch_of(f"corrections:{name}")
+        known = self._corrections.get(name)
+        if known is None or known[0] != epoch:
+            rows = read_corrections(self._state, name)
+            found = {
+                (row.input_digest, row.role): Correction(
+                    row.review_id, msgspec.json.decode(row.output)
+                )
+                for row in rows
+            }
+            known = self._corrections[name] = (epoch, found)
+        return known[1]
+
+    def _capacity_of(self, service: ServiceDeclaration) -> Capacity:
+        """Return what counts a service's questions to people; it outlives a release."""
+        per_day = None if service.review is None else service.review.capacity_per_day
+        known = self._capacities.get(service.name)
+        if known is None:
+            counted = partial(asked_since, self._state, service.name)
+            known = self._capacities[service.name] = Capacity(per_day, counted)
+        known.per_day = per_day
+        return known
+
+
+def open_desk(
+    project: ProjectDeclaration, service: ServiceDeclaration, release_id: str, capacity: Capacity
+) -> Desk:
+    """Open the desk of one release, which certifies nothing by itself."""
+    queue = None if service.review is None else project.queues.get(service.review.queue or "")
+    owner = "" if queue is None else queue.owner
+    return Desk(service, release_id, owner, capacity, _scorer_of(service))
+
+
+def look_at_desk(project: ProjectDeclaration, service: ServiceDeclaration, release_id: str) -> Desk:
+    """Open a desk to see whether it can be, without a store."""
+    return open_desk(project, service, release_id, Capacity(0, lambda since_us: 0))
+
+
+def _scorer_of(service: ServiceDeclaration) -> Scorer:
+    return OwnScore() if service.kind == "predict" else LeastSupport()

@@ -1,0 +1,30 @@
+"""Who decides: the answer alone, within a certified bound, or a person; and what they decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ENFORCES: Mapping[str, str] = {
+    "review": "review/desk.py",
+    "review.max_error": "review/desk.py",
+    "review.sure": "review/certify.py",
+    "review.of": "review/certify.py",
+    "review.lifetime": "review/certify.py",
+    "review.when": "review/triggers.py",
+    "review.queue": "review/desk.py",
+    "review.respond_within": "review/desk.py",
+    "review.capacity_per_day": "review/capacity.py",
+    "review.on_expiry": "review/expiry.py",
+    "review.overflow": "serve/engine.py",
+    "review.audit_share": "review/desk.py",
+    "review.holding": "serve/record.py",
+    "outcomes": "review/desk.py",
+    "outcomes.unit": "review/desk.py",
+    "outcomes.window": "review/certify.py",
+    "outcomes.matures_after": "review/certify.py",
+    "outcomes.right": "review/evidence.py",
+    "outcomes.entity": "review/desk.py",
+    "outcomes.groups": "review/desk.py",
+    "outcomes.reported": "review/desk.py",
+}
+"""Declared key → the file that enforces it."""

@@ -1,0 +1,144 @@
+"""Answers that wait for people, what they decided, and the bounds that follow from it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "drafts",
+        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("scorer", sa.Text, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("score", sa.Float),
+        sa.Column("confidence", sa.Float),
+        sa.Column("share", sa.Float, nullable=False),
+        sa.Column("is_drawn", sa.SmallInteger, nullable=False),
+        sa.Column("certificate", sa.Text, nullable=False),
+        sa.Column("unit", sa.Text, nullable=False),
+        sa.Column("groups", sa.Text, nullable=False),
+        sa.Column("predicted", sa.LargeBinary, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+    )
+    op.create_index("drafts_service", "drafts", ["service", "at_us"])
+    op.create_table(
+        "reviews",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("due_us", sa.BigInteger, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("queue", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("taken_by", sa.Text, nullable=False),
+        sa.Column("taken_until_us", sa.BigInteger, nullable=False),
+        sa.Column("escalated_at_us", sa.BigInteger),
+        sa.Column("decided_at_us", sa.BigInteger),
+        sa.Column("decided_by", sa.Text, nullable=False),
+        sa.Column("decision", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("input_digest", sa.Text, nullable=False),
+        sa.Column("input", sa.LargeBinary, nullable=False),
+        sa.Column("draft", sa.LargeBinary, nullable=False),
+        sa.Column("detail", sa.LargeBinary, nullable=False),
+        sa.Column("ruling", sa.LargeBinary),
+    )
+    op.create_index("reviews_state", "reviews", ["state", "queue", "due_us", "id"])
+    op.create_index("reviews_service", "reviews", ["service", "at_us"])
+    op.create_index("reviews_request", "reviews", ["request_id"])
+    op.create_index("reviews_input", "reviews", ["service", "input_digest"])
+    op.create_table(
+        "epochs",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("decision", sa.Text, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("opened_at_us", sa.BigInteger, nullable=False),
+        sa.Column("closed_at_us", sa.BigInteger),
+        sa.Column("why_closed", sa.Text, nullable=False),
+        sa.Column("seen_us", sa.BigInteger, nullable=False),
+        sa.Column("terms", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+    )
+    op.create_index("epochs_service", "epochs", ["service", "decision", "number"])
+    op.create_table(
+        "certificates",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("epoch", sa.Text, nullable=False),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("decision", sa.Text, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("max_error", sa.Float, nullable=False),
+        sa.Column("sure", sa.Float, nullable=False),
+        sa.Column("threshold", sa.Float, nullable=False),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("wrong", sa.BigInteger, nullable=False),
+        sa.Column("bound", sa.Float, nullable=False),
+        sa.Column("from_us", sa.BigInteger, nullable=False),
+        sa.Column("to_us", sa.BigInteger, nullable=False),
+        sa.Column("issued_at_us", sa.BigInteger, nullable=False),
+        sa.Column("ended_at_us", sa.BigInteger),
+        sa.Column("why_ended", sa.Text, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("audit", sa.Text, nullable=False),
+    )
+    op.create_index("certificates_service", "certificates", ["service", "issued_at_us"])
+    op.create_table(
+        "corrections",
+        sa.Column("service", sa.Text, primary_key=True),
+        sa.Column("input_digest", sa.Text, primary_key=True),
+        sa.Column("role", sa.Text, primary_key=True),
+        sa.Column("review_id", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("output", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "calibrations",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("scorer", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("calibrations_service", "calibrations", ["service", "at_us"])
+    op.create_table(
+        "examples",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("input_digest", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("why", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("by", sa.Text, nullable=False),
+        sa.Column("weight", sa.Float, nullable=False),
+        sa.Column("input", sa.LargeBinary, nullable=False),
+        sa.Column("output", sa.LargeBinary, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("examples_service", "examples", ["service", "state", "at_us"])
+
+
+def downgrade() -> None:
+    op.drop_table("examples")
+    op.drop_table("calibrations")
+    op.drop_table("corrections")
+    op.drop_table("certificates")
+    op.drop_table("epochs")
+    op.drop_table("reviews")
+    op.drop_table("drafts")

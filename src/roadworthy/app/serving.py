@@ -6,7 +6,10 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..cost.ledger import Ledger
 from ..declare.load import load_service
@@ -34,8 +37,13 @@ from .desks import Desks
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
 
+if TYPE_CHECKING:
+    from ..serve.explaining import Explainer
+
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
+EXPLAIN_EVERY_S = 20
+"""Seconds of the project's time between two looks at reviews that nothing explains yet."""
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
 POLL_S = 0.05
@@ -95,6 +103,7 @@ class Serving:
             [
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
+                *self._jobs_of_review(),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,6 +150,34 @@ class Serving:
             Job("features", FILL_EVERY_S, self._fill),
             Job("skew", MEASURE_EVERY_S, self._measure_skew),
         ]
+
+    def _jobs_of_review(self) -> list[Job]:
+        if not self._ground.declaration.queues:
+            return []
+        return [Job("explain", EXPLAIN_EVERY_S, self._explain)]
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions; numpy is imported with the first one."""
+        from ..serve.explaining import Explainer
+
+        ground = self._ground
+        return Explainer(lambda: self.engine.releases, ground.state, ground.clock)
+
+    def explain(self, request_id: str) -> dict[str, Any]:
+        """Return what moved an earlier prediction, as JSON values.
+
+        Raises:
+            NotFound: There is no such request.
+            CannotExplain: It is no prediction that rows explain.
+        """
+        self.writer.drain()
+        explained: dict[str, Any] = msgspec.to_builtins(self.explainer.explain(request_id))
+        return explained
+
+    def _explain(self) -> str:
+        self.writer.drain()
+        return self.explainer.explain_waiting()
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}

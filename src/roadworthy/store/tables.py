@@ -364,6 +364,15 @@ Index("reviews_service", reviews.c.service, reviews.c.at_us)
 Index("reviews_request", reviews.c.request_id)
 Index("reviews_input", reviews.c.service, reviews.c.input_digest)
 
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""What moved an answer, computed beside the request."""
+
 epochs = Table(
     "epochs",
     metadata,

@@ -158,11 +158,12 @@ class Serving:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """What explains predictions; numpy is imported with the first one."""
-        from ..serve.explaining import Explainer
-
+        """What explains predictions; its packages are imported with the first one."""
         ground = self._ground
-        return Explainer(lambda: self.engine.releases, ground.state, ground.clock)
+        opened: Explainer = load_plugin("review", "explainer")(
+            lambda: self.engine.releases, ground.state, ground.clock
+        )
+        return opened
 
     def explain(self, request_id: str) -> dict[str, Any]:
         """Return what moved an earlier prediction, as JSON values.

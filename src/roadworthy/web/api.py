@@ -30,7 +30,7 @@ from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
 from .data_page import data_page
-from .explained import read_explanation
+from .explained import Explained, explained_page
 from .home import home_page
 from .pages import (
     champion_id,
@@ -171,6 +171,11 @@ def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
     """Show everything that led to one answer, down to the files and the act that let them serve."""
     record = _record(ask, id)
     return lineage_page(ask.control.state, record, ask.sees, _declared(ask, record))
+
+
+def read_explanation(ask: Ask, id: str) -> Explained:
+    """Say what each feature moved in one prediction, computed now if it was not before."""
+    return explained_page(ask, _record(ask, id).id)
 
 
 def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:

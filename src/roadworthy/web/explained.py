@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from ..store.records import read_record
 from .control import Ask
 
 
@@ -38,9 +37,12 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     sentences: tuple[str, ...]
 
 
-def read_explanation(ask: Ask, id: str) -> Explained:
-    """Say what each feature moved in one prediction, computed now if it was not before."""
-    ask.check_sees(read_record(ask.control.state, id).service)
+def explained_page(ask: Ask, id: str) -> Explained:
+    """Return what explains a request that the key may see.
+
+    Raises:
+        CannotExplain: It is no prediction that rows explain.
+    """
     found = ask.control.explain(id)
     attribution = found["attribution"]
     return Explained(

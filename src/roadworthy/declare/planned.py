@@ -60,7 +60,7 @@ SERVICE_KEYS = frozenset(
     )
 )
 
-PROJECT_KEYS = frozenset(("webhooks", "queues", "budgets"))
+PROJECT_KEYS = frozenset(("queues", "budgets"))
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),

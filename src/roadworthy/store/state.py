@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from ..declare.project import SQLITE
 from ..errors import NotFound, StoreError
 
-SCHEMA = "0006"
+SCHEMA = "0007"
 """The newest migration. Revisions are numbers of four digits, so that later ones are greater."""
 
 _PRAGMAS = (

@@ -39,7 +39,8 @@ def slack_message(delivery: Delivery, project: str, console_url: str) -> bytes:
     all that Slack gives a meaning to, and they are escaped.
     """
     facts: Mapping[str, Any] = msgspec.json.decode(delivery.body)
-    title = f"*{_escaped(delivery.event)}* {_escaped(delivery.subject)} ({_escaped(project)})"
+    subject = _escaped(delivery.subject[:_MOST_OF_A_VALUE])
+    title = f"*{_escaped(delivery.event)}* {subject} ({_escaped(project)})"
     text = "\n".join((title, *_lines(facts)))[:MOST_CHARACTERS]
     blocks = [_section(_whole(text))]
     link = facts.get("link")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import click
-import msgspec
 
-from ..app import Project, open_project, read_project
-from ..declare.project import ProjectDeclaration
+from ..app import open_project, read_project
 from ..observe.webhooks import check_declared, send_test
-from ..store.clock import time_of
-from ..store.deliveries import Standing, send_again, standings
+from ..store.deliveries import send_again
+from ..web.webhooks import WebhookShown, webhooks_page
 from .common import (
     NOT_KEPT,
     acting,
@@ -25,22 +22,6 @@ from .common import (
 )
 
 _COLUMNS = ("webhook", "format", "waiting", "next try", "delivered", "given up", "last error")
-
-
-class WebhookShown(msgspec.Struct, frozen=True, kw_only=True):
-    """How a webhook stands, as it is listed."""
-
-    webhook: str
-    url: str
-    format: str
-    events: tuple[str, ...] | None
-    waiting: int
-    delivered: int
-    given_up: int
-    oldest: datetime | None
-    next_try: datetime | None
-    last_status: int | None
-    last_error: str
 
 
 @click.group()
@@ -58,35 +39,11 @@ def list_all(folder: Path, as_json: bool) -> None:
     One that is no longer declared is listed while there is something of it.
     """
     with read_project(folder) as project:
-        shown = [_shown(found, project.declaration) for found in _standings(project)]
+        page = webhooks_page(project.state, project.declaration.webhooks)
     if as_json:
-        print_json({"webhooks": shown})
+        print_json(page)
     else:
-        print_table("webhooks", _COLUMNS, map(_row, shown))
-
-
-def _standings(project: Project) -> list[Standing]:
-    return standings(project.state, project.declaration.webhooks.keys())
-
-
-def _shown(found: Standing, declaration: ProjectDeclaration) -> WebhookShown:
-    declared = declaration.webhooks.get(found.webhook)
-    error = found.last_error
-    if declared is None:
-        error = "not declared in roadworthy.toml"
-    return WebhookShown(
-        webhook=found.webhook,
-        url=declared.url if declared else "",
-        format=declared.format if declared else "",
-        events=declared.events if declared else (),
-        waiting=found.waiting,
-        delivered=found.delivered,
-        given_up=found.given_up,
-        oldest=None if found.oldest_us is None else time_of(found.oldest_us),
-        next_try=None if found.next_try_us is None else time_of(found.next_try_us),
-        last_status=found.last_status,
-        last_error=error,
-    )
+        print_table("webhooks", _COLUMNS, map(_row, page.webhooks))
 
 
 @webhooks.command()

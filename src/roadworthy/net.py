@@ -181,7 +181,7 @@ class HttpClient:
         not a byte came back, the request is sent once more. One that was just in use has no such
         excuse, and a second request might be paid twice.
         """
-        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) if headers else ""
         request = b"%s %s%s HTTP/1.1\r\n%s%s%d\r\n\r\n%s" % (
             method.encode(),
             self._path.encode(),
@@ -248,8 +248,8 @@ class HttpClient:
                 )
         except TimeoutError as error:
             raise ModelTimeout(f"no connection within {CONNECT_TIMEOUT_S:.0f} s") from error
-        except OSError as error:
-            why = error.strerror or type(error).__name__
+        except (OSError, UnicodeError) as error:  # a name that is none cannot be looked up
+            why = getattr(error, "strerror", None) or type(error).__name__
             raise ModelUnavailable(f"no connection to the upstream: {why}") from error
         return connection
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 from store_samples import START_US
@@ -200,6 +200,52 @@ def test_an_announcement_reaches_those_that_take_it(
         assert len(announce(connection, clock, project, "service.stop", "reply", {})) == 2
         assert len(announce(connection, clock, project, "release.promote", "reply", {})) == 1
     assert [row.event for row in list_deliveries(engine, "some")] == ["service.stop"]
+
+
+RESULTS = {"good": GOOD, "down": DOWN, "failed": FAILED, "refused": REFUSED}
+STEPS = st.lists(
+    st.tuples(st.just("queue"), st.sampled_from("abc"))
+    | st.tuples(st.just("try"), st.sampled_from(sorted(RESULTS)))
+    | st.tuples(st.just("wait"), st.sampled_from(["5", "40", "4000", "90000", "-90000"]))
+    | st.tuples(st.just("crash"), st.just("")),
+    max_size=40,
+)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = open_state(f"sqlite:///{tmp_path_factory.mktemp('kept') / 'state.db'}")
+    yield engine
+    engine.dispose()
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_whatever_happens_nothing_is_lost_and_each_subject_is_told_in_order(
+    kept: Engine, steps: list[tuple[str, str]]
+) -> None:
+    clock = SettableClock()
+    clock.set(START_US)
+    with kept.begin() as connection:
+        drop_deliveries(connection, START_US * 10)
+    queued, told_of = 0, list[Delivery]()
+    now_us = START_US
+    for step, what in steps:
+        if step == "queue":
+            queue(kept, clock, queued, what)
+            queued += 1
+        elif step == "wait":
+            now_us += int(what) * MICRO
+        elif delivery := next_due(kept, "ops", now_us):
+            told_of.append(delivery)  # the receiver has it, whether or not that is noted
+            if step == "try":
+                note_result(kept, delivery, RESULTS[what], now_us, 0.5)
+    rows = list_deliveries(kept, "ops", limit=100)
+    assert len(rows) == queued
+    assert not any(row.delivered_at_us and row.given_up_at_us for row in rows)
+    for subject in "abc":
+        order = [one.seq for one in told_of if one.subject == subject]
+        assert order == sorted(order)
 
 
 def test_an_id_cannot_end_what_is_signed() -> None:

@@ -125,8 +125,8 @@ def queue_delivery(
         webhook: Its declared name.
         event: What happened, as `room.verb`.
         subject: To what; notices of one subject are sent in order.
-        payload: Facts that JSON can hold, and no secret. `link` is a page of the console, like
-            `/services/reply`.
+        payload: Facts that JSON can hold; no secret, and nothing of a user's, for what was sent
+            cannot be deleted. `link` is a page of the console, like `/services/reply`.
     """
     now_us = clock.now_us()
     id = new_id()

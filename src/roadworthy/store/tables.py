@@ -332,7 +332,14 @@ deliveries = Table(
 """What webhooks are to be told, have been told, and could not be told."""
 Index("deliveries_webhook", deliveries.c.webhook, deliveries.c.seq)
 _IS_OPEN = and_(deliveries.c.delivered_at_us.is_(None), deliveries.c.given_up_at_us.is_(None))
-# Most rows are done with: what waits is found, and seen to be the first of its subject, in this.
+# Most rows are done with: what waits is found, and seen to be the first of its subject, in these.
+Index(
+    "deliveries_next",
+    deliveries.c.webhook,
+    deliveries.c.seq,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
 Index(
     "deliveries_open",
     deliveries.c.webhook,

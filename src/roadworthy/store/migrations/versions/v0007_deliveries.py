@@ -9,6 +9,7 @@ revision = "0007"
 down_revision = "0006"
 
 IS_OPEN = sa.text("delivered_at_us IS NULL AND given_up_at_us IS NULL")
+OPEN = {"deliveries_next": ["webhook", "seq"], "deliveries_open": ["webhook", "subject", "seq"]}
 
 
 def upgrade() -> None:
@@ -30,13 +31,8 @@ def upgrade() -> None:
         sa.Column("given_up_at_us", sa.BigInteger),
     )
     op.create_index("deliveries_webhook", "deliveries", ["webhook", "seq"])
-    op.create_index(
-        "deliveries_open",
-        "deliveries",
-        ["webhook", "subject", "seq"],
-        sqlite_where=IS_OPEN,
-        postgresql_where=IS_OPEN,
-    )
+    for name, columns in OPEN.items():
+        op.create_index(name, "deliveries", columns, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 
 def downgrade() -> None:

@@ -16,6 +16,7 @@ from ..declare.load import load_service
 from ..errors import NotFound, RoadworthyError
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
+from ..observe.webhooks import Sender
 from ..plugins import load_plugin
 from ..release import bundle, registry
 from ..release.environment import describe_environment
@@ -97,6 +98,10 @@ class Serving:
             spool=self.spool,
             environment_hash=describe_environment().hash,
         )
+        self.senders = [
+            Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
+            for name in ground.declaration.webhooks
+        ]
         self.jobs = JobRunner(
             state,
             clock,
@@ -104,6 +109,7 @@ class Serving:
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
                 *self._jobs_of_review(),
+                *(sender.job() for sender in self.senders),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -291,6 +297,7 @@ class Serving:
             "jobs": self.jobs.trouble,
             "switchboard": self.switchboard.trouble,
             "traces": self.traces.trouble if self.traces else "",
+            **{f"webhook {sender.name}": sender.trouble for sender in self.senders},
             **self.presence.trouble,
             **self._release_trouble,
         }
@@ -417,6 +424,8 @@ class Serving:
 
     async def stop(self) -> None:
         """Stop what `start` started, close the models, write everything down, free the lock."""
+        for sender in self.senders:
+            sender.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

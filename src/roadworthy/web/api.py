@@ -45,6 +45,7 @@ from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
+from .webhooks import read_webhooks, retry_webhook, try_webhook
 from .words import WORDS_PAGE
 
 
@@ -87,6 +88,16 @@ def route_table() -> tuple[Route, ...]:
         Route("DELETE", "/api/keys/{id}", "admin", delete_key, whole=True),
         Route("GET", "/api/jobs", "read", read_jobs),
         Route("POST", "/api/jobs/{name}/run", "admin", run_job, whole=True, errors=(StoreBusy,)),
+        Route("GET", "/api/webhooks", "read", read_webhooks, whole=True),
+        Route(
+            "POST",
+            "/api/webhooks/{name}/test",
+            "admin",
+            try_webhook,
+            whole=True,
+            errors=(DeclarationError,),
+        ),
+        Route("POST", "/api/webhooks/{name}/retry", "admin", retry_webhook, whole=True),
         Route("GET", "/api/actions", "read", read_actions, whole=True),
         Route("GET", "/api/actions/verify", "read", verify_actions, whole=True),
         Route("GET", "/api/clock", "read", read_clock),

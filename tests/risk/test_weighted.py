@@ -78,7 +78,14 @@ def test_what_was_audited_at_small_odds_counts_for_more() -> None:
 
 @pytest.mark.parametrize(
     ("losses", "chances"),
-    [([0.0], [0.05]), ([0.0], [1.2]), ([0.0], [math.nan]), ([1.5], [1.0]), ([math.nan], [1.0])],
+    [
+        ([0.0], [0.05]),
+        ([0.0], [0.0]),
+        ([0.0], [math.inf]),
+        ([0.0], [math.nan]),
+        ([1.5], [1.0]),
+        ([math.nan], [1.0]),
+    ],
 )
 def test_what_was_not_agreed_on_is_refused(losses: list[float], chances: list[float]) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -108,7 +108,8 @@ def advance(
         scores: (n,) float64, of matured outcomes in the order of their requests, one per unit and
             window; NaN passes nowhere: an unknown confidence counts as zero.
         losses: (n,) float64 in [0, 1], or bool; what is missing after its time counts as 1.
-        propensities: (n,) float64; the recorded chance that each had of a label.
+        propensities: (n,) float64; the recorded chance that each had of a label, or what
+            `units.pick` made of it, which may lie above 1.
         terms: Of the epoch.
 
     Raises:
@@ -132,8 +133,8 @@ def advance(
 
 
 def _check(losses: Floats, propensities: Floats, least: float) -> None:
-    if not np.all((propensities >= least) & (propensities <= 1) & (propensities > 0)):
-        raise ValueError(f"expected propensities from {least} to 1")
+    if not np.all((propensities >= least) & (propensities > 0) & (propensities < np.inf)):
+        raise ValueError(f"expected propensities of at least {least}")
     if not np.all((losses >= 0) & (losses <= 1)):
         raise ValueError("expected losses from 0 to 1")
 

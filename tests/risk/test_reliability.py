@@ -35,6 +35,7 @@ def test_bins_hold_all_answers_and_every_figure_lies_in_its_interval(
     assert found.brier.low <= found.brier.value <= found.brier.high
 
 
+@pytest.mark.slow
 def test_confidences_that_are_right_have_an_error_near_nothing() -> None:
     rng = np.random.default_rng(1)
     found = []
@@ -45,6 +46,7 @@ def test_confidences_that_are_right_have_an_error_near_nothing() -> None:
     assert np.mean([one.low <= 0.005 for one in found]) > 0.9
 
 
+@pytest.mark.slow
 def test_confidences_that_are_too_high_have_the_error_they_were_given() -> None:
     rng, covered, values = np.random.default_rng(2), 0, []
     for seed in range(100):

@@ -146,6 +146,15 @@ def test_bad_outcomes_neither_fail_nor_promise(
 
 
 @pytest.mark.parametrize("fit", FITS)
+def test_scores_of_single_precision_are_taken_as_they_are(
+    fit: Callable[[Floats, Flags], Calibration],
+) -> None:
+    scores = np.linspace(0, 1, 65)
+    right = np.arange(65) % 3 > 0
+    assert fit(scores.astype(np.float32), right) == fit(scores, right)
+
+
+@pytest.mark.parametrize("fit", FITS)
 def test_scores_that_say_nothing_are_given_the_share_that_is_right(
     fit: Callable[[Floats, Flags], Calibration],
 ) -> None:

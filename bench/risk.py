@@ -34,6 +34,7 @@ from teams import Broken, teams_with_reviewers_that_miss, teams_with_unequal_aud
 from roadworthy.risk import audit
 from roadworthy.risk.bets import log_wealth_planned
 from roadworthy.risk.evidence import Floats
+from roadworthy.risk.reviewers import corrected_for_misses
 from roadworthy.risk.walk import (
     Flags,
     Walk,
@@ -199,6 +200,13 @@ def resampled(pool: Pool, n: int, max_error: float, count: int, unlabelled: Floa
         walk = look_once(pool.scores[drawn], pool.is_wrong[drawn], grid, start, max_error, SURE)
         ours.append(pool.certified(walk, grid))
         naives.append(pool.naive(drawn, max_error))
+    return _figures(ours, naives, pool, max_error)
+
+
+Under = list[tuple[float, float]]
+
+
+def _figures(ours: Under, naives: Under, pool: Pool, max_error: float) -> Figures:
     found, naive = np.array(ours), np.array(naives)
     return {
         "violations": float((found[:, 0] > max_error).mean()),
@@ -234,6 +242,39 @@ def refitted(pool: Pool, n: int, max_error: float, count: int, unlabelled: Float
     }
 
 
+def miscounted(
+    pool: Pool, max_error: float, count: int, unlabelled: Floats
+) -> Iterator[tuple[str, Figures]]:
+    """Yield what late outcomes of 4,000 drawn requests, and reviewers that miss errors, do."""
+    rng, grid, n = np.random.default_rng(10), grid_of(unlabelled), 4000
+    starts = [start_for_one_look(unlabelled, grid, k, max_error, SURE) for k in (n // 3, n)]
+
+    def look(
+        which: Flags, wrong: Flags, start: int, most: float, sure: float
+    ) -> tuple[float, float]:
+        walk = look_once(scores[which], wrong[which], grid, start, most, sure)
+        return pool.certified(walk, grid)
+
+    late: tuple[Under, Under] = ([], [])
+    missed: tuple[Under, Under] = ([], [])
+    everything = np.ones(n, bool)
+    for _ in range(count):
+        drawn = rng.integers(0, len(pool.scores), n)
+        scores, is_wrong = pool.scores[drawn], pool.is_wrong[drawn]
+        age = rng.uniform(0, 30, n)
+        came = rng.exponential(np.where(is_wrong, 10.0, 1.0)) < age
+        late[0].append(look(age >= 20, is_wrong | ~came, starts[0], max_error, SURE))
+        late[1].append(look(came, is_wrong, starts[1], max_error, SURE))
+        seen = is_wrong & (rng.random(n) >= 0.3)
+        found = corrected_for_misses(
+            max_error, SURE, int(rng.binomial(200, 0.3)), 200, is_planned=True
+        )
+        missed[0].append(look(everything, seen, starts[1], found.max_error, found.sure))
+        missed[1].append(look(everything, seen, starts[1], max_error, SURE))
+    yield "outcomes that come late", _figures(*late, pool, max_error)
+    yield "reviewers that miss 30 %", _figures(*missed, pool, max_error)
+
+
 def banking77(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
     """Yield what a classifier of 77 intents may answer alone."""
     table = pq.read_table(folder / "banking77.parquet")
@@ -252,6 +293,8 @@ def banking77(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
             yield f"banking77, {max_error:.0%}, n {n}, one look", figures
         figures = refitted(answers, 3000, max_error, count, unlabelled)
         yield f"banking77, {max_error:.0%}, set anew every 100 to 3000", figures
+        for what, figures in miscounted(answers, max_error, count, unlabelled):
+            yield f"banking77, {max_error:.0%}, {what}", figures
 
 
 def routellm(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
@@ -292,11 +335,11 @@ def routellm(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
             ours.append(last)
             naives.append(naive)
         yield f"RouteLLM MMLU, floor 95 %, n {n}", _floor_figures(ours, naives, true_loss, shares)
-    lost = Pool(scores, (strong > weak)[pool])
+    routed = Pool(scores, (strong > weak)[pool])
     for n in (1000, 3000):
-        figures = resampled(lost, n, 0.15, count, scores)
+        figures = resampled(routed, n, 0.15, count, scores)
         yield f"RouteLLM MMLU, lost among routed 15 %, n {n}, one look", figures
-    figures = refitted(lost, 3000, 0.15, count, scores)
+    figures = refitted(routed, 3000, 0.15, count, scores)
     yield "RouteLLM MMLU, lost among routed 15 %, set anew every 100 to 3000", figures
 
 

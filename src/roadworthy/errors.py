@@ -17,7 +17,6 @@
     + NotSure
     + BudgetExhausted
     + ServiceStopped
-  x AskPerson
   x ModelError
     + ModelTimeout
     + ModelUnavailable
@@ -185,12 +184,6 @@ class ServiceStopped(RequestError):
     code = "service_stopped"
     status = 503
     retryable = True
-
-
-class AskPerson(RoadworthyError):
-    """The ladder has come to the rung where a person is asked. The engine catches it."""
-
-    code = "ask_person"
 
 
 class ModelError(RoadworthyError):

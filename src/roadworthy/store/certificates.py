@@ -6,6 +6,7 @@ writes, and the other is told that it came too late. So each outcome is counted 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -199,7 +200,7 @@ def read_scores(
 
 def read_drafts_with_outcomes(
     engine: Engine, service: str, release: str, scorer: str, from_us: int, until_us: int
-) -> list[Row[Any]]:
+) -> Sequence[Row[Any]]:
     """Return drafts with what became known of each: a row an outcome, in the order of requests.
 
     What was asked for by a rule is not among them: no bound is ever of it. `kind` is None where
@@ -228,7 +229,8 @@ def read_drafts_with_outcomes(
         .order_by(drafts.c.at_us, drafts.c.request_id, outcomes.c.id)
     )
     with engine.connect() as connection:
-        return list(connection.execute(query).all())
+        rows: Sequence[Row[Any]] = connection.execute(query).all()
+    return rows
 
 
 def count_below(engine: Engine, service: str, from_us: int, until_us: int) -> tuple[int, int]:
@@ -239,7 +241,7 @@ def count_below(engine: Engine, service: str, from_us: int, until_us: int) -> tu
         .group_by(drafts.c.path)
     )
     with engine.connect() as connection:
-        found = {path: count for path, count in connection.execute(query)}
+        found: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
     return found.get("person", 0) + found.get("ladder", 0), found.get("rule", 0)
 
 

@@ -80,7 +80,7 @@ def _certified() -> None:
         sa.Column("terms", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
     )
-    op.create_index("epochs_service", "epochs", ["service", "decision", "number"])
+    op.create_index("epochs_service", "epochs", ["service", "decision", "number"], unique=True)
     op.create_table(
         "certificates",
         sa.Column("id", sa.Text, primary_key=True),

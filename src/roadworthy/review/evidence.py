@@ -22,7 +22,6 @@ from ..risk.evidence import Floats
 from ..risk.units import Candidate, pick
 from ..risk.walk import Flags
 
-
 AS_REVIEWED = ("review", "audit", "second")
 """The sources of what people decided; what they say of `planted` cases is evidence of them."""
 _NO_EVIDENCE = ("rating",)
@@ -101,7 +100,7 @@ class Truth:
         if said.kind == "label":
             return _is_right(self._right, predicted, value)
         if said.kind == "correction":
-            return bool(predicted) and self._right is None and _is_same(predicted, value)
+            return bool(predicted) and _is_same(predicted, value)
         return None
 
 
@@ -126,8 +125,8 @@ def _is_right(right: Expression | None, predicted: bytes, label: Any) -> bool | 
 
 def _is_same(predicted: bytes, output: Any) -> bool:
     """Whether what somebody put in the place of an answer is what it was."""
-    has_label = isinstance(output, dict) and "label" in output
-    return bool(_decode(predicted) == (output["label"] if has_label else output))
+    was = _decode(predicted)
+    return bool(was == output or (isinstance(output, dict) and was == output.get("label", output)))
 
 
 class Schedule(NamedTuple):
@@ -208,6 +207,7 @@ class Evidence(NamedTuple):
         audited: Those that were given alone, drawn and picked for the alarm.
         requests, units: All that could have been drawn.
         uncovered: Requests of which no outcome could ever be drawn, as the day was full.
+        groups: Of all that could have been drawn.
     """
 
     window: int
@@ -217,6 +217,7 @@ class Evidence(NamedTuple):
     requests: int
     units: int
     uncovered: int
+    groups: frozenset[tuple[str, ...]]
 
     @property
     def scores(self) -> Floats:
@@ -255,6 +256,7 @@ def _evidence_of(window: int, found: list[Case]) -> Evidence:
         len(covered),
         units,
         len(found) - len(covered),
+        frozenset(case.groups for case in covered),
     )
 
 

@@ -200,7 +200,7 @@ def read_scores(
 
 def read_drafts_with_outcomes(
     engine: Engine, service: str, release: str, scorer: str, from_us: int, until_us: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     """Return drafts with what became known of each: a row an outcome, in the order of requests.
 
     What was asked for by a rule is not among them: no bound is ever of it. `kind` is None where
@@ -229,8 +229,7 @@ def read_drafts_with_outcomes(
         .order_by(drafts.c.at_us, drafts.c.request_id, outcomes.c.id)
     )
     with engine.connect() as connection:
-        rows: Sequence[Row[Any]] = connection.execute(query).all()
-    return rows
+        return connection.execute(query).all()
 
 
 def count_below(engine: Engine, service: str, from_us: int, until_us: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """How far the evidence of an epoch has come: window by window, and the same however it is dealt.
 
-Whatever it returns depends on the windows alone, in their order: not on how many are seen at a time,
-so that a job that died, or ran twice, comes to the same as one that saw all at once.
+Whatever it returns depends on the windows alone, in their order, and not on how many are seen at a
+time: so a job that died, or ran twice, comes to the same as one that saw all at once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..risk import audit, plain, walk, weighted
 from ..risk.audit import Detector
+from ..risk.bets import STRENGTHS
 from ..risk.evidence import Floats, log_evidence, upper_bound
 from ..risk.reviewers import Corrected, error_behind
 from ..risk.walk import Flags, Walk, last_before_gap
@@ -161,10 +162,10 @@ def _advance(
 
 
 def _weigh(counts: Walk, held: Corrected) -> WeightedWalk:
-    """Return counts as the beginning of a walk with weights: each bet starts with their evidence."""
+    """Return counts as the beginning of a walk with weights: bets start with their evidence."""
     logs = np.asarray(log_evidence(counts.wrong, counts.n, held.max_error))
     n, wrong = counts.n.astype(float), counts.wrong.astype(float)
-    bets = np.tile(logs[:, None], (1, len(weighted.STRENGTHS)))
+    bets = np.tile(logs[:, None], (1, len(STRENGTHS)))
     return WeightedWalk(counts.n, wrong, n, wrong, bets, counts.crossed, counts.start)
 
 

@@ -20,7 +20,7 @@ DOUBT_OF_BOUND = 0.05
 
 LEAST_PLANTED = 30
 """Of so many planted wrong answers on, what reviewers miss is counted; before, they are believed.
-Fewer would certify nothing: even if all of ten were found, a fourth may be missed."""
+Fewer would certify nothing: of ten that were all found, two fifths may still be missed."""
 
 _NOT_DECLARED = ("grid", "start", "from_us", "number")
 

@@ -244,10 +244,10 @@ def count_below(engine: Engine, service: str, from_us: int, until_us: int) -> tu
     return found.get("person", 0) + found.get("ladder", 0), found.get("rule", 0)
 
 
-def count_alone(engine: Engine, service: str, certificate: str, since_us: int, most: int) -> int:
-    """Return how many answers a certificate has let pass, counted up to `most`."""
-    is_one = (drafts.c.service == service, drafts.c.at_us >= since_us)
-    some = select(drafts.c.request_id).where(*is_one, drafts.c.certificate == certificate)
+def count_alone(engine: Engine, service: str, since_us: int, most: int) -> int:
+    """Return how many answers were given alone since a time, counted up to `most`."""
+    is_one = (drafts.c.service == service, drafts.c.at_us >= since_us, drafts.c.path == "alone")
+    some = select(drafts.c.request_id).where(*is_one)
     with engine.connect() as connection:
         return connection.execute(
             select(func.count()).select_from(some.limit(most).subquery())

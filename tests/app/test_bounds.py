@@ -12,6 +12,7 @@ from roadworthy.app import bounds as jobs
 from roadworthy.review.calibrate import fitted
 from roadworthy.review.combine import fitted as fitted_score
 from roadworthy.review.scoring import SIGNALS
+from roadworthy.review.terms import Subject
 from roadworthy.store.calibrations import StoredCalibration, add_calibration
 from roadworthy.store.scorers import StoredScorer, add_scorer
 from roadworthy.store.switchboard import move_pointer
@@ -109,7 +110,7 @@ def test_what_one_service_raises_keeps_no_other_from_its_alarm(
     project = make_project({"late": LATE, "other": other}, project=QUEUE)
     seen: list[str] = []
 
-    def certify(_: object, subject: jobs.Subject) -> str:
+    def certify(_: object, subject: Subject) -> str:
         seen.append(subject.service)
         raise ValueError("broken")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import msgspec
@@ -106,8 +107,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     audit: dict[str, Any]
 
 
-def standing_of(state: Engine, subject: Subject, now_us: int) -> Standing:
-    """Return how a decision stands now, as far as the job that certifies has come."""
+def standing_of(state: Engine, subject: Subject, now_us: int = sys.maxsize) -> Standing:
+    """Return how a decision stands now, as far as the job that certifies has come.
+
+    Args:
+        state: The database.
+        subject: Whose decision it is.
+        now_us: The project's time; it matters only where that was set back since the release.
+    """
     epoch = store.open_epoch_of(state, subject.service, subject.decision)
     terms = None if epoch is None else read_terms(epoch.terms)
     if terms is None or terms.release != subject.release:

@@ -93,6 +93,7 @@ def read_corrections(engine: Engine, service: str) -> list[Row[Any]]:
 def _draft_row(draft: Draft) -> tuple[Any, ...]:
     fields = msgspec.structs.asdict(draft)
     fields["groups"] = _encode(draft.groups).decode()
+    fields["signals"] = _encode(draft.signals).decode()
     fields["is_drawn"] = int(draft.is_drawn)
     return tuple(fields[column.name] for column in drafts.c)
 

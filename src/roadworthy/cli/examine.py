@@ -19,7 +19,7 @@ from ..declare.load import load_project, load_service
 from ..declare.project import PROJECT_FILE, SERVICE_FILE, ProjectDeclaration
 from ..declare.remedies import Grade, graded_remedies
 from ..declare.service import ModelEntry, ServiceDeclaration
-from ..declare.show import check_report
+from ..declare.show import check_report, project_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
 from ..release import bundle, registry
 from ..serve.failover import Link
@@ -58,7 +58,11 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class KeyFact(msgspec.Struct, frozen=True):
-    """One key that stands in a service file, and what enforces it (or `descriptive`)."""
+    """One key that stands in a file, and what enforces it (or `descriptive`).
+
+    Attributes:
+        service: Whose file; empty for roadworthy.toml.
+    """
 
     service: str
     path: str
@@ -144,6 +148,7 @@ def examine(folder: Path, only: str = "") -> Report:
         report.problems += _complaints(error, "roadworthy.toml")
         return report
     report.project = project.name
+    report.keys += [KeyFact("", *row) for row in project_report(project, ENFORCES)]
     rates = load_rates()
     for place in _chosen(project, only):
         try:

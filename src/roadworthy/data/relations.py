@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..declare.project import Volume
 from ..errors import DeclarationError, MissingExtra, NotFound, RoadworthyError, StoreError
 from .batch import Plan, plan_of
 from .columns import Column, family_of
@@ -64,6 +65,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         table: The table of that contract.
         url: Where its rows are: a Parquet or CSV file, with `*` for several, absolute.
         data: Its rows themselves, as an Arrow table or a frame, in place of `url`.
+        volume: How much of it there will be, where that is declared.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     table: Table
     url: str = ""
     data: Any = None
+    volume: Volume | None = None
 
     @property
     def version(self) -> str:

@@ -28,6 +28,7 @@ from .common import (
     write_text,
 )
 from .data_diff import diff_command
+from .data_loadtest import loadtest_command
 
 _ADVICE = {
     "columns": "ask the producer for the columns, or change the contract and raise its version",
@@ -218,5 +219,6 @@ def _example(example: Mapping[str, Any]) -> str:
 
 
 data.add_command(diff_command)
+data.add_command(loadtest_command)
 
 COMMANDS = {"data": data}

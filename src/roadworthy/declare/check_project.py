@@ -10,7 +10,16 @@ from urllib.parse import urlsplit
 from ..net import is_private_host
 from .files import check_below
 from .planned import is_reserved_value
-from .project import FREE_KINDS, SQLITE, DataSource, ProjectDeclaration, Provider, Store, Term, Volume
+from .project import (
+    FREE_KINDS,
+    SQLITE,
+    DataSource,
+    ProjectDeclaration,
+    Provider,
+    Store,
+    Term,
+    Volume,
+)
 from .schemas import CONTRACT_ENDINGS, split_table
 from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown

@@ -28,9 +28,7 @@ def project_report(
     project: ProjectDeclaration, enforces: Mapping[str, str]
 ) -> list[tuple[str, Any, str]]:
     """Return the same for each key of roadworthy.toml that a room says it enforces."""
-    return [
-        (path, value, enforces[key]) for path, key, value in _given(project) if key in enforces
-    ]
+    return [(path, value, enforces[key]) for path, key, value in _given(project) if key in enforces]
 
 
 def _given(section: Section, path: str = "", key: str = "") -> Iterator[tuple[str, str, Any]]:

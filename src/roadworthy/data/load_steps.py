@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 from ..types import MICRO, SystemClock
 from .batch import ROW
 from .computed import SAMPLES, plain
+from .files import parquet_of
 from .history import TIME, history
 from .live import compile_live
 from .load_figures import Measured
@@ -90,7 +92,7 @@ def fill(
     with _timed() as took:
         filled = materialize(view, sources, online, FixedClock(now_us))
     read = sum(rows[name] for name in view.sources)
-    note = f"{filled.rows:,} entities were written"
+    note = f"{filled.rows:,} {'entity was' if filled.rows == 1 else 'entities were'} written"
     return Measured(read, took.seconds, took.peak_mb, note)
 
 
@@ -113,10 +115,7 @@ def validate_batch(source: SourceTable, sources: Sources, now_us: int) -> Measur
 
 def check_each(source: SourceTable) -> Measured:
     """Check rows one by one, as live requests and pushes are."""
-    columns = ", ".join(
-        f"{quoted(field.column)} AS {quoted(field.name)}" for field in source.table.fields
-    )
-    rows = _read(source, f"SELECT {columns} FROM {{}} LIMIT {MOST_CHECKED}")
+    rows = _first_rows(source, MOST_CHECKED)
     kinds = {field.name: field.type for field in source.table.fields}
     records = [{name: _json(value, kinds[name]) for name, value in row.items()} for row in rows]
     check = compile_live(source.table)
@@ -126,13 +125,15 @@ def check_each(source: SourceTable) -> Measured:
     return Measured(len(records), took.seconds, took.peak_mb, note)
 
 
-def _read(source: SourceTable, query: str) -> list[Row]:
-    connection = open_duck(files_of([source]))
+def _first_rows(source: SourceTable, most: int) -> list[Row]:
+    fields = source.table.fields
+    columns = ", ".join(f"{quoted(field.column)} AS {quoted(field.name)}" for field in fields)
+    files = files_of([source])
+    connection = open_duck(files)
     try:
-        files = ", ".join(f"'{path}'" for path in files_of([source]))
-        found: list[Row] = as_arrow(
-            connection, query.format(f"read_parquet([{files}])")
-        ).to_pylist()
+        read = parquet_of([Path(file) for file in files])
+        rows = as_arrow(connection, f"SELECT {columns} FROM {read} LIMIT {most}")
+        found: list[Row] = rows.to_pylist()
     finally:
         connection.close()
     return found

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import NotFound, RoadworthyError
+from ..errors import DeclarationError, NotFound, RoadworthyError
 from ..types import SystemClock
 from .load_figures import (
     Bounds,
@@ -42,7 +42,7 @@ from .load_steps import (
     requests_of,
     validate_batch,
 )
-from .made_sources import MadeSources
+from .made_sources import MadeSources, with_referenced
 from .online import SqliteFeatures
 from .relations import Sources, SourceTable
 from .report import listed
@@ -101,9 +101,9 @@ def plan_load(
     named = {name for name in (names or declared) if name in sources}
     read = {view.id: view for view in views if named & {*view.sources}}
     read |= {view.id: view for asked in chosen for view in asked.views}
-    needed = [*named, *(name for view in read.values() for name in view.sources)]
+    needed = {*named, *(name for view in read.values() for name in view.sources)}
     return LoadPlan(
-        tuple(source for name, source in sources.items() if name in needed),
+        tuple(with_referenced(needed, sources)),
         tuple(read.values()),
         tuple(chosen),
     )
@@ -185,12 +185,12 @@ class _Trial:
 
     def _fills(self) -> Iterator[Step]:
         """Fill from all rows but the newest, then again when those of one interval have come."""
-        for source in self._plan.sources:
+        for source in self._made.sources.values():
             self._next(f"inventing rows of {source.name}")
             self._made.make(source.name, is_newest=False)
         for view in self._plan.views:
             yield self._of_views("fill", view.id, [view], partial(self._fill, view))
-        for source in self._plan.sources:
+        for source in self._made.sources.values():
             self._next(f"inventing newer rows of {source.name}")
             self._made.make(source.name, is_newest=True)
         refills = [
@@ -229,8 +229,11 @@ class _Trial:
         work: Callable[[], Measured],
         needed: float | None = None,
     ) -> Step:
-        names = [name for view in views for name in view.sources]
-        return self._run(step, of, self._made.why_not(names), work, needed)
+        why_not = self._made.why_not(name for view in views for name in view.sources)
+        if step in ("read", "skew", "push"):
+            unread = [f"`{view.id}`" for view in views if view.id not in self._rows]
+            why_not = why_not or (f"no rows of {listed(unread, 3)} are there" if unread else "")
+        return self._run(step, of, why_not, work, needed)
 
     def _run(
         self,
@@ -257,6 +260,11 @@ class _Trial:
 
     def _join(self, view: View) -> Measured:
         rows = newest_rows(view, self._made.sources, MOST_JOINED)
+        if not rows:
+            raise DeclarationError(
+                f"{view.id}: expected a row of invented sources, got none; give the fields that "
+                "its SQL asks for a value of an `enum` in their contract"
+            )
         self._rows[view.id] = rows[:MOST_READ]
         return join_history(view, self._made.sources, rows, self._now_us)
 

@@ -31,9 +31,7 @@ LONGEST_S = 365 * DAY_S
 NULL_EVERY = 50
 """One in so many values that may be null is."""
 _SPAN = 1_000
-_SLACK_S = 3_600
-"""The newest row is so old, or half as old as it must be fresh: its other times lie after it."""
-_TYPED: Mapping[str, str] = {"timestamp": "TIMESTAMP", **SQL_TYPES}
+_BEFORE_S = 1_800
 
 
 class Made(NamedTuple):
@@ -93,7 +91,7 @@ def step_us(source: SourceTable, rows: int) -> int:
     """Return how long after each row the next one is, in microseconds."""
     volume = source.volume
     if volume is not None and volume.rows_per_day is not None:
-        return max(1, DAY_S * MICRO // volume.rows_per_day[1])
+        return math.ceil(DAY_S * MICRO / volume.rows_per_day[1])
     return max(1, LONGEST_S * MICRO // rows)
 
 
@@ -136,7 +134,7 @@ def _digits(made: Made, names: tuple[str, ...]) -> dict[str, str]:
     moment, needed = time_field(made.source), made.rows
     if moment is not None and moment.name in names:
         # Of a date, as many rows follow each other as there are in a day.
-        day = max(1, DAY_S * MICRO // step_us(made.source, made.rows))
+        day = math.ceil(DAY_S * MICRO / step_us(made.source, made.rows))
         needed = min(needed, day) if moment.type == "date" else 1
     fields = [f for f in made.source.table.fields if f.name in names and f is not moment]
     widths = {field.name: _width(made, field, needed) for field in fields}
@@ -232,15 +230,14 @@ def _value(made: Made, field: Field, place: str) -> str:
 
 
 def _moment(made: Made, field: Field, place: str) -> str:
-    """Return a moment: the row's own, or for another field than that of the time one soon after."""
-    moment, slack_us = time_field(made.source), _slack_s(made.source.table) * MICRO
+    """Return a moment: the row's own, or for another field than that of the time one before it."""
+    moment, step = time_field(made.source), step_us(made.source, made.rows)
+    end_us = made.now_us - MICRO
     if moment is not None and moment.type == "date":
-        slack_us = max(slack_us, DAY_S * MICRO)
-    end_us = made.now_us - slack_us
-    step = step_us(made.source, made.rows)
+        end_us = made.now_us // (DAY_S * MICRO) * DAY_S * MICRO - 1  # of the last whole day
     us = f"{end_us} - ({made.rows - 1} - i) * {step}"
     if moment is None or field.name != moment.name:
-        us = f"({us}) + {place} % {slack_us // 2 + 1}"
+        us = f"({us}) - {place} % {_before_s(made.source.table) * MICRO + 1}"
     for sign, bound, by in (
         ("GREATEST", field.minimum, 0),
         ("GREATEST", field.exclusive_minimum, 1),
@@ -256,9 +253,10 @@ def _moment(made: Made, field: Field, place: str) -> str:
     return f"timezone('UTC', {made_of})" if field.has_timezone else made_of
 
 
-def _slack_s(table: Table) -> int:
+def _before_s(table: Table) -> int:
+    """Return how long before a row's own time its others are, at most."""
     ages = [check.max_age_s for check in table.checks if check.kind == "freshness"]
-    return int(min((_SLACK_S, *(age / 2 for age in ages))))
+    return int(min((_BEFORE_S, *(age / 2 for age in ages))))
 
 
 def _number(field: Field, place: str, count: int | None, *, is_key: bool) -> str:
@@ -277,10 +275,10 @@ def _bounds(field: Field, *, key: bool) -> tuple[Any, Any, Any]:
     """Return the least and the greatest value of a number, and what lies between two of them."""
     step: Any = field.multiple_of or (1 if field.type == "integer" else 0)
     by = step or 0
-    lows = [field.minimum, None if field.exclusive_minimum is None else _beside(field, 1, by)]
-    highs = [field.maximum, None if field.exclusive_maximum is None else _beside(field, -1, by)]
-    low = max((one for one in lows if one is not None), default=None)  # type: ignore[type-var]
-    high = min((one for one in highs if one is not None), default=None)  # type: ignore[type-var]
+    lows: list[tuple[Any, float]] = [(field.minimum, 0), (field.exclusive_minimum, by)]
+    highs: list[tuple[Any, float]] = [(field.maximum, 0), (field.exclusive_maximum, -by)]
+    low: Any = max((bound + by for bound, by in lows if bound is not None), default=None)
+    high: Any = min((bound + by for bound, by in highs if bound is not None), default=None)
     span = MAX_INTEGER // 2 if key and field.type == "integer" else _SPAN * (step or 1)
     if low is None:
         low = 0 if high is None or high >= 0 else high - span
@@ -291,10 +289,3 @@ def _bounds(field: Field, *, key: bool) -> tuple[Any, Any, Any]:
         whole = field.type == "integer" and float(step).is_integer()
         low, step = (int(low), int(step)) if whole else (low, step)
     return (max(low, MIN_INTEGER), min(high, MAX_INTEGER), step) if key else (low, high, step)
-
-
-def _beside(field: Field, sign: int, by: float) -> float:
-    """Return the number next to an exclusive bound; of numbers with decimals the bound itself."""
-    bound = field.exclusive_minimum if sign > 0 else field.exclusive_maximum
-    assert isinstance(bound, int | float)
-    return bound + sign * by

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 from ..errors import DeclarationError
 from .contract import Check
 from .made_rows import Made, write_rows
-from .relations import SourceTable, files_of, open_duck, quoted
+from .relations import Sources, SourceTable, files_of, open_duck, quoted
 from .sql_text import text_of
 from .volume import DAY_S
 
@@ -30,7 +30,8 @@ class MadeSources:
 
     Args:
         folder: Where their files are written.
-        sources: What they promise, and how many rows there are to be.
+        sources: What they promise, and how many rows there are to be; what a foreign key looks up
+            comes before what it is of.
         now_us: The time at which they are looked at.
         interval_s: How long the newest rows took to come.
 
@@ -47,7 +48,7 @@ class MadeSources:
         self._folders: dict[str, Path] = {}
         self.sources: dict[str, SourceTable] = {}
         self.rows: dict[str, int] = {}
-        for number, source in enumerate(_referenced_first([*sources])):
+        for number, source in enumerate(sources):
             self._folders[source.name] = folder / f"source-{number}"
             self._folders[source.name].mkdir()
             url = f"{glob.escape(str(self._folders[source.name]))}/*.parquet"
@@ -127,16 +128,17 @@ def _references(
                 break
 
 
-def _referenced_first(sources: Sequence[SourceTable]) -> list[SourceTable]:
-    """Return sources so that those which others look up come before these, if that can be."""
-    known, ordered = {source.name: source for source in sources}, dict[str, SourceTable]()
+def with_referenced(names: Collection[str], sources: Sources) -> list[SourceTable]:
+    """Return these sources and those that their foreign keys look up, such a one before them."""
+    ordered = dict[str, SourceTable]()
 
     def add(source: SourceTable, above: frozenset[str]) -> None:
-        for _, other in _references(source, known):
-            if other.name not in above | {source.name}:
-                add(other, above | {source.name})
+        for _, other in _references(source, sources):
+            if other.name not in above:
+                add(other, above | {other.name})
         ordered.setdefault(source.name, source)
 
-    for source in sources:
-        add(source, frozenset())
+    for name in sources:
+        if name in names:
+            add(sources[name], frozenset((name,)))
     return [*ordered.values()]

@@ -28,7 +28,8 @@ def texts_of(pattern: str, least: int, most: int | None, wanted: int, seed: int)
 
     Args:
         pattern: What they match; empty for any text.
-        least, most: Their length in characters.
+        least: Their fewest characters.
+        most: Their most characters.
         wanted: How many.
         seed: The same one gives the same texts.
 

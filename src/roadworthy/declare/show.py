@@ -42,7 +42,7 @@ def _given(section: Section, path: str = "", key: str = "") -> Iterator[tuple[st
         elif isinstance(value, tuple) and value and isinstance(value[0], Section):
             for index, member in enumerate(value):
                 yield from _given(member, join(here, index), dotted)
-        elif isinstance(value, dict) and value and isinstance([*value.values()][0], Section):
+        elif isinstance(value, dict) and any(isinstance(one, Section) for one in value.values()):
             for label, member in value.items():
                 yield from _given(member, join(here, label), dotted)
         else:

@@ -38,6 +38,7 @@ from .home import since_of
 from .registered_views import ViewFacts, views_of
 from .served import served_states
 from .states import worst
+from .volume_shown import volume_status
 
 if TYPE_CHECKING:
     from ..data.features import ViewState  # at work it would import all that reads data
@@ -59,7 +60,7 @@ def data_page(ask: Ask, release: OpenRelease) -> ServiceData:
     state, now = ask.control.state, time_of(ask.control.clock.now_us())
     names = release.declaration.features.views
     known = views_of(state, names)
-    sources = tuple(_sources(state, known.values(), now))
+    sources = tuple(_sources(ask, known.values(), now))
     views = tuple(_views(ask, release, now))
     skew = _skew(state, release.name) if names else None
     asked = _asked(ask, release)
@@ -129,7 +130,8 @@ def _path_of(reasons: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def _sources(state: Engine, views: Iterable[ViewFacts], now: datetime) -> Iterator[SourceStatus]:
+def _sources(ask: Ask, views: Iterable[ViewFacts], now: datetime) -> Iterator[SourceStatus]:
+    state, declared = ask.control.state, ask.control.declaration.sources
     readers: dict[str, list[ViewFacts]] = {}
     for view in views:
         for source in view.sources:
@@ -137,7 +139,9 @@ def _sources(state: Engine, views: Iterable[ViewFacts], now: datetime) -> Iterat
     for name, by in sorted(readers.items()):
         contract, _, version = by[-1].contracts.get(name, "").rpartition("@")
         looks = read_validations(state, name, limit=LOOKS)[::-1]
-        yield _source(name, (contract, version), tuple(view.id for view in by), looks, now)
+        volume = declared[name].volume if name in declared else None
+        shown = _source(name, (contract, version), tuple(view.id for view in by), looks, now)
+        yield msgspec.structs.replace(shown, volume=volume_status(volume, looks))
 
 
 def _source(
@@ -164,6 +168,7 @@ def _source(
         looks=shown,
         rules=len(last),
         broken=tuple(_broken(rules)),
+        volume=None,
     )
 
 

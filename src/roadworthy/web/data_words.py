@@ -34,6 +34,14 @@ SOURCES: dict[State, str] = {
     "off": "Off",
 }
 """What the state of a source's contract is called."""
+VOLUMES: dict[State, str] = {
+    "healthy": "As declared",
+    "at_risk": "Not as declared",
+    "breached": "Not as declared",
+    "collecting": "Not counted",
+    "off": "Off",
+}
+"""What the state of a source's volume is called."""
 VIEWS: dict[State, str] = {
     "healthy": "Fresh",
     "at_risk": "Nearly stale",
@@ -200,6 +208,40 @@ def source(
             f"It was held to version {last.version}; the views were registered with {version}."
         )
     return said
+
+
+def volume(
+    rows: int | None,
+    most: int | None,
+    of_day: int | None,
+    range_of_day: Sequence[int],
+    distinct: Mapping[str, int],
+    most_distinct: Mapping[str, int],
+) -> Iterator[str]:
+    """Yield what was declared of a source's volume, and what the newest look found.
+
+    Args:
+        rows: All of them; None before the first look.
+        most: What was declared.
+        of_day: Those of the last whole day; None where none were counted.
+        range_of_day: The fewest and the most that were declared.
+        distinct: Field → its different values.
+        most_distinct: Field → what was declared.
+    """
+    if most is not None:
+        found = "" if rows is None else f"; it has {numbers.count(rows)}"
+        yield f"At most {exactly(most, 'row')} declared{found}."
+    if range_of_day:
+        low, high = range_of_day
+        found = "" if of_day is None else f"; in the last whole day {_came(of_day)}"
+        yield f"{numbers.count(low)} to {exactly(high, 'row')} a day declared{found}."
+    for name, count in most_distinct.items():
+        found = f"; it has {numbers.count(distinct[name])}" if name in distinct else ""
+        yield f"`{name}`: at most {exactly(count, 'value')} declared{found}."
+
+
+def _came(rows: int) -> str:
+    return f"{numbers.count(rows)} came" if rows else "none came"
 
 
 def asked(requests: int, refused: int, most: int) -> str:

@@ -211,6 +211,26 @@ class FeatureStatus(Struct, frozen=True, kw_only=True):
     live_counts: tuple[int, ...]
 
 
+class RateStatus(Struct, frozen=True, kw_only=True):
+    """How fast a service is asked or a view is pushed to, and what was declared.
+
+    Attributes:
+        of: `requests of <service>` or `pushes to <view>`.
+        state: `at_risk` where it is faster than declared; `collecting` before anything came.
+        word: What the state is called here: `Above`.
+        says: The same in a sentence.
+        per_second: The mean of the busiest hour of the last 24 for requests, the busiest second of
+            the last hour for pushes; None before anything came. `most_per_second`: as declared.
+    """
+
+    of: str
+    state: State
+    word: str
+    says: str
+    per_second: float | None
+    most_per_second: float
+
+
 class SkewStatus(Struct, frozen=True, kw_only=True):
     """What the job `skew` last measured.
 
@@ -241,6 +261,7 @@ class ServiceData(Struct, frozen=True, kw_only=True):
         asked: None where the input has no contract.
         skew: None before the first measurement.
         sources: The contracts behind its views.
+        rates: How fast it is asked and pushed to, where that was declared.
     """
 
     says: str
@@ -252,6 +273,7 @@ class ServiceData(Struct, frozen=True, kw_only=True):
     asked: AskedStatus | None
     sources: tuple[SourceStatus, ...]
     views: tuple[ViewStatus, ...]
+    rates: tuple[RateStatus, ...]
     skew: SkewStatus | None
 
 

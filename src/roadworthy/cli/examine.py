@@ -46,7 +46,7 @@ class Warned(msgspec.Struct, frozen=True):
 
     Attributes:
         code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `unnamed_field`,
-            `release_differs`, `stopped`, `no_services`, `no_service_file` or `store`.
+            `release_differs`, `stopped`, `no_services`, `no_service_file`, `no_volume` or `store`.
         service: The service it concerns; empty for the project.
         model: The model it concerns; empty for the service.
     """
@@ -238,6 +238,7 @@ def _look_inside(
     else:
         prices, absent = _prices(opened), _absent(opened)
         report.warnings += _context_warnings(opened)
+        report.warnings += _volume_warnings(opened, project)
         asyncio.run(opened.close())
     models = [_model_fact(entry, service, project, prices, absent) for entry in service.models]
     report.models += models
@@ -254,6 +255,21 @@ def _look_inside(
 
 def _links(opened: OpenRelease) -> list[Link]:
     return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+
+
+def _volume_warnings(opened: OpenRelease, project: ProjectDeclaration) -> Iterator[Warned]:
+    """Warn of each source of a service that declares how much it is asked, and not of how much."""
+    service = opened.declaration
+    if service.volume.requests_per_second is None or opened.features is None:
+        return
+    for name in sorted(opened.features.contracts):
+        volume = project.sources[name].volume
+        if volume is None or volume.rows is None:
+            message = (
+                f"`{service.name}` reads source `{name}`: expected `rows` in its `volume` of "
+                "roadworthy.toml, got none, so that no load test can be run"
+            )
+            yield Warned("no_volume", message, service.name)
 
 
 def _rule_warnings(service: ServiceDeclaration, project: ProjectDeclaration) -> Iterator[Warned]:

@@ -34,13 +34,6 @@ def features_are_for_predictions(service: ServiceDeclaration, _: ProjectDeclarat
         yield Finding("features.views", "no views in a `generate`", "some", "remove `[features]`")
 
 
-def volume_is_of_views(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
-    """What is tested at the declared volume is the reading of features."""
-    if service.volume.requests_per_second is not None and not service.features.views:
-        expected = "no such table without `features.views`"
-        yield Finding("volume", expected, "one", "remove `[volume]`")
-
-
 def views_are_there(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
     """Each view has its file in the project, and is named in one version."""
     names: list[str] = []
@@ -84,7 +77,6 @@ def training_has_what_is_served(
 DATA_CHECKS = (
     (agreed_sources_exist, ("contract.accepts",)),
     (features_are_for_predictions, ("kind", "features")),
-    (volume_is_of_views, ("volume", "features")),
     (views_are_there, ("features",)),
     (training_has_what_is_served, ("features",)),
 )

@@ -71,10 +71,10 @@ def _data_source(path: str, source: DataSource, folder: Path) -> Iterator[Findin
 def _volume(path: str, volume: Volume) -> Iterator[Finding]:
     """Rows of a day need a field that says the day, and a range that a number can lie in."""
     if volume.rows_per_day is not None:
-        low, high = volume.rows_per_day
-        if not 0 <= low <= high or high < 1:
+        low, *high = volume.rows_per_day or (0,)
+        if len(high) != 1 or not 0 <= low <= high[0] or high[0] < 1:
             expected = "the fewest and the most rows of a day, like `[500, 1_500]`"
-            yield Finding(f"{path}.rows_per_day", expected, shown(list(volume.rows_per_day)))
+            yield Finding(f"{path}.rows_per_day", expected, str(list(volume.rows_per_day))[:60])
         if volume.time is None:
             expected = "the field that says of which day a row is, since `rows_per_day` is there"
             yield Finding(f"{path}.time", expected, "none")

@@ -135,8 +135,6 @@ class Volume(Section):
     )
     rows_per_day: Annotated[tuple[int, ...], Field(strict=False)] | None = Field(
         None,
-        min_length=2,
-        max_length=2,
         description="Fewest and most rows of a day, like `[500, 1_500]`, counted by `time`.",
     )
     time: Text | None = Field(

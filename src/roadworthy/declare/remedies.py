@@ -77,7 +77,8 @@ def _deadline(service: ServiceDeclaration) -> Iterator[str]:
 
 
 def _load(service: ServiceDeclaration) -> Iterator[str]:
-    if service.volume.requests_per_second is not None:
+    """What is tested is the way of the data: a service without views has none."""
+    if service.features.views and service.volume.requests_per_second is not None:
         yield f"volume.requests_per_second = {service.volume.requests_per_second:g}"
 
 

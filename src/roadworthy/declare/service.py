@@ -170,7 +170,7 @@ class Load(Section):
         None,
         gt=0,
         le=1_000_000,
-        description="Most requests a second that it is asked: features are read so fast.",
+        description="Most requests a second that it is asked; its features are read so fast.",
     )
 
 

@@ -1,4 +1,4 @@
-"""`roadworthy data`: hold data against its contract, and draft a contract from data."""
+"""`roadworthy data`: hold data against its contract, draft one from data, test at its volume."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _ADVICE = {
 
 @click.group()
 def data() -> None:
-    """Hold data against its contract, compare contracts, draft one from data."""
+    """Hold data against its contract, compare contracts, draft one, test at declared volumes."""
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:

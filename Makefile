@@ -79,8 +79,8 @@ bench: bench-start bench-risk bench-data bench-extractive bench-records bench-co
 bench-console: $(VENV)/.dev ## The console over HTTP, with 20 services and 1 M records
 	@$(BIN)/python bench/console.py
 
-bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store
-	@failed=0; for part in $(wildcard bench/data.py) bench/features.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
+bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store, a load test
+	@failed=0; for part in $(wildcard bench/data.py) bench/features.py bench/loadtest.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
 
 bench-extractive: $(VENV)/.dev ## Answers from 500 passages: time, memory
 	@$(BIN)/python bench/extractive.py

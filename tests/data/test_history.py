@@ -17,7 +17,7 @@ from roadworthy.data.history import history, join_query, rank
 from roadworthy.data.materialize import materialize
 from roadworthy.data.online import SqliteFeatures
 from roadworthy.data.relations import as_arrow, attach_sources, open_duck
-from roadworthy.data.views import View
+from roadworthy.data.views import View, read_view
 from roadworthy.declare.values import LABEL
 from roadworthy.errors import DeclarationError, NotFound, StoreError
 from roadworthy.types import SystemClock
@@ -370,8 +370,9 @@ def test_a_source_may_have_any_name(name: str, tmp_path: Path) -> None:
     asked = [Asked("EWR", number) for number in range(8)]
     weather = source(name, data=table_of(events))
     head = HEAD.replace('sources = ["weather"]', f'sources = ["{name}"]')
-    made = view(SQL.replace("FROM weather", f'FROM "{name}"'), head, **{name: weather})
+    sql = SQL.replace("FROM weather", f'FROM "{name}"')
     sources = {name: weather}
+    made = read_view("weather_now", f"{head}\n{sql}\n", sources)
     assert history([made], spine_of(asked), sources)["wind_mph"].to_pylist() == winds(events, asked)
     history([made], spine_of(asked), sources, shuffled=1)
     store, clock = SqliteFeatures(tmp_path / "online.db"), SystemClock()

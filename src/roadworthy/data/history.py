@@ -25,14 +25,13 @@ from ..errors import DeclarationError, MissingExtra, NotFound
 from ..types import MICRO
 from .computed import check_request, compute_rows, open_computed
 from .files import is_parquet
+from .opened_sources import open_sources
 from .relations import (
     SQL_TYPES,
     Connection,
     Sources,
     as_arrow,
-    attach_sources,
     failed_read,
-    files_of,
     is_refusal,
     open_duck,
     quoted,
@@ -88,21 +87,18 @@ def history(
     _check_names(views, rows)
     check_request(views, rows)
     needed = {name: sources[name] for view in views for name in view.sources}
-    connection = open_duck(files_of(needed.values()))
     try:
-        attach_sources(connection, needed.values())
-        moments = _moments(connection, rows[time])
-        _keep_keys(connection, rows, moments, types)
-        table = rows
-        for view in views:
-            rank(connection, view, shuffled=shuffled)
-            known = _known(connection, view, moments, types)
-            table = _beside(table, view, _features(connection, view), known)
-        return compute_rows(table, rows, open_computed(views))
+        with open_sources(needed.values()) as connection:
+            moments = _moments(connection, rows[time])
+            _keep_keys(connection, rows, moments, types)
+            table = rows
+            for view in views:
+                rank(connection, view, shuffled=shuffled)
+                known = _known(connection, view, moments, types)
+                table = _beside(table, view, _features(connection, view), known)
+            return compute_rows(table, rows, open_computed(views))
     except duckdb.Error as error:
         raise failed_read(error, "history") from error
-    finally:
-        connection.close()
 
 
 def read_spine(spine: Spine, views: Sequence[View] = (), time: str = TIME) -> pyarrow.Table:
@@ -212,8 +208,8 @@ def _keep_keys(
         f"{_key(name, kind, f'given{i}', rows.schema.field(name).type)} AS e{i}"
         for i, (name, kind) in enumerate(types.items())
     ]
-    columns = ", ".join(("place", quoted("at"), *casts))
-    connection.execute(f"CREATE TEMP VIEW _spine AS SELECT {columns} FROM _given")
+    listed = ", ".join(("place", quoted("at"), *casts))
+    connection.execute(f"CREATE TEMP VIEW _spine AS SELECT {listed} FROM _given")
 
 
 def _key(name: str, kind: str, given: str, there: Any) -> str:

@@ -21,14 +21,13 @@ from .live import compile_live
 from .load_figures import Measured
 from .materialize import materialize
 from .online import OnlineFeatures
+from .opened_sources import open_sources
 from .peak import Peak
 from .push import Pusher, plain_rows
 from .relations import (
-    Connection,
     Sources,
     SourceTable,
     as_arrow,
-    attach_sources,
     files_of,
     open_duck,
     quoted,
@@ -149,22 +148,17 @@ def _json(value: Any, kind: str) -> Any:
 
 def newest_rows(view: View, sources: Sources, most: int) -> list[Row]:
     """Return rows that a view gives, one of as many entities as there are, up to `most`."""
-    needed = [sources[name] for name in view.sources]
-    connection: Connection = open_duck(files_of(needed))
-    try:
-        attach_sources(connection, needed)
-        keys = ", ".join(quoted(column.name) for column in view.entity)
-        columns = [*view.entity, *view.features]
-        names = [*(c.name for c in columns), *dict.fromkeys((view.event_time, view.created_time))]
-        shown = ", ".join(map(quoted, names))
-        ranked = f"ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {quoted(view.event_time)} DESC)"
+    keys = ", ".join(quoted(column.name) for column in view.entity)
+    columns = [*view.entity, *view.features]
+    names = [*(c.name for c in columns), *dict.fromkeys((view.event_time, view.created_time))]
+    shown = ", ".join(map(quoted, names))
+    ranked = f"ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {quoted(view.event_time)} DESC)"
+    with open_sources(sources[name] for name in view.sources) as connection:
         rows: list[Row] = as_arrow(
             connection,
             f"SELECT {shown} FROM (SELECT *, {ranked} AS {ROW} FROM ({view.sql}\n) AS v) AS r "
             f"ORDER BY {ROW} LIMIT {most}",
         ).to_pylist()
-    finally:
-        connection.close()
     return rows
 
 

@@ -23,7 +23,8 @@ from .computed import plain
 from .entity import key_of
 from .history import rank
 from .online import OnlineFeatures, OnlineRow, pack
-from .relations import Connection, Sources, attach_sources, failed_read, files_of, open_duck
+from .opened_sources import open_sources
+from .relations import Connection, Sources, failed_read
 from .views import Column, View, online_key
 
 try:
@@ -80,18 +81,16 @@ def materialize(
     known = online.freshness(key)
     is_whole = whole or known is None or known.watermark_us > until_us
     since_us = None if is_whole or known is None else known.watermark_us
-    connection = open_duck(files_of(sources[name] for name in view.sources))
     try:
-        attach_sources(connection, [sources[name] for name in view.sources])
-        rank(connection, view, _is_known(until_us))
-        _digest(connection, view)
-        # Drawn while nobody else can write; see `fill`.
-        rows = _new(connection, view, lambda: [] if is_whole else online.digests(key))
-        written = online.fill(key, rows, until_us, now_us, whole=is_whole, gone=_gone(connection))
+        with open_sources(sources[name] for name in view.sources) as connection:
+            rank(connection, view, _is_known(until_us))
+            _digest(connection, view)
+            # Drawn while nobody else can write; see `fill`.
+            rows = _new(connection, view, lambda: [] if is_whole else online.digests(key))
+            gone = _gone(connection)
+            written = online.fill(key, rows, until_us, now_us, whole=is_whole, gone=gone)
     except duckdb.Error as error:
         raise failed_read(error, view.id) from error
-    finally:
-        connection.close()
     seconds = round(time.perf_counter() - started_s, 3)
     return Filled(view.id, *written, since_us, until_us, seconds)
 

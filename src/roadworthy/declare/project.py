@@ -164,7 +164,8 @@ class DataSource(Section):
     )
     url: Text = Field(
         description="Where the data is: a Parquet or CSV file, `*` for several, relative to the "
-        "project's folder; or a table of a database, without its password. Views read files alone."
+        "project's folder; or a table of a database, without its password. Views read files, and "
+        "tables in files of SQLite and DuckDB (`data.sqlite#table`)."
     )
     volume: Volume | None = Field(
         None,

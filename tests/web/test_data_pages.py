@@ -26,9 +26,10 @@ from roadworthy.data import trained
 from roadworthy.errors import ContractViolation
 from roadworthy.store.data_versions import SavedSkew, read_skew, record_skew
 from roadworthy.types import HOUR_US, SettableClock
-from roadworthy.web import numbers
+from roadworthy.web import data_words, numbers
 from roadworthy.web.console import data_pictures
 from roadworthy.web.data_figures import FeatureStatus
+from roadworthy.web.data_standing import Standing
 
 pytest.importorskip("duckdb")
 
@@ -179,9 +180,16 @@ def test_a_rate_above_what_was_declared_is_at_risk_here_and_on_home(own: Plane) 
     assert [rate["state"] for rate in rates] == ["at_risk", "at_risk"]
     assert rates[1]["says"].startswith("9 rows in the busiest second of an hour; at most 4 a sec")
     (home,) = (one for one in own.get("/api/home")["services"] if one["data"])
-    assert "two rates are above what was declared" in home["data"]["says"].lower()
-    todo = "Declare a higher rate for requests of wind, and test at it."
+    todo = "Declare a higher rate for requests of wind and 1 more, and test at it."
     assert todo in [one["says"] for one in home["data"]["todos"]]
+
+
+def test_rates_above_what_was_declared_are_said_in_few_words() -> None:
+    rates = [Standing("requests of wind", "at_risk"), Standing("pushes to a@1", "at_risk")]
+    assert data_words.brief([], [], [], rates) == "Two rates are above what was declared."
+    said = data_words.data("wind", [], [], [], rates[:1], None)
+    assert said == ("The data of wind may not be as promised: one rate is above what was declared.")
+    assert data_words.pushed_rate(0, 1e6).startswith("Nothing was pushed in this hour; at most 1,")
 
 
 def test_what_live_requests_broke_is_counted_by_path(stage: Plane) -> None:

@@ -193,13 +193,13 @@ def todos(
             "Did a unit change, or the world? If it was the world, train again.",
             f"{page}#skew",
         )
-    for row in rates:
-        if row.state == "at_risk":
-            yield _todo(
-                f"Declare a higher rate for {row.name}, and test at it.",
-                "`roadworthy data loadtest` says whether this machine holds it.",
-                f"{page}#rates",
-            )
+    above = [row.name for row in rates if row.state == "at_risk"]
+    if above:
+        yield _todo(
+            f"Declare a higher rate for {listed(above, 1)}, and test at it.",
+            "`roadworthy data loadtest` says whether this machine holds it.",
+            f"{page}#rates",
+        )
 
 
 def _todo(says: str, why: str, link: str) -> Todo:

@@ -42,6 +42,8 @@ retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5
 latency_p95_ms = 800
 deadline_ms = 2000
 availability = 0.999
+[volume]
+requests_per_second = 20
 [cost]
 per_request_usd = 0.01
 per_day_usd = 50

@@ -23,7 +23,7 @@ from roadworthy.types import HOUR_US, MICRO, SettableClock
 WIND = (
     'purpose = "Say how hard it blows where a flight begins."'
     + SERVICE.replace("input.json", "request.odcs.yaml").replace("@1", '@1", "fleet@1')
-    + '[records]\nbodies = "full"\n'
+    + '[records]\nbodies = "full"\n[volume]\nrequests_per_second = 0.02\n'
 )
 PLAIN = """
 name = "plain"
@@ -92,6 +92,13 @@ ALL_FILES = {
 ALL_SOURCES = (
     SOURCES
     + """
+[sources.weather.volume]
+rows = 3
+rows_per_day = [0, 3]
+time = "known_at"
+rows_per_second = 4
+distinct = { origin = 2 }
+
 [sources.fleet]
 contract = "contracts/fleet.odcs.yaml"
 url = "data/fleet.csv"

@@ -21,7 +21,7 @@ COMMANDS = {
     "check": Entry("check", "Check every declaration and show what enforces each key."),
     "doctor": Entry("doctor", "Say what is missing or degraded on this machine."),
     "keys": Entry("keys", "Create, list and revoke keys."),
-    "data": Entry("data", "Hold data against its contract, or draft one from data."),
+    "data": Entry("data", "Hold data against contracts, draft them, test at volume."),
     "features": Entry("features", "Register feature views, put them online, join them."),
     "release": Entry("release", "Build, list, show and promote releases."),
     "certificates": Entry(

@@ -76,6 +76,12 @@ def _deadline(service: ServiceDeclaration) -> Iterator[str]:
         yield from fallbacks
 
 
+def _load(service: ServiceDeclaration) -> Iterator[str]:
+    """What is tested is the way of the data: a service without views has none."""
+    if service.features.views and service.volume.requests_per_second is not None:
+        yield f"volume.requests_per_second = {service.volume.requests_per_second:g}"
+
+
 def _input_contract(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.input:
         yield f"contract.input = {service.contract.input}"
@@ -263,6 +269,13 @@ REMEDIES = (
         "data/served.py",
         "features.views",
         _views,
+    ),
+    Remedy(
+        115,
+        "pipelines and monitors tested at declared volumes, and batches held to them",
+        "data/loadtest.py",
+        "volume.requests_per_second",
+        _load,
     ),
 )
 """The remedies that the code keeps today, in the order of the list."""

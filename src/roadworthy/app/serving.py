@@ -31,6 +31,7 @@ from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
 from .desks import Desks
+from .examples import job_of_examples
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
 
@@ -95,6 +96,7 @@ class Serving:
             [
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
+                job_of_examples(ground),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []

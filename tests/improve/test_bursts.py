@@ -1,0 +1,58 @@
+"""The guard against poisoning holds the corrections of one hand, and those that are alike."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roadworthy.improve.bursts import (
+    ALIKE_LEAST,
+    BURST_LEAST,
+    BURST_SHARE,
+    LONE_MOST,
+    Correction,
+    held_by_day,
+)
+
+
+def corrections(*names: str, user: str = "") -> list[Correction]:
+    """Return one correction a name, each of another input."""
+    return [Correction(f"ex_{n}", by, user, {f"f{n}": n}) for n, by in enumerate(names)]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=80))
+def test_who_made_more_than_their_share_is_held_whole_and_nobody_else(names: list[str]) -> None:
+    found = corrections(*names)
+    held = {id for id, checks in held_by_day(found).items() if "burst" in checks}
+    for name in set(names):
+        mine = {one.id for one in found if one.by == name}
+        is_burst = len(mine) >= BURST_LEAST and BURST_SHARE * len(names) < len(mine) < len(names)
+        assert (mine <= held) if is_burst else not (mine & held)
+
+
+@given(st.permutations(corrections(*"a" * 25, *"b" * 10)))
+def test_the_order_makes_no_difference(found: list[Correction]) -> None:
+    assert held_by_day(found) == held_by_day(corrections(*"a" * 25, *"b" * 10))
+
+
+def test_who_works_alone_may_do_more() -> None:
+    assert held_by_day(corrections(*["a"] * LONE_MOST)) == {}
+    held = held_by_day(corrections(*["a"] * (LONE_MOST + 1)))
+    assert len(held) == LONE_MOST + 1
+
+
+def test_callers_that_name_nobody_are_nobody() -> None:
+    found = corrections(*(f"key:{n}" for n in range(LONE_MOST + 1)))
+    assert held_by_day(found) == {}
+
+
+def test_rounded_numbers_are_alike_and_others_are_not() -> None:
+    same = [Correction(f"ex_{n}", f"k{n}", "", {"usd": 100 + n / 9}) for n in range(ALIKE_LEAST)]
+    other = [Correction(f"ex_{n}", f"k{n}", "", {"usd": 2.0**n}) for n in range(ALIKE_LEAST)]
+    assert len(held_by_day(same)) == ALIKE_LEAST
+    assert held_by_day(other) == {}
+
+
+def test_odd_inputs_are_compared_too() -> None:
+    odd = [[], None, {"a": [1, {"b": None}]}, "", -(2**63), 1e308, True]
+    assert held_by_day([Correction(f"ex_{n}", f"k{n}", "", v) for n, v in enumerate(odd)]) == {}

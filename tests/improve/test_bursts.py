@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,5 +56,5 @@ def test_rounded_numbers_are_alike_and_others_are_not() -> None:
 
 
 def test_odd_inputs_are_compared_too() -> None:
-    odd = [[], None, {"a": [1, {"b": None}]}, "", -(2**63), 1e308, True]
+    odd: list[Any] = [[], None, {"a": [1, {"b": None}]}, "", -(2**63), 1e308, True]
     assert held_by_day([Correction(f"ex_{n}", f"k{n}", "", v) for n, v in enumerate(odd)]) == {}

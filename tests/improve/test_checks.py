@@ -56,7 +56,10 @@ def test_weights_give_the_audited_share_its_place() -> None:
     assert total == pytest.approx(1000)
 
 
-@given(st.lists(SAID, max_size=8), st.sampled_from(["predict", "generate"]))
+@given(
+    st.lists(SAID, max_size=8, unique_by=lambda one: one.id),
+    st.sampled_from(["predict", "generate"]),
+)
 def test_a_conflict_needs_two_people_and_knows_no_order(found: list[Said], kind: Any) -> None:
     why = conflict(found, kind)
     assert bool(why) == bool(conflict(list(reversed(found)), kind))

@@ -26,6 +26,7 @@ COMMANDS = {
     "release": Entry("release", "Build, list, show and promote releases."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
+    "examples": Entry("examples", "Learn from decisions: list, release, export examples."),
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, or one of its models."),
     "resume": Entry("stop", "Let a stopped service or model go on."),

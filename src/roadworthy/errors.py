@@ -15,9 +15,9 @@
     + GuardDenied
     + NoPassages
     + NotSure
+    + Conflict
     + BudgetExhausted
     + ServiceStopped
-  x AskPerson
   x ModelError
     + ModelTimeout
     + ModelUnavailable
@@ -172,6 +172,13 @@ class NotSure(RequestError):
     status = 403
 
 
+class Conflict(RequestError):
+    """Somebody else was there first, or what is to be decided has changed; the message says who."""
+
+    code = "conflict"
+    status = 409
+
+
 class BudgetExhausted(RequestError):
     """Answering could cross a declared ceiling."""
 
@@ -185,12 +192,6 @@ class ServiceStopped(RequestError):
     code = "service_stopped"
     status = 503
     retryable = True
-
-
-class AskPerson(RoadworthyError):
-    """The ladder has come to the rung where a person is asked. The engine catches it."""
-
-    code = "ask_person"
 
 
 class ModelError(RoadworthyError):

@@ -33,6 +33,7 @@ from ..types import MICRO, Features
 from .desks import Desks
 from .examples import job_of_examples
 from .ground import Ground
+from .review_room import queue_job
 from .rooms import ENFORCES, open_signals
 
 FILL_EVERY_S = 300
@@ -96,6 +97,7 @@ class Serving:
             [
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
+                *self._jobs_of_review(),
                 job_of_examples(ground),
             ],
         )
@@ -143,6 +145,13 @@ class Serving:
             Job("features", FILL_EVERY_S, self._fill),
             Job("skew", MEASURE_EVERY_S, self._measure_skew),
         ]
+
+    def _jobs_of_review(self) -> list[Job]:
+        ground = self._ground
+        if not ground.declaration.queues:
+            return []
+        loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
+        return [queue_job(ground.declaration, ground.state, ground.clock, releases, loop)]
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}
@@ -303,6 +312,7 @@ class Serving:
     async def start(self) -> None:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
+        self._loop = asyncio.get_running_loop()
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),
@@ -346,7 +356,8 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
-        self._desks.refresh(self.engine.releases.values())
+        # It may read thousands of corrections, for which nobody's answer is to wait.
+        await asyncio.to_thread(self._desks.refresh, list(self.engine.releases.values()))
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")

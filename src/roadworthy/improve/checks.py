@@ -114,7 +114,7 @@ def disagreement(
     Args:
         said: All that was said of the input.
         answer: The one that was chosen.
-        seconds: States of its second reviews.
+        seconds: `decided`, or else the state of each of its second reviews.
         missed: What reviewers missed, as far as it is known.
     """
     if answer.source not in BY_PEOPLE:

@@ -59,7 +59,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         input: Its JSON bytes.
         share: The chance with which an outcome was asked for; 1 where none was recorded.
         said: What was said of it, oldest first.
-        seconds: States of its second reviews.
+        seconds: `decided`, or else the state of each of its second reviews.
     """
 
     record: Record
@@ -73,9 +73,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 def requests_decided_since(connection: Connection, since_us: int) -> list[str]:
     """Return the requests of which something was said since a time, oldest decision first."""
     ruled = select(reviews.c.request_id, reviews.c.decided_at_us).where(
-        reviews.c.state == "decided",
-        reviews.c.kind.in_(BY_PEOPLE),
-        reviews.c.decided_at_us >= since_us,
+        reviews.c.kind.in_(BY_PEOPLE), reviews.c.decided_at_us >= since_us
     )
     reported = select(outcomes.c.request_id, outcomes.c.known_at_us).where(
         outcomes.c.known_at_us >= since_us, outcomes.c.kind.in_(KINDS)
@@ -147,7 +145,7 @@ def _asked(
     given = body.output if body is not None and body.output else b""
     said = [one for row in ruled if (one := _of_review(row)) is not None]
     said += [one for row in known if (one := _of_outcome(row, draft, given)) is not None]
-    seconds = [row.state for row in ruled if row.kind == "second"]
+    seconds = ["decided" if row.decision else row.state for row in ruled if row.kind == "second"]
     propensity = min((row.propensity for row in known), default=1.0)
     return Asked(
         record=record,
@@ -168,8 +166,8 @@ def _digest(draft: Row[Any] | None, ruled: Collection[Row[Any]], input: bytes) -
 
 
 def _of_review(row: Row[Any]) -> Said | None:
-    if row.state != "decided" or row.kind not in BY_PEOPLE or not row.ruling:
-        return None
+    if not row.decision or row.kind not in BY_PEOPLE or not row.ruling:
+        return None  # one that was decided after it had expired counts
     ruling = _decode(row.ruling)
     kind, answer = _answer_of(ruling, row.draft)
     return Said(

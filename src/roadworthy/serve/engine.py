@@ -16,7 +16,6 @@ from contextlib import aclosing
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import (
     AllModelsFailed,
-    AskPerson,
     BudgetExhausted,
     ContractViolation,
     GuardDenied,
@@ -30,12 +29,14 @@ from ..errors import (
     StoreError,
 )
 from ..guard.slot import run_guards
+from ..models.spec import wants_usage
 from ..review.desk import digest_of_input
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
-from .chat import read_chat, wants_usage, write_chat
+from .chat import read_chat, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
+from .ladder import AskPerson
 from .opened import OpenRelease
 from .record import record_of, reply_of
 from .request import Plan, Reply, Request

@@ -10,6 +10,12 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
+    _asked()
+    _certified()
+    _learned()
+
+
+def _asked() -> None:
     op.create_table(
         "drafts",
         sa.Column("request_id", sa.Text, primary_key=True),
@@ -53,11 +59,18 @@ def upgrade() -> None:
         sa.Column("draft", sa.LargeBinary, nullable=False),
         sa.Column("detail", sa.LargeBinary, nullable=False),
         sa.Column("ruling", sa.LargeBinary),
+        sa.Column("given", sa.LargeBinary),
+        sa.Column("expected", sa.LargeBinary),
     )
-    op.create_index("reviews_state", "reviews", ["state", "queue", "due_us", "id"])
+    found_in = ["state", "due_us", "id", "queue", "service", "owner", "kind", "at_us"]
+    op.create_index("reviews_due", "reviews", [*found_in, "escalated_at_us"])
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
+    op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
+
+
+def _certified() -> None:
     op.create_table(
         "epochs",
         sa.Column("id", sa.Text, primary_key=True),
@@ -95,6 +108,9 @@ def upgrade() -> None:
         sa.Column("audit", sa.Text, nullable=False),
     )
     op.create_index("certificates_service", "certificates", ["service", "issued_at_us"])
+
+
+def _learned() -> None:
     op.create_table(
         "corrections",
         sa.Column("service", sa.Text, primary_key=True),

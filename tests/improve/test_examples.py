@@ -317,6 +317,15 @@ def test_again_it_changes_nothing(past: Past) -> None:
     assert past.examples() == before
 
 
+def test_held_twice_it_is_the_same_when_made_again(past: Past) -> None:
+    past.contracts.contract = contract()
+    past.corrected({"p": 2.0}, label=True, by="key:ada")
+    past.corrected({"p": 2.0}, label=False, by="key:bob", at_us=START_US + 2 * MICRO)
+    past.gather()
+    assert [line.split(":")[0] for line in past.only().why.splitlines()] == ["contract", "conflict"]
+    assert "0 examples made or changed" in past.gather()
+
+
 def test_an_input_that_comes_all_the_time_keeps_its_newest_decisions(past: Past) -> None:
     for n in range(MOST_PARTS + 10):
         past.report(past.request({"p": 0.5}), "label", True, at_us=START_US + n)

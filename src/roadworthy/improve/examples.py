@@ -44,6 +44,8 @@ MOST_PARTS = 100
 
 _SEVERITIES = ("none", "minor", "major", "critical")
 _OF_THE_DAY = ("burst", "alike")
+CHECKS = ("contract", "conflict", "agreement", *_OF_THE_DAY)
+"""What may hold an example, in the order in which it is told."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 MissedBy = Callable[[], Mapping[str, Missed]]
@@ -208,7 +210,7 @@ def judged(example: Example, held: Mapping[str, str]) -> Example:
         example: Without regard to its state.
         held: Check → why it holds it; empty where it does not.
     """
-    held = {check: why for check, why in held.items() if why}
+    held = {check: held[check] for check in CHECKS if held.get(check)}
     state: ExampleState = "quarantined" if held else "accepted"
     why = "\n".join(f"{check}: {text}" for check, text in held.items())
     said = example.detail.overruled

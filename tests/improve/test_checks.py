@@ -19,7 +19,7 @@ from roadworthy.improve.checks import (
     is_same,
     weight_of,
 )
-from roadworthy.improve.examples import example_of
+from roadworthy.improve.made import example_of
 from roadworthy.improve.said import Said, canonical
 
 PEOPLE = st.sampled_from(["key:a", "key:b", "key:c"])

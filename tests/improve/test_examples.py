@@ -16,7 +16,8 @@ from roadworthy.errors import NotFound, RequestError
 from roadworthy.improve.bursts import ALIKE_LEAST, BURST_LEAST
 from roadworthy.improve.checks import Missed
 from roadworthy.improve.contracts import Contract
-from roadworthy.improve.examples import CHUNK, MOST_PARTS
+from roadworthy.improve.examples import CHUNK
+from roadworthy.improve.made import MOST_PARTS
 from roadworthy.improve.overrule import reject_examples, release_examples
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.examples import count_examples, read_example

@@ -13,11 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from ..store.examples import (
-    Detail,
     Example,
-    ExampleState,
-    Part,
-    digest_of_answer,
     drop_examples,
     example_id,
     examples_between,
@@ -29,24 +25,16 @@ from ..store.examples import (
 from ..store.sequence import next_number
 from ..types import DAY_US, HOUR_US, Clock
 from .bursts import Correction, held_by_day
-from .checks import Missed, chosen, conflict, disagreement, weight_of
-from .contracts import Contract, Contracts
-from .said import Asked, Said, read_asked, requests_decided_since, users_of
+from .checks import Missed
+from .contracts import Contracts
+from .made import OF_THE_DAY, example_of, judged
+from .said import Asked, read_asked, requests_decided_since, users_of
 
 GATHER_EVERY_S = 300
 LOOK_BACK_US = HOUR_US
 """How far behind the newest known decision a run looks: what was said may wait in the spool."""
 CHUNK = 200
 """Requests of one transaction; until it ends nobody else writes."""
-
-MOST_PARTS = 100
-"""Decisions that one example is made of, the newest: some inputs come every minute."""
-
-_SEVERITIES = ("none", "minor", "major", "critical")
-_OF_THE_DAY = ("burst", "alike")
-CHECKS = ("contract", "conflict", "agreement", *_OF_THE_DAY)
-"""What may hold an example, in the order in which it is told."""
-_encode = msgspec.json.Encoder(order="deterministic").encode
 
 MissedBy = Callable[[], Mapping[str, Missed]]
 """Gives what each reviewer missed of the planted cases they were given."""
@@ -126,114 +114,6 @@ class Gatherer:
                 yield id, example
 
 
-def example_of(
-    id: str,
-    found: Collection[Asked],
-    contracts: Mapping[str, Contract],
-    missed: Mapping[str, Missed],
-    known: Example | None,
-) -> Example | None:
-    """Return the example of one input, from all requests with it; None where none names an answer.
-
-    Args:
-        id: Its id.
-        found: The requests.
-        contracts: Release → its contract, for the releases that answered.
-        missed: What reviewers missed.
-        known: What is stored of it: what a person decided, and what its day holds against it.
-    """
-    by_request = {one.record.id: one for one in found}
-    said = _newest(
-        _normal(each, contracts[one.record.release]) for one in found for each in one.said
-    )
-    answer = chosen(said)
-    if answer is None:
-        return None
-    asked = by_request[answer.request_id]
-    record, contract = asked.record, contracts[asked.record.release]
-    of_said = [by_request[request] for request in sorted({one.request_id for one in said})]
-    input = contract.input_of(asked.input)
-    output = msgspec.json.decode(answer.answer)
-    seconds = [state for one in of_said for state in one.seconds]
-    held = {
-        "contract": contract.first_problem(input, output, is_label=answer.kind == "label"),
-        "conflict": conflict(said, contract.kind),
-        "agreement": disagreement(said, answer, seconds, missed),
-    }
-    before = Detail() if known is None else known.detail
-    held |= {check: before.held.get(check, "") for check in _OF_THE_DAY}
-    made = Example(
-        id=id,
-        service=record.service,
-        at_us=max(one.at_us for one in said if one.answer),
-        request_id=record.id,
-        input_digest=asked.digest,
-        state="quarantined",
-        why="",
-        source=answer.source,
-        by=answer.by,
-        weight=max(weight_of(one.share) for one in of_said),
-        input=_encode(input),
-        output=answer.answer,
-        detail=Detail(
-            kind=answer.kind,
-            is_correction=any(one.is_correction for one in said),
-            release=record.release,
-            review_id=answer.review_id,
-            severity=max((one.severity for one in said), key=_how_bad),
-            reason=answer.reason,
-            parts=tuple(_part(one, by_request[one.request_id]) for one in said),
-            features=record.features or {},
-            overruled=before.overruled,
-        ),
-    )
-    return judged(made, held)
-
-
-def _newest(said: Iterable[Said]) -> list[Said]:
-    """Return the newest decisions that an example is made of, oldest first."""
-    return sorted(said, key=lambda one: (one.at_us, one.id))[-MOST_PARTS:]
-
-
-def _part(said: Said, asked: Asked) -> Part:
-    return Part(said.id, said.request_id, asked.record.release)
-
-
-def _how_bad(severity: str) -> int:
-    return _SEVERITIES.index(severity) if severity in _SEVERITIES else -1
-
-
-def judged(example: Example, held: Mapping[str, str]) -> Example:
-    """Return an example in the state that its checks and its people put it in.
-
-    Args:
-        example: Without regard to its state.
-        held: Check → why it holds it; empty where it does not.
-    """
-    held = {check: held[check] for check in CHECKS if held.get(check)}
-    state: ExampleState = "quarantined" if held else "accepted"
-    why = "\n".join(f"{check}: {text}" for check, text in held.items())
-    said = example.detail.overruled
-    if said is not None and said.digest != digest_of_answer(example.output):
-        said = None  # they saw another answer
-    if said is not None:
-        state = said.state
-        why = f"{said.state} by {said.by}" + (f": {said.reason}" if said.reason else "")
-    detail = msgspec.structs.replace(example.detail, held=held, overruled=said)
-    return msgspec.structs.replace(example, state=state, why=why, detail=detail)
-
-
-def _normal(said: Said, contract: Contract) -> Said:
-    """Return what was said with its answers as scorers meet them."""
-    if said.kind == "label":
-        return said
-    return msgspec.structs.replace(
-        said,
-        answer=_encode(contract.output_of(said.answer)) if said.answer else b"",
-        given=_encode(contract.output_of(said.given)) if said.given else b"",
-    )
-
-
 def _day_of(example: Example) -> tuple[str, int]:
     return example.service, example.at_us - example.at_us % DAY_US
 
@@ -249,7 +129,7 @@ def _settle_day(connection: Connection, service: str, day_us: int) -> None:
     ]
     held = held_by_day(corrections)
     own = (
-        (one, {k: why for k, why in one.detail.held.items() if k not in _OF_THE_DAY})
+        (one, {k: why for k, why in one.detail.held.items() if k not in OF_THE_DAY})
         for one in found
     )
     settled = {one.id: judged(one, kept | held.get(one.id, {})) for one, kept in own}

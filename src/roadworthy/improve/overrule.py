@@ -19,7 +19,7 @@ from ..store.examples import (
 )
 from ..store.sequence import next_number
 from ..types import Clock
-from .examples import judged
+from .made import judged
 
 
 def release_examples(

@@ -37,6 +37,8 @@ TESTS = {
     "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
     54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
     57: "serve/test_operating.py::test_a_promoted_release_takes_over_while_requests_go_on",
+    71: "improve/test_examples.py::test_two_people_who_say_otherwise_are_both_named",
+    79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",

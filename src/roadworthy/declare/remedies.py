@@ -224,6 +224,16 @@ REMEDIES = (
         "release/bundle.py",
     ),
     Remedy(
+        71,
+        "decisions are held back until they pass their checks, before anything learns from them",
+        "improve/made.py",
+    ),
+    Remedy(
+        79,
+        "corrections become cases of a suite and rows to train on",
+        "improve/training.py",
+    ),
+    Remedy(
         88,
         "deterministic rules that inputs or answers must pass",
         "guard/rule.py",

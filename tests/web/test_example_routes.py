@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from visitor import Visitor
 
 from control_plane import Plane
 from roadworthy.store.actions import list_actions
@@ -91,3 +92,23 @@ def test_a_key_of_other_services_sees_none(plane: Plane, reviewer: str) -> None:
     refused = plane.ask("POST", f"/api/examples/{id}/release", {}, key=other)
     assert refused.status == 404
     assert plane.ask("GET", f"/api/examples/{id}", key=reviewer).json["state"] == "accepted"
+
+
+def test_the_page_says_what_is_held_and_why(plane: Plane, reviewer: str) -> None:
+    visitor = Visitor(plane, reviewer)
+    empty = visitor.see("/examples")
+    assert "Nothing has been learned from decisions yet." in empty.words
+    for n in range(3):
+        put(plane, n, held="<b>ada</b> and bob" if n else "")
+    shown = visitor.see("/examples")
+    assert "3 examples: 2 held back, 1 accepted." in shown.words
+    assert "conflict: <b>ada</b> and bob" in shown.words
+    assert shown.words.count("conflict:") == 2
+    assert shown.unclosed == []
+    assert shown.words.count("ex_") == 3
+    accepted = visitor.see("/examples?state=accepted&service=risk")
+    assert (accepted.words.count("ex_"), "What holds examples of risk" in accepted.words) == (
+        1,
+        True,
+    )
+    assert "No example matches." in visitor.see("/examples?state=rejected").words

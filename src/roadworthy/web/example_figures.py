@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..store.clock import time_of
 from ..store.examples import Example, ExampleState, Kind
+from .numbers import count
 from .shapes import Given, Name, OfService, Page
 from .units import Time
 
@@ -69,12 +72,45 @@ class Examples(Struct, frozen=True, kw_only=True):
     """A page of examples, with the counts of all.
 
     Attributes:
+        sentence: How many there are, and how many of them are held.
+        service, state: What the list was limited to.
+        services: Those that the key may see.
         before: What to ask for the next page; None on the last.
     """
 
+    sentence: str
     counts: tuple[ExampleCounts, ...]
     examples: tuple[ExampleShown, ...]
+    service: str
+    state: str
+    services: tuple[str, ...]
     before: str | None
+
+
+_SAID: tuple[tuple[ExampleState, str], ...] = (
+    ("quarantined", "held back"),
+    ("accepted", "accepted"),
+    ("rejected", "rejected"),
+)
+
+
+def sentence_of(counts: Iterable[ExampleCounts]) -> str:
+    """Return how many examples there are, what waits for a person first.
+
+    >>> states = {"accepted": 9, "quarantined": 1}
+    >>> sentence_of([ExampleCounts(service="risk", states=states, checks={})])
+    '10 examples: 1 held back, 9 accepted.'
+    >>> sentence_of([])
+    'Nothing has been learned from decisions yet.'
+    """
+    found = Counter[str]()
+    for one in counts:
+        found.update(one.states)
+    total = found.total()
+    if not total:
+        return "Nothing has been learned from decisions yet."
+    parts = [f"{count(found[state])} {said}" for state, said in _SAID if found[state]]
+    return f"{count(total)} example{'' if total == 1 else 's'}: {', '.join(parts)}."
 
 
 def shown_example(example: Example) -> ExampleShown:

@@ -14,8 +14,10 @@ from .example_figures import (
     ExampleRuling,
     Examples,
     ExampleShown,
+    sentence_of,
     shown_example,
 )
+from .request_list import seen_services
 from .route import Route
 from .units import show
 
@@ -38,10 +40,14 @@ def read_page(ask: Ask, query: ExampleQuery) -> Examples:
     if query.before:
         _seen(ask, query.before)
     found = list_examples(state, services, state=wanted, before=query.before, limit=query.limit)
-    counts = count_examples(state, services)
+    counts = tuple(show(ExampleCounts, held) for held in count_examples(state, services))
     return Examples(
-        counts=tuple(show(ExampleCounts, held) for held in counts),
+        sentence=sentence_of(counts),
+        counts=counts,
         examples=tuple(shown_example(one) for one in found),
+        service=query.service,
+        state=wanted,
+        services=seen_services(ask),
         before=found[-1].id if len(found) == query.limit else None,
     )
 

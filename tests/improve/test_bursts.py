@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.improve.bursts import (
+    ALIKE,
     ALIKE_LEAST,
     BURST_LEAST,
     BURST_SHARE,
     LONE_MOST,
+    MOST_COMPARED,
     Correction,
+    groups_of,
     held_by_day,
 )
 
@@ -58,3 +61,28 @@ def test_rounded_numbers_are_alike_and_others_are_not() -> None:
 def test_odd_inputs_are_compared_too() -> None:
     odd: list[Any] = [[], None, {"a": [1, {"b": None}]}, "", -(2**63), 1e308, True]
     assert held_by_day([Correction(f"ex_{n}", f"k{n}", "", v) for n, v in enumerate(odd)]) == {}
+
+
+@given(st.lists(st.frozensets(st.sampled_from("abcdefg")), max_size=30))
+def test_no_set_is_missed_that_is_alike(sets: list[frozenset[str]]) -> None:
+    slow: list[list[int]] = []
+    for n, found in enumerate(sets):
+        group = next((g for g in slow if is_alike(sets[g[0]], found)), None)
+        if group is None:
+            slow.append([n])
+        else:
+            group.append(n)
+    assert groups_of(sets) == slow
+
+
+def is_alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) >= ALIKE * len(one | other)
+
+
+def test_what_is_too_much_to_compare_is_held() -> None:
+    found = corrections(*map(str, range(MOST_COMPARED + 3)))
+    held = held_by_day(found)
+    assert len(held) == 3
+    assert {why for checks in held.values() for why in checks.values()} == {
+        "its day has 5003 corrections, of which 5000 are compared"
+    }

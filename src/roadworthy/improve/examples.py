@@ -33,7 +33,7 @@ from .said import Asked, read_asked, requests_decided_since, users_of
 GATHER_EVERY_S = 300
 LOOK_BACK_US = HOUR_US
 """How far behind the newest known decision a run looks: what was said may wait in the spool."""
-CHUNK = 200
+CHUNK = 500
 """Requests of one transaction; until it ends nobody else writes."""
 
 MissedBy = Callable[[], Mapping[str, Missed]]

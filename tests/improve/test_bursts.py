@@ -46,9 +46,11 @@ def test_who_works_alone_may_do_more() -> None:
     assert len(held) == LONE_MOST + 1
 
 
-def test_callers_that_name_nobody_are_nobody() -> None:
-    found = corrections(*(f"key:{n}" for n in range(LONE_MOST + 1)))
-    assert held_by_day(found) == {}
+def test_what_a_system_reports_is_no_burst_and_hides_none() -> None:
+    reported = [Correction(f"ex_s{n}", "", "", {f"s{n}": n}) for n in range(LONE_MOST + 1)]
+    assert held_by_day(reported) == {}
+    held = held_by_day([*reported, *corrections(*"a" * 25, *"b" * 10)])
+    assert len(held) == 25
 
 
 def test_rounded_numbers_are_alike_and_others_are_not() -> None:

@@ -281,6 +281,13 @@ def test_many_nearly_identical_inputs_are_held(past: Past) -> None:
     assert [one.why for one in past.examples("quarantined")] == [why] * ALIKE_LEAST
 
 
+def test_a_file_of_labels_is_no_burst(past: Past) -> None:
+    for n in range(200):
+        past.report(past.request({"p": 2.0**n}, user=f"u{n}"), "label", True, by="cli:ada")
+    past.gather()
+    assert len(past.examples("accepted")) == 200
+
+
 def test_confirmations_are_no_burst(past: Past) -> None:
     for n in range(3 * BURST_LEAST):
         input = {"p": float(n)}

@@ -24,6 +24,7 @@ COMMANDS = {
     "data": Entry("data", "Hold data against its contract, or draft one from data."),
     "features": Entry("features", "Register feature views, put them online, join them."),
     "release": Entry("release", "Build, list, show and promote releases."),
+    "review": Entry("review", "Work the queues of people, and bring in labels."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
     "examples": Entry("examples", "Learn from decisions: list, release, export examples."),

@@ -37,7 +37,7 @@ class Correction(NamedTuple):
 
     Attributes:
         id: Of its example.
-        by: Who made it.
+        by: Who made it; empty where a system reported it, as one key does for all.
         user: Who had asked; empty where the caller named nobody.
         input: What was asked, as JSON values.
     """
@@ -61,7 +61,7 @@ def held_by_day(corrections: Sequence[Correction]) -> dict[str, dict[str, str]]:
 def _one_hand(corrections: Sequence[Correction], whose: str) -> Iterator[tuple[str, str]]:
     """Yield the corrections of whoever has more than their share of the day."""
     counts = Counter(name for one in corrections if (name := getattr(one, whose)))
-    total = len(corrections)
+    total = counts.total()
     what = "came from" if whose == "by" else "were of answers to"
     for name, count in sorted(counts.items()):
         if _is_burst(count, total, is_alone=count == total):

@@ -28,7 +28,7 @@ from .bursts import Correction, held_by_day
 from .checks import Missed
 from .contracts import Contracts
 from .made import OF_THE_DAY, example_of, judged
-from .said import Asked, read_asked, requests_decided_since, users_of
+from .said import BY_PEOPLE, Asked, read_asked, requests_decided_since, users_of
 
 GATHER_EVERY_S = 300
 LOOK_BACK_US = HOUR_US
@@ -123,7 +123,12 @@ def _settle_day(connection: Connection, service: str, day_us: int) -> None:
     found = examples_between(connection, service, day_us, day_us + DAY_US)
     users = users_of(connection, [one.request_id for one in found])
     corrections = [
-        Correction(one.id, one.by, users.get(one.request_id, ""), msgspec.json.decode(one.input))
+        Correction(
+            one.id,
+            one.by if one.source in BY_PEOPLE else "",
+            users.get(one.request_id, ""),
+            msgspec.json.decode(one.input),
+        )
         for one in found
         if one.detail.is_correction
     ]

@@ -12,7 +12,7 @@ from decided import SERVICE, START_US, Past
 from sqlalchemy import update
 
 from roadworthy.declare.schemas import compile_schema
-from roadworthy.errors import NotFound, RequestError
+from roadworthy.errors import Forbidden, NotFound, RequestError
 from roadworthy.improve.bursts import ALIKE_LEAST, BURST_LEAST
 from roadworthy.improve.checks import Missed
 from roadworthy.improve.contracts import Contract
@@ -364,6 +364,18 @@ def test_a_person_overrules_what_holds_an_example(past: Past) -> None:
     assert (act.by, act.action, act.subject) == ("key:lead", "examples.release", id)
     assert act.detail["held"] == ["conflict"]
     assert verify_chain(past.state).problem == ""
+
+
+def test_nobody_releases_what_is_held_of_their_own(past: Past) -> None:
+    past.corrected({"p": 0.5}, label=True, by="key:ada")
+    past.corrected({"p": 0.5}, label=False, by="key:eve", at_us=START_US + 2 * MICRO)
+    past.gather()
+    id = past.only().id
+    with pytest.raises(Forbidden, match="somebody else must release it"):
+        release_examples(past.state, past.clock, [id], by="key:eve")
+    assert past.only().state == "quarantined"
+    release_examples(past.state, past.clock, [id], by="key:ada")
+    assert past.only().state == "accepted"
 
 
 def test_an_overruling_holds_for_no_other_answer(past: Past) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import Engine
 
-from ..errors import RequestError
+from ..errors import Forbidden, RequestError
 from ..store.actions import append_action
 from ..store.examples import (
     Example,
@@ -31,6 +31,7 @@ def release_examples(
 
     Raises:
         NotFound: One of them is not there.
+        Forbidden: One rests on the word of whoever asks: somebody else must look.
     """
     return _overrule(state, clock, ids, "accepted", by, reason)
 
@@ -57,6 +58,8 @@ def _overrule(
         next_number(connection, "examples")
         for id in dict.fromkeys(ids):
             example = read_example(connection, id)
+            if to == "accepted":
+                _check_other(example, by)
             said = Overruled(to, by, clock.now_us(), digest_of_answer(example.output), reason)
             detail = msgspec.structs.replace(example.detail, overruled=said)
             new = judged(msgspec.structs.replace(example, detail=detail), detail.held)
@@ -66,3 +69,16 @@ def _overrule(
             append_action(connection, clock, by, f"examples.{verb}", id, facts | {"reason": reason})
             done.append(new)
     return done
+
+
+def _check_other(example: Example, by: str) -> None:
+    """Refuse to let anybody release what a check holds of their own.
+
+    Raises:
+        Forbidden: The answer is theirs.
+    """
+    if example.detail.held and example.by == by:
+        raise Forbidden(
+            f"example `{example.id}` rests on the word of {by}, and is held "
+            f"({', '.join(example.detail.held)}); somebody else must release it"
+        )

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from conftest import MakeProject, write_project
 from live import Live, serve
 from roadworthy.app import Project
+from roadworthy.declare.training import read_training
 from roadworthy.review.rulings import Ruling, rule_on
 from roadworthy.store.actions import verify_chain
 from roadworthy.store.examples import Example, list_examples
@@ -97,6 +98,9 @@ def test_a_correction_is_learned_and_read_back(make_project: MakeProject, tmp_pa
     assert (case["input"], case["expect"]) == ({"p": 0.9}, {"label": False})
     assert (case["severity"], len(cases)) == ("critical", 2)
     assert done.json["training"]["classes"] == {"false": 2}
+    training = tmp_path / "training.json"
+    training.write_text(done.out)
+    assert (read_training(training).rows, done.json["snapshot"]["rows"]) == (2, 2)
     again = run("examples", "export", "late", "--suite", suite, *folder)
     assert (again.code, suite.exists()) == (2, True)
 

@@ -78,6 +78,7 @@ class Past:
         features: dict[str, Any] | None = None,
         at_us: int = START_US,
         has_draft: bool = True,
+        is_drawn: bool = True,
     ) -> str:
         """Leave a request's record, bodies and draft, and return its id."""
         output = {"label": False, "probability": 0.2} if output is None else output
@@ -101,7 +102,7 @@ class Past:
             scorer="own",
             path="person",
             share=share,
-            is_drawn=True,
+            is_drawn=is_drawn,
             predicted=msgspec.json.encode(output.get("label")),
             digest=digest_of(input),
         )

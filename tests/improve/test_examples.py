@@ -71,6 +71,12 @@ def test_what_was_right_is_an_example_too(past: Past) -> None:
     assert json.loads(one.output) == {"label": False, "probability": 0.2}
 
 
+def test_what_was_not_drawn_and_is_known_stands_for_itself(past: Past) -> None:
+    past.report(past.request({"p": 0.1}, share=0.05, is_drawn=False), "label", True)
+    past.gather()
+    assert past.only().weight == 1.0
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "output", "is_correction"),
     [

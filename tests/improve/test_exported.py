@@ -91,8 +91,8 @@ def test_the_same_examples_give_the_same_bytes(past: Past, tmp_path: Path) -> No
 def test_a_snapshot_gives_its_rows_back(past: Past, tmp_path: Path) -> None:
     past.corrected({"p": 0.5})
     written = train(past, tmp_path, rows_of(past))
-    assert Path(written.file) == tmp_path / f"{SERVICE}-{written.snapshot}.parquet"
-    saved = open_set(past.state, written.snapshot)
+    assert Path(written.file) == tmp_path / f"{SERVICE}-{written.snapshot.id}.parquet"
+    saved = open_set(past.state, written.snapshot.id)
     kept = read_set(saved, Artifacts(tmp_path.parent / "artifacts"))
     assert kept.equals(parquet.read_table(written.file))
     assert saved.time in kept.column_names
@@ -103,7 +103,7 @@ def test_another_correction_is_another_snapshot(past: Past, tmp_path: Path) -> N
     first = train(past, tmp_path / "a.parquet", rows_of(past))
     past.corrected({"p": 0.6})
     second = train(past, tmp_path / "b.parquet", rows_of(past))
-    assert first.snapshot != second.snapshot
+    assert first.snapshot.id != second.snapshot.id
 
 
 def test_what_is_held_or_rejected_does_not_leave(past: Past) -> None:
@@ -143,7 +143,7 @@ def test_a_case_that_needs_a_personal_field_is_left_out(past: Past, tmp_path: Pa
     written = write_suite(rows, tmp_path / "a.jsonl")
     assert (written.cases, written.left_out) == (0, 1)
     assert (tmp_path / "a.jsonl").read_bytes() == b""
-    assert train(past, tmp_path / "a.parquet", rows).rows == 1
+    assert train(past, tmp_path / "a.parquet", rows).snapshot.rows == 1
 
 
 def personal(required: list[str]) -> Contract:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ import msgspec
 
 from ..app import Project, open_project, read_project
 from ..app.examples import open_contracts
+from ..data.snapshots import Snapshot
 from ..errors import RequestError
 from ..improve.exported import leaving
 from ..improve.overrule import reject_examples, release_examples
@@ -102,12 +104,25 @@ def _tell(done: list[Example], *, as_json: bool) -> None:
         print_line(f"{one.id}: {one.why}")
 
 
+class _Rows(msgspec.Struct, frozen=True):
+    """The training rows that were written, by label."""
+
+    file: str
+    rows: int
+    classes: Mapping[str, int]
+
+
 class _Exported(msgspec.Struct, frozen=True):
-    """What an export wrote, and what it left out."""
+    """What an export wrote, and what it left out.
+
+    Attributes:
+        snapshot: Of the training set, where `features.training` of a service looks for it.
+    """
 
     service: str
     suite: SuiteWritten | None
-    training: TrainingWritten | None
+    training: _Rows | None
+    snapshot: Snapshot | None
     personal: tuple[str, ...]
 
 
@@ -131,7 +146,9 @@ def export(
 ) -> None:
     """Write the accepted examples of SERVICE: as cases of a suite, as training rows, or both.
 
-    The same examples give the same bytes. Fields that a contract marks as personal are left out.
+    The same examples give the same bytes. What `--json` prints of training rows is a file for
+    `features.training`, so that a release keeps what its model learned from. Fields
+    that a contract marks as personal are left out.
     """
     if suite is None and training is None:
         raise RequestError("expected `--suite FILE`, `--training FILE` or both, got neither")
@@ -166,7 +183,10 @@ def _export(
         store: tuple[Any, ...] = (state, project.artifacts, project.clock)
         trained = write_training(service, rows, training, *store, by=acting(), force=force)
     cases = None if suite is None else write_suite(rows, suite, force=force)
-    return _Exported(service, cases, trained, personal)
+    if trained is None:
+        return _Exported(service, cases, None, None, personal)
+    written = _Rows(trained.file, trained.snapshot.rows, trained.classes)
+    return _Exported(service, cases, written, trained.snapshot, personal)
 
 
 def _tell_export(done: _Exported) -> None:
@@ -175,9 +195,9 @@ def _tell_export(done: _Exported) -> None:
         if done.suite.left_out:
             why = "they cannot be asked without a personal field"
             print_line(f"{done.suite.left_out:,} left out: {why}")
-    if done.training is not None:
+    if done.training is not None and done.snapshot is not None:
         print_line(f"{done.training.rows:,} rows are in {done.training.file}")
-        print_line(f"snapshot {done.training.snapshot} is saved")
+        print_line(f"snapshot {done.snapshot.id} is saved")
         if len(done.training.classes) == 1:
             print_line("all rows have one label: a model learns nothing from one class")
     if done.personal:

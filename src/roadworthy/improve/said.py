@@ -57,7 +57,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         record: Its record, without bodies.
         digest: By which the same input is known again.
         input: Its JSON bytes.
-        share: The chance with which an outcome was asked for; 1 where none was recorded.
+        share: The chance with which an outcome was asked for; 1 where none was recorded, or where
+            none was asked for and one is known all the same.
         said: What was said of it, oldest first.
         seconds: `decided`, or else the state of each of its second reviews.
     """
@@ -151,10 +152,15 @@ def _asked(
         record=record,
         digest=_digest(draft, ruled, input),
         input=input,
-        share=propensity if draft is None else draft.share,
+        share=propensity if draft is None else _share_of(draft),
         said=tuple(sorted(said, key=lambda one: (one.at_us, one.id))),
         seconds=tuple(seconds),
     )
+
+
+def _share_of(draft: Row[Any]) -> float:
+    """Return the chance with which a request was drawn; what was not came by another way."""
+    return float(draft.share) if draft.is_drawn else 1.0
 
 
 def _digest(draft: Row[Any] | None, ruled: Collection[Row[Any]], input: bytes) -> str:

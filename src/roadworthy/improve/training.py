@@ -34,14 +34,12 @@ class TrainingWritten(msgspec.Struct, frozen=True):
     """What was written as a training set.
 
     Attributes:
-        snapshot: The id that gives it back; the same rows have the same.
+        snapshot: What it is; its id gives it back, and the same rows have the same.
         classes: Label as JSON → rows with it; one class alone teaches nothing.
     """
 
     file: str
-    rows: int
-    snapshot: str
-    columns: tuple[str, ...]
+    snapshot: Snapshot
     classes: Mapping[str, int]
 
 
@@ -107,7 +105,7 @@ def write_training(
     check_new(path, force=force)
     write_rows(made.rows, path)
     kept = save_set(made, state, artifacts, clock, by=by)
-    return TrainingWritten(str(path), kept.rows, kept.id, kept.columns, classes_of(rows))
+    return TrainingWritten(str(path), kept, classes_of(rows))
 
 
 def _row_of(one: Leaving) -> dict[str, Any]:

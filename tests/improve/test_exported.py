@@ -126,14 +126,18 @@ def test_only_corrections_may_be_asked_for(past: Past) -> None:
 
 def test_personal_fields_stay_here(past: Past, tmp_path: Path) -> None:
     past.contracts.contract = personal(required=["p"])
-    past.corrected({"p": 0.5, "name": "Ann"})
+    served = {"values": {"name": "Ann", "wind": 1.0}, "views": {}}
+    request = past.request({"p": 0.5, "name": "Ann"}, features=served)
+    past.rule(request, {"p": 0.5, "name": "Ann"}, output={"label": True, "note": "Ann"})
     past.gather()
     rows, fields = leaving(past.state, past.contracts, SERVICE)
     assert fields == ("name", "note")
     write_suite(rows, tmp_path / "a.jsonl")
     train(past, tmp_path / "a.parquet", rows)
     assert "Ann" not in (tmp_path / "a.jsonl").read_text()
-    assert "name" not in parquet.read_table(tmp_path / "a.parquet").column_names
+    (row,) = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert "Ann" not in str(row)
+    assert (row["wind"], row["label"]) == (1.0, True)
 
 
 def test_a_case_that_needs_a_personal_field_is_left_out(past: Past, tmp_path: Path) -> None:
@@ -227,4 +231,4 @@ def leave(n: int, input: dict[str, Any]) -> Leaving:
         output=b"",
         detail=Detail(kind="label"),
     )
-    return Leaving(example, input, n % 2 == 0, is_whole=True)
+    return Leaving(example, input, n % 2 == 0, {}, is_whole=True)

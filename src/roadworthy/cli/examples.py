@@ -13,7 +13,7 @@ from ..app import Project, open_project, read_project
 from ..app.examples import open_contracts
 from ..data.snapshots import Snapshot
 from ..errors import RequestError
-from ..improve.exported import leaving
+from ..improve.exported import check_new, leaving
 from ..improve.overrule import reject_examples, release_examples
 from ..improve.suites import SuiteWritten, write_suite
 from ..improve.training import TrainingWritten, write_training
@@ -179,6 +179,8 @@ def _export(
         only_corrections=corrections,
     )
     trained: TrainingWritten | None = None
+    if suite is not None:
+        check_new(suite, force=force)  # both are written, or neither
     if training is not None:
         store: tuple[Any, ...] = (state, project.artifacts, project.clock)
         trained = write_training(service, rows, training, *store, by=acting(), force=force)

@@ -22,12 +22,14 @@ class Leaving(NamedTuple):
     """An accepted example as it leaves: decoded, without personal fields.
 
     Attributes:
+        served: The features that its record says were served.
         is_whole: Whether its input still has every field that the contract requires.
     """
 
     example: Example
     input: dict[str, Any]
     output: Any
+    served: dict[str, Any]
     is_whole: bool
 
     @property
@@ -65,8 +67,14 @@ def _leave(example: Example, personal: frozenset[str], check: SchemaCheck | None
     required = set(check.schema.get("required", ())) if check is not None else set()
     input = _decode(example.input)
     output = _decode(example.output)
-    is_whole = not (required & personal & input.keys())
-    return Leaving(example, _without(input, personal), _without(output, personal), is_whole)
+    served = example.detail.features.get("values") or {}
+    return Leaving(
+        example,
+        input=_without(input, personal),
+        output=_without(output, personal),
+        served=_without(served, personal),
+        is_whole=not (required & personal & input.keys()),
+    )
 
 
 def _without(value: Any, personal: Collection[str]) -> Any:

@@ -110,8 +110,7 @@ def write_training(
 
 def _row_of(one: Leaving) -> dict[str, Any]:
     example, detail = one.example, one.example.detail
-    served: dict[str, Any] = detail.features.get("values") or {}
-    asked = {_free(name): value for name, value in (served | one.input).items()}
+    asked = {_free(name): value for name, value in (one.served | one.input).items()}
     return asked | {
         "label": one.label,
         "output": None if detail.kind == "label" else _encode(one.output).decode(),

@@ -166,6 +166,20 @@ def test_turning_down_what_another_approves_is_a_conflict(past: Past) -> None:
     assert past.only().why.startswith("conflict: ")
 
 
+def test_what_was_only_turned_down_long_ago_still_contradicts(past: Past) -> None:
+    past.rule(past.request({"p": 0.5}), {"p": 0.5}, decision="reject", by="key:bob")
+    past.corrected({"p": 0.6})
+    past.gather()
+    later_us = START_US + 9 * DAY_US
+    past.clock.set(later_us)
+    past.corrected({"p": 0.6}, at_us=later_us - 9 * MICRO)
+    past.gather()
+    request = past.request({"p": 0.5}, at_us=later_us)
+    past.rule(request, {"p": 0.5}, decision="approve", by="key:ada", at_us=later_us)
+    past.gather()
+    assert past.examples("quarantined")[0].why.startswith("conflict: key:ada")
+
+
 def test_a_conflict_comes_back_however_late(past: Past) -> None:
     past.corrected({"p": 0.5}, label=True, by="key:ada")
     past.gather()

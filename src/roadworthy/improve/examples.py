@@ -28,7 +28,7 @@ from .bursts import Correction, held_by_day
 from .checks import Missed
 from .contracts import Contracts
 from .made import OF_THE_DAY, example_of, judged
-from .said import BY_PEOPLE, Asked, read_asked, requests_decided_since, users_of
+from .said import BY_PEOPLE, Asked, read_asked, requests_decided_since, requests_reviewed, users_of
 
 GATHER_EVERY_S = 300
 LOOK_BACK_US = HOUR_US
@@ -85,8 +85,10 @@ class Gatherer:
             asked = read_asked(connection, requests)
             here = {example_id(one.record.service, one.digest) for one in asked.values()}
             known = read_examples(connection, here)
-            parts = {part.request_id for old in known.values() for part in old.detail.parts}
-            everything = asked | read_asked(connection, parts - set(requests))
+            earlier = {part.request_id for old in known.values() for part in old.detail.parts}
+            inputs = [(one.record.service, one.digest) for one in asked.values()]
+            earlier |= requests_reviewed(connection, inputs)
+            everything = asked | read_asked(connection, earlier - set(requests))
             made = dict(self._made(everything.values(), known, missed))
             changed = [one for id, one in made.items() if one != known.get(id)]
             put_examples(connection, changed)

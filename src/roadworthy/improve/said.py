@@ -114,6 +114,21 @@ def read_asked(connection: Connection, requests: Iterable[str]) -> dict[str, Ask
     return {one.record.id: one for one in found if one is not None}
 
 
+def requests_reviewed(connection: Connection, inputs: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the requests with these inputs (service, digest) that people decided, ever.
+
+    One that was only turned down made no example by which it would be found again.
+    """
+    found: set[str] = set()
+    for service, digest in sorted(set(inputs)):
+        decided = (reviews.c.decision != "", reviews.c.kind.in_(BY_PEOPLE))
+        same = (reviews.c.service == service, reviews.c.input_digest == digest)
+        newest = select(reviews.c.request_id).where(*same, *decided)
+        query = newest.order_by(reviews.c.decided_at_us.desc()).limit(_BATCH)
+        found |= set(connection.execute(query).scalars())
+    return found
+
+
 def users_of(connection: Connection, requests: Iterable[str]) -> dict[str, str]:
     """Return who had asked, by request; where the caller named nobody it is left out."""
     ids = sorted(set(requests))

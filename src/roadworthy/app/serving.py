@@ -35,7 +35,9 @@ from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
 from .desks import Desks
+from .examples import job_of_examples
 from .ground import Ground
+from .review_room import queue_job
 from .rooms import ENFORCES, open_signals
 
 if TYPE_CHECKING:
@@ -117,6 +119,7 @@ class Serving:
                 *self._jobs_of_review(),
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
+                job_of_examples(ground),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -194,7 +197,10 @@ class Serving:
     def _jobs_of_review(self) -> list[Job]:
         if not self._ground.declaration.queues:
             return []
+        ground = self._ground
+        loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
         return [
+            queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
             Job("explain", EXPLAIN_EVERY_S, self._explain, lane="explain"),
             Job("scope", SCOPE_EVERY_S, self._learn_scopes, lane="explain"),
         ]
@@ -396,6 +402,7 @@ class Serving:
     async def start(self) -> None:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
+        self._loop = asyncio.get_running_loop()
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),

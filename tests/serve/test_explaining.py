@@ -9,7 +9,7 @@ import pytest
 from conftest import InstallPlugin, MakeProject, write_project
 from live import serve
 from roadworthy.app import Project
-from roadworthy.errors import CannotExplain, NotFound
+from roadworthy.errors import NotFound
 from roadworthy.serve.request import Reply
 from roadworthy.store.explanations import read_explanation
 from roadworthy.store.forget import forget_user
@@ -95,12 +95,12 @@ def test_what_cannot_be_explained_says_why(make_project: MakeProject) -> None:
     made = make_project({"sum": rule}, project='[queues.desk]\nowner = "Ada"\n')
     reply = made.service("sum").answer({"a": 0.4})
     made.serving.writer.drain()
-    with pytest.raises(CannotExplain, match="model `own` does not take rows"):
+    with pytest.raises(NotFound, match="model `own` does not take rows"):
         made.serving.explainer.explain(reply.request_id)
     made.serving.jobs.run_now("explain")
     assert "does not take rows" in read_explanation(made.state, reply.request_id)["missing"]
     assert made.serving.jobs.run_now("explain").last_result == "0 reviews explained, 0 cannot be"
-    with pytest.raises(CannotExplain, match="does not take rows"):
+    with pytest.raises(NotFound, match="does not take rows"):
         made.serving.explainer.explain(reply.request_id)
     with pytest.raises(NotFound):
         made.serving.explainer.explain("rq_none")
@@ -113,7 +113,7 @@ def test_without_bodies_nothing_explains(
     made = make_project({"sum": SERVICE + '[records]\nbodies = "none"\n'}, project=PROJECT)
     reply = ask(made, 1.0, 1.0)
     made.serving.writer.drain()
-    with pytest.raises(CannotExplain, match="its input was not kept"):
+    with pytest.raises(NotFound, match="its input was not kept"):
         made.serving.explainer.explain(reply.request_id)
 
 

@@ -231,8 +231,7 @@ class Serving:
         """Return what moved an earlier prediction, as JSON values.
 
         Raises:
-            NotFound: There is no such request.
-            CannotExplain: It is no prediction that rows explain.
+            NotFound: There is no such request, or nothing explains it.
         """
         self.writer.drain()
         explained: dict[str, Any] = msgspec.to_builtins(self.explainer.explain(request_id))

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Engine
 
-from ..errors import CannotExplain, ModelError, NotFound
+from ..errors import ModelError, NotFound
 from ..signals.attribution import Attribution, Floats, explain, pick_background
 from ..signals.why import why_sentences
 from ..store.explanations import read_explanation, save_explanation, unexplained_reviews
@@ -68,27 +68,26 @@ class Explainer:
         """Return what moved the prediction of an earlier request, and keep it.
 
         Raises:
-            NotFound: There is no such request.
-            CannotExplain: It is no prediction of a model that takes rows, its release does not
-                serve any more, or its input was not kept.
+            NotFound: There is no such request, it is no prediction of a model that takes rows, its
+                release does not serve any more, or its input was not kept.
         """
         known = read_explanation(self._state, request_id)
         if known is not None and "missing" in known:
-            raise CannotExplain(known["missing"])
+            raise NotFound(known["missing"])
         if known is not None:
             return msgspec.convert(known, Explanation)
         record = read_record(self._state, request_id)
         release = self._releases().get(record.service)
         if release is None or release.id != record.release:
-            raise CannotExplain(f"release `{record.release}` does not serve any more")
+            raise NotFound(f"release `{record.release}` does not serve any more")
         model = _model_of(release, record)
         row = row_of(self._state, record)
         if row is None:
-            raise CannotExplain("its input was not kept: `records.bodies` is `none`, or it is old")
+            raise NotFound("its input was not kept: `records.bodies` is `none`, or it is old")
         try:
             found = self._explained(release, model, row)
         except (ModelError, ValueError) as error:
-            raise CannotExplain(f"the model cannot be asked for it: {error}") from error
+            raise NotFound(f"the model cannot be asked for it: {error}") from error
         save_explanation(self._state, request_id, self._clock.now_us(), msgspec.to_builtins(found))
         return found
 
@@ -102,7 +101,7 @@ class Explainer:
                 try:
                     self.explain(request_id)
                     done += 1
-                except (CannotExplain, NotFound) as error:
+                except NotFound as error:
                     left += 1
                     now_us, why = self._clock.now_us(), {"missing": str(error)}
                     save_explanation(self._state, request_id, now_us, why)
@@ -144,7 +143,7 @@ def _model_of(release: OpenRelease, record: Record) -> _Tabular:
     models: dict[str, Any] = {link.name: link.model for link in release.chain.links}
     model = models.get(record.model)
     if not hasattr(model, "predict_rows"):
-        raise CannotExplain(f"model `{record.model}` does not take rows")
+        raise NotFound(f"model `{record.model}` does not take rows")
     return cast("_Tabular", model)
 
 
@@ -158,7 +157,7 @@ def _name_of(output: Any) -> str:
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     if not numbers:
-        raise CannotExplain("expected a number in the output, like `probability`, got none")
+        raise NotFound("expected a number in the output, like `probability`, got none")
     return "probability" if "probability" in numbers else numbers[0]
 
 

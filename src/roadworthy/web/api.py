@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..declare.service import ServiceDeclaration
-from ..errors import CannotExplain, DeclarationError, NotFound, RequestError, StoreBusy
+from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
 from ..store.actions import Chain, list_actions, verify_chain
@@ -75,13 +75,7 @@ def route_table() -> tuple[Route, ...]:
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),
-        Route(
-            "GET",
-            "/api/requests/{id}/explanation",
-            "read",
-            read_explanation,
-            errors=(CannotExplain,),
-        ),
+        Route("GET", "/api/requests/{id}/explanation", "read", read_explanation),
         Route("GET", "/api/rollups", "read", read_rollups),
         Route("GET", "/api/releases", "read", list_releases),
         Route("GET", "/api/releases/{id}", "read", read_release),

@@ -41,7 +41,7 @@ def explained_page(ask: Ask, id: str) -> Explained:
     """Return what explains a request that the key may see.
 
     Raises:
-        CannotExplain: It is no prediction that rows explain.
+        NotFound: It is no prediction that rows explain.
     """
     found = ask.control.explain(id)
     attribution = found["attribution"]

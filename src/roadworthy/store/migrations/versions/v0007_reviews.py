@@ -10,12 +10,13 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
+    _answered()
     _asked()
     _certified()
     _learned()
 
 
-def _asked() -> None:
+def _answered() -> None:
     op.create_table(
         "drafts",
         sa.Column("request_id", sa.Text, primary_key=True),
@@ -36,6 +37,9 @@ def _asked() -> None:
         sa.Column("signals", sa.Text, nullable=False),
     )
     op.create_index("drafts_service", "drafts", ["service", "at_us"])
+
+
+def _asked() -> None:
     op.create_table(
         "reviews",
         sa.Column("id", sa.Text, primary_key=True),

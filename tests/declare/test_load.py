@@ -101,6 +101,7 @@ sure = 0.95
 of = "all"
 lifetime = true
 when = ["size(output.text) > 300"]
+out_of_scope = 3.0
 queue = "leads"
 respond_within = "30m"
 capacity_per_day = 200

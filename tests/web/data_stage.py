@@ -127,6 +127,7 @@ def served_data(folder: Path) -> Iterator[Plane]:
         (folder / "data/weather.csv").write_text(good)
         clock.set(AT_US)
         plane.serving.jobs.run_now("features")
+        plane.serving.jobs.run_now("skew")  # of nothing, and not again within the hour
         for n in range(ASKED):
             plane.answer("wind", {"origin": ("EWR", "JFK", "EWR")[n % 3]})
         for n in range(REFUSED):

@@ -11,12 +11,14 @@ import uvloop
 
 from ..serve.gateway import Gateway, Limits
 from ..serve.outcomes import OutcomeDesk
+from ..serve.reviews import WaitingRoom
 from ..serve.server import Server
 from ..web.app import control_app
 from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .contract_files import ContractFiles
 from .project import Project
+from .review_room import TELL
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
 from .working_tree import WorkingTree
@@ -91,11 +93,13 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         open_features=serving.open_features,
         explain=serving.explain,
         sessions=_open_sessions(project.folder / ".roadworthy"),
+        tell=TELL,
     )
     return Gateway(
         engine=serving.engine,
         control=control_app(control),
         desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.asked_by),
+        waiting=WaitingRoom(serving.keyring, project.state, serving.writer.drain),
         limits=limits,
         clock=project.clock,
         metrics=serving.metrics,

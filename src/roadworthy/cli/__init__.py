@@ -27,8 +27,10 @@ COMMANDS = {
     "certificates": Entry(
         "certificates", "List what services may answer alone, and what that needs."
     ),
+    "review": Entry("review", "Work the queues of people, and bring in labels."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
+    "examples": Entry("examples", "Learn from decisions: list, release, export examples."),
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, a model, or what it answers alone."),
     "resume": Entry("stop", "Let what was stopped go on."),

@@ -235,6 +235,11 @@ REMEDIES = (
         "release/bundle.py",
     ),
     Remedy(
+        71,
+        "decisions are held back until they pass their checks, before anything learns from them",
+        "improve/made.py",
+    ),
+    Remedy(
         74,
         "a confidence calibrated on the service's own outcomes, fitted again as they double",
         "review/calibrate.py",
@@ -247,6 +252,11 @@ REMEDIES = (
         "review/audits.py",
         "review.max_error",
         _bounds,
+    ),
+    Remedy(
+        79,
+        "corrections become cases of a suite and rows to train on",
+        "improve/training.py",
     ),
     Remedy(
         88,

@@ -82,6 +82,13 @@ class ReviewPolicy(Section):
         description="Expressions (CEL) over the request and `output`; where one is true a person "
         "decides, however sure the model is.",
     )
+    out_of_scope: float | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="How far an input may lie from what the release was asked before, where 1 is "
+        "as far as one in twenty of it; of what lies farther, a person decides.",
+    )
     queue: Label | None = Field(
         None, description="Queue of roadworthy.toml that people work; without one nobody is asked."
     )

@@ -27,7 +27,9 @@ from sqlalchemy import (
 from ..errors import NotFound
 from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
+from .examples import drop_examples_of
 from .explanations import forget_explanations
+from .reviews import drop_reviews_before, drop_reviews_of, forget_reviews
 from .tables import (
     bodies,
     outcomes,
@@ -361,9 +363,10 @@ def each_record(
 
 
 def drop_before(engine: Engine, service: str, at_us: int) -> int:
-    """Delete the records of a service from before `at_us`, with bodies, outcomes and examples.
+    """Delete the records of a service from before `at_us`, with all that hangs on them.
 
-    Rollups stay: what was counted and spent is not forgotten. Returns how many records there were.
+    These are bodies, outcomes, examples, drafts, reviews, and what those corrected. Rollups stay:
+    what was counted and spent is not forgotten. Returns how many records there were.
     """
     old = select(records.c.id).where(records.c.service == service, _until(at_us))
     last, dropped = "", 0
@@ -372,9 +375,11 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
             query = old.where(records.c.id > last).order_by(records.c.id).limit(_BATCH)
             ids = list(connection.execute(query).scalars())
         if not ids:
+            drop_reviews_before(engine, service, at_us)
             return dropped
         with engine.begin() as connection:
             _drop_bodies_and_outcomes(connection, ids)
+            drop_reviews_of(connection, ids)
             connection.execute(delete(records).where(records.c.id.in_(ids)))
             for table in record_tags, record_errors:
                 connection.execute(delete(table).where(table.c.request_id.in_(ids)))
@@ -386,7 +391,8 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
     Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
-    as examples. Their records stay, so that money,
+    as examples. Drafts and corrections go; of reviews stays who decided how, and when. Their
+    records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
     asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold
@@ -406,7 +412,9 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
             found = [record_of(row) for row in connection.execute(query)]
             if not found:
                 break
-            gone = _drop_bodies_and_outcomes(connection, [record.id for record in found])
+            ids = [record.id for record in found]
+            gone = _drop_bodies_and_outcomes(connection, ids)
+            forget_reviews(connection, ids)
             _rename_spendings(connection, found, user, pseudonym)
             for record in found:
                 _rewrite(connection, _without_person(record, user, pseudonym))
@@ -469,6 +477,7 @@ def _rename_spendings(
 def _drop_bodies_and_outcomes(connection: Connection, ids: list[str]) -> tuple[int, int]:
     forget_examples(connection, ids)
     forget_explanations(connection, ids)
+    drop_examples_of(connection, ids)
     dropped = connection.execute(delete(bodies).where(bodies.c.request_id.in_(ids))).rowcount
     known = connection.execute(delete(outcomes).where(outcomes.c.request_id.in_(ids))).rowcount
     return dropped, known

@@ -30,6 +30,7 @@ from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
 from .data_page import data_page
+from .example_routes import example_routes
 from .explained import Explained, explained_page
 from .home import home_page
 from .pages import (
@@ -41,6 +42,7 @@ from .pages import (
 )
 from .promised import declaration_behind
 from .request_list import requests_page, seen_services
+from .review_api import review_routes
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
@@ -69,6 +71,7 @@ def route_table() -> tuple[Route, ...]:
             status=201,
             errors=(DeclarationError,),
         ),
+        *review_routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),
@@ -104,6 +107,7 @@ def route_table() -> tuple[Route, ...]:
         Route("PUT", "/api/clock", "admin", set_clock, whole=True),
         Route("GET", "/api/health", "read", read_health),
         Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
+        *example_routes(),
     )
 
 

@@ -15,6 +15,7 @@ from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
 from ..errors import Forbidden
 from ..release.registry import Release
+from ..review.notices import Tell
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import OpenRelease
@@ -78,6 +79,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         open_features: The feature views at work; their packages are imported with the first use.
         explain: Says what moved an earlier prediction, as JSON values.
         sessions: Of the people who look at the console.
+        tell: Queues what the webhook of a queue is told.
     """
 
     declaration: ProjectDeclaration
@@ -100,6 +102,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     open_features: OpenFeatures
     explain: Callable[[str], dict[str, Any]]
     sessions: Sessions
+    tell: Tell
 
     def key_of(self, request: Request, *, may_be_session: bool) -> Key:
         """Return the key that a request comes with.

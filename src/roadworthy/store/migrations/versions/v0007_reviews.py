@@ -60,9 +60,15 @@ def _asked() -> None:
         sa.Column("draft", sa.LargeBinary, nullable=False),
         sa.Column("detail", sa.LargeBinary, nullable=False),
         sa.Column("ruling", sa.LargeBinary),
+        sa.Column("given", sa.LargeBinary),
+        sa.Column("expected", sa.LargeBinary),
     )
-    op.create_index("reviews_state", "reviews", ["state", "queue", "due_us", "id"])
+    found_in = ["state", "due_us", "id", "queue", "service", "owner", "kind", "at_us"]
+    op.create_index("reviews_due", "reviews", [*found_in, "escalated_at_us"])
+    counted_in = ["state", "queue", "service", "owner", "due_us", "escalated_at_us"]
+    op.create_index("reviews_queue", "reviews", counted_in)
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
+    op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
     op.create_table(
@@ -160,7 +166,8 @@ def _learned() -> None:
         sa.Column("output", sa.LargeBinary, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
     )
-    op.create_index("examples_service", "examples", ["service", "state", "at_us"])
+    op.create_index("examples_service", "examples", ["service", "at_us"])
+    op.create_index("examples_request", "examples", ["request_id"])
 
 
 def downgrade() -> None:

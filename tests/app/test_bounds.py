@@ -117,7 +117,7 @@ def test_what_one_service_raises_keeps_no_other_from_its_alarm(
     assert project.serving
     monkeypatch.setattr(jobs, "certify", certify)
     state = project.serving.jobs.run_now("certify")
-    assert seen == ["late", "other"]
+    assert set(seen) == {"late", "other"}
     assert "broken" in state.last_error
 
 

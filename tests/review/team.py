@@ -152,14 +152,8 @@ class Team:
             fields = dict.fromkeys((column.name for column in reviews.c), "")
             row: dict[str, Any] = {**fields, "id": f"rv_{self._count}", "service": "late"}
             row |= {"kind": "planted", "decision": "approve" if k < missed else "reject"}
-            row |= {
-                "at_us": at_us,
-                "due_us": at_us,
-                "taken_until_us": 0,
-                "ruling": None,
-                "given": None,
-                "expected": None,
-            }
+            row |= {"at_us": at_us, "due_us": at_us, "taken_until_us": 0, "ruling": None}
+            row |= {"given": None, "expected": b'{"decision": "reject"}'}
             row |= {"decided_at_us": at_us, "escalated_at_us": None, "state": "decided"}
             row |= dict.fromkeys(("input", "draft", "detail"), b"{}")
             rows.append(row)

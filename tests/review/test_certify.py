@@ -192,6 +192,19 @@ def test_what_no_longer_holds_is_switched_off_by_itself() -> None:
     assert list_actions(team.state, limit=1)[0].action == "certificate.off"
 
 
+def test_an_alarm_tells_of_the_time_since_the_error_rose() -> None:
+    team = certified_team()
+    for day in range(5, 25):
+        audited(team, day, 200, 0.01, day)
+        team.certify(day + 1)
+    for day in range(25, 29):
+        audited(team, day, 200, 0.3, day)
+    assert "switched off" in team.certify(31)
+    (alarm,) = team.alarms
+    assert alarm["audits"] < 300, "and not of the two thousand good ones before"
+    assert alarm["wrong"] / alarm["audits"] > 0.15
+
+
 def test_audits_that_are_as_good_as_promised_switch_nothing_off() -> None:
     team = certified_team()
     for day in range(5, 25):

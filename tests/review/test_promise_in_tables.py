@@ -117,7 +117,7 @@ def test_where_the_risk_doubles_it_is_switched_off() -> None:
         (held,) = list_certificates(team.state, "late")[:1]
         begun = day
         length = held.detail["run_length"]
-        while day < begun + 80 and not team.alarms:
+        while day < begun + 250 and not team.alarms:
             live_a_day(team, day, random, bad)
             day += 1
             team.certify(day)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..risk.audit import Detector, expected_delay, is_alarm, share_on_probation
 from ..types import DAY_US
 from .progress import ALL, Progress
+from .recent import since_it_rose
 from .terms import Terms
 
 YEAR_DAYS = 365
@@ -36,6 +37,7 @@ class Alarm(NamedTuple):
 
     Attributes:
         group: Whose audits showed it; empty where those of all did.
+        n, wrong: Audits since the error is likeliest to have risen, and the wrong ones.
     """
 
     why: str
@@ -53,12 +55,12 @@ def alarm_of(progress: Progress, terms: Terms, length: float) -> Alarm | None:
     for key, detector in progress.detectors.items():
         if is_alarm(detector, level):
             where = f" of {key}" if key != ALL else ""
-            wrong, share = round(detector.wrong), detector.wrong / max(detector.n, 1)
+            n, wrong = since_it_rose(progress.recent[key])
             why = (
-                f"{wrong} of the last {detector.n} audits{where} were wrong"
-                f" ({share:.1%}), promised were at most {terms.max_error:.1%}"
+                f"{wrong} of the last {n} audits{where} were wrong ({wrong / max(n, 1):.1%}),"
+                f" promised were at most {terms.max_error:.1%}"
             )
-            return Alarm(why, key, detector.n, wrong)
+            return Alarm(why, key, n, wrong)
     return None
 
 

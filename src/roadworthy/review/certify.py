@@ -313,7 +313,9 @@ def _switch_off(
     ask = read_in_force(connection, subject.service).ask_share
     point(connection, subject.service, InForce(ask_share=ask))
     store.end_certificate(connection, in_force.id, "off", now_us, alarm.why)
-    audit = {**in_force.audit, "n": alarm.n, "wrong": alarm.wrong, "level": 1.0}
+    detector = found.progress.detectors[alarm.group]
+    counted = {"n": detector.n, "wrong": round(detector.wrong)}
+    audit = {**in_force.audit, **counted, "level": 1.0, "last": [alarm.wrong, alarm.n]}
     store.write_audit(connection, in_force.id, audit)
     store.close_epoch(connection, epoch, now_us, f"switched off: {alarm.why}")
     detail = {

@@ -19,7 +19,9 @@ from ..risk.evidence import Floats, log_evidence, upper_bound
 from ..risk.reviewers import Corrected, error_behind
 from ..risk.walk import Flags, Walk, last_before_gap
 from ..risk.weighted import WeightedWalk
+from . import recent
 from .evidence import Case, Evidence
+from .recent import Recent
 from .terms import Terms
 
 ALL = ""
@@ -92,17 +94,19 @@ class Progress(NamedTuple):
     Attributes:
         strands: By group, like `carrier_size=small`; what holds every case is `ALL`.
         detectors: The running audits, of the same groups.
+        recent: What to tell of them when one raises an alarm.
     """
 
     strands: Mapping[str, Strand]
     detectors: Mapping[str, Detector]
     tally: Tally = Tally()
+    recent: Mapping[str, Recent] = {}
 
 
 def begin(terms: Terms) -> Progress:
     """Return the progress of an epoch that has seen nothing."""
     strand = Strand(walk.begin(len(terms.grid), terms.start))
-    return Progress({ALL: strand}, {ALL: audit.begin()})
+    return Progress({ALL: strand}, {ALL: audit.begin()}, recent={ALL: recent.begin()})
 
 
 def see(progress: Progress, evidence: Evidence, terms: Terms, held: Corrected) -> Progress:
@@ -115,6 +119,7 @@ def see(progress: Progress, evidence: Evidence, terms: Terms, held: Corrected) -
         held: What outcomes are held against in this window.
     """
     strands, detectors = dict(progress.strands), dict(progress.detectors)
+    latest = dict(progress.recent)
     for key in sorted({key for groups in evidence.groups for key in keys_of(groups, terms)}):
         if len(strands) <= MOST_GROUPS + 1:
             strands.setdefault(key, Strand(walk.begin(len(terms.grid), terms.start)))
@@ -126,7 +131,9 @@ def see(progress: Progress, evidence: Evidence, terms: Terms, held: Corrected) -
             if key in detectors:
                 is_wrong = case.is_right is False
                 detectors[key] = audit.see(detectors[key], is_wrong, terms.max_error)
-    return Progress(strands, detectors, _tally(progress.tally, evidence))
+                before = latest.get(key) or recent.begin()
+                latest[key] = recent.see(before, is_wrong, terms.max_error)
+    return Progress(strands, detectors, _tally(progress.tally, evidence), latest)
 
 
 def keys_of(groups: tuple[str, ...], terms: Terms) -> Iterator[str]:
@@ -219,6 +226,7 @@ class _Plain(msgspec.Struct):
     weights: dict[str, dict[str, Any]]
     detectors: dict[str, dict[str, Any]]
     tally: Tally
+    recent: dict[str, dict[str, Any]] = {}
 
 
 def text_of(progress: Progress) -> str:
@@ -229,6 +237,7 @@ def text_of(progress: Progress) -> str:
         {key: plain.to_plain(s.weights) for key, s in strands if s.weights is not None},
         {key: plain.to_plain(detector) for key, detector in progress.detectors.items()},
         progress.tally,
+        {key: plain.to_plain(latest) for key, latest in progress.recent.items()},
     )
     return msgspec.json.encode(found).decode()
 
@@ -244,4 +253,5 @@ def read_progress(text: str) -> Progress:
             None if weights is None else plain.from_plain(WeightedWalk, weights),
         )
     detectors = {key: plain.from_plain(Detector, said) for key, said in found.detectors.items()}
-    return Progress(strands, detectors, found.tally)
+    latest = {key: plain.from_plain(Recent, said) for key, said in found.recent.items()}
+    return Progress(strands, detectors, found.tally, latest)

@@ -269,11 +269,16 @@ def count_alone(engine: Engine, service: str, since_us: int, most: int) -> int:
 def read_planted(engine: Engine, service: str) -> list[tuple[int, bool]]:
     """Return of each planted wrong answer when it was decided, and whether it was let pass."""
     is_one = (reviews.c.service == service, reviews.c.kind == "planted", reviews.c.decision != "")
-    query = select(reviews.c.decided_at_us, reviews.c.decision)
+    query = select(reviews.c.decided_at_us, reviews.c.decision, reviews.c.expected)
     query = query.where(*is_one, reviews.c.decided_at_us > 0)
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(reviews.c.decided_at_us)).all()
-    return [(row.decided_at_us, row.decision == "approve") for row in rows]
+    wrong = [row for row in rows if _is_known_wrong(row.expected)]
+    return [(row.decided_at_us, row.decision == "approve") for row in wrong]
+
+
+def _is_known_wrong(expected: bytes | None) -> bool:
+    return bool(expected) and msgspec.json.decode(expected or b"{}").get("decision") != "approve"
 
 
 def _is_up_for_a_bound(service: str, release: str, scorer: str) -> tuple[Any, ...]:

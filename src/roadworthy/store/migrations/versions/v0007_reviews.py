@@ -12,6 +12,7 @@ down_revision = "0006"
 def upgrade() -> None:
     _answered()
     _asked()
+    _explained()
     _certified()
     _learned()
 
@@ -75,6 +76,9 @@ def _asked() -> None:
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
+
+
+def _explained() -> None:
     op.create_table(
         "explanations",
         sa.Column("request_id", sa.Text, primary_key=True),

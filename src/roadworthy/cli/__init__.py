@@ -32,6 +32,7 @@ COMMANDS = {
     "resume": Entry("stop", "Let a stopped service or model go on."),
     "clock": Entry("clock", "Show the project's time, or set it for a replay."),
     "jobs": Entry("jobs", "List periodic jobs, or run one now."),
+    "webhooks": Entry("webhooks", "Show how webhooks stand, test one, send again what failed."),
     "prices": Entry("prices", "Compile a new file of public prices."),
     "store": Entry("store", "Migrate or back up the state database."),
     "schema": Entry("schema", "Print the JSON Schema of the declaration files."),

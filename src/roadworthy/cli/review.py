@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from ..app import Project, open_project, read_project
-from ..app.review_room import TELL
+from ..app.review_room import teller
 from ..declare.schemas import open_schema
 from ..errors import RequestError
 from ..review.queue import Planted, plant, plant_corrections
@@ -170,7 +170,7 @@ def decide(
             by=acting(),
             queues=project.declaration.queues,
             check=lambda service, answer: _problem(project, service, answer),
-            tell=TELL,
+            tell=teller(project.declaration, project.clock),
         )
     shown = decided_of(ruled)
     if as_json:

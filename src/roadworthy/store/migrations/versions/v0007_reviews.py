@@ -11,6 +11,7 @@ down_revision = "0006"
 
 def upgrade() -> None:
     _asked()
+    _waiting()
     _certified()
     _learned()
 
@@ -35,6 +36,9 @@ def _asked() -> None:
         sa.Column("digest", sa.Text, nullable=False),
     )
     op.create_index("drafts_service", "drafts", ["service", "at_us"])
+
+
+def _waiting() -> None:
     op.create_table(
         "reviews",
         sa.Column("id", sa.Text, primary_key=True),

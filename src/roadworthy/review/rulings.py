@@ -136,8 +136,8 @@ def rule_on(
         if waiting.decision:
             return _same_again(waiting, ruling)
         now_us = clock.now_us()
-        if waiting.state == "withdrawn":
-            raise Conflict(f"review `{review_id}` was withdrawn: nobody may decide it any more")
+        if waiting.state not in ("open", "expired"):
+            raise Conflict(f"review `{review_id}` is {waiting.state}: nobody may decide it")
         check_free(waiting, by, now_us)
         check_unseen(connection, waiting, by)
         _check_ruling(waiting, ruling)

@@ -10,11 +10,14 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
+from ..plugins import load_plugin
 from ..review.capacity import Capacity
 from ..review.desk import Correction, Corrections, Desk, InForce
-from ..review.scoring import LeastSupport, OwnScore, Scorer
+from ..review.scoring import Calibrate, LeastSupport, OwnScore, Scorer
 from ..serve.opened import OpenRelease
+from ..store.calibrations import StoredCalibration, read_calibration
 from ..store.reviews import asked_since, read_corrections
+from ..store.scorers import StoredScorer, read_scorer
 from ..store.switchboard import Switchboard
 
 _decode = msgspec.json.Decoder(InForce).decode
@@ -37,6 +40,8 @@ class Desks:
         self._switchboard = switchboard
         self._capacities: dict[str, Capacity] = {}
         self._corrections: dict[str, tuple[int, Corrections]] = {}
+        self._calibrations: dict[str, StoredCalibration | None] = {}
+        self._scorers: dict[str, StoredScorer | None] = {}
 
     def open(self, service: ServiceDeclaration, release_id: str) -> Desk:
         """Open the desk of one release; what people were asked today counts on."""
@@ -53,6 +58,8 @@ class Desks:
     def _refresh(self, name: str, desk: Desk) -> None:
         desk.in_force = self._in_force(name)
         desk.corrections = self._corrections_of(name)
+        desk.scorer = self._scorer_of(name, desk)
+        desk.calibrate = self._calibrate_of(name, desk)
 
     def _in_force(self, name: str) -> InForce:
         board = self._switchboard
@@ -61,6 +68,33 @@ class Desks:
         if now.certificate and board.stopped(name, now.certificate) is not None:
             now = msgspec.structs.replace(now, certificate="", threshold=None)
         return msgspec.structs.replace(now, is_stopped=board.asked(name) is not None)
+
+    def _calibrate_of(self, name: str, desk: Desk) -> Calibrate | None:
+        """Return what makes a confidence of this release's scores, once it was fitted."""
+        id = self._switchboard.get(f"calibration:{name}")
+        if not id:
+            return None
+        if id not in self._calibrations:
+            self._calibrations[id] = read_calibration(self._state, id)
+        stored = self._calibrations[id]
+        whose = (desk.release_id, desk.scorer.id)
+        if stored is None or (stored.release, stored.scorer) != whose:
+            return None
+        chance: Calibrate = load_plugin("review", "calibration")(stored).chance
+        return chance
+
+    def _scorer_of(self, name: str, desk: Desk) -> Scorer:
+        """Return the score that was fitted for this release, or the one that it came with."""
+        id = self._switchboard.get(f"scorer:{name}")
+        if not id or id == desk.scorer.id:
+            return desk.scorer
+        if id not in self._scorers:
+            self._scorers[id] = read_scorer(self._state, id)
+        stored = self._scorers[id]
+        if stored is None or stored.release != desk.release_id:
+            return desk.scorer
+        fitted: Scorer = load_plugin("review", "fitted_score")(stored)
+        return fitted
 
     def _corrections_of(self, name: str) -> Corrections:
         """Return what people said, read again only when a correction has come."""
@@ -94,7 +128,7 @@ def open_desk(
     """Open the desk of one release, which certifies nothing by itself."""
     queue = None if service.review is None else project.queues.get(service.review.queue or "")
     owner = "" if queue is None else queue.owner
-    return Desk(service, release_id, owner, capacity, _scorer_of(service))
+    return Desk(service, release_id, owner, capacity, scorer_of(service))
 
 
 def look_at_desk(project: ProjectDeclaration, service: ServiceDeclaration, release_id: str) -> Desk:
@@ -102,5 +136,6 @@ def look_at_desk(project: ProjectDeclaration, service: ServiceDeclaration, relea
     return open_desk(project, service, release_id, Capacity(0, lambda since_us: 0))
 
 
-def _scorer_of(service: ServiceDeclaration) -> Scorer:
+def scorer_of(service: ServiceDeclaration) -> Scorer:
+    """Return what says how sure the answers of a service are."""
     return OwnScore() if service.kind == "predict" else LeastSupport()

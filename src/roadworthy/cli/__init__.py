@@ -25,11 +25,14 @@ COMMANDS = {
     "features": Entry("features", "Register feature views, put them online, join them."),
     "release": Entry("release", "Build, list, show and promote releases."),
     "review": Entry("review", "Work the queues of people, and bring in labels."),
+    "certificates": Entry(
+        "certificates", "List what services may answer alone, and what that needs."
+    ),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
     "export": Entry("export", "Write records to a Parquet file."),
-    "stop": Entry("stop", "Stop a service, or one of its models."),
-    "resume": Entry("stop", "Let a stopped service or model go on."),
+    "stop": Entry("stop", "Stop a service, a model, or what it answers alone."),
+    "resume": Entry("stop", "Let what was stopped go on."),
     "clock": Entry("clock", "Show the project's time, or set it for a replay."),
     "jobs": Entry("jobs", "List periodic jobs, or run one now."),
     "webhooks": Entry("webhooks", "Show how webhooks stand, test one, send again what failed."),

@@ -11,6 +11,8 @@ from pydantic import PlainValidator, WithJsonSchema
 from .values import refusal
 
 EVENTS: Mapping[str, str] = {
+    "certificate.issue": "A service may answer more alone than before, within its bound.",
+    "certificate.off": "What a service answered alone broke its bound: it is switched off.",
     "release.promote": "Another release serves a service, or the first one does.",
     "service.stop": "A service, or one of its models, was stopped.",
     "service.resume": "A service, or one of its models, that was stopped answers again.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..declare.service import ServiceDeclaration
-from ..risk.audit import is_drawn
+from ..risk.coin import is_drawn
 from ..types import Answer, Call, Caller, Draft, DraftPath, Review, ReviewKind
 from .capacity import Capacity
 from .scoring import Calibrate, Scorer
@@ -78,6 +79,7 @@ class Desk:
         scorer: Says how sure an answer is.
 
     Attributes:
+        release_id: Which release it is of.
         in_force: What is certified now; replaced when the switchboard changes.
         calibrate: Makes a confidence of a score; None until one is fitted.
         corrections: What people said instead; replaced likewise.
@@ -100,14 +102,19 @@ class Desk:
         self.policy = service.review
         self._service = service
         self._outcomes = service.outcomes
-        self._release_id = release_id
+        self.release_id = release_id
         self._owner = owner
         self._capacity = capacity
         self._triggers = Triggers(self.policy.when)
 
     def confidence_of(self, score: float | None) -> float | None:
-        """Return the calibrated probability that an answer of this score is right, if known."""
-        return None if score is None or self.calibrate is None else self.calibrate(score)
+        """Return the calibrated probability that an answer is right; None until one was fitted.
+
+        Of an answer without a score it is 0: what is unknown counts as nothing.
+        """
+        if self.calibrate is None:
+            return None
+        return self.calibrate(math.nan if score is None else score)
 
     def known(self, digest: str, caller: Caller) -> Correction | None:
         """Return what a person said of the same input before, if anybody did."""
@@ -141,7 +148,7 @@ class Desk:
         self, now: InForce, request_id: str, at_us: int, score: float | None
     ) -> Decision:
         """Decide by the certified threshold; without one nothing is given alone."""
-        holds = now.release == self._release_id and now.scorer == self.scorer.id
+        holds = now.release == self.release_id and now.scorer == self.scorer.id
         threshold = now.threshold if holds else None
         if threshold is not None and score is not None and score >= threshold:
             share = 1.0 if self._outcomes.reported == "all" else now.audit_share
@@ -151,19 +158,22 @@ class Desk:
         why = _why_not(threshold, score)
         if is_drawn(request_id, now.ask_share, "ask"):
             return self._ask("person", why, at_us, now.ask_share)
-        return self._leave(why, now.ask_share)
+        return self._leave("person", why, now.ask_share)
 
     def _ask(self, path: DraftPath, why: str, at_us: int, share: float = 1.0) -> Decision:
         """Ask a person, if there is a queue and its day has room."""
         if self.policy.queue is None:
-            return self._leave(why, 0.0)
+            return self._leave(path, why, 0.0)
         if not self._capacity.take(at_us):
-            return self._leave(f"{why}; the queue's day is full", 0.0)
+            return self._leave(path, f"{why}; the queue's day is full", 0.0)
         return Decision(path, why, share)
 
-    def _leave(self, why: str, share: float) -> Decision:
-        """Leave it to the ladder. What was never to be drawn is no evidence, unless all is."""
-        if self._outcomes.reported == "all":
+    def _leave(self, path: DraftPath, why: str, share: float) -> Decision:
+        """Leave it to the ladder. What was never to be drawn is no evidence, unless all is.
+
+        What a rule asks of is none in any case: no bound is ever of it.
+        """
+        if self._outcomes.reported == "all" and path != "rule":
             return Decision("ladder", why)
         return Decision("ladder", why, share, is_drawn=False)
 
@@ -185,6 +195,7 @@ class Desk:
         decision: Decision,
         score: float | None,
         digest: str,
+        signals: tuple[float | None, ...] = (),
     ) -> Draft:
         """Return what is kept of an answer that was up for a decision."""
         outcomes = self._outcomes
@@ -192,7 +203,7 @@ class Desk:
             request_id=request_id,
             at_us=at_us,
             service=self._service.name,
-            release=self._release_id,
+            release=self.release_id,
             scorer=self.scorer.id,
             path=decision.path,
             score=score,
@@ -202,8 +213,9 @@ class Desk:
             certificate=decision.certificate,
             unit=self._unit_of(request_id, call),
             groups=tuple([_word(call.input.get(name)) for name in outcomes.groups]),
-            predicted=_predicted(output) if self._service.kind == "predict" else b"",
+            predicted=self._compared(output),
             digest=digest,
+            signals=signals,
         )
 
     def review_of(
@@ -228,7 +240,7 @@ class Desk:
             at_us=at_us,
             due_us=at_us + self.policy.respond_within_us,
             service=self._service.name,
-            release=self._release_id,
+            release=self.release_id,
             queue=self.policy.queue or "",
             kind=kind,
             reasons=reasons,
@@ -244,6 +256,12 @@ class Desk:
             user=call.caller.user,
             role=call.caller.role,
         )
+
+    def _compared(self, output: Any) -> bytes:
+        """Return what a label is compared with; all of the output where an expression reads it."""
+        if self._outcomes.right is not None:
+            return _encode(output)
+        return _predicted(output) if self._service.kind == "predict" else b""
 
     def _unit_of(self, request_id: str, call: Call) -> str:
         unit = self._outcomes.unit

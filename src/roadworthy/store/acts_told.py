@@ -87,17 +87,30 @@ def _promoted(act: Action) -> dict[str, Any]:
     }
 
 
+def _certified(act: Action) -> dict[str, Any]:
+    facts = {name: act.detail[name] for name in _OF_CERTIFICATE if name in act.detail}
+    service = str(act.detail.get("service", ""))
+    link = f"/services/{quote(service, safe='')}"
+    return {**facts, "service": service, "certificate": act.subject, "link": link}
+
+
 def _switched(act: Action) -> dict[str, Any]:
-    service, _, model = act.subject.partition(":")[2].partition("/")
+    service, _, part = act.subject.partition(":")[2].partition("/")
+    is_certificate = part.startswith("ct_")
     return {
         "service": service,
-        "model": model,
+        "model": "" if is_certificate else part,
+        **({"certificate": part} if is_certificate else {}),
         "reason": str(act.detail.get("reason", "")),
         "link": f"/services/{quote(service, safe='')}",
     }
 
 
+_OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
+
 NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
+    "certificate.issue": _certified,
+    "certificate.off": _certified,
     "release.promote": _promoted,
     "service.stop": _switched,
     "service.resume": _switched,

@@ -10,6 +10,7 @@ every 50 ms and reads the table only when it moved, so a change needs no message
 * `automation:<service>` is what is certified for its answers, as JSON: see `review/desk.py`.
 * `corrections:<service>` is the review that corrected an answer last.
 * `calibration:<service>` is what makes a confidence of its scores.
+* `scorer:<service>` is the score model that was fitted on its outcomes.
 * `keys` is the key that was created or revoked last.
 """
 
@@ -159,6 +160,11 @@ class Switchboard:
             for name, value in self._values.items()
             if value and name.startswith(("stop:", "ask:"))
         }
+
+
+def certificate_stop(service: str, certificate: str) -> str:
+    """Return the name of the pointer by which a person stops one certificate."""
+    return _stop_name(service, certificate)
 
 
 def _stop_name(service: str, model: str) -> str:

@@ -42,6 +42,8 @@ TESTS = {
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
     70: "review/test_rulings.py::test_a_tampered_decision_breaks_the_chain",
     72: "serve/test_reviewing.py::test_a_full_day_goes_down_the_ladder_and_is_no_evidence",
+    74: "review/test_calibrate.py::test_a_confidence_says_what_comes_true",
+    76: "review/test_certify.py::test_what_no_longer_holds_is_switched_off_by_itself",
     77: "serve/test_reviewing.py::test_a_lever_asks_people_of_everything_and_another_trusts_again",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",

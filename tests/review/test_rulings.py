@@ -172,6 +172,19 @@ def test_an_answer_that_was_changed_behind_its_digest_is_not_approved(engine: En
         decide(engine, review, approve(review))
 
 
+def test_what_was_approved_is_given_whatever_becomes_of_the_answer(engine: Engine) -> None:
+    review = ask(engine)
+    decide(engine, review, approve(review))
+    with engine.begin() as connection:
+        here = update(reviews).where(reviews.c.id == review.id)
+        connection.execute(here.values(draft=b'{"label":false}'))
+    assert read_review(engine, review.id).given["output"] == {"label": True, "probability": 0.9}
+    assert list_actions(engine)[0].detail["shown"] == review.digest
+    other = a_review(output={"label": False})
+    with pytest.raises(Conflict, match="was decided"):
+        decide(engine, review, approve(other))
+
+
 def test_a_late_decision_is_evidence_and_changes_nothing_for_who_waited(engine: Engine) -> None:
     review = ask(engine)
     with engine.begin() as connection:

@@ -233,17 +233,10 @@ def _check_ruling(waiting: Waiting, ruling: Ruling) -> None:
     if has_content != (ruling.decision == "correct"):
         wants = "`output` or `label`" if ruling.decision == "correct" else "neither of both"
         raise RequestError(f"{ruling.decision}: expected {wants}; an edit is a `correct`")
-    if ruling.reason_code not in REASON_CODES and (ruling.reason_code or has_content):
-        _refuse_reason(ruling)
-    if ruling.decision == "reject" and not ruling.reason_code:
-        _refuse_reason(ruling)
-
-
-def _refuse_reason(ruling: Ruling) -> None:
-    got = "one of these" if ruling.reason_code in REASON_CODES else "another"
-    got = got if ruling.reason_code else "none"
-    known = ", ".join(REASON_CODES)
-    raise RequestError(f"reason_code: expected one of {known}, got {got}", param="reason_code")
+    is_needed = ruling.decision != "approve" or bool(ruling.reason_code)
+    if is_needed and ruling.reason_code not in REASON_CODES:
+        known, got = ", ".join(REASON_CODES), "another" if ruling.reason_code else "none"
+        raise RequestError(f"reason_code: expected one of {known}, got {got}", param="reason_code")
 
 
 def _output_of(waiting: Waiting, ruling: Ruling, check: Check) -> Any:

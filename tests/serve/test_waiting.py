@@ -200,7 +200,9 @@ def test_what_an_upstream_said_is_given_as_the_service_would(
 ) -> None:
     asking = '[review]\nwhen = ["true"]\nqueue = "desk"\non_expiry = "refuse"\n'
     with FaultyUpstream(answer=said) as upstream:
-        service = contract + chat_service(cost="per_request_usd = 1, per_day_usd = 9", more=asking)
+        service = contract + chat_service(
+            deadline_ms=20_000, cost="per_request_usd = 1, per_day_usd = 9", more=asking
+        )
         project = provider_up(upstream, input_usd=1, output_usd=1) + QUEUE
         files = {"services/reply/o.json": '{"type": "object", "required": ["label"]}'}
         folder = write_project(tmp_path / "p", {"reply": service}, files, project)

@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api
+from .. import api, example_routes
 from ..route import Route
 from .done import Done, promoted, revoked, switched
 
@@ -163,6 +163,13 @@ PAGES: tuple[Page, ...] = (
     ),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
+    Page(
+        "/examples",
+        example_routes.read_page,
+        "examples.html",
+        fields=("service", "state"),
+        thing="example",
+    ),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),
 )

@@ -101,6 +101,14 @@ def test_of_a_chat_its_text_is_given(engine: Engine) -> None:
     assert decide(engine, review, approve(review)).waiting.given["output"] == {"text": "Hello."}
 
 
+def test_where_the_model_gave_a_text_a_correction_is_one(engine: Engine) -> None:
+    review = ask(engine, a_review(output={"text": "Hello."}))
+    for ruling in (correct(label="greeting"), correct(output="Bye."), correct(output={"text": 1})):
+        with pytest.raises(ContractViolation, match="an object with a `text`"):
+            decide(engine, review, ruling)
+    assert decide(engine, review, correct(output={"text": "Bye."}, label="x")).is_new
+
+
 def test_a_double_click_changes_nothing(engine: Engine) -> None:
     review = ask(engine)
     ruling = correct(label=False)
@@ -162,6 +170,19 @@ def test_an_answer_that_was_changed_behind_its_digest_is_not_approved(engine: En
         connection.execute(here.values(draft=b'{"label":false}'))
     with pytest.raises(Conflict, match="is not what was asked"):
         decide(engine, review, approve(review))
+
+
+def test_what_was_approved_is_given_whatever_becomes_of_the_answer(engine: Engine) -> None:
+    review = ask(engine)
+    decide(engine, review, approve(review))
+    with engine.begin() as connection:
+        here = update(reviews).where(reviews.c.id == review.id)
+        connection.execute(here.values(draft=b'{"label":false}'))
+    assert read_review(engine, review.id).given["output"] == {"label": True, "probability": 0.9}
+    assert list_actions(engine)[0].detail["shown"] == review.digest
+    other = a_review(output={"label": False})
+    with pytest.raises(Conflict, match="was decided"):
+        decide(engine, review, approve(other))
 
 
 def test_a_late_decision_is_evidence_and_changes_nothing_for_who_waited(engine: Engine) -> None:

@@ -195,9 +195,9 @@ class Serving:
         return opened
 
     def _jobs_of_review(self) -> list[Job]:
-        if not self._ground.declaration.queues:
-            return []
         ground = self._ground
+        if not ground.declaration.queues:
+            return []
         loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
         return [
             queue_job(ground.declaration, ground.state, ground.clock, releases, loop),

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine
 
+from ..errors import NotFound
 from ..review.agreement import Pair, Reviewer, read_reviewers
 from ..review.queue import is_blind, shown_kind
 from ..review.rulings import REASON_CODES, Ruled
@@ -71,6 +72,19 @@ def row_of(waiting: Waiting, now_us: int) -> ReviewRow:
     return ReviewRow(**_row(waiting, now_us))
 
 
+def known_case(ask: Ask, id: str) -> Waiting:
+    """Return a case as it stands; one that was asked a moment ago may wait in the spool.
+
+    Raises:
+        NotFound: There is none with this id.
+    """
+    try:
+        return read_review(ask.control.state, id)
+    except NotFound:
+        ask.control.drain()
+        return read_review(ask.control.state, id)
+
+
 def case_page(ask: Ask, id: str) -> Case:
     """Return one case with all that a person is to decide it by.
 
@@ -78,7 +92,7 @@ def case_page(ask: Ask, id: str) -> Case:
         NotFound: There is none with this id.
         Forbidden: The key is limited to other services.
     """
-    waiting = read_review(ask.control.state, id)
+    waiting = known_case(ask, id)
     ask.check_sees(waiting.review.service)
     return case_of(ask.control.state, ask.control.clock.now_us(), waiting)
 

@@ -74,6 +74,14 @@ def _asked() -> None:
     op.create_index("reviews_queue", "reviews", counted_in)
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
+    decided = sa.text("decided_at_us IS NOT NULL")
+    op.create_index(
+        "reviews_ruled",
+        "reviews",
+        ["decided_at_us"],
+        sqlite_where=decided,
+        postgresql_where=decided,
+    )
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
 

@@ -31,6 +31,7 @@ from urllib.parse import quote
 
 from ...types import Scope
 from .. import api
+from ..control import Ask
 from ..route import Route
 from .done import Done, promoted, revoked, switched
 
@@ -41,6 +42,11 @@ def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
     if len(found) == 1 and asked and asked in (found[0].id, found[0].id[11:20]):
         return f"/requests/{quote(found[0].id, safe='')}"
     return ""
+
+
+def always(ask: Ask) -> bool:
+    """Whether a page's word stands in the navigation: it does."""
+    return True
 
 
 class Page:
@@ -58,6 +64,8 @@ class Page:
         fields: Query parameters that its form has fields for.
         leads: Where the browser goes instead, from what was asked and what was found; an empty text
             where it stays.
+        is_there: Whether its word stands in the navigation.
+        counts: How much waits there, for its word.
     """
 
     def __init__(
@@ -73,12 +81,16 @@ class Page:
         thing: str = "page",
         fields: tuple[str, ...] = (),
         leads: Callable[[Mapping[str, str], Any], str] | None = None,
+        is_there: Callable[[Ask], bool] = always,
+        counts: Callable[[Ask], int] | None = None,
     ) -> None:
         self.route = Route("GET", path, scope, handler, whole=whole)
         self.path = path
         self.thing = thing
         self.fields = fields
         self.leads = leads
+        self.is_there = is_there
+        self.counts = counts
         self.template = template
         self.nav = nav
         self.twin = twin or f"/api{path}"
@@ -97,6 +109,7 @@ class Act:
         whole: Whether it concerns the whole project.
         done: Says what it did, from what the handler returned, who did it, and when.
         once: Whether the same form is obeyed once only, however often it is sent.
+        goes: Where the browser goes instead of `then`, from what the handler returned.
     """
 
     def __init__(
@@ -111,6 +124,7 @@ class Act:
         whole: bool = False,
         done: Callable[[Any, str, datetime], Done] | None = None,
         once: bool = False,
+        goes: Callable[[Any], str] | None = None,
     ) -> None:
         self.route = Route("POST", path, scope, handler, whole=whole)
         self.path = path
@@ -119,6 +133,7 @@ class Act:
         self.template = template
         self.done = done
         self.once = once
+        self.goes = goes
 
 
 _FILTERS = (

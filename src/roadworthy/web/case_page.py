@@ -1,0 +1,257 @@
+"""The page of one case: what is asked, what the model says, why a person decides, what is alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ..guard.grounded import LEAST_SUPPORT
+from ..review.desk import InForce
+from ..serve.opened import OpenRelease
+from ..store.clock import time_of
+from ..store.review_lists import similar_reviews
+from ..store.reviews import Waiting, read_review, reviews_of
+from ..types import Review
+from . import review_words as words
+from .control import Ask
+from .numbers import at
+from .review_figures import (
+    Attributed,
+    CaseShown,
+    Contribution,
+    PassageGiven,
+    RulingShown,
+    SentenceShown,
+    SimilarCase,
+    Support,
+    VerdictGiven,
+)
+from .review_page import hold_of, is_blind, kind_shown, policies_of, read_json
+
+MOST_SIMILAR = 3
+MOST_READ = 20_000
+"""Bytes of a past input that are read for its title."""
+MOST_EDITED = 20_000
+"""Characters of an answer that can be read and edited on a page."""
+WEAK = 0.4
+"""From which support (0-1) on a sentence that is not supported is called weak."""
+_MOST_SENTENCES = 60
+_ENDED = "ended"
+
+
+def case_page(ask: Ask, id: str) -> CaseShown:
+    """Return one case, as far as whoever looks may see it.
+
+    Raises:
+        Forbidden: The key is limited to other services.
+        NotFound: There is none with this id.
+    """
+    waits = read_review(ask.control.state, id)
+    review = waits.review
+    ask.check_sees(review.service)
+    now_us = ask.control.clock.now_us()
+    opened = ask.control.engine.releases.get(review.service)
+    output = read_json(review.draft)
+    text, is_text = text_of(output)
+    blind, holds = is_blind(waits), hold_of(waits, ask.by, now_us)
+    content, why_not = review.content, _why_not(ask, waits, now_us)
+    labels = () if opened is None else _labels(opened, output)
+    return CaseShown(
+        says=words.case(
+            waits.state,
+            time_of(review.due_us),
+            time_of(now_us),
+            kind=review.kind,
+            decision=waits.decision,
+        ),
+        ends=_ends(ask, waits),
+        as_of=time_of(now_us),
+        id=review.id,
+        request_id=review.request_id,
+        service=review.service,
+        release=review.release,
+        kind=kind_shown(review.kind),
+        service_kind=None if opened is None else opened.kind,
+        queue=review.queue,
+        owner=waits.owner,
+        state=waits.state,
+        is_blind=blind,
+        at=time_of(review.at_us),
+        due=time_of(review.due_us),
+        is_late=waits.state == "open" and review.due_us < now_us,
+        hold=holds,
+        held_by=waits.taken_by if holds != "nobody" else "",
+        held_until=time_of(waits.taken_until_us) if holds != "nobody" else None,
+        model=str(content.get("model", "")),
+        input=read_json(review.input),
+        output=output,
+        has_output=bool(review.draft),
+        text=text if len(text) <= MOST_EDITED else "",
+        is_text=is_text,
+        is_editable=len(text) <= MOST_EDITED,
+        digest=review.digest,
+        labels=labels,
+        has_label=isinstance(output, dict) and "label" in output,
+        reasons=() if blind else review.reasons,
+        score=None if blind else review.score,
+        confidence=None if blind else review.confidence,
+        threshold=None if blind else _threshold(ask, review),
+        sentences=() if blind else tuple(_sentences(content.get("support"))),
+        passages=tuple(_passages(content.get("passages"))),
+        features=_features(content.get("features")),
+        attributed=None if blind else _attributed(content),
+        verdicts=() if blind else tuple(_verdicts(content.get("verdicts"))),
+        similar=() if blind else tuple(_similar(ask, waits)),
+        ruling=_ruling(waits),
+        can_decide=not why_not,
+        why_not="" if why_not == _ENDED else why_not,
+    )
+
+
+def text_of(output: Any) -> tuple[str, bool]:
+    """Return an answer as a person edits it, and whether it is prose; else it is JSON.
+
+    >>> text_of({"text": "You may."}), text_of({"role": "assistant", "content": "You may."})
+    (('You may.', True), ('You may.', True))
+    >>> text_of(7.5), text_of(None)
+    (('7.5', False), ('', False))
+    """
+    name = prose_of(output)
+    if name:
+        return str(output[name]), True
+    if output is None:
+        return "", False
+    return msgspec.json.format(msgspec.json.encode(output), indent=2).decode(), False
+
+
+def prose_of(output: Any) -> str:
+    """Return the field of an answer that holds its prose; empty where none does."""
+    if not isinstance(output, dict):
+        return ""
+    if isinstance(output.get("content"), str) and "role" in output:
+        return "content"
+    return "text" if isinstance(output.get("text"), str) and len(output) == 1 else ""
+
+
+def _why_not(ask: Ask, waits: Waiting, now_us: int) -> str:
+    """Return why somebody may not decide a case now; empty where they may."""
+    if waits.decision or waits.state not in ("open", "expired"):
+        return _ENDED
+    if hold_of(waits, ask.by, now_us) == "other":
+        until = at(time_of(waits.taken_until_us), time_of(now_us))
+        return f"{waits.taken_by} is at work on it until {until}."
+    if waits.review.kind == "second" and _is_own(ask, waits):
+        return "You decided it first, so the second look is somebody else's."
+    return ""
+
+
+def _is_own(ask: Ask, waits: Waiting) -> bool:
+    """Whether whoever looks decided the same request before."""
+    with ask.control.state.connect() as connection:
+        others = reviews_of(connection, waits.review.request_id)
+    return any(other.decided_by == ask.by for other in others)
+
+
+def _ends(ask: Ask, waits: Waiting) -> tuple[str, ...]:
+    if waits.state != "open" or waits.review.kind in ("audit", "second"):
+        return ()
+    return words.ends(policies_of(ask, waits.review.service))[:1]
+
+
+def _threshold(ask: Ask, review: Review) -> float | None:
+    """Return what is certified now for the release that answered; None where nothing is."""
+    said = ask.control.switchboard.get(f"automation:{review.service}")
+    now = msgspec.json.decode(said, type=InForce) if said else InForce()
+    return now.threshold if now.release == review.release else None
+
+
+def _labels(opened: OpenRelease, output: Any) -> tuple[str, ...]:
+    """Return the labels that can be chosen, as JSON texts."""
+    label = output.get("label") if isinstance(output, dict) else None
+    if isinstance(label, bool):
+        return ("true", "false")
+    return ()
+
+
+def _sentences(said: Any) -> Iterator[SentenceShown]:
+    for one in said[:_MOST_SENTENCES] if isinstance(said, list) else ():
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float):
+            yield SentenceShown(text=str(one[0]), score=float(one[1]), support=_support(one[1]))
+
+
+def _support(score: float) -> Support:
+    return "supported" if score >= LEAST_SUPPORT else "weak" if score >= WEAK else "unsupported"
+
+
+def _passages(found: Any) -> Iterator[PassageGiven]:
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, Mapping):
+            names = ("file", "heading", "text")
+            yield PassageGiven(**{name: str(one.get(name, "")) for name in names})
+
+
+def _verdicts(found: Any) -> Iterator[VerdictGiven]:
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, list) and len(one) == 3:
+            guard, verdict, reason = map(str, one)
+            yield VerdictGiven(guard=guard, verdict=verdict, reason=reason)
+
+
+def _features(found: Any) -> dict[str, Any]:
+    """Return the values of all views together, each under its own name."""
+    values: dict[str, Any] = {}
+    for name, value in found.items() if isinstance(found, dict) else ():
+        inner = value.get("values") if isinstance(value, dict) else None
+        values |= inner if isinstance(inner, dict) else {name: value}
+    return values
+
+
+def _attributed(content: Mapping[str, Any]) -> Attributed | None:
+    """Return what each feature added, where it was stored with the case."""
+    found = content.get("attribution")
+    if not isinstance(found, dict) or not isinstance(found.get("parts"), list):
+        return None
+    features = _features(content.get("features"))
+    return Attributed(
+        reference=float(found.get("reference", 0.0)),
+        value=float(found.get("value", 0.0)),
+        parts=tuple(
+            Contribution(feature=str(name), value=features.get(str(name)), amount=float(amount))
+            for name, amount in found["parts"]
+        ),
+        rows=int(found.get("background_rows", 0)),
+        is_exact=bool(found.get("is_exact", False)),
+    )
+
+
+def _ruling(waits: Waiting) -> RulingShown | None:
+    if not waits.decision or waits.decided_at_us is None:
+        return None
+    said = waits.ruling
+    return RulingShown(
+        decision=waits.decision,
+        by=waits.decided_by,
+        at=time_of(waits.decided_at_us),
+        output=said.get("output"),
+        label=said.get("label"),
+        reason_code=str(said.get("reason_code", "")),
+        severity=str(said.get("severity", "")),
+        text=str(said.get("text", "")),
+    )
+
+
+def _similar(ask: Ask, waits: Waiting) -> Iterator[SimilarCase]:
+    for one in similar_reviews(ask.control.state, waits, MOST_SIMILAR):
+        yield SimilarCase(
+            id=one.id,
+            says=words.title(read_json(one.input[:MOST_READ])),
+            answer=words.title(read_json(one.draft[:MOST_READ])),
+            score=one.score,
+            decision=one.decision,
+            reason_code=str(one.ruling.get("reason_code", "")),
+            decided_by=one.decided_by,
+            decided_at=time_of(one.decided_at_us),
+            is_same=one.is_same,
+        )

@@ -15,6 +15,7 @@
     + GuardDenied
     + NoPassages
     + NotSure
+    + Conflict
     + BudgetExhausted
     + ServiceStopped
   x AskPerson
@@ -170,6 +171,13 @@ class NotSure(RequestError):
 
     code = "not_sure"
     status = 403
+
+
+class Conflict(RequestError):
+    """Somebody else was there first, or what is to be decided has changed; the message says who."""
+
+    code = "conflict"
+    status = 409
 
 
 class BudgetExhausted(RequestError):

@@ -139,6 +139,19 @@ class Queue(Section):
     webhook: Label | None = Field(
         None, description="Webhook that is told what waits, is late, or was decided."
     )
+    second_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share (0-1) of what was decided that another person decides again, blind.",
+    )
+    planted_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share (0-0.5) of what is asked that comes from planted cases, whose right "
+        "decision is known.",
+    )
 
 
 def _spelt_out(value: Any) -> Any:

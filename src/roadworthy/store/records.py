@@ -27,6 +27,7 @@ from sqlalchemy import (
 from ..errors import NotFound
 from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
+from .reviews import drop_reviews_before, forget_reviews
 from .tables import (
     bodies,
     outcomes,
@@ -360,9 +361,10 @@ def each_record(
 
 
 def drop_before(engine: Engine, service: str, at_us: int) -> int:
-    """Delete the records of a service from before `at_us`, with bodies, outcomes and examples.
+    """Delete the records of a service from before `at_us`, with all that hangs on them.
 
-    Rollups stay: what was counted and spent is not forgotten. Returns how many records there were.
+    These are bodies, outcomes, examples, drafts, reviews, and what those corrected. Rollups stay:
+    what was counted and spent is not forgotten. Returns how many records there were.
     """
     old = select(records.c.id).where(records.c.service == service, _until(at_us))
     last, dropped = "", 0
@@ -371,6 +373,7 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
             query = old.where(records.c.id > last).order_by(records.c.id).limit(_BATCH)
             ids = list(connection.execute(query).scalars())
         if not ids:
+            drop_reviews_before(engine, service, at_us)
             return dropped
         with engine.begin() as connection:
             _drop_bodies_and_outcomes(connection, ids)
@@ -385,7 +388,8 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
     Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
-    as examples. Their records stay, so that money,
+    as examples. Drafts and corrections go; of reviews stays who decided how, and when. Their
+    records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
     asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold
@@ -405,7 +409,9 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
             found = [record_of(row) for row in connection.execute(query)]
             if not found:
                 break
-            gone = _drop_bodies_and_outcomes(connection, [record.id for record in found])
+            ids = [record.id for record in found]
+            gone = _drop_bodies_and_outcomes(connection, ids)
+            forget_reviews(connection, ids)
             _rename_spendings(connection, found, user, pseudonym)
             for record in found:
                 _rewrite(connection, _without_person(record, user, pseudonym))

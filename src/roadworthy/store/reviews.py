@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
 
 from ..errors import NotFound
 from ..types import Draft, Review
 from .state import insert_rows
+from .switchboard import move_pointer
 from .tables import corrections, drafts, reviews
+
+_BATCH = 500
+"""Rows that one transaction of `drop_reviews_before` touches: the writer waits little."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -26,6 +30,8 @@ class _Detail(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(_Detail).decode
+_NOT_PERSONAL = ("decision", "reason_code", "severity")
+"""What stays of a ruling when a user is forgotten."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +44,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         taken_by, taken_until_us: Who is at work on it, and until when nobody else gets it.
         decision: `approve`, `correct` or `reject`; empty until decided.
         ruling: What was decided, as JSON values; empty until then.
+        given: What whoever waited got, as JSON values: `disposition`, `output`, `model`, `reasons`;
+            empty where nobody waits, or still does.
+        expected: What is known of a planted case, as JSON values; for nobody's eyes before it is
+            decided.
     """
 
     review: Review
@@ -50,6 +60,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str = ""
     decision: str = ""
     ruling: dict[str, Any] = {}
+    given: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
 
 
 def add_drafts(connection: Connection, found: list[Draft]) -> None:
@@ -71,8 +83,59 @@ def read_review(engine: Engine, id: str) -> Waiting:
     with engine.connect() as connection:
         row = connection.execute(select(reviews).where(reviews.c.id == id)).first()
     if row is None:
-        raise NotFound(f"no review `{id:.60}`: it never was, or is older than its record is kept")
+        raise _unknown(id)
     return waiting_of(row)
+
+
+def lock_review(connection: Connection, id: str) -> Waiting:
+    """Return one review that nobody else changes until the caller's transaction ends.
+
+    Raises:
+        NotFound: There is none with this id, or not any more.
+    """
+    here = update(reviews).where(reviews.c.id == id)
+    row = connection.execute(here.values(state=reviews.c.state).returning(reviews)).first()
+    if row is None:
+        raise _unknown(id)
+    return waiting_of(row)
+
+
+def change_review(connection: Connection, id: str, **values: Any) -> None:
+    """Write columns of a review that the caller has locked; JSON values become bytes."""
+    for name in ("ruling", "given"):
+        if name in values:
+            values[name] = _encode(values[name])
+    connection.execute(update(reviews).where(reviews.c.id == id).values(values))
+
+
+def plant_review(connection: Connection, review: Review, expected: dict[str, Any]) -> None:
+    """Store a case of which it is known what a person should find."""
+    add_reviews(connection, [review])
+    here = update(reviews).where(reviews.c.id == review.id)
+    connection.execute(here.values(expected=_encode(expected)))
+
+
+def reviews_of(connection: Connection, request_id: str) -> list[Waiting]:
+    """Return all reviews of one request, oldest first."""
+    query = select(reviews).where(reviews.c.request_id == request_id).order_by(reviews.c.id)
+    return [waiting_of(row) for row in connection.execute(query)]
+
+
+def share_of(connection: Connection, request_id: str) -> float:
+    """Return the chance with which an outcome of a request was asked for; 1 where none was kept."""
+    query = select(drafts.c.share).where(drafts.c.request_id == request_id)
+    share: float | None = connection.execute(query).scalar()
+    return 1.0 if share is None else share
+
+
+def put_correction(connection: Connection, review: Review, at_us: int, output: Any) -> None:
+    """Let what a person said be given wherever the same is asked again, in every process."""
+    move_pointer(connection, f"corrections:{review.service}", review.id)
+    key = (review.service, review.input_digest, review.role)
+    columns = (corrections.c.service, corrections.c.input_digest, corrections.c.role)
+    same = [column == value for column, value in zip(columns, key, strict=True)]
+    connection.execute(delete(corrections).where(*same))
+    insert_rows(connection, corrections, [(*key, review.id, at_us, _encode(output))])
 
 
 def asked_since(engine: Engine, service: str, since_us: int) -> int:
@@ -88,6 +151,63 @@ def read_corrections(engine: Engine, service: str) -> list[Row[Any]]:
     with engine.connect() as connection:
         query = select(corrections).where(corrections.c.service == service)
         return list(connection.execute(query).all())
+
+
+def forget_reviews(connection: Connection, ids: list[str]) -> None:
+    """Empty what is personal in the reviews of these requests, and drop drafts and corrections.
+
+    Who decided how, and when, stays. A correction of theirs is given to nobody any more.
+    """
+    theirs = reviews.c.request_id.in_(ids)
+    _drop_corrections(connection, select(reviews.c.id).where(theirs))
+    connection.execute(delete(drafts).where(drafts.c.request_id.in_(ids)))
+    for row in connection.execute(select(reviews.c.id, reviews.c.ruling).where(theirs)).all():
+        ruling = msgspec.json.decode(row.ruling) if row.ruling else None
+        kept = {name: ruling[name] for name in _NOT_PERSONAL if name in ruling} if ruling else None
+        here = update(reviews).where(reviews.c.id == row.id)
+        connection.execute(
+            here.values(
+                input=b"",
+                draft=b"",
+                detail=b"{}",
+                digest="",
+                input_digest="",
+                given=None,
+                expected=None,
+                ruling=None if kept is None else _encode(kept),
+            )
+        )
+    undecided = update(reviews).where(theirs, reviews.c.decision == "")
+    connection.execute(undecided.values(state="withdrawn"))
+
+
+def drop_reviews_before(engine: Engine, service: str, at_us: int) -> int:
+    """Delete a service's drafts, reviews and corrections from before `at_us`; return how many."""
+    dropped = 0
+    for table, key in ((reviews, reviews.c.id), (drafts, drafts.c.request_id)):
+        old = select(key).where(table.c.service == service, table.c.at_us < at_us).limit(_BATCH)
+        while True:
+            with engine.begin() as connection:
+                ids = list(connection.execute(old).scalars())
+                if table is reviews and ids:
+                    _drop_corrections(connection, select(reviews.c.id).where(reviews.c.id.in_(ids)))
+                connection.execute(delete(table).where(key.in_(ids)))
+            dropped += len(ids)
+            if len(ids) < _BATCH:
+                break
+    return dropped
+
+
+def _drop_corrections(connection: Connection, ids: Select[tuple[str]]) -> None:
+    """Drop what these reviews corrected, and let every process know."""
+    found = select(corrections.c.service).where(corrections.c.review_id.in_(ids)).distinct()
+    for service in connection.execute(found).scalars().all():
+        move_pointer(connection, f"corrections:{service}", "")
+    connection.execute(delete(corrections).where(corrections.c.review_id.in_(ids)))
+
+
+def _unknown(id: str) -> NotFound:
+    return NotFound(f"no review `{id:.60}`: it never was, or is older than its record is kept")
 
 
 def _draft_row(draft: Draft) -> tuple[Any, ...]:
@@ -110,6 +230,8 @@ def _review_row(review: Review) -> tuple[Any, ...]:
         "decided_by": "",
         "decision": "",
         "ruling": None,
+        "given": None,
+        "expected": None,
     }
     return tuple(fields[column.name] for column in reviews.c)
 
@@ -129,5 +251,11 @@ def waiting_of(row: Row[Any]) -> Waiting:
         decided_at_us=row.decided_at_us,
         decided_by=row.decided_by,
         decision=row.decision,
-        ruling=msgspec.json.decode(row.ruling) if row.ruling else {},
+        ruling=_values_of(row.ruling),
+        given=_values_of(row.given),
+        expected=_values_of(row.expected),
     )
+
+
+def _values_of(raw: bytes | None) -> dict[str, Any]:
+    return msgspec.json.decode(raw) if raw else {}

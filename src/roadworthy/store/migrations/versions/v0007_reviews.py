@@ -53,9 +53,13 @@ def upgrade() -> None:
         sa.Column("draft", sa.LargeBinary, nullable=False),
         sa.Column("detail", sa.LargeBinary, nullable=False),
         sa.Column("ruling", sa.LargeBinary),
+        sa.Column("given", sa.LargeBinary),
+        sa.Column("expected", sa.LargeBinary),
     )
-    op.create_index("reviews_state", "reviews", ["state", "queue", "due_us", "id"])
+    found_in = ("state", "due_us", "id", "queue", "service", "owner", "kind", "escalated_at_us")
+    op.create_index("reviews_due", "reviews", list(found_in))
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
+    op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
     op.create_table(

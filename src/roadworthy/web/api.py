@@ -25,7 +25,7 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import figures, lists, shapes
+from . import figures, lists, review_twins, shapes
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -85,6 +85,7 @@ def route_table() -> tuple[Route, ...]:
         Route("PUT", "/api/clock", "admin", set_clock, whole=True),
         Route("GET", "/api/health", "read", read_health),
         Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
+        *review_twins.routes(),
     )
 
 

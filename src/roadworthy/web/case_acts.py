@@ -10,8 +10,9 @@ from msgspec import UNSET, Meta, Struct
 
 from ..errors import Conflict, ContractViolation, RequestError
 from ..review.rulings import Ruling, Severity, rule_on
+from ..store.actions import append_action
 from ..store.review_lists import take_next, take_review
-from ..store.reviews import Waiting, read_review
+from ..store.reviews import Waiting, change_review, read_review
 from . import svg
 from .case_page import prose_of, text_of
 from .control import Ask
@@ -88,14 +89,16 @@ def act_on_case(ask: Ask, id: str, body: CaseForm) -> CaseActed:
     waits = _seen(ask, id)
     try:
         if body.do == "hand_over":
-            hand_over(ask, waits)
+            _hand_over(ask, waits)
         else:
             _decide(ask, waits, body)
     except Conflict as error:
         return CaseActed(id=id, did="refused", why=str(error), next=id)
     except ContractViolation as error:
         raise RequestError(str(error), param="output") from error
-    return CaseActed(id=id, did=body.do, next=_next(ask, waits.review.queue, ""))
+    # What was handed over is free at once, and must not come back to whoever gave it away.
+    is_over = body.do != "hand_over"
+    return CaseActed(id=id, did=body.do, next=_next(ask, waits.review.queue, "") if is_over else "")
 
 
 def page_of(done: CaseActed) -> str:
@@ -143,6 +146,15 @@ def _decide(ask: Ask, waits: Waiting, body: CaseForm) -> None:
         key=ask.key,
         queues=ask.control.declaration.queues,
     )
+
+
+def _hand_over(ask: Ask, waits: Waiting) -> None:
+    """Give a case back to its queue, for somebody else."""
+    control = ask.control
+    with control.state.begin() as connection:
+        change_review(connection, waits.review.id, taken_by="", taken_until_us=0)
+        facts = {"service": waits.review.service, "queue": waits.review.queue}
+        append_action(connection, control.clock, ask.by, "review.hand_over", waits.review.id, facts)
 
 
 def _seen(ask: Ask, id: str) -> Waiting:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..declare.review import ReviewPolicy
 from ..store.clock import time_of
 from ..store.review_lists import count_queues, find_reviews
 from ..store.reviews import Waiting
+from ..store.waiting import count_open
 from ..types import ReviewKind
 from . import review_words as words
 from .control import Ask
@@ -79,6 +81,22 @@ def review_page(ask: Ask, query: ReviewQuery) -> ReviewQueue:
         before=found.before or None,
         services=tuple(sorted(policies_of(ask))),
     )
+
+
+def asks_people(ask: Ask) -> bool:
+    """Whether some service that the key sees has a queue."""
+    return bool(policies_of(ask))
+
+
+def waiting_for(ask: Ask) -> int:
+    """Return how much waits for whoever looks, counted up to a thousand; none if that fails.
+
+    Every page says it, also the one that says that the store does not answer.
+    """
+    try:
+        return count_open(ask.control.state, ask.key.services)
+    except SQLAlchemyError:
+        return 0
 
 
 def queues_of(ask: Ask, now_us: int) -> tuple[QueueShown, ...]:

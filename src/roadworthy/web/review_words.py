@@ -90,7 +90,9 @@ def ahead(at: datetime, now: datetime) -> str:
     '30 min ago'
     """
     seconds = (at - now).total_seconds()
-    return f"in {numbers.span(seconds)}" if seconds >= 0 else f"{numbers.span(-seconds)} ago"
+    # To the whole minute, or the tenth of an hour: nobody plans by less.
+    far = abs(seconds) if abs(seconds) < 60 else round(abs(seconds) / 60) * 60
+    return f"in {numbers.span(far)}" if seconds >= 0 else f"{numbers.span(far)} ago"
 
 
 def ends(policies: Mapping[str, ReviewPolicy]) -> tuple[str, ...]:

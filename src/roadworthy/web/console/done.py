@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from .. import shapes
+from ..case_acts import CaseActed
 from ..numbers import at, short
 
 SENT_BEFORE = "This form had been sent before; nothing was made again."
@@ -47,6 +48,27 @@ def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
     return Done(
         says=f"Promoted {short(value.release)} for {value.service} at {at(now, now)} by {who}."
     )
+
+
+_DID = {
+    "approve": "Approved",
+    "correct": "Corrected",
+    "reject": "Rejected",
+    "hand_over": "Handed over",
+}
+
+
+def acted(value: CaseActed, who: str, now: datetime) -> Done | None:
+    """Return what was done with a case; that one was taken, its page shows."""
+    if value.did == "taken":
+        return None
+    if value.did == "none":
+        return Done(says="Every case that waits is in somebody's hands.")
+    if value.did == "refused":
+        return Done(says=f"Not done: {value.why}.")
+    then = "This is the next one." if value.next else "No other case is free."
+    then = "" if value.did == "hand_over" else f" {then}"
+    return Done(says=f"{_DID[value.did]} case {value.id} at {at(now, now)} by {who}.{then}")
 
 
 def revoked(value: shapes.KeyRevoked, who: str, now: datetime) -> Done:

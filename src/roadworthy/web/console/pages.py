@@ -58,13 +58,13 @@ class NavigationEntry(NamedTuple):
 
     Attributes:
         current: What `aria-current` says of it.
-        count: How much waits there.
+        waiting: How much waits there.
     """
 
     word: str
     path: str
     current: str
-    count: int
+    waiting: int
 
 
 class Console:

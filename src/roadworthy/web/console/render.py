@@ -52,7 +52,7 @@ def _load_assets() -> Mapping[str, Asset]:
     for path in files("roadworthy.web.console").joinpath("static").iterdir():
         stem, dot, ending = path.name.rpartition(".")
         body = path.read_bytes()
-        if path.suffix == ".css":
+        if ending == "css":
             body = compact(body.decode()).encode()
         name = f"{stem}.{hashlib.sha256(body).hexdigest()[:12]}{dot}{ending}"
         assets[name] = Asset(body, _KINDS[dot + ending])
@@ -62,7 +62,7 @@ def _load_assets() -> Mapping[str, Asset]:
 def compact(sheet: str) -> str:
     """Return a style sheet without comments and the white space that says nothing.
 
-    >>> compact('a, b { /* x */ color: red;\\n  content: ": "; }')
+    >>> compact('a, b { /* x */ color: red;  content: ": "; }')
     'a,b{color:red;content:": "}'
     """
 

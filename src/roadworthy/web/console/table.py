@@ -30,10 +30,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api
+from .. import api, review_twins
+from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..control import Ask
+from ..review_page import asks_people, waiting_for
 from ..route import Route
-from .done import Done, promoted, revoked, switched
+from .done import Done, acted, promoted, revoked, switched
 
 
 def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
@@ -122,7 +124,7 @@ class Act:
         template: str = "",
         form: str = "",
         whole: bool = False,
-        done: Callable[[Any, str, datetime], Done] | None = None,
+        done: Callable[[Any, str, datetime], Done | None] | None = None,
         once: bool = False,
         goes: Callable[[Any], str] | None = None,
     ) -> None:
@@ -176,6 +178,17 @@ PAGES: tuple[Page, ...] = (
         twin="/api/requests/{id}/lineage",
         thing="request",
     ),
+    Page(
+        "/review",
+        review_twins.read_review,
+        "review.html",
+        scope="review",
+        nav="Review",
+        fields=("queue", "service", "state"),
+        is_there=asks_people,
+        counts=waiting_for,
+    ),
+    Page("/review/{id}", review_twins.read_case, "case.html", scope="review", thing="case"),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
@@ -197,6 +210,17 @@ ACTS: tuple[Act, ...] = (
         then="/services/{name}",
         form="/services/{name}",
         done=switched,
+    ),
+    Act("/review", "review", take_first, form="/review", goes=page_of, done=acted),
+    Act("/review/{id}/take", "review", take_case, goes=page_of, done=acted),
+    Act(
+        "/review/{id}",
+        "review",
+        act_on_case,
+        form="/review/{id}",
+        goes=page_of,
+        done=acted,
+        once=True,
     ),
     Act("/releases/{id}/promote", "release", api.promote_release, then="/releases", done=promoted),
     Act(

@@ -16,7 +16,7 @@ RECORD = {
     "team": "The team of that key.",
     "user": "On whose behalf; `key:<id>` where nobody was named.",
     "entity": "Reserved: what the answer is about, where outcomes count once for it.",
-    "conversation": "Reserved: the conversation it belongs to.",
+    "conversation": "The conversation it belongs to, where the caller named one.",
     "role": "The user's role, where the caller named one.",
     "parent": "Id that requests share that belong together, such as the rows of one `infer`.",
     "tags": "The caller's tags.",
@@ -33,12 +33,12 @@ RECORD = {
     "price_source": "Where the last try's price is from: `rates:<date>`, `override`, `free`,"
     " `unknown`.",
     "scopes": "The ceilings that it counted against: `service:…`, `user:…/…`, `key:…`.",
-    "confidence": "Reserved: calibrated probability (0-1) that the answer is right.",
-    "certificates": "Reserved: the certificates that let an automatic decision pass.",
+    "confidence": "Calibrated probability (0-1) that the answer is right; null until one is fitted.",
+    "certificates": "The certificates that let its answer be given without a person.",
     "verdicts": "What guards said.",
-    "features": "Reserved: the features that the server added.",
-    "contracts": "Reserved: versions of the data contracts.",
-    "cache": "Reserved: what it was answered from.",
+    "features": "The features that the server added.",
+    "contracts": "Versions of the contracts of the sources that its features come from.",
+    "cache": "What it was answered from: a `correction` and its review; null for most.",
     "timings": "Microseconds by step of the engine, in the order they ran.",
     "latency_us": "Microseconds from its arrival to its end.",
     "first_token_us": "Microseconds from its arrival to the first event of a stream; 0 for others.",
@@ -50,6 +50,9 @@ RECORD = {
     "input": "What was asked; null where `records.bodies` is `none`, or it was deleted.",
     "output": "What was answered; null likewise, and where there was no answer.",
     "passages": "What was found for the question, nearest first; null where nothing is looked up.",
+    "score": "How sure the score model is of the answer (0-1); null where unknown or not asked.",
+    "review": "The review that waits for a person in place of an answer; empty for others.",
+    "decided": "Whether the answer was given alone, and what decided that, in one sentence.",
 }
 
 PASSAGE = {

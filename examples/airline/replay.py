@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import date, datetime, timedelta
@@ -38,6 +39,8 @@ PREDICT = "flight-delay"
 CHAT = "support-reply"
 LONGEST_STEP = timedelta(hours=1)
 SHORTEST_STEP = timedelta(minutes=1)
+WAITS = 202
+"""Status of a request that waits for a person."""
 GIVE_UP_AFTER = 100
 """Requests in a row that reach nobody, after which the server counts as gone."""
 
@@ -49,7 +52,7 @@ class _Prediction(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     request_id: str
-    output: _Prediction
+    output: _Prediction | None
     disposition: str
     cost_usd: float
 
@@ -77,7 +80,7 @@ class Replay:
         self._step = LONGEST_STEP
         if speed is not None:
             self._step = max(SHORTEST_STEP, min(timedelta(seconds=speed), LONGEST_STEP))
-        self._answers: dict[int, tuple[str, _Prediction]] = {}
+        self._answers: dict[int, _Answer] = {}
         self._trouble: ReplayError | None = None
 
     async def play(self, events: Iterator[Event]) -> None:
@@ -166,24 +169,25 @@ class Replay:
         self._board.cancelled += ask.flight.departed_at is None
         body = {"input": ask.flight.input, "tags": ["replay"]}
         reply = await self._api.send("POST", f"/v1/services/{PREDICT}/answer", body)
-        if reply.status != 200:
+        if reply.status not in (200, WAITS):
             self._note_error(PREDICT, reply)
             return
         answer = msgspec.json.decode(reply.body, type=_Answer)
         self._note(PREDICT, answer.disposition, reply.ms, round(answer.cost_usd * MICRO))
         if ask.flight.departed_at is not None:
-            self._answers[ask.number] = answer.request_id, answer.output
+            self._answers[ask.number] = answer
 
     async def _tell(self, tell: Tell) -> None:
         answer = self._answers.pop(tell.number, None)
         if answer is None:
             return  # its question was not answered, so there is nothing to tell the truth about
-        request_id, output = answer
         body = {"label": tell.is_late, "source": "replay", "at": tell.at}
-        reply = await self._api.send("POST", f"/v1/requests/{request_id}/outcome", body)
+        reply = await self._api.send("POST", f"/v1/requests/{answer.request_id}/outcome", body)
         self._board.outcomes += reply.status < 400
         self._board.outcomes_refused += reply.status >= 400
-        self._board.matured.add(output.probability, output.label, tell.is_late)
+        if answer.output is not None and answer.disposition == "answered":
+            said = answer.output
+            self._board.matured.add(said.probability, said.label, tell.is_late)
 
     async def _chat(self, question: Question) -> None:
         body = {"model": CHAT, "messages": [{"role": "user", "content": question.text}]}
@@ -281,7 +285,7 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
         if PREDICT not in promises:
             raise ReplayError(f"expected a service `{PREDICT}` at {options.url}, got {[*promises]}")
         tallies = [Tally(name, promises[name]) for name in (PREDICT, CHAT) if name in promises]
-        board = Scoreboard(tallies, min(total, options.limit or total))
+        board = Scoreboard(tallies, min(total, options.limit or total), max_error(options.project))
         questions = [each.question for each in read_questions()] if CHAT in promises else []
         replay = Replay(api, board, options.project, options.concurrency, options.speed)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, replay)
@@ -293,6 +297,14 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
                 raise
             return board, str(error)
     return board, ""
+
+
+def max_error(project: Path) -> float | None:
+    """Return how many of the answers given alone may be wrong, as `flight-delay` declares."""
+    file = project / "services" / PREDICT / "service.toml"
+    declared = tomllib.loads(file.read_text(encoding="utf-8"))
+    bound: float | None = declared.get("review", {}).get("max_error")
+    return bound
 
 
 def shown(board: Scoreboard, console: Console, *, is_quiet: bool) -> AbstractContextManager[Any]:

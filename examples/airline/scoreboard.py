@@ -44,7 +44,7 @@ class Latencies:
 
 
 class Matured:
-    """Answers whose truth is known: how often they were right, and how well they rank.
+    """Answers given alone whose truth is known: how many were right, and how well they rank.
 
     The area under the ROC curve is counted over 1,000 bins of probability, so that it can be asked
     for at any time; it differs from the exact one by less than .001.
@@ -138,10 +138,12 @@ class Scoreboard:
     Attributes:
         now: The simulated time, once there is one.
         pushed: Rows of features that were pushed.
+        max_error: How many of the answers given alone may be wrong; None where nothing is said.
         on_new_day: Is given a line about each simulated day that begins.
     """
 
-    def __init__(self, tallies: list[Tally], total: int) -> None:
+    def __init__(self, tallies: list[Tally], total: int, max_error: float | None = None) -> None:
+        self.max_error = max_error
         self.tallies = {tally.name: tally for tally in tallies}
         self.matured = Matured()
         self.cancelled = 0
@@ -203,11 +205,13 @@ class Scoreboard:
 
     def _truth(self) -> str:
         matured = self.matured
+        bound = "" if self.max_error is None else f", promised at most {self.max_error:.0%}"
         lines = [
-            f"{matured.count:,} labels matured, {_share(matured.late, matured.count)} of them late"
-            f"; {self.cancelled:,} cancelled flights have none",
-            f"accuracy {_figure(matured.accuracy)}, AUC {_figure(matured.auc)}"
-            f"; {self.per_second:,.0f} requests a second, {self.pushed:,} rows of features pushed",
+            f"{self.outcomes:,} outcomes told; {self.cancelled:,} cancelled flights have none",
+            f"given alone and known: {matured.count:,}, of which"
+            f" {_share(matured.count - matured.right, matured.count)} wrong{bound}"
+            f"; AUC {_figure(matured.auc)}",
+            f"{self.per_second:,.0f} requests a second, {self.pushed:,} rows of features pushed",
         ]
         errors = sum((tally.errors for tally in self.tallies.values()), Counter[str]())
         if self.outcomes_refused:
@@ -229,7 +233,7 @@ class Scoreboard:
             "cancelled": self.cancelled,
             "pushed": self.pushed,
             "per_second": round(self.per_second, 1),
-            "matured": matured.count,
+            "alone": matured.count,
             "accuracy": _or_null(matured.accuracy),
             "auc": _or_null(matured.auc),
             "services": {name: _service_json(tally) for name, tally in self.tallies.items()},
@@ -239,7 +243,8 @@ class Scoreboard:
 def _column(tally: Tally, window: int) -> dict[str, str]:
     ceiling = tally.promise.per_day_usd
     return {
-        "answered": f"{tally.count('answered', 'cached', 'review'):,}",
+        "given alone": f"{tally.count('answered', 'cached'):,}",
+        "a person asked": f"{tally.count('review'):,}",
         "fallback": f"{tally.count('fallback'):,}",
         "refused": f"{tally.count('refused'):,}",
         "failed": f"{tally.count('failed'):,}",

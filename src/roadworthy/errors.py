@@ -18,7 +18,6 @@
     + Conflict
     + BudgetExhausted
     + ServiceStopped
-  x AskPerson
   x ModelError
     + ModelTimeout
     + ModelUnavailable
@@ -193,12 +192,6 @@ class ServiceStopped(RequestError):
     code = "service_stopped"
     status = 503
     retryable = True
-
-
-class AskPerson(RoadworthyError):
-    """The ladder has come to the rung where a person is asked. The engine catches it."""
-
-    code = "ask_person"
 
 
 class ModelError(RoadworthyError):

@@ -10,6 +10,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from .drafts import Draft as Draft
+from .drafts import DraftPath as DraftPath
+from .drafts import Outcome as Outcome
+from .drafts import Review as Review
+from .drafts import ReviewKind as ReviewKind
+
 Kind = Literal["predict", "generate"]
 Disposition = Literal["answered", "cached", "fallback", "review", "refused", "failed"]
 Arm = Literal["champion", "candidate", "shadow", "audit"]
@@ -507,28 +513,6 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     kind: Kind = "generate"
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=True):
-    """The truth that arrives later about an answer.
-
-    Attributes:
-        kind: `label`, `correct`, `rating`, `correction` or `audit`.
-        weight: How much it counts as evidence; `propensity`: the chance with which it was sampled.
-        at_us: When it happened; `known_at_us` is when it became known.
-    """
-
-    id: str
-    request_id: str
-    kind: str
-    value: Any
-    source: str
-    at_us: int
-    known_at_us: int
-    by: str
-    reason: str = ""
-    weight: float = 1.0
-    propensity: float = 1.0
-
-
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):
     """The one row that every request leaves. New fields go to the end, with a default.
 
@@ -592,81 +576,6 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     score: float | None = None
     review: str = ""
     decided: str = ""
-
-
-ReviewKind = Literal["review", "audit", "second", "planted"]
-"""Why a person is asked: the answer waits, was given already, was decided once, or is known."""
-DraftPath = Literal["alone", "person", "ladder", "rule"]
-
-
-class Draft(msgspec.Struct, frozen=True, array_like=True, tag="d", kw_only=True):
-    """A model's answer that was up for a decision, whether it was given or not.
-
-    Attributes:
-        score: How sure its score model is (0-1, higher is surer); None where unknown.
-        confidence: The calibrated probability that it is right; None until calibrated.
-        path: What was decided: given `alone`, held for a `person`, left to the `ladder`, or held
-            by a `rule` that always asks.
-        share: The chance, known before its outcome, with which an outcome was asked for.
-        is_drawn: Whether it is asked for.
-        certificate: The certificate that let it pass; empty where none did.
-        unit: Of what it counts as evidence once in a window.
-        groups: The value of each declared group, in their order.
-        predicted: What a label is compared with, as JSON; empty where nothing is.
-        digest: SHA-256 (hex) of the input, by which the same one is known again.
-        scorer: Which score model it is.
-    """
-
-    request_id: str
-    at_us: int
-    service: str
-    release: str
-    scorer: str
-    path: DraftPath
-    score: float | None = None
-    confidence: float | None = None
-    share: float = 1.0
-    is_drawn: bool = False
-    certificate: str = ""
-    unit: str = ""
-    groups: tuple[str, ...] = ()
-    predicted: bytes = b""
-    digest: str = ""
-
-
-class Review(msgspec.Struct, frozen=True, array_like=True, tag="v", kw_only=True):
-    """A decision that waits for a person.
-
-    Attributes:
-        id: `rv_` and a time-ordered id.
-        digest: SHA-256 (hex) of exactly what is shown for approval: the draft's output.
-        reasons: Why a person is asked: rule, bound or guard.
-        input, draft: JSON bytes; `draft` is empty where no model gave an answer.
-        content: What else a person is shown, as JSON values: features, passages, model.
-        owner: Who sees to it that it is decided in time.
-        key, user, role: Who asked.
-    """
-
-    id: str
-    request_id: str
-    at_us: int
-    due_us: int
-    service: str
-    release: str
-    queue: str
-    kind: ReviewKind = "review"
-    reasons: tuple[str, ...] = ()
-    input: bytes = b""
-    draft: bytes = b""
-    digest: str = ""
-    input_digest: str = ""
-    score: float | None = None
-    confidence: float | None = None
-    content: dict[str, Any] = msgspec.field(default_factory=dict)
-    owner: str = ""
-    key: str = ""
-    user: str = ""
-    role: str = ""
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review

@@ -31,6 +31,8 @@ kind = "python"
 kind = "rule"
 [providers.scripted]
 kind = "scripted"
+[queues.leads]
+owner = "Ana"
 [sources.weather]
 contract = "contracts/weather.odcs.yaml"
 url = "data/weather.parquet"

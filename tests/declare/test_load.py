@@ -83,6 +83,29 @@ expression = "{'text': 'We will answer ' + user}"
 [[fallback]]
 use = "static"
 output = { text = "A colleague will answer you by e-mail." }
+[[fallback]]
+use = "human"
+[outcomes]
+unit = "entity"
+window = "7d"
+matures_after = "12h"
+reported = "all"
+entity = ["question"]
+groups = ["distance"]
+right = "output.text == label"
+[review]
+max_error = 0.05
+sure = 0.95
+of = "all"
+lifetime = true
+when = ["size(output.text) > 300"]
+queue = "leads"
+respond_within = "30m"
+capacity_per_day = 200
+on_expiry = "refuse"
+overflow = "fallback"
+audit_share = 0.1
+holding = "One moment."
 [records]
 bodies = "none"
 keep_days = 30
@@ -164,9 +187,10 @@ def test_a_key_that_no_room_enforces_is_refused(key: str, tmp_path: Path) -> Non
     with pytest.raises(DeclarationError) as caught:
         load_service(folder, project, enforces)
     refused = [p for p in caught.value.problems if "not enforced yet" in p.got]
-    assert [p.path.replace("[0]", "").replace("[1]", "").replace("[2]", "") for p in refused] == (
-        [key] * given
-    )
+    assert [
+        p.path.replace("[0]", "").replace("[1]", "").replace("[2]", "").replace("[3]", "")
+        for p in refused
+    ] == ([key] * given)
     assert all(problem.advice == "remove it" for problem in refused)
 
 

@@ -12,6 +12,7 @@ from scipy.stats import beta, binom
 
 from roadworthy.risk.evidence import (
     binomial_p,
+    interval,
     labels_for_one_look,
     labels_needed,
     log_evidence,
@@ -71,6 +72,35 @@ def test_a_bound_that_holds_at_any_time_is_no_smaller_than_a_planned_one(
     assert at_any_time >= upper_bound(wrong, n, sure, is_planned=True) - 1e-6
     if wrong < n and at_any_time < 1:
         assert log_evidence(wrong, n, at_any_time) >= -math.log1p(-sure) - 1e-6
+
+
+@given(COUNTS, st.floats(0.001, 0.9), st.floats(1.001, 1.5))
+def test_what_rules_out_an_error_rules_out_greater_ones(
+    counts: tuple[int, int], max_error: float, times: float
+) -> None:
+    wrong, n = counts
+    greater = min(times * max_error, 0.95)
+    assert log_evidence(wrong, n, greater) >= log_evidence(wrong, n, max_error) - 1e-9
+
+
+def test_a_bound_that_is_looked_at_all_the_time_covers_the_error_at_every_look() -> None:
+    rng, missed = np.random.default_rng(3), 0
+    n = np.arange(1, 3001)
+    for _ in range(300):
+        wrong = np.cumsum(rng.random(3000) < 0.05)
+        worst = int(np.argmax(log_evidence(wrong, n, 0.05)))
+        missed += upper_bound(int(wrong[worst]), worst + 1, 0.9) < 0.05
+    assert missed / 300 <= 0.1 + 3 * math.sqrt(0.09 / 300)
+
+
+@given(COUNTS, st.sampled_from([0.8, 0.95]))
+def test_an_interval_of_a_share_is_the_exact_one(counts: tuple[int, int], sure: float) -> None:
+    count, n = counts
+    low, high = interval(count, n, sure)
+    tail = (1 - sure) / 2
+    assert low == pytest.approx(beta.ppf(tail, count, n - count + 1) if count else 0.0, abs=1e-6)
+    expected = beta.ppf(1 - tail, count + 1, n - count) if count < n else 1.0
+    assert high == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from roadworthy.risk.walk import (
     begin,
     counts_at,
     grid_of,
+    held_back_by,
     look_once,
     start_at_share,
     start_for_one_look,
+    sure_of_epoch,
+    together,
 )
 
 SCORES = st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=60).map(np.array)
@@ -119,3 +122,55 @@ def test_without_a_known_score_there_is_no_threshold(scores: np.ndarray) -> None
     assert (
         look_once(scores, np.zeros(len(scores), bool), np.empty(0), 0, 0.02, 0.9).certified is None
     )
+
+
+def some_walk(crossed: list[bool], start: int = 0) -> Walk:
+    counts = np.full(len(crossed), 100)
+    return Walk(counts, counts // 50, np.array(crossed), start)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_groups_go_together_as_far_as_the_least_certified_of_them(flags: list[list[bool]]) -> None:
+    walks = {str(k): some_walk(crossed) for k, crossed in enumerate(flags)}
+    ends = [-1 if walk.certified is None else walk.certified for walk in walks.values()]
+    joint = together(walks).certified
+    assert (-1 if joint is None else joint) == min(ends)
+    held = held_back_by(walks)
+    assert bool(held) == (min(ends) < 5)
+    assert set(held) <= {name for name, end in zip(walks, ends, strict=True) if end == min(ends)}
+
+
+def test_a_group_without_outcomes_holds_all_back() -> None:
+    walks = {"large": some_walk([True] * 3), "small": begin(3, 0)}
+    assert together(walks).certified is None
+    assert held_back_by(walks) == ("small",)
+    with pytest.raises(ValueError, match="at least one"):
+        together({})
+
+
+def test_one_threshold_for_groups_is_wrong_for_any_of_them_no_more_often_than_is_said() -> None:
+    rng, broken, grid = np.random.default_rng(9), 0, np.array([0.5])
+    for _ in range(400):
+        walks = {
+            name: advance(begin(1, 0), np.ones(n), rng.random(n) < risk, grid, 0.05, 0.9)
+            for name, n, risk in (("a", 3000, 0.01), ("b", 900, 0.0505))
+        }
+        broken += together(walks).certified is not None
+    assert broken / 400 <= 0.1
+
+
+def test_a_bound_of_all_requests_is_easier_to_keep_than_one_of_the_accepted() -> None:
+    rng = np.random.default_rng(4)
+    scores, grid = rng.random(3000), np.linspace(0.9, 0, 10)
+    is_wrong = rng.random(3000) < 0.6 * (1 - scores) ** 2
+    accepted = advance(begin(10, 1), scores, is_wrong, grid, 0.05, 0.9).certified
+    everyone = advance(begin(10, 1), scores, is_wrong, grid, 0.05, 0.9, of="all").certified
+    assert accepted is not None
+    assert everyone is not None
+    assert everyone > accepted
+
+
+def test_epochs_share_the_doubt_of_a_lifetime() -> None:
+    doubts = [1 - sure_of_epoch(0.9, number) for number in range(1, 2000)]
+    assert sum(doubts) == pytest.approx(0.1, rel=1e-3)
+    assert doubts == sorted(doubts, reverse=True)

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
 from ..types import DAY_US
+
+_DEVIATIONS = 1.64
+LEAST_SHARE = 0.01
+
+
+def ask_share(per_day: int | None, below: int, by_rule: int) -> float:
+    """Return the share of unsure answers that people are asked, so that most days do not fill up.
+
+    It knows nothing of outcomes: a day that fills up before its evening would leave the evening
+    without evidence.
+
+    Args:
+        per_day: How many people can look at; None where there is no limit.
+        below: How many answers of a day no bound let pass; 0 where there is no estimate.
+        by_rule: How many a rule asked for, which come first.
+
+    >>> ask_share(None, 1000, 0), ask_share(200, 0, 0), round(ask_share(200, 1000, 0), 3)
+    (1.0, 1.0, 0.178)
+    """
+    if per_day is None or below <= 0:
+        return 1.0
+    room = max(per_day - by_rule, 0)
+    # x + 1.64 sqrt(x) = room: what comes at random fits on 19 days of 20.
+    asked = ((math.sqrt(_DEVIATIONS**2 + 4 * room) - _DEVIATIONS) / 2) ** 2
+    return min(1.0, max(LEAST_SHARE, asked / below))
 
 
 class Capacity:

@@ -78,6 +78,7 @@ class Desk:
         scorer: Says how sure an answer is.
 
     Attributes:
+        release_id: Which release it is of.
         in_force: What is certified now; replaced when the switchboard changes.
         calibrate: Makes a confidence of a score; None until one is fitted.
         corrections: What people said instead; replaced likewise.
@@ -100,7 +101,7 @@ class Desk:
         self.policy = service.review
         self._service = service
         self._outcomes = service.outcomes
-        self._release_id = release_id
+        self.release_id = release_id
         self._owner = owner
         self._capacity = capacity
         self._triggers = Triggers(self.policy.when)
@@ -141,7 +142,7 @@ class Desk:
         self, now: InForce, request_id: str, at_us: int, score: float | None
     ) -> Decision:
         """Decide by the certified threshold; without one nothing is given alone."""
-        holds = now.release == self._release_id and now.scorer == self.scorer.id
+        holds = now.release == self.release_id and now.scorer == self.scorer.id
         threshold = now.threshold if holds else None
         if threshold is not None and score is not None and score >= threshold:
             share = 1.0 if self._outcomes.reported == "all" else now.audit_share
@@ -151,19 +152,22 @@ class Desk:
         why = _why_not(threshold, score)
         if is_drawn(request_id, now.ask_share, "ask"):
             return self._ask("person", why, at_us, now.ask_share)
-        return self._leave(why, now.ask_share)
+        return self._leave("person", why, now.ask_share)
 
     def _ask(self, path: DraftPath, why: str, at_us: int, share: float = 1.0) -> Decision:
         """Ask a person, if there is a queue and its day has room."""
         if self.policy.queue is None:
-            return self._leave(why, 0.0)
+            return self._leave(path, why, 0.0)
         if not self._capacity.take(at_us):
-            return self._leave(f"{why}; the queue's day is full", 0.0)
+            return self._leave(path, f"{why}; the queue's day is full", 0.0)
         return Decision(path, why, share)
 
-    def _leave(self, why: str, share: float) -> Decision:
-        """Leave it to the ladder. What was never to be drawn is no evidence, unless all is."""
-        if self._outcomes.reported == "all":
+    def _leave(self, path: DraftPath, why: str, share: float) -> Decision:
+        """Leave it to the ladder. What was never to be drawn is no evidence, unless all is.
+
+        What a rule asks of is none in any case: no bound is ever of it.
+        """
+        if self._outcomes.reported == "all" and path != "rule":
             return Decision("ladder", why)
         return Decision("ladder", why, share, is_drawn=False)
 
@@ -192,7 +196,7 @@ class Desk:
             request_id=request_id,
             at_us=at_us,
             service=self._service.name,
-            release=self._release_id,
+            release=self.release_id,
             scorer=self.scorer.id,
             path=decision.path,
             score=score,
@@ -202,7 +206,7 @@ class Desk:
             certificate=decision.certificate,
             unit=self._unit_of(request_id, call),
             groups=tuple([_word(call.input.get(name)) for name in outcomes.groups]),
-            predicted=_predicted(output) if self._service.kind == "predict" else b"",
+            predicted=self._compared(output),
             digest=digest,
         )
 
@@ -228,7 +232,7 @@ class Desk:
             at_us=at_us,
             due_us=at_us + self.policy.respond_within_us,
             service=self._service.name,
-            release=self._release_id,
+            release=self.release_id,
             queue=self.policy.queue or "",
             kind=kind,
             reasons=reasons,
@@ -244,6 +248,12 @@ class Desk:
             user=call.caller.user,
             role=call.caller.role,
         )
+
+    def _compared(self, output: Any) -> bytes:
+        """Return what a label is compared with; all of the output where an expression reads it."""
+        if self._outcomes.right is not None:
+            return _encode(output)
+        return _predicted(output) if self._service.kind == "predict" else b""
 
     def _unit_of(self, request_id: str, call: Call) -> str:
         unit = self._outcomes.unit

@@ -99,8 +99,13 @@ def is_drawn(request_id: str, share: float, purpose: str = "audit") -> bool:
     >>> 430 < drawn < 570
     True
     """
+    return coin_of(request_id, purpose) < share * 2**64
+
+
+def coin_of(request_id: str, purpose: str) -> int:
+    """Return a number below 2^64 that is as good as random, and always the same."""
     digest = hashlib.blake2b(f"{purpose}:{request_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < share * 2**64
+    return int.from_bytes(digest, "little")
 
 
 def share_on_probation(share: float, accepted: int) -> float:

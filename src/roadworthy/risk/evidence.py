@@ -68,6 +68,8 @@ def binomial_p(wrong: int, n: int, max_error: float) -> float:
     """
     if wrong >= n or wrong < 0:
         return float(wrong >= n)
+    if max_error <= 0:
+        return 1.0
     k = np.arange(wrong)
     steps = np.log((n - k) / (k + 1)) + math.log(max_error) - math.log1p(-max_error)
     logs = n * math.log1p(-max_error) + np.concatenate([[0.0], np.cumsum(steps)])
@@ -76,6 +78,13 @@ def binomial_p(wrong: int, n: int, max_error: float) -> float:
 
 def upper_bound(wrong: int, n: int, sure: float, *, is_planned: bool = False) -> float:
     """Return the smallest error that is ruled out: the true one lies below it, `sure` of the time.
+
+    Planned, it is the exact bound of Clopper and Pearson (1934). Else it inverts `log_evidence`:
+    each error is ruled out for ever with a chance of at most 1 - sure if it is the true one, and
+    what rules out one rules out all greater ones, since each likelihood ratio grows with the error
+    it is held against. So the smallest bound that was ever seen holds too (a confidence sequence;
+    Howard and others, 2021). It is the bound of a threshold that was named without the outcomes,
+    such as that of the reviewers' capacity; of one that a walk chose, only `max_error` is promised.
 
     Args:
         wrong: How many of `n` were wrong.
@@ -90,6 +99,8 @@ def upper_bound(wrong: int, n: int, sure: float, *, is_planned: bool = False) ->
     """
     if wrong >= n:
         return 1.0
+    if wrong == 0 and is_planned:
+        return -math.expm1(math.log1p(-sure) / n)
 
     def is_ruled_out(error: float) -> bool:
         if is_planned:
@@ -101,6 +112,23 @@ def upper_bound(wrong: int, n: int, sure: float, *, is_planned: bool = False) ->
         middle = (low + high) / 2
         low, high = (low, middle) if is_ruled_out(middle) else (middle, high)
     return high
+
+
+def interval(count: int, n: int, sure: float) -> tuple[float, float]:
+    """Return between what a share lies: the exact interval of Clopper and Pearson (1934).
+
+    Args:
+        count: How many of `n`.
+        n: How many; without any the interval is 0 to 1.
+        sure: Of both sides together.
+
+    >>> low, high = interval(0, 10, 0.95)
+    >>> low, round(high, 4)
+    (0.0, 0.3085)
+    """
+    one_side = (1 + sure) / 2
+    low = 1 - upper_bound(n - count, n, one_side, is_planned=True)
+    return low, upper_bound(count, n, one_side, is_planned=True)
 
 
 def labels_needed(wrong: int, n: int, max_error: float, sure: float) -> int | None:
@@ -143,6 +171,8 @@ def labels_for_one_look(max_error: float, sure: float) -> int:
     >>> labels_for_one_look(0.02, 0.9), labels_for_one_look(0.05, 0.9)
     (398, 158)
     """
+    if max_error <= 0:
+        return MOST_LABELS
     n = 1
     while binomial_p(math.ceil(n * max_error / 2), n, max_error) > 1 - sure:
         n += 1

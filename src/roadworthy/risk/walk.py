@@ -13,7 +13,8 @@ never evidence in it.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ START_SHARE = 0.2
 """Where a walk that is looked at all the time begins: the threshold that lets so many pass."""
 
 Flags = npt.NDArray[np.bool_]
+Of = Literal["accepted", "all"]
+"""Of what the bound is: of the answers given alone, or of all requests."""
 
 
 def grid_of(scores: Floats, points: int = GRID) -> Floats:
@@ -106,9 +109,14 @@ class Walk(NamedTuple):
         >>> Walk(np.zeros(5, int), np.zeros(5, int), flags, 1).certified
         2
         """
-        gaps = np.flatnonzero(~self.crossed[self.start :])
-        passed = gaps[0] if gaps.size else len(self.crossed) - self.start
-        return self.start + int(passed) - 1 if passed > 0 else None
+        return last_before_gap(self.crossed, self.start)
+
+
+def last_before_gap(crossed: Flags, start: int) -> int | None:
+    """Return the last of the thresholds from `start` on that crossed without a gap, or None."""
+    gaps = np.flatnonzero(~crossed[start:])
+    passed = gaps[0] if gaps.size else len(crossed) - start
+    return start + int(passed) - 1 if passed > 0 else None
 
 
 def begin(size: int, start: int) -> Walk:
@@ -118,7 +126,14 @@ def begin(size: int, start: int) -> Walk:
 
 
 def advance(
-    walk: Walk, scores: Floats, is_wrong: Flags, grid: Floats, max_error: float, sure: float
+    walk: Walk,
+    scores: Floats,
+    is_wrong: Flags,
+    grid: Floats,
+    max_error: float,
+    sure: float,
+    *,
+    of: Of = "accepted",
 ) -> Walk:
     """Return the walk after more outcomes, looked at once behind them.
 
@@ -131,8 +146,18 @@ def advance(
         grid: (j,) float64, falling; the same for the whole epoch.
         max_error: Bound of the share that may be wrong.
         sure: How sure.
+        of: `all` holds the errors that pass against all outcomes instead of those that pass; then
+            the outcomes must be a sample of all requests.
+
+    >>> scores, is_wrong = np.linspace(0, 1, 200), np.arange(200) < 100
+    >>> advance(begin(1, 0), scores, is_wrong, np.array([0.5]), 0.05, 0.9).n.tolist()
+    [100]
+    >>> advance(begin(1, 0), scores, is_wrong, np.array([0.5]), 0.05, 0.9, of="all").n.tolist()
+    [200]
     """
     more_n, more_wrong = counts_at(scores, is_wrong, grid)
+    if of == "all":
+        more_n = np.full(len(grid), len(scores), np.int64)
     n, wrong = walk.n + more_n, walk.wrong + more_wrong
     crossed = log_evidence(wrong, n, max_error) >= -math.log1p(-sure)
     return Walk(n, wrong, walk.crossed | crossed, walk.start)
@@ -152,3 +177,59 @@ def look_once(
             break
         crossed[j] = True
     return Walk(n, wrong, crossed, start)
+
+
+def together(walks: Mapping[str, Walk]) -> Walk:
+    """Return the walk of several groups, each of which must pass at each threshold.
+
+    No group's level is corrected: at the first threshold that is too loose for one of them, that
+    group itself would have to pass (intersection-union test; Berger, 1982). A group without
+    outcomes passes nowhere.
+
+    Args:
+        walks: By group; over the same grid.
+
+    Returns:
+        A walk with the outcomes of all groups; it crossed where each of them did.
+
+    Raises:
+        ValueError: There is no group.
+
+    >>> a = Walk(np.array([90, 99]), np.array([0, 0]), np.array([True, True]), 0)
+    >>> b = Walk(np.array([80, 85]), np.array([0, 9]), np.array([True, False]), 0)
+    >>> together({"a": a, "b": b}).certified, held_back_by({"a": a, "b": b})
+    (0, ('b',))
+    """
+    if not walks:
+        raise ValueError("expected at least one group")
+    found = list(walks.values())
+    return Walk(
+        np.sum([walk.n for walk in found], axis=0),
+        np.sum([walk.wrong for walk in found], axis=0),
+        np.logical_and.reduce([walk.crossed for walk in found]),
+        max(walk.start for walk in found),
+    )
+
+
+def held_back_by(walks: Mapping[str, Walk]) -> tuple[str, ...]:
+    """Return the groups at which the walk of all ended: those that lack evidence for the next."""
+    joint = together(walks)
+    following = joint.start if joint.certified is None else joint.certified + 1
+    if following >= len(joint.crossed):
+        return ()
+    return tuple(name for name, walk in walks.items() if not walk.crossed[following])
+
+
+def sure_of_epoch(sure: float, number: int) -> float:
+    """Return how sure the epoch of that number must be, so that all epochs together are `sure`.
+
+    The k-th spends 1 / (k (k + 1)) of the doubt; over all k that is the whole of it.
+
+    Args:
+        sure: Of all epochs of a decision, however many there will be.
+        number: Of the epoch, from 1.
+
+    >>> round(sure_of_epoch(0.9, 1), 4), round(sure_of_epoch(0.9, 2), 4)
+    (0.95, 0.9833)
+    """
+    return 1 - (1 - sure) / (number * (number + 1))

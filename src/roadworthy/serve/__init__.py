@@ -36,6 +36,8 @@ ENFORCES: Mapping[str, str] = {
     "fallback.model": "serve/opened.py",
     "fallback.expression": "serve/opened.py",
     "fallback.output": "serve/ladder.py",
+    "review.overflow": "serve/engine.py",
+    "review.holding": "serve/record.py",
     "records": "serve/record.py",
     "records.bodies": "serve/record.py",
 }

@@ -16,7 +16,6 @@ from contextlib import aclosing
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import (
     AllModelsFailed,
-    AskPerson,
     BudgetExhausted,
     ContractViolation,
     GuardDenied,
@@ -36,6 +35,7 @@ from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, wants_usage, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
+from .ladder import AskPerson
 from .opened import OpenRelease
 from .record import record_of, reply_of
 from .request import Plan, Reply, Request

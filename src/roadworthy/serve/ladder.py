@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-from ..errors import AskPerson, MissingExtra, ModelUnavailable
+from ..errors import MissingExtra, ModelUnavailable
 from ..types import Answer, Attempt, Call
 
 
@@ -65,6 +65,10 @@ class AbsentModel:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class AskPerson(Exception):
+    """The ladder has come to the rung where a person is asked; the engine catches it."""
 
 
 class HumanModel:

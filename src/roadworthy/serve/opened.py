@@ -178,16 +178,12 @@ def open_release(
     service_guards = [open_guard(entry, folder) for entry in service.guards]
     output_guards = [guard for guard in service_guards if guard.on == "output"]
     declared = _declared_rungs(service)
-    judge = OutputJudge(
-        open_schema(folder, service.contract.output, "output"),
-        output_guards,
-        reads_json=service.kind == "generate",
-        declared=declared,
-    )
+    judge = _judge_of(service, folder, output_guards, declared)
     input_guards = tuple(guard for guard in service_guards if guard.on == "input")
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     vectors = project.folder / project.store.artifacts / VECTORS
+    may_read = map(_reads_input, service_guards)
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -199,22 +195,26 @@ def open_release(
         input_guards=input_guards,
         judge=judge,
         chain=Failover("models", links, judge),
-        ladder=_ladder(rungs, judge),
-        free_ladder=_ladder([rung for rung in rungs if rung.is_free], judge),
-        declared_ladder=_ladder([rung for rung in rungs if _needs_no_model(rung, declared)], judge),
+        **_ladders(rungs, judge, declared),
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=(
-            input_check is not None or desk is not None or any(map(_reads_input, service_guards))
-        ),
+        reads_input=input_check is not None or desk is not None or any(may_read),
         service_ceilings=_ceilings(service),
         context=open_context(service, output_guards, folder, vectors, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
     )
+
+
+def _judge_of(
+    service: ServiceDeclaration, folder: Path, guards: list[Guard], declared: frozenset[str]
+) -> OutputJudge:
+    check = open_schema(folder, service.contract.output, "output")
+    reads_json = service.kind == "generate"
+    return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
 
 
 def _features_of(
@@ -229,6 +229,19 @@ def _features_of(
 def _late_us(service: ServiceDeclaration) -> int | None:
     late_ms = service.objectives.latency_p95_ms
     return None if late_ms is None else int(late_ms * 1000)
+
+
+def _ladders(
+    rungs: list[Link], judge: OutputJudge, declared: frozenset[str]
+) -> dict[str, Failover | None]:
+    """Return the ladder and the parts of it that are left where money or passages are not."""
+    return {
+        "ladder": _ladder(rungs, judge),
+        "free_ladder": _ladder([rung for rung in rungs if rung.is_free], judge),
+        "declared_ladder": _ladder(
+            [rung for rung in rungs if _needs_no_model(rung, declared)], judge
+        ),
+    }
 
 
 def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:

@@ -161,6 +161,11 @@ class Switchboard:
         }
 
 
+def certificate_stop(service: str, certificate: str) -> str:
+    """Return the name of the pointer by which a person stops one certificate."""
+    return _stop_name(service, certificate)
+
+
 def _stop_name(service: str, model: str) -> str:
     return f"stop:{service}/{model}" if model else f"stop:{service}"
 

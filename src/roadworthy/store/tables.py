@@ -396,7 +396,7 @@ epochs = Table(
     Column("state", Text, nullable=False),
 )
 """What evidence is gathered on: any change of its terms opens a new one."""
-Index("epochs_service", epochs.c.service, epochs.c.decision, epochs.c.number)
+Index("epochs_service", epochs.c.service, epochs.c.decision, epochs.c.number, unique=True)
 
 certificates = Table(
     "certificates",

@@ -10,6 +10,12 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
+    _asked()
+    _certified()
+    _learned()
+
+
+def _asked() -> None:
     op.create_table(
         "drafts",
         sa.Column("request_id", sa.Text, primary_key=True),
@@ -62,6 +68,9 @@ def upgrade() -> None:
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
+
+
+def _certified() -> None:
     op.create_table(
         "epochs",
         sa.Column("id", sa.Text, primary_key=True),
@@ -75,7 +84,7 @@ def upgrade() -> None:
         sa.Column("terms", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
     )
-    op.create_index("epochs_service", "epochs", ["service", "decision", "number"])
+    op.create_index("epochs_service", "epochs", ["service", "decision", "number"], unique=True)
     op.create_table(
         "certificates",
         sa.Column("id", sa.Text, primary_key=True),
@@ -99,6 +108,9 @@ def upgrade() -> None:
         sa.Column("audit", sa.Text, nullable=False),
     )
     op.create_index("certificates_service", "certificates", ["service", "issued_at_us"])
+
+
+def _learned() -> None:
     op.create_table(
         "corrections",
         sa.Column("service", sa.Text, primary_key=True),

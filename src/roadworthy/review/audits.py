@@ -1,0 +1,100 @@
+"""The running audit of what is given alone: notices that a bound no longer holds, and how soon."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from ..risk.audit import Detector, expected_delay, is_alarm, share_on_probation
+from ..types import DAY_US
+from .progress import ALL, Progress
+from .terms import Terms
+
+YEAR_DAYS = 365
+LEAST_RUN = 100
+"""Audits to a false alarm, where there are hardly any in a year."""
+
+
+def run_length(progress: Progress, terms: Terms, place: int, share: float, seen_us: int) -> float:
+    """Return how many audits are expected in a year, in which one false alarm is tolerable.
+
+    Args:
+        progress: Of the epoch, which tells how many requests and units there are.
+        terms: Of the epoch.
+        place: The threshold that lets answers pass.
+        share: Of the answers given alone that are audited.
+        seen_us: Until when the epoch has counted.
+    """
+    days = max(seen_us - terms.from_us, terms.window_us, 1) / DAY_US
+    passing = (place + 1) / len(terms.grid)
+    audits = min(progress.tally.requests * share, progress.tally.units)
+    return max(LEAST_RUN, audits * passing / days * YEAR_DAYS)
+
+
+class Alarm(NamedTuple):
+    """Why a certificate is switched off.
+
+    Attributes:
+        group: Whose audits showed it; empty where those of all did.
+    """
+
+    why: str
+    group: str
+    n: int
+    wrong: int
+
+
+def alarm_of(progress: Progress, terms: Terms, length: float) -> Alarm | None:
+    """Return the alarm that the audits raise, if they do.
+
+    With several groups each is given a part of the false alarms.
+    """
+    level = length * len(progress.detectors)
+    for key, detector in progress.detectors.items():
+        if is_alarm(detector, level):
+            where = f" of {key}" if key != ALL else ""
+            share = detector.wrong / max(detector.n, 1)
+            why = (
+                f"{detector.wrong} of the last {detector.n} audits{where} were wrong"
+                f" ({share:.1%}), promised were at most {terms.max_error:.1%}"
+            )
+            return Alarm(why, key, detector.n, detector.wrong)
+    return None
+
+
+def audit_share(declared: float, alone: int, terms: Terms) -> float:
+    """Return the share of what is given alone that is audited; it is higher in the beginning.
+
+    Where all outcomes are reported, all are.
+    """
+    return 1.0 if terms.reported == "all" else share_on_probation(declared, alone)
+
+
+def shown(progress: Progress, terms: Terms, length: float, share: float) -> dict[str, Any]:
+    """Return how a running audit stands, as JSON values.
+
+    Args:
+        progress: Of the epoch.
+        terms: Of the epoch.
+        length: How many audits there are, in the mean, to one false alarm.
+        share: Of the answers given alone that are audited.
+    """
+    detector = progress.detectors[ALL]
+    audits = expected_delay(terms.max_error, length)
+    worst = max(progress.detectors.values(), key=lambda one: one.log_level)
+    return {
+        "n": detector.n,
+        "wrong": detector.wrong,
+        "level": level_of(worst, length * len(progress.detectors)),
+        "run_length": round(length),
+        "share": share,
+        "delay_audits": round(audits),
+        "delay_answers": round(audits / share),
+    }
+
+
+def level_of(detector: Detector, length: float) -> float:
+    """Return how near an audit is to its alarm: 0 at rest, 1 is the alarm."""
+    if detector.log_level == -math.inf:
+        return 0.0
+    return min(1.0, max(0.0, detector.log_level / math.log(max(length, math.e))))

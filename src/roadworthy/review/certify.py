@@ -1,0 +1,429 @@
+"""Certifies from which score on a service may answer alone, and switches that off by itself.
+
+All of it happens in a job. Whatever a run finds is written in one transaction that begins by
+advancing the epoch from where the run found it: a run that was killed has written nothing, and of
+two at once one has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from ..risk.reviewers import Corrected
+from ..risk.walk import grid_of, start_at_share
+from ..store import certificates as store
+from ..store.actions import append_action
+from ..store.certificates import Certificate, Epoch
+from ..store.switchboard import move_pointer
+from ..store.tables import switchboard
+from ..types import DAY_US, Clock, Ids
+from . import audits, progress
+from .audits import Alarm
+from .capacity import ask_share
+from .desk import InForce
+from .evidence import Truth, by_window, cases_of
+from .progress import ALL, Progress
+from .terms import Subject, Terms, id_of, read_terms, terms_of, text_of, what_changed
+
+BY = "job:certify"
+LEAST_SCORES = 200
+"""Answers whose scores choose the thresholds, before anything is known of them."""
+MOST_SCORES = 5_000
+MOST_WINDOWS = 400
+"""So many windows are counted in one transaction."""
+_MOST_DAYS = 1_000
+_SHARE_MOVES = 0.1
+"""A share is set anew when it has moved by so much of itself: each time is a change for all."""
+
+Announce = Callable[[Connection, str, str, str, Mapping[str, Any]], None]
+"""Queues a notice in a transaction: for which webhook, of what, of which subject, with what."""
+
+_encode = msgspec.json.Encoder().encode
+_in_force = msgspec.json.Decoder(InForce).decode
+
+
+def _tell_nobody(*_: Any) -> None:
+    """Announce nothing."""
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What certifying works on.
+
+    Attributes:
+        state: The database.
+        clock: The project's time.
+        announce: Tells webhooks; nobody by default.
+        unsure: Service and day → how many answers no bound let pass, and how many a rule asked for.
+    """
+
+    state: Engine
+    clock: Clock
+    announce: Announce = _tell_nobody
+    unsure: dict[tuple[str, int], tuple[int, int]] = msgspec.field(default_factory=dict)
+
+
+class _Found(NamedTuple):
+    """What a run makes of the windows that are ripe."""
+
+    progress: Progress
+    seen_us: int
+    held: Corrected
+    alarm: Alarm | None = None
+
+
+def certify(bench: Bench, subject: Subject) -> str:
+    """Count what is ripe, and say what came of it.
+
+    Run it as often as you like: what was counted is never counted again.
+    """
+    epoch = store.open_epoch_of(bench.state, subject.service, subject.decision)
+    if epoch is not None:
+        changed = what_changed(read_terms(epoch.terms), subject)
+        if changed:
+            _close(bench, subject, epoch, changed)
+            epoch = None
+    if epoch is None:
+        epoch = _open(bench, subject)
+    if epoch is None:
+        _keep_shares(bench, subject, None)
+        return f"{subject.service}: collects scores"
+    said = _count(bench, subject, epoch)
+    _keep_shares(bench, subject, store.open_epoch_of(bench.state, subject.service))
+    return f"{subject.service}: {said}"
+
+
+def _open(bench: Bench, subject: Subject) -> Epoch | None:
+    """Open an epoch as soon as there are scores enough to choose its thresholds."""
+    state, now_us = bench.state, bench.clock.now_us()
+    before = store.list_epochs(state, subject.service, subject.decision)
+    scores = _scores_of(state, subject)
+    if len(scores) < LEAST_SCORES:
+        return None
+    known = np.array([score for _, score in scores])
+    grid = grid_of(known)
+    start = start_at_share(known, grid)
+    # What was looked at once, chose whether there is another epoch: it is no evidence in that one.
+    looked = [e for e in before if _is_of(e, subject)]
+    ends = [now_us, *(max(e.seen_us, e.closed_at_us or 0) for e in looked)]
+    from_us = max(ends) if looked else scores[0][0]
+    terms = terms_of(subject, grid, start, from_us, before[0].number + 1 if before else 1)
+    text = text_of(terms)
+    epoch = Epoch(
+        id=id_of(text),
+        service=subject.service,
+        decision=subject.decision,
+        number=terms.number,
+        opened_at_us=now_us,
+        seen_us=from_us,
+        terms=text,
+        state=progress.text_of(progress.begin(terms)),
+    )
+    try:
+        with state.begin() as connection:
+            store.add_epoch(connection, epoch)
+    except IntegrityError:
+        # Another run opened one of this number in the same moment.
+        return store.open_epoch_of(state, subject.service, subject.decision)
+    return epoch
+
+
+def _scores_of(state: Engine, subject: Subject) -> list[tuple[int, float]]:
+    """Return time and score of the first answers of what is to be certified."""
+    since_us = store.released_at(state, subject.release)
+    named = (subject.service, subject.release, subject.scorer)
+    found = store.read_scores(state, *named, since_us, MOST_SCORES)
+    return [(at_us, score) for at_us, score in found if score is not None]
+
+
+def _is_of(epoch: Epoch, subject: Subject) -> bool:
+    terms = read_terms(epoch.terms)
+    return (terms.release, terms.scorer) == (subject.release, subject.scorer)
+
+
+def _count(bench: Bench, subject: Subject, epoch: Epoch) -> str:
+    """Count the windows that are ripe, and write what follows from it."""
+    terms = read_terms(epoch.terms)
+    ripe_us = terms.schedule.ripe_until(bench.clock.now_us())
+    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
+    while epoch.seen_us < ripe_us:
+        until_us = min(ripe_us, _end_of_some(epoch.seen_us, terms))
+        found = _look(bench.state, epoch, terms, until_us, in_force)
+        written = _write(bench, subject, epoch, terms, found, in_force)
+        if written is None:
+            return "another run was faster"
+        if found.alarm is not None:
+            _open(bench, subject)
+            return f"switched off: {found.alarm.why}"
+        epoch, in_force = written
+    if in_force is not None:
+        return f"certified from {in_force.threshold:.3f} on, {in_force.n} units"
+    return f"collects, {progress.read_progress(epoch.state).tally.picked} units so far"
+
+
+def _end_of_some(seen_us: int, terms: Terms) -> int:
+    some_us = max(MOST_WINDOWS * terms.window_us, DAY_US)
+    return terms.schedule.window_of(seen_us + some_us) * terms.window_us
+
+
+def _look(
+    state: Engine, epoch: Epoch, terms: Terms, until_us: int, in_force: Certificate | None
+) -> _Found:
+    """Advance the evidence over windows; an alarm ends it."""
+    rows = store.read_drafts_with_outcomes(
+        state, terms.service, terms.release, terms.scorer, epoch.seen_us, until_us
+    )
+    planted = store.read_planted(state, terms.service)
+    now, schedule = progress.read_progress(epoch.state), terms.schedule
+    held = _held_at(terms, planted, schedule.deadline_of(schedule.window_of(until_us) - 1))
+    for evidence in by_window(cases_of(rows, Truth(terms.right), schedule), schedule):
+        then = _held_at(terms, planted, schedule.deadline_of(evidence.window))
+        now = progress.see(now, evidence, terms, then)
+        if in_force is not None:
+            alarm = audits.alarm_of(now, terms, in_force.detail["run_length"])
+            if alarm is not None:
+                return _Found(now, (evidence.window + 1) * terms.window_us, then, alarm)
+    return _Found(now, until_us, held)
+
+
+def _held_at(terms: Terms, planted: list[tuple[int, bool]], until_us: int) -> Corrected:
+    """Return what outcomes are held against, by what reviewers were known to miss at a time."""
+    decided = [is_missed for at_us, is_missed in planted if at_us <= until_us]
+    return terms.held_against(sum(decided), len(decided))
+
+
+def _write(
+    bench: Bench,
+    subject: Subject,
+    epoch: Epoch,
+    terms: Terms,
+    found: _Found,
+    in_force: Certificate | None,
+) -> tuple[Epoch, Certificate | None] | None:
+    """Write what was found in one transaction; None where another run has written before."""
+    state = progress.text_of(found.progress)
+    place = progress.certified(found.progress, terms)
+    issued = None
+    if found.alarm is None and _may_issue(bench.state, terms, place, in_force):
+        issued = _certificate(bench, subject, epoch, terms, found, place or 0, in_force)
+    with bench.state.begin() as connection:
+        if not store.advance_epoch(connection, epoch, found.seen_us, state):
+            return None
+        epoch = msgspec.structs.replace(epoch, seen_us=found.seen_us, state=state)
+        if found.alarm is not None:
+            _switch_off(connection, bench, subject, epoch, in_force, found)
+            return epoch, None
+        if issued is not None:
+            _issue(connection, bench, subject, issued, in_force)
+        elif in_force is not None:
+            _note_audit(connection, subject, terms, found.progress, in_force)
+    return epoch, issued or in_force
+
+
+def _may_issue(
+    state: Engine, terms: Terms, place: int | None, in_force: Certificate | None
+) -> bool:
+    """Whether there is a looser threshold than is in force; what a person stopped stays stopped."""
+    if place is None:
+        return False
+    if in_force is None:
+        return True
+    is_looser = terms.grid[place] < in_force.threshold
+    return is_looser and not store.is_stopped_by_a_person(state, terms.service, in_force.id)
+
+
+def _certificate(
+    bench: Bench,
+    subject: Subject,
+    epoch: Epoch,
+    terms: Terms,
+    found: _Found,
+    place: int,
+    before: Certificate | None,
+) -> Certificate:
+    whole, now_us = found.progress.strands[ALL], bench.clock.now_us()
+    since_us = now_us if before is None else before.detail["since_us"]
+    share = audits.audit_share(subject.policy.audit_share, 0, terms)
+    if before is not None:
+        share = before.audit["share"]
+    declared = max(subject.policy.audit_share, 1.0 if terms.reported == "all" else 0.0)
+    length = audits.run_length(found.progress, terms, place, declared, found.seen_us)
+    groups = progress.required(found.progress, terms).items()
+    return Certificate(
+        id=Ids(bench.clock).new("ct"),
+        epoch=epoch.id,
+        service=terms.service,
+        decision=terms.decision,
+        release=terms.release,
+        state="certified",
+        max_error=terms.max_error,
+        sure=terms.sure,
+        threshold=terms.grid[place],
+        n=whole.n[place],
+        wrong=whole.wrong[place],
+        bound=progress.bound_at(found.progress, terms, found.held, place),
+        from_us=terms.from_us,
+        to_us=found.seen_us,
+        issued_at_us=now_us,
+        detail={
+            "of": terms.of,
+            "unit": terms.unit,
+            "scorer": terms.scorer,
+            "since_us": since_us,
+            "error": _number(whole.error[place]),
+            "automated": (place + 1) / len(terms.grid),
+            "most_missed": found.held.most_missed,
+            "run_length": length,
+            "tally": msgspec.structs.asdict(found.progress.tally),
+            "groups": {key: [s.n[place], s.wrong[place]] for key, s in groups if key != ALL},
+        },
+        audit=audits.shown(found.progress, terms, length, share),
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _issue(
+    connection: Connection,
+    bench: Bench,
+    subject: Subject,
+    issued: Certificate,
+    before: Certificate | None,
+) -> None:
+    """Put a certificate in force, in the place of a stricter one if there is one."""
+    share = issued.audit["share"]
+    ask = _read_in_force(connection, subject.service).ask_share
+    now = InForce(issued.id, issued.threshold, subject.release, subject.scorer, share, ask)
+    _point(connection, subject.service, now)
+    if before is not None:
+        why = f"superseded by `{issued.id}`, which lets more pass"
+        store.end_certificate(connection, before.id, "superseded", issued.issued_at_us, why)
+    store.add_certificate(connection, issued)
+    detail = {
+        "service": issued.service,
+        "release": issued.release,
+        "epoch": issued.epoch,
+        "max_error": issued.max_error,
+        "sure": issued.sure,
+        "threshold": issued.threshold,
+        "n": issued.n,
+        "wrong": issued.wrong,
+        "supersedes": before.id if before is not None else "",
+    }
+    append_action(connection, bench.clock, BY, "certificate.issue", issued.id, detail)
+
+
+def _note_audit(
+    connection: Connection, subject: Subject, terms: Terms, found: Progress, held: Certificate
+) -> None:
+    share = _read_in_force(connection, subject.service).audit_share
+    audit = audits.shown(found, terms, held.detail["run_length"], share)
+    store.write_audit(connection, held.id, audit)
+
+
+def _switch_off(
+    connection: Connection,
+    bench: Bench,
+    subject: Subject,
+    epoch: Epoch,
+    in_force: Certificate | None,
+    found: _Found,
+) -> None:
+    """Switch the automatic decision off: nothing is given alone from the next request on."""
+    alarm, now_us = found.alarm, bench.clock.now_us()
+    if alarm is None or in_force is None:
+        raise ValueError("expected an alarm of what is in force")
+    ask = _read_in_force(connection, subject.service).ask_share
+    _point(connection, subject.service, InForce(ask_share=ask))
+    store.end_certificate(connection, in_force.id, "off", now_us, alarm.why)
+    audit = {**in_force.audit, "n": alarm.n, "wrong": alarm.wrong, "level": 1.0}
+    store.write_audit(connection, in_force.id, audit)
+    store.close_epoch(connection, epoch, now_us, f"switched off: {alarm.why}")
+    detail = {
+        "service": subject.service,
+        "why": alarm.why,
+        "audits": alarm.n,
+        "wrong": alarm.wrong,
+        "group": alarm.group,
+        "max_error": in_force.max_error,
+    }
+    append_action(connection, bench.clock, BY, "certificate.off", in_force.id, detail)
+    if subject.webhook:
+        facts = {**detail, "certificate": in_force.id, "link": f"/services/{subject.service}"}
+        bench.announce(connection, subject.webhook, "certificate.off", subject.service, facts)
+
+
+def _close(bench: Bench, subject: Subject, epoch: Epoch, why: str) -> None:
+    """Close an epoch whose terms have changed; what it certified holds no longer."""
+    now_us = bench.clock.now_us()
+    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
+    with bench.state.begin() as connection:
+        if not store.close_epoch(connection, epoch, now_us, why):
+            return
+        ask = _read_in_force(connection, subject.service).ask_share
+        _point(connection, subject.service, InForce(ask_share=ask))
+        if in_force is not None:
+            store.end_certificate(connection, in_force.id, "ended", now_us, why)
+            detail = {"service": subject.service, "why": why}
+            append_action(connection, bench.clock, BY, "certificate.end", in_force.id, detail)
+
+
+def _keep_shares(bench: Bench, subject: Subject, epoch: Epoch | None) -> None:
+    """Set how many are audited and asked, by what was let pass and by yesterday's number."""
+    ask = _ask_share(bench, subject)
+    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
+    audit = 1.0
+    if in_force is not None and epoch is not None:
+        audit = _audit_share(bench.state, subject, read_terms(epoch.terms), in_force)
+    with bench.state.begin() as connection:
+        if epoch is not None and not store.advance_epoch(
+            connection, epoch, epoch.seen_us, epoch.state
+        ):
+            return
+        now = _read_in_force(connection, subject.service)
+        if not _has_moved(now.ask_share, ask) and not _has_moved(now.audit_share, audit):
+            return
+        said = msgspec.structs.replace(now, ask_share=ask, audit_share=audit)
+        _point(connection, subject.service, said)
+
+
+def _ask_share(bench: Bench, subject: Subject) -> float:
+    """Return how many of the unsure answers of today people are asked: by yesterday's number."""
+    if subject.policy.capacity_per_day is None:
+        return 1.0
+    key = (subject.service, bench.clock.now_us() // DAY_US - 1)
+    if key not in bench.unsure:
+        if len(bench.unsure) > _MOST_DAYS:
+            bench.unsure.clear()
+        from_us = key[1] * DAY_US
+        found = store.count_below(bench.state, subject.service, from_us, from_us + DAY_US)
+        bench.unsure[key] = found
+    return ask_share(subject.policy.capacity_per_day, *bench.unsure[key])
+
+
+def _audit_share(state: Engine, subject: Subject, terms: Terms, in_force: Certificate) -> float:
+    declared = subject.policy.audit_share
+    most = round(100 / declared) + 1
+    alone = store.count_alone(state, subject.service, in_force.detail["since_us"], most)
+    return audits.audit_share(declared, alone, terms)
+
+
+def _has_moved(before: float, now: float) -> bool:
+    return abs(now - before) > _SHARE_MOVES * before or (now == 1.0) != (before == 1.0)
+
+
+def _read_in_force(connection: Connection, service: str) -> InForce:
+    here = switchboard.c.name == f"automation:{service}"
+    said = connection.execute(select(switchboard.c.value).where(here)).scalar()
+    return _in_force(said) if said else InForce()
+
+
+def _point(connection: Connection, service: str, now: InForce) -> None:
+    move_pointer(connection, f"automation:{service}", _encode(now).decode())

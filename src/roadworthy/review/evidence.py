@@ -1,0 +1,264 @@
+"""From drafts and what became known of them to evidence: one outcome of each unit and window.
+
+A window counts once it is over and its outcomes have had their time; what is known by then counts,
+and nothing that comes later. So the evidence of a window is the same whenever it is looked at, and
+neither late labels nor whoever writes them choose what counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..declare.expressions import Expression, ExpressionError, compile_expression
+from ..declare.review import Outcomes
+from ..risk.evidence import Floats
+from ..risk.units import Candidate, pick
+from ..risk.walk import Flags
+
+AS_REVIEWED = ("review", "audit", "second")
+"""The sources of what people decided; what they say of `planted` cases is evidence of them."""
+_NO_EVIDENCE = ("rating",)
+_EQUAL = 1e-9
+
+_decode = msgspec.json.decode
+
+
+class Said(NamedTuple):
+    """What a source said of an answer.
+
+    Attributes:
+        kind: `label`, `correct`, `correction`, or what is no evidence.
+        value: As JSON.
+    """
+
+    kind: str
+    value: str
+    source: str
+    known_at_us: int
+
+
+class Case(NamedTuple):
+    """A draft, and whether it was right.
+
+    Attributes:
+        is_right: None where nothing is known in time.
+        is_disputed: Whether sources disagree; then it counts as wrong.
+    """
+
+    request_id: str
+    at_us: int
+    path: str
+    score: float
+    share: float
+    is_drawn: bool
+    unit: str
+    groups: tuple[str, ...]
+    is_right: bool | None
+    is_disputed: bool = False
+
+
+class Truth:
+    """Says of a draft whether it was right, from what was said of it.
+
+    A label that an expression cannot be computed for says nothing.
+
+    Args:
+        right: When an answer is right: `outcomes.right`, or None for equality.
+    """
+
+    def __init__(self, right: str | None) -> None:
+        self._right = None if right is None else compile_expression(right, "outcome")
+
+    def verdicts(self, predicted: bytes, said: Iterable[Said]) -> set[bool]:
+        """Return what the sources hold of a draft: nothing, one verdict, or both.
+
+        Args:
+            predicted: What a label is compared with, as JSON; empty where nothing is.
+            said: By whatever sources. Within one of them a label outweighs a verdict, and that a
+                correction.
+        """
+        by_source: dict[str, dict[str, set[bool]]] = {}
+        for one in said:
+            verdict = self._verdict(predicted, one)
+            if verdict is not None:
+                by_source.setdefault(one.source, {}).setdefault(one.kind, set()).add(verdict)
+        return set().union(*(_strongest(kinds) for kinds in by_source.values()))
+
+    def _verdict(self, predicted: bytes, said: Said) -> bool | None:
+        if said.kind in _NO_EVIDENCE or said.source == "planted":
+            return None
+        value = _decode(said.value)
+        if said.kind in ("correct", "audit"):
+            return value if isinstance(value, bool) else None
+        if said.kind == "label":
+            return _is_right(self._right, predicted, value)
+        if said.kind == "correction":
+            return bool(predicted) and _is_same(predicted, value)
+        return None
+
+
+def _strongest(kinds: dict[str, set[bool]]) -> set[bool]:
+    """Return the verdicts of the kind that weighs most."""
+    return next(
+        kinds[kind] for kind in ("label", "correct", "audit", "correction") if kind in kinds
+    )
+
+
+def _is_right(right: Expression | None, predicted: bytes, label: Any) -> bool | None:
+    if not predicted:
+        return None
+    if right is None:
+        return bool(_decode(predicted) == label)
+    try:
+        found = right.evaluate({"output": _decode(predicted), "label": label})
+    except ExpressionError:
+        return None
+    return found if isinstance(found, bool) else None
+
+
+def _is_same(predicted: bytes, output: Any) -> bool:
+    """Whether what somebody put in the place of an answer is what it was."""
+    was = _decode(predicted)
+    return bool(was == output or (isinstance(output, dict) and was == output.get("label", output)))
+
+
+class Schedule(NamedTuple):
+    """Which windows there are, and when their evidence is complete.
+
+    Attributes:
+        window_us: How long a unit counts once.
+        matures_us: How long outcomes are waited for after the window.
+    """
+
+    window_us: int
+    matures_us: int
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> Schedule:
+        """Return the schedule that a service declares."""
+        return cls(max(outcomes.window_us, 1), outcomes.matures_after_us)
+
+    def window_of(self, at_us: int) -> int:
+        """Return the number of the window in which a request lies."""
+        return at_us // self.window_us
+
+    def deadline_of(self, window: int) -> int:
+        """Return until when outcomes of a window count."""
+        return (window + 1) * self.window_us + self.matures_us
+
+    def ripe_until(self, now_us: int) -> int:
+        """Return where the last window ends whose outcomes have had their time."""
+        return (now_us - self.matures_us) // self.window_us * self.window_us
+
+
+def cases_of(rows: Iterable[Any], truth: Truth, schedule: Schedule) -> list[Case]:
+    """Return what rows of drafts with outcomes say, one case a draft, in the order of requests.
+
+    An outcome from before its request, which only a clock that was set can bring about, is none.
+
+    Args:
+        rows: As `store.certificates.read_drafts_with_outcomes` gives them.
+        truth: Of the service.
+        schedule: Of the service.
+    """
+    found = []
+    for _, group in groupby(rows, attrgetter("request_id")):
+        lines = list(group)
+        draft = lines[0]
+        until_us = schedule.deadline_of(schedule.window_of(draft.at_us))
+        said = [
+            Said(line.kind, line.value, line.source, line.known_at_us)
+            for line in lines
+            if line.kind is not None and draft.at_us <= line.known_at_us <= until_us
+        ]
+        verdicts = truth.verdicts(draft.predicted, said) if said else set()
+        found.append(
+            Case(
+                draft.request_id,
+                draft.at_us,
+                draft.path,
+                math.nan if draft.score is None else draft.score,
+                draft.share,
+                bool(draft.is_drawn),
+                draft.unit,
+                tuple(_decode(draft.groups)),
+                None if not verdicts else verdicts == {True},
+                len(verdicts) > 1,
+            )
+        )
+    return found
+
+
+class Evidence(NamedTuple):
+    """What one window says: an outcome of each unit of which one was drawn.
+
+    Attributes:
+        window: Its number.
+        cases: Those that count.
+        propensities: (n,) float64; how likely each was to count, as multiples of the smallest
+            chance in the window; None where all are equal.
+        audited: Those that were given alone, drawn and picked for the alarm.
+        requests, units: All that could have been drawn.
+        uncovered: Requests of which no outcome could ever be drawn, as the day was full.
+        groups: Of all that could have been drawn.
+    """
+
+    window: int
+    cases: list[Case]
+    propensities: Floats | None
+    audited: list[Case]
+    requests: int
+    units: int
+    uncovered: int
+    groups: frozenset[tuple[str, ...]]
+
+    @property
+    def scores(self) -> Floats:
+        """(n,) float64, NaN where unknown."""
+        return np.array([case.score for case in self.cases], float)
+
+    @property
+    def is_wrong(self) -> Flags:
+        """(n,) bool; what is missing counts as wrong."""
+        return np.array([case.is_right is not True for case in self.cases], bool)
+
+
+def by_window(cases: Sequence[Case], schedule: Schedule) -> Iterator[Evidence]:
+    """Yield the evidence of each window in which there were requests, in order."""
+    for window, group in groupby(cases, lambda case: schedule.window_of(case.at_us)):
+        yield _evidence_of(window, list(group))
+
+
+def _evidence_of(window: int, found: list[Case]) -> Evidence:
+    covered = [case for case in found if case.share > 0]
+    candidates = [_candidate(case, window) for case in covered]
+    picked = pick(candidates)
+    units = len({candidate.unit for candidate in candidates})
+    least = min((case.share for case in covered), default=1.0)
+    most = max((case.share for case in covered), default=1.0)
+    # Who asks twice is likelier to be drawn once, unless all are drawn.
+    is_equal = most - least < _EQUAL and (units == len(covered) or least > 1 - _EQUAL)
+    chances = np.array([one.propensity for one in picked], float) / least
+    alone = [case for case in covered if case.path == "alone"]
+    audited = pick([_candidate(case, window) for case in alone], "alarm")
+    return Evidence(
+        window,
+        [covered[one.position] for one in picked],
+        None if is_equal else np.maximum(chances, 1.0),
+        [alone[one.position] for one in audited],
+        len(covered),
+        units,
+        len(found) - len(covered),
+        frozenset(case.groups for case in covered),
+    )
+
+
+def _candidate(case: Case, window: int) -> Candidate:
+    return Candidate(case.request_id, case.unit, window, case.share, case.is_drawn)

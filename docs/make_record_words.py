@@ -33,7 +33,7 @@ RECORD = {
     "price_source": "Where the last try's price is from: `rates:<date>`, `override`, `free`,"
     " `unknown`.",
     "scopes": "The ceilings that it counted against: `service:…`, `user:…/…`, `key:…`.",
-    "confidence": "Calibrated probability (0-1) that the answer is right; null until one is fitted.",
+    "confidence": "Calibrated probability (0-1) that the answer is right; null until calibrated.",
     "certificates": "The certificates that let its answer be given without a person.",
     "verdicts": "What guards said.",
     "features": "The features that the server added.",

@@ -14,6 +14,7 @@ from roadworthy.risk.audit import (
     is_alarm,
     is_drawn,
     see,
+    see_weighted,
     share_on_probation,
 )
 
@@ -95,3 +96,41 @@ def test_a_young_certificate_is_audited_more() -> None:
     shares = [share_on_probation(0.05, accepted) for accepted in (0, 200, 400, 2000, 10_000)]
     assert shares == [0.5, 0.5, 0.25, 0.05, 0.05]
     assert share_on_probation(0.0, 10**9) == 0.01
+
+
+def weighted_run(
+    risks: tuple[float, float], chances: tuple[float, float], run_length: float, seed: int
+) -> int:
+    """How many audits of two equal halves of traffic go by until an alarm at 10 %."""
+    rng, detector = np.random.default_rng(seed), begin()
+    while detector.n < 5000 and not is_alarm(detector, run_length):
+        half = int(rng.random() < 0.5)
+        if rng.random() < chances[half]:
+            loss = float(rng.random() < risks[half])
+            detector = see_weighted(detector, loss, chances[half], 0.1, min(chances))
+    return detector.n
+
+
+def test_audits_that_favour_the_risky_half_do_not_alarm_while_the_bound_holds() -> None:
+    runs = [weighted_run((0.17, 0.03), (0.5, 0.1), 300, seed) for seed in range(40)]
+    assert np.mean(runs) > 300
+
+
+def test_audits_of_unequal_chances_notice_a_doubled_error() -> None:
+    runs = [weighted_run((0.34, 0.06), (0.5, 0.1), 1000, seed) for seed in range(40)]
+    assert np.median(runs) < 400
+
+
+def test_equal_chances_see_what_counts_see() -> None:
+    ours = theirs = begin()
+    for k in range(50):
+        ours = see_weighted(ours, float(k % 7 == 0), 0.2, 0.05, 0.2)
+        theirs = see(theirs, k % 7 == 0, 0.05)
+    assert ours.logs == pytest.approx(theirs.logs)
+    assert (ours.n, ours.wrong) == (theirs.n, theirs.wrong)
+
+
+@pytest.mark.parametrize(("loss", "chance"), [(0.0, 0.01), (2.0, 0.1), (math.nan, 0.1), (0.0, 0.0)])
+def test_an_audit_beyond_its_terms_is_refused(loss: float, chance: float) -> None:
+    with pytest.raises(ValueError, match="expected a propensity"):
+        see_weighted(begin(), loss, chance, 0.1, 0.05)

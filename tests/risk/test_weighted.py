@@ -15,7 +15,7 @@ from roadworthy.risk import weighted
 from roadworthy.risk.bets import log_wealth_of_losses
 from roadworthy.risk.plain import from_plain, to_plain
 from roadworthy.risk.walk import Of
-from roadworthy.risk.weighted import Terms, WeightedWalk, advance, begin
+from roadworthy.risk.weighted import Terms, WeightedWalk, advance, begin, upper_bound_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -112,6 +112,30 @@ def test_a_loop_that_reviews_what_is_unsure_and_audits_the_rest_loosens_its_thre
     share = 1 - GRID[walk.certified]
     assert 0.3 < share <= share_below(plain, 0.05) + 0.02
     assert walk.error[walk.certified] == pytest.approx(error_of(plain, share), abs=0.01)
+
+
+@given(SEEDS, st.sampled_from([0.02, 0.1, 0.4]))
+def test_a_bound_is_where_the_walk_would_cross(seed: int, error: float) -> None:
+    rng = np.random.default_rng(seed)
+    losses, chances = (rng.random(200) < error).astype(float), rng.choice([0.1, 1.0], 200)
+    bound = upper_bound_of(losses, chances, 0.9, 0.1)
+    for at, is_crossed in ((bound - 0.001, False), (min(bound + 0.001, 0.999), True)):
+        if 0 < at < bound or bound < 1:
+            terms = Terms(np.zeros(1), 0, at, 0.9, 0.1)
+            walk = advance(begin(terms), np.ones(200), losses, chances, terms)
+            assert walk.crossed[0] == is_crossed
+
+
+@pytest.mark.slow
+def test_a_weighted_bound_is_above_the_error_as_often_as_said_and_1_without_outcomes() -> None:
+    rng, broken = np.random.default_rng(8), 0
+    for _ in range(200):
+        chances = np.where(rng.random(2000) < 0.5, 0.3, 1.0)
+        losses = (rng.random(2000) < np.where(chances < 1, 0.08, 0.02)).astype(float)
+        drawn = rng.random(2000) < chances
+        broken += upper_bound_of(losses[drawn], chances[drawn], 0.9, 0.3) < 0.05
+    assert broken / 200 <= 0.1
+    assert upper_bound_of(np.empty(0), np.empty(0), 0.9, 0.3) == 1
 
 
 @pytest.mark.slow

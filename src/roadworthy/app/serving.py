@@ -344,7 +344,8 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
-        self._desks.refresh(self.engine.releases.values())
+        # It may read thousands of corrections, for which nobody's answer is to wait.
+        await asyncio.to_thread(self._desks.refresh, list(self.engine.releases.values()))
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")

@@ -41,6 +41,7 @@ def up(folder: Path, host: str, port: int, max_body_mb: float, max_in_flight: in
     """
     started = time.monotonic()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each migration is two lines else
     listening = resolve(host)
     project = open_project(folder)
     _check_exposure(project, host, listening)

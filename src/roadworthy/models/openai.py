@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..net import HttpClient
 from ..types import Answer, Attempt, Call, Usage
-from .spec import ModelSpec
+from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
@@ -189,7 +189,7 @@ class OpenAIModel:
             ModelError: Also when the stream ends without a finish reason: a cut is not a success.
         """
         started = time.perf_counter_ns()
-        reader = _StreamReader(wants_usage=_wants_usage(call))
+        reader = _StreamReader(wants_usage=wants_usage(call.body))
         body, is_good = self._body(call, stream=True), False
         try:
             async with self._client.stream(PATH, body) as reply:
@@ -319,11 +319,6 @@ class _StreamReader:
         """
         if not self.finish_reason:
             raise BadAnswer("the stream ended without a finish reason: the answer is cut off")
-
-
-def _wants_usage(call: Call) -> bool:
-    options = call.body.get("stream_options")
-    return options is not None and b"true" in bytes(options)
 
 
 def usage_of(raw: msgspec.Raw) -> Usage | None:

@@ -35,6 +35,24 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock = msgspec.field(default_factory=SystemClock)
 
 
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+_options = msgspec.json.Decoder(_StreamOptions)
+
+
+def wants_usage(body: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a client asked for the tokens of its stream, by `stream_options.include_usage`."""
+    raw = body.get("stream_options")
+    if raw is None:
+        return False
+    try:
+        return _options.decode(raw).include_usage is True
+    except msgspec.DecodeError:
+        return False
+
+
 class Try:
     """Times one try of one model, and writes its `Attempt` however it ends."""
 

@@ -29,12 +29,12 @@ class Detector(NamedTuple):
 
     Attributes:
         logs: (6,) float64; log of the statistic for each multiple of the bound.
-        n, wrong: Audits, and wrong ones, since it began.
+        n, wrong: Audits, and the sum of their losses, since it began.
     """
 
     logs: Floats
     n: int = 0
-    wrong: int = 0
+    wrong: float = 0
 
     @property
     def log_level(self) -> float:
@@ -60,6 +60,41 @@ def see(detector: Detector, is_wrong: bool, max_error: float) -> Detector:
     factor = np.log(rates / max_error) if is_wrong else np.log1p(-rates) - math.log1p(-max_error)
     logs = np.logaddexp(detector.logs, 0.0) + factor
     return Detector(logs, detector.n + 1, detector.wrong + is_wrong)
+
+
+def see_weighted(
+    detector: Detector, loss: float, propensity: float, max_error: float, least_propensity: float
+) -> Detector:
+    """Return the detector after an audit whose chance was its own.
+
+    The factor is 1 + c (loss - max_error) / propensity, whose mean over all requests is at most 1
+    while the bound holds; c is as large as the least chance allows. If all chances are equal it is
+    that of `see`. One run length is then that many audits.
+
+    Args:
+        detector: So far; all of it with the same least chance.
+        loss: In [0, 1].
+        propensity: The recorded chance of this audit.
+        max_error: The bound.
+        least_propensity: The smallest chance that any accepted request has.
+
+    Raises:
+        ValueError: The propensity lies below the least one, or the loss outside of [0, 1].
+
+    >>> first, second = see(begin(), True, 0.02), see_weighted(begin(), 1.0, 0.05, 0.02, 0.05)
+    >>> bool(np.allclose(first.logs, second.logs))
+    True
+    """
+    if not 0 < least_propensity <= propensity or not 0 <= loss <= 1:
+        raise ValueError(
+            f"expected a propensity of at least {least_propensity} and a loss from 0 to 1, "
+            f"got {propensity} and {loss}"
+        )
+    rates = np.minimum(TIMES * max_error, _HIGHEST)
+    bets = (rates / max_error - 1) / (1 - max_error) * least_propensity
+    factor = np.log1p(bets * (loss - max_error) / propensity)
+    logs = np.logaddexp(detector.logs, 0.0) + factor
+    return Detector(logs, detector.n + 1, detector.wrong + loss)
 
 
 def is_alarm(detector: Detector, run_length: float) -> bool:

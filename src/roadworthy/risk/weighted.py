@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bets import STRENGTHS
+from .bets import STRENGTHS, log_wealth_of_losses
 from .evidence import Counts, Floats
 from .walk import Flags, Of, last_before_gap
 
@@ -130,6 +130,38 @@ def advance(
         block = slice(begun, begun + _BLOCK)
         walk = _advance(walk, scores[block], lost[block], propensities[block], terms)
     return walk
+
+
+def upper_bound_of(
+    losses: Floats, propensities: Floats, sure: float, least_propensity: float
+) -> float:
+    """Return the smallest mean loss that was ever ruled out; the true one lies below it.
+
+    As `evidence.upper_bound`, which says when: the capital of each bet grows with the error it is
+    held against, so that what rules out one rules out all greater ones.
+
+    Args:
+        losses: (n,) float64 in [0, 1], of what one threshold lets pass.
+        propensities: (n,) float64, at most 1.
+        sure: How sure.
+        least_propensity: The smallest chance of a label that any request had.
+
+    >>> chances = np.full(400, 0.05)
+    >>> round(upper_bound_of(np.zeros(400), chances, 0.9, 0.05), 3)
+    0.012
+    """
+    low, high = 0.0, 1 - 1e-9
+
+    def is_ruled_out(error: float) -> bool:
+        wealth = log_wealth_of_losses(losses, propensities, error, least_propensity)
+        return bool(wealth.max(initial=0.0) >= -math.log1p(-sure))
+
+    if not is_ruled_out(high):
+        return 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_ruled_out(middle) else (middle, high)
+    return high
 
 
 def _check(losses: Floats, propensities: Floats, least: float) -> None:

@@ -22,26 +22,10 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
 
 
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
 _messages = msgspec.json.Decoder(list[_Message])
-_options = msgspec.json.Decoder(_StreamOptions)
 _raw_messages = msgspec.json.Decoder(list[msgspec.Raw])
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _anything = msgspec.json.Decoder()
-
-
-def wants_usage(body: Body) -> bool:
-    """Whether a client asked for the tokens of its stream, by `stream_options.include_usage`."""
-    raw = body.get("stream_options")
-    if raw is None:
-        return False
-    try:
-        return _options.decode(raw).include_usage is True
-    except msgspec.DecodeError:
-        return False
 
 
 def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str, Any], Body]:

@@ -29,10 +29,11 @@ from ..errors import (
     StoreError,
 )
 from ..guard.slot import run_guards
+from ..models.spec import wants_usage
 from ..review.desk import digest_of_input
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
-from .chat import read_chat, wants_usage, write_chat
+from .chat import read_chat, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
 from .ladder import AskPerson

@@ -244,45 +244,45 @@ class CaseShown(Struct, frozen=True, kw_only=True):
 
 
 class LoadDay(Struct, frozen=True, kw_only=True):
-    """One UTC day of what people decided."""
+    """How many cases people decided on one UTC day."""
 
     day: Time
     decided: int
 
 
 class ReviewerShown(Struct, frozen=True, kw_only=True):
-    """What one person decided in the window; a figure for whoever shares the work, no ranking.
+    """What one person decided in the window: to be talked about, not to be ranked.
 
     Attributes:
-        who: The key they decide with; `name` is what people call it.
+        by: Who, as the audit chain names them; `name` is what their key is called.
         is_you: Whether it is the key that looks.
-        planted: Known wrong answers they were shown; `missed` of these they let pass.
-        miss_low, miss_high: Where their miss rate lies (95 %); None without planted cases.
+        planted: Known wrong answers that they decided; `missed` of them they approved.
+        miss_low, miss_high: Where their share of misses lies (95 %); None without planted ones.
+        median_s: Seconds from taking a case to its decision, in the median.
     """
 
-    who: str
+    by: str
     name: str
     is_you: bool
     decided: int
     approved: int
-    corrected: int
-    rejected: int
     planted: int
     missed: int
     miss_low: float | None
     miss_high: float | None
+    median_s: float | None
 
 
 class PairShown(Struct, frozen=True, kw_only=True):
-    """Two people who decided the same cases without seeing each other's decision.
+    """Two people who decided the same cases, the second without seeing what the first said.
 
     Attributes:
-        both: How many cases both decided; they `agreed` on so many.
-        low, high: Where their agreement lies (95 %).
+        both: How many cases both decided; of these they `agreed` on so many.
+        low, high: Where the share on which they agree lies (95 %).
     """
 
-    one: str
-    other: str
+    first: str
+    second: str
     both: int
     agreed: int
     low: float
@@ -290,7 +290,7 @@ class PairShown(Struct, frozen=True, kw_only=True):
 
 
 class Reviewers(Struct, frozen=True, kw_only=True):
-    """Who decides, how much, and how alike; by name, never by rank.
+    """Who decides, how much, and how alike: by name, never by rank.
 
     Attributes:
         says: The page in one line.
@@ -298,7 +298,6 @@ class Reviewers(Struct, frozen=True, kw_only=True):
         is_whole: Whether everybody is shown, and not only the key that looks.
         load: Decisions of each day in the window.
         capacity: Most that people are asked of a day, of all services; None where one has no limit.
-        planted, missed: Of all people together.
     """
 
     says: str
@@ -310,7 +309,3 @@ class Reviewers(Struct, frozen=True, kw_only=True):
     capacity: int | None
     people: tuple[ReviewerShown, ...]
     pairs: tuple[PairShown, ...]
-    planted: int
-    missed: int
-    miss_low: float | None
-    miss_high: float | None

@@ -1,11 +1,15 @@
-"""Routes of the pages about reviews: the same values as JSON."""
+"""Routes of the pages about reviews and certificates: the same values as JSON."""
 
 from __future__ import annotations
 
+from .calibration_page import calibration_page
 from .case_page import case_page
+from .certificate_figures import CalibrationPage, CertificatePage, Certificates
+from .certificates_page import certificate_page, certificates_page
 from .control import Ask
-from .review_figures import CaseShown, ReviewQueue
+from .review_figures import CaseShown, ReviewQueue, Reviewers
 from .review_page import ReviewQuery, review_page
+from .reviewers_page import reviewers_page
 from .route import Route
 
 
@@ -14,6 +18,10 @@ def routes() -> tuple[Route, ...]:
     return (
         Route("GET", "/api/review", "review", read_review),
         Route("GET", "/api/review/{id}", "review", read_case),
+        Route("GET", "/api/reviewers", "review", read_reviewers),
+        Route("GET", "/api/certificates", "read", read_certificates),
+        Route("GET", "/api/certificates/{id}", "read", read_certificate),
+        Route("GET", "/api/services/{name}/calibration", "read", read_calibration),
     )
 
 
@@ -25,3 +33,23 @@ def read_review(ask: Ask, query: ReviewQuery) -> ReviewQueue:
 def read_case(ask: Ask, id: str) -> CaseShown:
     """Show one case as whoever decides it sees it: question, answer, why, and what is alike."""
     return case_page(ask, id)
+
+
+def read_reviewers(ask: Ask) -> Reviewers:
+    """Show who decides, how much, and how alike; without the scope `admin`, only the asker."""
+    return reviewers_page(ask)
+
+
+def read_certificates(ask: Ask) -> Certificates:
+    """List the automatic decisions: certified, still collecting evidence, or off."""
+    return certificates_page(ask)
+
+
+def read_certificate(ask: Ask, id: str) -> CertificatePage:
+    """Show one decision, named by its certificate or its service, with the evidence of it."""
+    return certificate_page(ask, id)
+
+
+def read_calibration(ask: Ask, name: str) -> CalibrationPage:
+    """Show how well a service's confidences agree with what came true."""
+    return calibration_page(ask, ask.service(name))

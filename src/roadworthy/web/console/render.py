@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from .. import bodies, charts, numbers, review_words, states, svg, words
+from .. import bodies, certificate_words, charts, numbers, review_words, states, svg, words
 from . import data_pictures, pictures, review_pictures
 
 POLICY = (
@@ -180,6 +180,7 @@ def _open_environment() -> Environment:
         data_pictures=data_pictures,
         review_pictures=review_pictures,
         words_of=review_words,
+        words_of_certificates=certificate_words,
         words=words,
         states=states,
         url_of=_URL_OF,

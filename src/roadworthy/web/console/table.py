@@ -32,10 +32,17 @@ from urllib.parse import quote
 from ...types import Scope
 from .. import api, review_twins
 from ..case_acts import act_on_case, page_of, take_case, take_first
+from ..certificate_acts import (
+    ask_of_everything,
+    resume_certificate,
+    stop_certificate,
+    trust_again,
+)
+from ..certificates_page import has_bounds
 from ..control import Ask
 from ..review_page import asks_people, waiting_for
 from ..route import Route
-from .done import Done, acted, promoted, revoked, switched
+from .done import Done, acted, promoted, pulled, revoked, switched
 
 
 def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
@@ -191,6 +198,23 @@ PAGES: tuple[Page, ...] = (
     Page("/review/{id}", review_twins.read_case, "case.html", scope="review", thing="case"),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
+    Page(
+        "/certificates",
+        review_twins.read_certificates,
+        "certificates.html",
+        nav="Certificates",
+        is_there=has_bounds,
+    ),
+    Page(
+        "/certificates/{id}", review_twins.read_certificate, "certificate.html", thing="certificate"
+    ),
+    Page(
+        "/services/{name}/calibration",
+        review_twins.read_calibration,
+        "calibration.html",
+        thing="service",
+    ),
+    Page("/reviewers", review_twins.read_reviewers, "reviewers.html", scope="review"),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),
 )
@@ -221,6 +245,22 @@ ACTS: tuple[Act, ...] = (
         goes=page_of,
         done=acted,
         once=True,
+    ),
+    *(
+        Act(
+            f"/certificates/{{id}}/{word}",
+            "admin",
+            lever,
+            then="/certificates/{id}",
+            form="/certificates/{id}",
+            done=pulled,
+        )
+        for word, lever in (
+            ("stop", stop_certificate),
+            ("resume", resume_certificate),
+            ("ask", ask_of_everything),
+            ("trust", trust_again),
+        )
     ),
     Act("/releases/{id}/promote", "release", api.promote_release, then="/releases", done=promoted),
     Act(

@@ -13,13 +13,14 @@ from sqlalchemy import insert
 from conftest import MakeProject, write_project
 from live import serve, until
 from roadworthy.app import Project
-from roadworthy.errors import DeclarationError
+from roadworthy.errors import DeclarationError, ModelUnavailable
 from roadworthy.review.desk import InForce
+from roadworthy.serve.context import Sources
 from roadworthy.serve.request import Reply
 from roadworthy.store.records import read_record
 from roadworthy.store.switchboard import move_pointer
 from roadworthy.store.tables import corrections, drafts, reviews
-from roadworthy.types import Record
+from roadworthy.types import Answer, Call, Passage, Record, Sentence
 
 QUEUE = '[queues.desk]\nowner = "Ada"\n'
 MODEL = "{'label': input.p >= 0.5, 'probability': input.p}"
@@ -300,3 +301,46 @@ def test_stopped_elsewhere_is_obeyed_by_the_next_request(make_project: MakeProje
     certify(project, 0.6, audit_share=0.01)
     project.serving.switchboard.ask_people("late", by="test")
     until(lambda: ask(project, 0.9).disposition == "review", 1.0)
+
+
+class FailingScore:
+    id = "own"
+
+    def score(self, call: Call, answer: Answer) -> float | None:
+        raise ModelUnavailable("the embedder is gone")
+
+
+def test_where_nobody_can_say_how_sure_an_answer_is_it_is_not_given(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING)
+    ask(project, 0.5)
+    certify(project, 0.1)
+    desk = project.serving.engine.releases["late"].desk
+    assert desk is not None
+    desk.scorer = FailingScore()
+    reply = ask(project, 0.9)
+    assert (reply.disposition, reply.error) == ("review", None)
+    assert record_of(project, reply).decided == "how sure the answer is, is unknown"
+
+
+def test_support_that_guard_and_score_ask_for_is_computed_once() -> None:
+    class Counting:
+        asked = 0
+
+        def find(self, question: str) -> tuple[Passage, ...]:
+            return ()
+
+        def support(self, text: str, passages: Any) -> tuple[Sentence, ...]:
+            self.asked += 1
+            return (Sentence(text, 0.5),)
+
+    pages = Counting()
+    sources = Sources(pages)
+    passages = (Passage("a.md", "A", "text"),)
+    assert sources.support("one", passages) == sources.support("one", passages)
+    assert pages.asked == 1
+    sources.support("two", passages)
+    sources.support("two", (Passage("b.md", "B", "text"),))
+    assert pages.asked == 3
+    sources.close()

@@ -4,6 +4,7 @@ import pytest
 
 from roadworthy.signals.text import (
     is_negative,
+    names_of,
     normalised,
     numbers_of,
     sentences_of,
@@ -70,3 +71,18 @@ def test_a_denial_is_seen_by_its_words(text: str, expected: bool) -> None:
 
 def test_spacing_and_punctuation_make_no_difference() -> None:
     assert normalised("  A  Refund, takes\n7 days. ") == normalised("a refund takes 7 days")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Bags to Boston are free.", {"Boston"}),
+        ("JFK is near. So is Newark-Liberty.", {"JFK", "Newark-Liberty"}),
+        ("Then I asked, and I\u2019m told I'm late.", set()),
+        ("(Perhaps) not.", set()),
+        ("no name", set()),
+        ("", set()),
+    ],
+)
+def test_names_are_words_that_begin_large_inside_a_sentence(text: str, names: set[str]) -> None:
+    assert names_of(text) == names

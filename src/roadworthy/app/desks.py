@@ -10,10 +10,12 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
+from ..review.calibrate import read_fitted
 from ..review.capacity import Capacity
 from ..review.desk import Correction, Corrections, Desk, InForce
-from ..review.scoring import LeastSupport, OwnScore, Scorer
+from ..review.scoring import Calibrate, LeastSupport, OwnScore, Scorer
 from ..serve.opened import OpenRelease
+from ..store.calibrations import StoredCalibration, read_calibration
 from ..store.reviews import asked_since, read_corrections
 from ..store.switchboard import Switchboard
 
@@ -37,6 +39,7 @@ class Desks:
         self._switchboard = switchboard
         self._capacities: dict[str, Capacity] = {}
         self._corrections: dict[str, tuple[int, Corrections]] = {}
+        self._calibrations: dict[str, StoredCalibration | None] = {}
 
     def open(self, service: ServiceDeclaration, release_id: str) -> Desk:
         """Open the desk of one release; what people were asked today counts on."""
@@ -53,6 +56,7 @@ class Desks:
     def _refresh(self, name: str, desk: Desk) -> None:
         desk.in_force = self._in_force(name)
         desk.corrections = self._corrections_of(name)
+        desk.calibrate = self._calibrate_of(name, desk)
 
     def _in_force(self, name: str) -> InForce:
         board = self._switchboard
@@ -61,6 +65,19 @@ class Desks:
         if now.certificate and board.stopped(name, now.certificate) is not None:
             now = msgspec.structs.replace(now, certificate="", threshold=None)
         return msgspec.structs.replace(now, is_stopped=board.asked(name) is not None)
+
+    def _calibrate_of(self, name: str, desk: Desk) -> Calibrate | None:
+        """Return what makes a confidence of this release's scores, once it was fitted."""
+        id = self._switchboard.get(f"calibration:{name}")
+        if not id:
+            return None
+        if id not in self._calibrations:
+            self._calibrations[id] = read_calibration(self._state, id)
+        stored = self._calibrations[id]
+        whose = (desk.release_id, desk.scorer.id)
+        if stored is None or (stored.release, stored.scorer) != whose:
+            return None
+        return read_fitted(stored).chance
 
     def _corrections_of(self, name: str) -> Corrections:
         """Return what people said, read again only when a correction has come."""

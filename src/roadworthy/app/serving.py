@@ -30,6 +30,7 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
+from .bounds import Bounds
 from .desks import Desks
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
@@ -95,6 +96,7 @@ class Serving:
             [
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
+                *self._bounds().jobs(),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,6 +143,16 @@ class Serving:
             Job("features", FILL_EVERY_S, self._fill),
             Job("skew", MEASURE_EVERY_S, self._measure_skew),
         ]
+
+    def _bounds(self) -> Bounds:
+        ground = self._ground
+        return Bounds(
+            ground.declaration,
+            ground.state,
+            ground.clock,
+            lambda: self.engine.releases,
+            self.writer.drain,
+        )
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}

@@ -7,12 +7,11 @@ two at once one has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from ..risk.reviewers import Corrected
@@ -20,14 +19,12 @@ from ..risk.walk import grid_of, start_at_share
 from ..store import certificates as store
 from ..store.actions import append_action
 from ..store.certificates import Certificate, Epoch
-from ..store.switchboard import move_pointer
-from ..store.tables import switchboard
-from ..types import DAY_US, Clock, Ids
+from ..types import DAY_US, Ids
 from . import audits, progress
 from .audits import Alarm
-from .capacity import ask_share
 from .desk import InForce
 from .evidence import Truth, by_window, cases_of
+from .in_force import Work, keep_shares, point, read_in_force
 from .progress import ALL, Progress
 from .terms import Subject, Terms, id_of, read_terms, terms_of, text_of, what_changed
 
@@ -37,35 +34,6 @@ LEAST_SCORES = 200
 MOST_SCORES = 5_000
 MOST_WINDOWS = 400
 """So many windows are counted in one transaction."""
-_MOST_DAYS = 1_000
-_SHARE_MOVES = 0.1
-"""A share is set anew when it has moved by so much of itself: each time is a change for all."""
-
-Announce = Callable[[Connection, str, str, str, Mapping[str, Any]], None]
-"""Queues a notice in a transaction: for which webhook, of what, of which subject, with what."""
-
-_encode = msgspec.json.Encoder().encode
-_in_force = msgspec.json.Decoder(InForce).decode
-
-
-def _tell_nobody(*_: Any) -> None:
-    """Announce nothing."""
-
-
-class Bench(msgspec.Struct, frozen=True):
-    """What certifying works on.
-
-    Attributes:
-        state: The database.
-        clock: The project's time.
-        announce: Tells webhooks; nobody by default.
-        unsure: Service and day → how many answers no bound let pass, and how many a rule asked for.
-    """
-
-    state: Engine
-    clock: Clock
-    announce: Announce = _tell_nobody
-    unsure: dict[tuple[str, int], tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
 class _Found(NamedTuple):
@@ -77,30 +45,30 @@ class _Found(NamedTuple):
     alarm: Alarm | None = None
 
 
-def certify(bench: Bench, subject: Subject) -> str:
+def certify(work: Work, subject: Subject) -> str:
     """Count what is ripe, and say what came of it.
 
     Run it as often as you like: what was counted is never counted again.
     """
-    epoch = store.open_epoch_of(bench.state, subject.service, subject.decision)
+    epoch = store.open_epoch_of(work.state, subject.service, subject.decision)
     if epoch is not None:
         changed = what_changed(read_terms(epoch.terms), subject)
         if changed:
-            _close(bench, subject, epoch, changed)
+            _close(work, subject, epoch, changed)
             epoch = None
     if epoch is None:
-        epoch = _open(bench, subject)
+        epoch = _open(work, subject)
     if epoch is None:
-        _keep_shares(bench, subject, None)
+        keep_shares(work, subject, None)
         return f"{subject.service}: collects scores"
-    said = _count(bench, subject, epoch)
-    _keep_shares(bench, subject, store.open_epoch_of(bench.state, subject.service))
+    said = _count(work, subject, epoch)
+    keep_shares(work, subject, store.open_epoch_of(work.state, subject.service))
     return f"{subject.service}: {said}"
 
 
-def _open(bench: Bench, subject: Subject) -> Epoch | None:
+def _open(work: Work, subject: Subject) -> Epoch | None:
     """Open an epoch as soon as there are scores enough to choose its thresholds."""
-    state, now_us = bench.state, bench.clock.now_us()
+    state, now_us = work.state, work.clock.now_us()
     before = store.list_epochs(state, subject.service, subject.decision)
     scores = _scores_of(state, subject)
     if len(scores) < LEAST_SCORES:
@@ -146,19 +114,19 @@ def _is_of(epoch: Epoch, subject: Subject) -> bool:
     return (terms.release, terms.scorer) == (subject.release, subject.scorer)
 
 
-def _count(bench: Bench, subject: Subject, epoch: Epoch) -> str:
+def _count(work: Work, subject: Subject, epoch: Epoch) -> str:
     """Count the windows that are ripe, and write what follows from it."""
     terms = read_terms(epoch.terms)
-    ripe_us = terms.schedule.ripe_until(bench.clock.now_us())
-    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
+    ripe_us = terms.schedule.ripe_until(work.clock.now_us())
+    in_force = store.certificate_in_force(work.state, subject.service, subject.decision)
     while epoch.seen_us < ripe_us:
         until_us = min(ripe_us, _end_of_some(epoch.seen_us, terms))
-        found = _look(bench.state, epoch, terms, until_us, in_force)
-        written = _write(bench, subject, epoch, terms, found, in_force)
+        found = _look(work.state, epoch, terms, until_us, in_force)
+        written = _write(work, subject, epoch, terms, found, in_force)
         if written is None:
             return "another run was faster"
         if found.alarm is not None:
-            _open(bench, subject)
+            _open(work, subject)
             return f"switched off: {found.alarm.why}"
         epoch, in_force = written
     if in_force is not None:
@@ -198,7 +166,7 @@ def _held_at(terms: Terms, planted: list[tuple[int, bool]], until_us: int) -> Co
 
 
 def _write(
-    bench: Bench,
+    work: Work,
     subject: Subject,
     epoch: Epoch,
     terms: Terms,
@@ -209,17 +177,17 @@ def _write(
     state = progress.text_of(found.progress)
     place = progress.certified(found.progress, terms)
     issued = None
-    if found.alarm is None and _may_issue(bench.state, terms, place, in_force):
-        issued = _certificate(bench, subject, epoch, terms, found, place or 0, in_force)
-    with bench.state.begin() as connection:
+    if found.alarm is None and _may_issue(work.state, terms, place, in_force):
+        issued = _certificate(work, subject, epoch, terms, found, place or 0, in_force)
+    with work.state.begin() as connection:
         if not store.advance_epoch(connection, epoch, found.seen_us, state):
             return None
         epoch = msgspec.structs.replace(epoch, seen_us=found.seen_us, state=state)
         if found.alarm is not None:
-            _switch_off(connection, bench, subject, epoch, in_force, found)
+            _switch_off(connection, work, subject, epoch, in_force, found)
             return epoch, None
         if issued is not None:
-            _issue(connection, bench, subject, issued, in_force)
+            _issue(connection, work, subject, issued, in_force)
         elif in_force is not None:
             _note_audit(connection, subject, terms, found.progress, in_force)
     return epoch, issued or in_force
@@ -238,7 +206,7 @@ def _may_issue(
 
 
 def _certificate(
-    bench: Bench,
+    work: Work,
     subject: Subject,
     epoch: Epoch,
     terms: Terms,
@@ -246,7 +214,7 @@ def _certificate(
     place: int,
     before: Certificate | None,
 ) -> Certificate:
-    whole, now_us = found.progress.strands[ALL], bench.clock.now_us()
+    whole, now_us = found.progress.strands[ALL], work.clock.now_us()
     since_us = now_us if before is None else before.detail["since_us"]
     share = audits.audit_share(subject.policy.audit_share, 0, terms)
     if before is not None:
@@ -255,7 +223,7 @@ def _certificate(
     length = audits.run_length(found.progress, terms, place, declared, found.seen_us)
     groups = progress.required(found.progress, terms).items()
     return Certificate(
-        id=Ids(bench.clock).new("ct"),
+        id=Ids(work.clock).new("ct"),
         epoch=epoch.id,
         service=terms.service,
         decision=terms.decision,
@@ -292,16 +260,16 @@ def _number(value: float) -> float | None:
 
 def _issue(
     connection: Connection,
-    bench: Bench,
+    work: Work,
     subject: Subject,
     issued: Certificate,
     before: Certificate | None,
 ) -> None:
     """Put a certificate in force, in the place of a stricter one if there is one."""
     share = issued.audit["share"]
-    ask = _read_in_force(connection, subject.service).ask_share
+    ask = read_in_force(connection, subject.service).ask_share
     now = InForce(issued.id, issued.threshold, subject.release, subject.scorer, share, ask)
-    _point(connection, subject.service, now)
+    point(connection, subject.service, now)
     if before is not None:
         why = f"superseded by `{issued.id}`, which lets more pass"
         store.end_certificate(connection, before.id, "superseded", issued.issued_at_us, why)
@@ -317,31 +285,31 @@ def _issue(
         "wrong": issued.wrong,
         "supersedes": before.id if before is not None else "",
     }
-    append_action(connection, bench.clock, BY, "certificate.issue", issued.id, detail)
+    append_action(connection, work.clock, BY, "certificate.issue", issued.id, detail)
 
 
 def _note_audit(
     connection: Connection, subject: Subject, terms: Terms, found: Progress, held: Certificate
 ) -> None:
-    share = _read_in_force(connection, subject.service).audit_share
+    share = read_in_force(connection, subject.service).audit_share
     audit = audits.shown(found, terms, held.detail["run_length"], share)
     store.write_audit(connection, held.id, audit)
 
 
 def _switch_off(
     connection: Connection,
-    bench: Bench,
+    work: Work,
     subject: Subject,
     epoch: Epoch,
     in_force: Certificate | None,
     found: _Found,
 ) -> None:
     """Switch the automatic decision off: nothing is given alone from the next request on."""
-    alarm, now_us = found.alarm, bench.clock.now_us()
+    alarm, now_us = found.alarm, work.clock.now_us()
     if alarm is None or in_force is None:
         raise ValueError("expected an alarm of what is in force")
-    ask = _read_in_force(connection, subject.service).ask_share
-    _point(connection, subject.service, InForce(ask_share=ask))
+    ask = read_in_force(connection, subject.service).ask_share
+    point(connection, subject.service, InForce(ask_share=ask))
     store.end_certificate(connection, in_force.id, "off", now_us, alarm.why)
     audit = {**in_force.audit, "n": alarm.n, "wrong": alarm.wrong, "level": 1.0}
     store.write_audit(connection, in_force.id, audit)
@@ -354,76 +322,22 @@ def _switch_off(
         "group": alarm.group,
         "max_error": in_force.max_error,
     }
-    append_action(connection, bench.clock, BY, "certificate.off", in_force.id, detail)
+    append_action(connection, work.clock, BY, "certificate.off", in_force.id, detail)
     if subject.webhook:
         facts = {**detail, "certificate": in_force.id, "link": f"/services/{subject.service}"}
-        bench.announce(connection, subject.webhook, "certificate.off", subject.service, facts)
+        work.announce(connection, subject.webhook, "certificate.off", subject.service, facts)
 
 
-def _close(bench: Bench, subject: Subject, epoch: Epoch, why: str) -> None:
+def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> None:
     """Close an epoch whose terms have changed; what it certified holds no longer."""
-    now_us = bench.clock.now_us()
-    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
-    with bench.state.begin() as connection:
+    now_us = work.clock.now_us()
+    in_force = store.certificate_in_force(work.state, subject.service, subject.decision)
+    with work.state.begin() as connection:
         if not store.close_epoch(connection, epoch, now_us, why):
             return
-        ask = _read_in_force(connection, subject.service).ask_share
-        _point(connection, subject.service, InForce(ask_share=ask))
+        ask = read_in_force(connection, subject.service).ask_share
+        point(connection, subject.service, InForce(ask_share=ask))
         if in_force is not None:
             store.end_certificate(connection, in_force.id, "ended", now_us, why)
             detail = {"service": subject.service, "why": why}
-            append_action(connection, bench.clock, BY, "certificate.end", in_force.id, detail)
-
-
-def _keep_shares(bench: Bench, subject: Subject, epoch: Epoch | None) -> None:
-    """Set how many are audited and asked, by what was let pass and by yesterday's number."""
-    ask = _ask_share(bench, subject)
-    in_force = store.certificate_in_force(bench.state, subject.service, subject.decision)
-    audit = 1.0
-    if in_force is not None and epoch is not None:
-        audit = _audit_share(bench.state, subject, read_terms(epoch.terms), in_force)
-    with bench.state.begin() as connection:
-        if epoch is not None and not store.advance_epoch(
-            connection, epoch, epoch.seen_us, epoch.state
-        ):
-            return
-        now = _read_in_force(connection, subject.service)
-        if not _has_moved(now.ask_share, ask) and not _has_moved(now.audit_share, audit):
-            return
-        said = msgspec.structs.replace(now, ask_share=ask, audit_share=audit)
-        _point(connection, subject.service, said)
-
-
-def _ask_share(bench: Bench, subject: Subject) -> float:
-    """Return how many of the unsure answers of today people are asked: by yesterday's number."""
-    if subject.policy.capacity_per_day is None:
-        return 1.0
-    key = (subject.service, bench.clock.now_us() // DAY_US - 1)
-    if key not in bench.unsure:
-        if len(bench.unsure) > _MOST_DAYS:
-            bench.unsure.clear()
-        from_us = key[1] * DAY_US
-        found = store.count_below(bench.state, subject.service, from_us, from_us + DAY_US)
-        bench.unsure[key] = found
-    return ask_share(subject.policy.capacity_per_day, *bench.unsure[key])
-
-
-def _audit_share(state: Engine, subject: Subject, terms: Terms, in_force: Certificate) -> float:
-    declared = subject.policy.audit_share
-    most = round(100 / declared) + 1
-    alone = store.count_alone(state, subject.service, in_force.detail["since_us"], most)
-    return audits.audit_share(declared, alone, terms)
-
-
-def _has_moved(before: float, now: float) -> bool:
-    return abs(now - before) > _SHARE_MOVES * before or (now == 1.0) != (before == 1.0)
-
-
-def _read_in_force(connection: Connection, service: str) -> InForce:
-    here = switchboard.c.name == f"automation:{service}"
-    said = connection.execute(select(switchboard.c.value).where(here)).scalar()
-    return _in_force(said) if said else InForce()
-
-
-def _point(connection: Connection, service: str, now: InForce) -> None:
-    move_pointer(connection, f"automation:{service}", _encode(now).decode())
+            append_action(connection, work.clock, BY, "certificate.end", in_force.id, detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -107,8 +108,13 @@ class Desk:
         self._triggers = Triggers(self.policy.when)
 
     def confidence_of(self, score: float | None) -> float | None:
-        """Return the calibrated probability that an answer of this score is right, if known."""
-        return None if score is None or self.calibrate is None else self.calibrate(score)
+        """Return the calibrated probability that an answer is right; None until one was fitted.
+
+        Of an answer without a score it is 0: what is unknown counts as nothing.
+        """
+        if self.calibrate is None:
+            return None
+        return self.calibrate(math.nan if score is None else score)
 
     def known(self, digest: str, caller: Caller) -> Correction | None:
         """Return what a person said of the same input before, if anybody did."""

@@ -24,7 +24,7 @@ from ..errors import (
     NoPassages,
 )
 from ..guard.slot import Guard
-from ..types import Call, OpenSignals, Pages, Passage
+from ..types import Call, OpenSignals, Pages, Passage, Sentence
 
 BYTES_PER_TOKEN = 3
 """How `context.max_input_tokens` counts, whatever model reads it: tokenizers make of European text
@@ -42,9 +42,22 @@ class Sources:
     """
 
     def __init__(self, pages: Pages) -> None:
-        self.support = pages.support
         self._pages = pages
+        self._last: tuple[str, Sequence[Passage], tuple[Sentence, ...]] | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="retrieval")
+
+    def support(self, text: str, passages: Sequence[Passage]) -> tuple[Sentence, ...]:
+        """Return each sentence of `text` with its support; asked twice in a row, it computes once.
+
+        The guard asks, and then what says how sure the answer is: 6 ms each time.
+
+        Raises:
+            ModelUnavailable: The embedder failed inside.
+        """
+        last = self._last
+        if last is None or last[0] != text or last[1] is not passages:
+            last = self._last = (text, passages, self._pages.support(text, passages))
+        return last[2]
 
     async def find(self, question: str, deadline: float) -> tuple[Passage, ...]:
         """Return the passages for a question.

@@ -30,7 +30,7 @@ from ..errors import (
 )
 from ..guard.slot import run_guards
 from ..models.spec import wants_usage
-from ..review.desk import digest_of_input
+from ..review.desk import Desk, digest_of_input
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, write_chat
@@ -338,7 +338,7 @@ class Engine:
         desk, call, answer = plan.release.desk, plan.call, plan.answer
         if desk is None or call is None or answer is None:
             return
-        plan.score = desk.scorer.score(call, answer)
+        plan.score = _score_of(desk, call, answer)
         plan.confidence = desk.confidence_of(plan.score)
         plan.mark("confidence")
         plan.draft = answer
@@ -442,3 +442,11 @@ class Engine:
             plan.error_code = RoadworthyError.code
         if plan.call is not None:
             plan.attempts.extend(plan.call.abandoned)
+
+
+def _score_of(desk: Desk, call: Call, answer: Answer) -> float | None:
+    """Return how sure an answer is; where that cannot be computed now, it is unknown."""
+    try:
+        return desk.scorer.score(call, answer)
+    except ModelError:
+        return None

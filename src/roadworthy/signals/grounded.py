@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
 
 from ..types import Embedder, Passage, Sentence
 from .search import Index
 from .text import is_negative, normalised, numbers_of, sentences_of, without_citations
+
+Reason = Literal["stands_there", "near", "foreign_number", "foreign_page", "no_passage"]
+
+
+class Supported(msgspec.Struct, frozen=True):
+    """A sentence of an answer, how well it is supported, and by what.
+
+    Attributes:
+        score: Its support (0-1).
+        reason: Why it has it: it stands in a passage, is as near to one as the score says, holds a
+            number that none holds, is of an answer that cites a page which was not found for it, or
+            there was no passage.
+        file: The page of the sentence that supports it most, and `heading` where on it.
+        nearest: That sentence; empty where none does.
+    """
+
+    text: str
+    score: float
+    reason: Reason
+    file: str = ""
+    heading: str = ""
+    nearest: str = ""
+
+
+Place = tuple[Passage, str]
+"""A passage, and a sentence of it."""
 
 
 class Grounding:
@@ -34,49 +62,69 @@ class Grounding:
         Raises:
             ModelUnavailable: The embedder failed inside.
         """
+        return tuple(Sentence(each.text, each.score) for each in self.explain(text, passages))
+
+    def explain(self, text: str, passages: Sequence[Passage]) -> tuple[Supported, ...]:
+        """Return each sentence of `text` with its support (0-1), and what supports it.
+
+        Raises:
+            ModelUnavailable: The embedder failed inside.
+        """
         prose, cited = without_citations(text)
         sentences = sentences_of(prose)
-        if not passages or not {passage.file for passage in passages}.issuperset(cited):
-            return tuple(Sentence(sentence, 0.0) for sentence in sentences)
-        known = {
-            normalised(part)
-            for passage in passages
-            for sentence in passage.sentences
-            for part in sentences_of(sentence.text)
-        }
+        if not passages:
+            return tuple(Supported(sentence, 0.0, "no_passage") for sentence in sentences)
+        if not {passage.file for passage in passages}.issuperset(cited):
+            return tuple(Supported(sentence, 0.0, "foreign_page") for sentence in sentences)
+        known: dict[str, Place] = {}
+        for passage in passages:
+            for sentence in passage.sentences:
+                for part in sentences_of(sentence.text):
+                    known.setdefault(normalised(part), (passage, sentence.text))
         numbers = set().union(*(numbers_of(f"{p.heading} {p.text}") for p in passages))
-        scores = [_stands_in(sentence, known, numbers) for sentence in sentences]
-        open_ones = [place for place, score in enumerate(scores) if score is None]
-        if open_ones:
-            near = self._near([sentences[place] for place in open_ones], passages)
-            for place, score in zip(open_ones, near, strict=True):
-                scores[place] = score
-        pairs = zip(sentences, scores, strict=True)
-        return tuple(Sentence(sentence, score or 0.0) for sentence, score in pairs)
+        found = [_stands_in(sentence, known, numbers) for sentence in sentences]
+        open_ones = [sentence for sentence, one in zip(sentences, found, strict=True) if not one]
+        near = iter(self._near(open_ones, passages) if open_ones else ())
+        return tuple(one or next(near) for one in found)
 
-    def _near(self, sentences: Sequence[str], passages: Sequence[Passage]) -> list[float]:
+    def _near(self, sentences: Sequence[str], passages: Sequence[Passage]) -> list[Supported]:
         """Return how near each sentence is to the nearest one that agrees with it."""
         rows: list[Any] = []
-        denies: list[bool] = []
+        places: list[Place] = []
         for passage in passages:
             vectors = self._index.vectors_of(passage)
             rows.extend(vectors)
-            denies += [is_negative(s.text) for s in passage.sentences[: len(vectors)]]
-        found = self._embedder.embed(sentences)
-        scores = []
-        for sentence, vector in zip(sentences, found, strict=True):
+            places += [(passage, s.text) for s in passage.sentences[: len(vectors)]]
+        denies = [is_negative(text) for _, text in places]
+        found = []
+        for sentence, vector in zip(sentences, self._embedder.embed(sentences), strict=True):
             wanted = is_negative(sentence)
-            agreeing = (row for row, denied in zip(rows, denies, strict=True) if denied is wanted)
-            best = max((float(row @ vector) for row in agreeing), default=0.0)
-            scores.append(min(max(best, 0.0), 1.0))
-        return scores
+            agreeing = [
+                (float(row @ vector), place)
+                for place, (row, denied) in enumerate(zip(rows, denies, strict=True))
+                if denied is wanted
+            ]
+            best, place = max(agreeing, key=lambda pair: pair[0], default=(0.0, -1))
+            score = min(max(best, 0.0), 1.0)
+            found.append(_supported(sentence, score, "near", places[place] if score > 0 else None))
+        return found
 
 
-def _stands_in(sentence: str, known: set[str], numbers: set[str]) -> float | None:
+def _supported(sentence: str, score: float, reason: Reason, place: Place | None) -> Supported:
+    if place is None:
+        return Supported(sentence, score, reason)
+    passage, nearest = place
+    return Supported(sentence, score, reason, passage.file, passage.heading, nearest)
+
+
+def _stands_in(sentence: str, known: Mapping[str, Place], numbers: set[str]) -> Supported | None:
     """Return 1 for what stands there word by word, 0 for a foreign number, None for the rest.
 
     Only a whole sentence counts: a part of one may leave out the word that denies it.
     """
-    if normalised(sentence) in known:
-        return 1.0
-    return None if numbers_of(sentence) <= numbers else 0.0
+    place = known.get(normalised(sentence))
+    if place is not None:
+        return _supported(sentence, 1.0, "stands_there", place)
+    if numbers_of(sentence) <= numbers:
+        return None
+    return _supported(sentence, 0.0, "foreign_number", None)

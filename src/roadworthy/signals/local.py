@@ -14,6 +14,7 @@ from ..types import Embedder, Passage, Sentence
 from .embed import open_minilm
 from .grounded import Grounding
 from .search import Retriever, build_index
+from .why import WrittenFrom, written_from
 
 _opening = threading.Lock()
 
@@ -45,6 +46,14 @@ class LocalPages:
             ModelUnavailable: The embedder failed inside.
         """
         return self._grounding.support(text, passages)
+
+    def explain(self, text: str, passages: Sequence[Passage]) -> WrittenFrom:
+        """Return what the sentences of an answer stand on.
+
+        Raises:
+            ModelUnavailable: The embedder failed inside.
+        """
+        return written_from(self._grounding, text, passages)
 
 
 class LocalSignals:

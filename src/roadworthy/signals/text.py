@@ -1,4 +1,4 @@
-"""Take a text apart: its sentences, its numbers, whether it denies something."""
+"""Take a text apart: its sentences, its numbers, its names, whether it denies something."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"\w+")
+_I = re.compile(r"I\b")
+_NAME = re.compile(r"\b[A-ZÀ-ÞЀ-Я]\w*(?:[-'\u2019]\w+)*")
 
 
 def sentences_of(text: str) -> list[str]:
@@ -56,6 +58,32 @@ def _plain(number: str) -> str:
     return f"{whole.lstrip('0') or '0'}.{rest}" if rest else whole.lstrip("0") or "0"
 
 
+def names_of(text: str) -> set[str]:
+    """Return what looks like a name in a text: words that begin large inside of a sentence.
+
+    The first word of a sentence is one only where all of it is large, for any word begins it so.
+    `I` is none. In German, where every noun begins large, these are the nouns.
+
+    >>> sorted(names_of("Ask United at JFK. FAA rules hold, and I am Ann."))
+    ['Ann', 'FAA', 'JFK', 'United']
+    """
+    found = set()
+    for sentence in sentences_of(text):
+        first = _WORDS.search(sentence)
+        start = first.start() if first else 0
+        for match in _NAME.finditer(sentence):
+            name = match[0]
+            is_large = len(name) > 1 and name.isupper()
+            if is_large or (match.start() != start and not _I.match(name)):
+                found.add(name)
+    return found
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in their order, small."""
+    return _WORDS.findall(text.casefold())
+
+
 def is_negative(text: str) -> bool:
     """Return whether a text denies or excepts something, by its words."""
     return _NOT.search(text) is not None
@@ -63,4 +91,4 @@ def is_negative(text: str) -> bool:
 
 def normalised(text: str) -> str:
     """Return the words of a text alone, so that spacing and punctuation make no difference."""
-    return " ".join(_WORDS.findall(text.casefold()))
+    return " ".join(words_of(text))

@@ -1,0 +1,270 @@
+"""How an automatic decision stands: certified, collecting or off, and what it stands on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Engine
+
+from ..risk.evidence import most_automatic
+from ..risk.reviewers import Corrected
+from ..risk.walk import START_SHARE
+from ..store import certificates as store
+from ..store.certificates import Certificate, Epoch
+from . import progress
+from .audits import level_of
+from .certify import LEAST_SCORES
+from .needed import Needed, needed, needed_at_first
+from .progress import ALL, Progress
+from .terms import Subject, Terms, read_terms
+
+Stands = Literal["certified", "collecting", "off"]
+
+
+class Spot(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate threshold.
+
+    Attributes:
+        automated: About the share of answers that it lets pass.
+        n, wrong: The units that it let pass, and how many of them were wrong.
+        error: The measured error, weighted where chances differ; None without outcomes.
+        has_crossed: Whether its evidence was ever enough.
+    """
+
+    threshold: float
+    automated: float
+    n: int
+    wrong: int
+    error: float | None
+    has_crossed: bool
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How an automatic decision of a service stands.
+
+    Attributes:
+        threshold: Least score that is given alone; None while nothing is certified.
+        n, wrong: The units that the certificate stands on, and the wrong ones among them; while
+            there is none, those that the strictest threshold has let pass.
+        bound: At most so many of what is given alone are wrong; None while nothing is certified.
+        needed: How many more labelled units a certificate needs; 0 with one, None where no number
+            would do.
+        needed_least, needed_most: The same, one standard error apart.
+        why: In a sentence, what is needed, or why it is off.
+        of: Whether the bound is of the answers given alone (`accepted`), or of `all` requests.
+        epoch, opened_us: What evidence is gathered on, and since when.
+        issued: Certificates of the service so far; each may be wrong, 1 - `sure` of the time.
+        missing, disputed: Shares of the units whose outcome did not come, or was contradicted:
+            both count as wrong.
+        uncovered: Share of requests of which no outcome could be drawn.
+        most_missed: Reviewers miss at most this share of errors; None where nothing was planted.
+        feasible: The largest share that could ever be given alone, by any method; None before there
+            are outcomes.
+        groups: Each group that must keep the bound: [n, wrong] at the threshold.
+        curve: The candidate thresholds, strict to loose.
+        audit: The running audit: `n`, `wrong`, `level` (1 is the alarm), `share`, `delay_answers`.
+    """
+
+    service: str
+    decision: str
+    max_error: float
+    sure: float
+    threshold: float | None
+    n: int
+    bound: float | None
+    state: Stands
+    needed: int | None
+    needed_least: int | None
+    needed_most: int | None
+    why: str
+    of: str
+    unit: str
+    wrong: int
+    error: float | None
+    release: str
+    certificate: str
+    from_us: int | None
+    to_us: int | None
+    issued_us: int | None
+    automated: float | None
+    epoch: str
+    opened_us: int | None
+    issued: int
+    missing: float | None
+    disputed: float | None
+    uncovered: float | None
+    most_missed: float | None
+    feasible: float | None
+    groups: dict[str, list[int]]
+    curve: tuple[Spot, ...]
+    audit: dict[str, Any]
+
+
+def standing_of(state: Engine, subject: Subject) -> Standing:
+    """Return how a decision stands now, as far as the job that certifies has come."""
+    epoch = store.open_epoch_of(state, subject.service, subject.decision)
+    terms = None if epoch is None else read_terms(epoch.terms)
+    if terms is None or terms.release != subject.release:
+        return _before_an_epoch(state, subject)
+    found = progress.read_progress(epoch.state) if epoch is not None else progress.begin(terms)
+    certified = store.certificate_in_force(state, subject.service, subject.decision)
+    planted = store.read_planted(state, subject.service)
+    held = terms.held_against(sum(missed for _, missed in planted), len(planted))
+    return _standing(state, subject, epoch, terms, found, held, certified)
+
+
+def _before_an_epoch(state: Engine, subject: Subject) -> Standing:
+    policy = subject.policy
+    missing = needed_at_first(subject.max_error, policy.sure, START_SHARE)
+    since_us = store.released_at(state, subject.release)
+    named = (subject.service, subject.release, subject.scorer)
+    known = [
+        s for _, s in store.read_scores(state, *named, since_us, LEAST_SCORES) if s is not None
+    ]
+    why = f"{len(known)} of {LEAST_SCORES} scores are there; {missing.why}"
+    return Standing(
+        **_declared(subject),
+        **_of_needed(missing._replace(why=why)),
+        **_NOTHING,
+        state="collecting",
+        issued=len(store.list_certificates(state, subject.service)),
+        release=subject.release,
+    )
+
+
+_NOTHING: dict[str, Any] = {
+    "threshold": None,
+    "n": 0,
+    "wrong": 0,
+    "bound": None,
+    "error": None,
+    "certificate": "",
+    "from_us": None,
+    "to_us": None,
+    "issued_us": None,
+    "automated": None,
+    "epoch": "",
+    "opened_us": None,
+    "missing": None,
+    "disputed": None,
+    "uncovered": None,
+    "most_missed": None,
+    "feasible": None,
+    "groups": {},
+    "curve": (),
+    "audit": {},
+}
+
+
+def _standing(
+    state: Engine,
+    subject: Subject,
+    epoch: Epoch | None,
+    terms: Terms,
+    found: Progress,
+    held: Corrected,
+    certified: Certificate | None,
+) -> Standing:
+    issued = store.list_certificates(state, subject.service, limit=1_000)
+    lacks = needed(found, terms, held)
+    stands: Stands = "collecting" if certified is None else "certified"
+    if certified is not None and store.is_stopped_by_a_person(state, subject.service, certified.id):
+        stands, lacks = "off", lacks._replace(why=f"a person stopped `{certified.id}`")
+    elif certified is None and issued and issued[0].state == "off":
+        stands = "off"
+        lacks = lacks._replace(why=f"switched off: {issued[0].why_ended}; {lacks.why}")
+    place = terms.start if certified is None else _place_of(certified.threshold, terms)
+    whole = found.strands[ALL]
+    facts = {
+        **_NOTHING,
+        **_declared(subject),
+        **_of_needed(lacks),
+        "n": whole.n[place] if place < len(terms.grid) else 0,
+        "wrong": whole.wrong[place] if place < len(terms.grid) else 0,
+        "release": terms.release,
+        "epoch": "" if epoch is None else epoch.id,
+        "opened_us": None if epoch is None else epoch.opened_at_us,
+        "curve": _curve(found, terms),
+        "groups": _groups(found, terms, place),
+        "most_missed": held.most_missed or None,
+        **_tallied(found, terms),
+    }
+    if certified is not None:
+        facts |= _of_certificate(certified, found)
+    return Standing(**facts, state=stands, issued=len(issued))
+
+
+def _declared(subject: Subject) -> dict[str, Any]:
+    return {
+        "service": subject.service,
+        "decision": subject.decision,
+        "max_error": subject.max_error,
+        "sure": subject.policy.sure,
+        "of": subject.policy.of,
+        "unit": subject.outcomes.unit,
+    }
+
+
+def _of_needed(lacks: Needed) -> dict[str, Any]:
+    names = {"needed_least": lacks.least, "needed_most": lacks.most}
+    return {"needed": lacks.units, **names, "why": lacks.why}
+
+
+def _of_certificate(certified: Certificate, found: Progress) -> dict[str, Any]:
+    detector = found.detectors[ALL]
+    level = level_of(detector, certified.detail["run_length"])
+    return {
+        "threshold": certified.threshold,
+        "n": certified.n,
+        "wrong": certified.wrong,
+        "bound": certified.bound,
+        "error": certified.detail["error"],
+        "certificate": certified.id,
+        "from_us": certified.from_us,
+        "to_us": certified.to_us,
+        "issued_us": certified.issued_at_us,
+        "automated": certified.detail["automated"],
+        "audit": {"level": level, **certified.audit},
+    }
+
+
+def _tallied(found: Progress, terms: Terms) -> dict[str, Any]:
+    tally = found.tally
+    if not tally.picked:
+        return {}
+    every = tally.requests + tally.uncovered
+    return {
+        "missing": tally.missing / tally.picked,
+        "disputed": tally.disputed / tally.picked,
+        "uncovered": tally.uncovered / every,
+        "feasible": most_automatic(tally.wrong / tally.picked, terms.max_error),
+    }
+
+
+def _curve(found: Progress, terms: Terms) -> tuple[Spot, ...]:
+    whole = found.strands[ALL]
+    n, wrong, errors = whole.n, whole.wrong, whole.error.tolist()
+    size = len(terms.grid)
+    return tuple(
+        Spot(
+            threshold=threshold,
+            automated=(k + 1) / size,
+            n=n[k],
+            wrong=wrong[k],
+            error=None if errors[k] != errors[k] else errors[k],
+            has_crossed=bool(whole.crossed[k]),
+        )
+        for k, threshold in enumerate(terms.grid)
+    )
+
+
+def _groups(found: Progress, terms: Terms, place: int) -> dict[str, list[int]]:
+    if not terms.groups or place >= len(terms.grid):
+        return {}
+    strands = progress.required(found, terms).items()
+    return {key: [strand.n[place], strand.wrong[place]] for key, strand in strands}
+
+
+def _place_of(threshold: float, terms: Terms) -> int:
+    return terms.grid.index(threshold) if threshold in terms.grid else terms.start

@@ -261,8 +261,8 @@ def test_a_second_look_is_blind_and_another_persons(engine: Engine) -> None:
 def test_what_is_told_is_told_in_the_same_transaction(engine: Engine) -> None:
     review, told = ask(engine), []
 
-    def tell(connection: Any, queue: str, event: str, waiting: Any) -> None:
-        told.append((queue, event, waiting.decision))
+    def tell(connection: Any, queue: str, event: str, subject: str, facts: Any) -> None:
+        told.append((queue, event, facts["decision"]))
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="disk"):

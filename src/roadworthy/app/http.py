@@ -11,6 +11,7 @@ import uvloop
 
 from ..serve.gateway import Gateway, Limits
 from ..serve.outcomes import OutcomeDesk
+from ..serve.reviews import WaitingRoom
 from ..serve.server import Server
 from ..web.app import control_app
 from ..web.control import Control
@@ -95,6 +96,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         engine=serving.engine,
         control=control_app(control),
         desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.asked_by),
+        waiting=WaitingRoom(serving.keyring, project.state, serving.writer.drain),
         limits=limits,
         clock=project.clock,
         metrics=serving.metrics,

@@ -33,6 +33,7 @@ from ..types import MICRO, Features
 from .bounds import Bounds
 from .desks import Desks
 from .ground import Ground
+from .review_room import queue_job
 from .rooms import ENFORCES, open_signals
 
 FILL_EVERY_S = 300
@@ -97,6 +98,7 @@ class Serving:
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
                 *self._bounds().jobs(),
+                *self._jobs_of_review(),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -153,6 +155,13 @@ class Serving:
             lambda: self.engine.releases,
             self.writer.drain,
         )
+
+    def _jobs_of_review(self) -> list[Job]:
+        ground = self._ground
+        if not ground.declaration.queues:
+            return []
+        loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
+        return [queue_job(ground.declaration, ground.state, ground.clock, releases, loop)]
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}
@@ -313,6 +322,7 @@ class Serving:
     async def start(self) -> None:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
+        self._loop = asyncio.get_running_loop()
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),

@@ -27,6 +27,7 @@ from ..store.reviews import (
 from ..store.state import insert_rows
 from ..store.tables import outcomes
 from ..types import Clock, Ids, Key, Outcome, Review
+from .notices import Tell, tell_nobody
 
 ReviewDecision = Literal["approve", "correct", "reject"]
 Severity = Literal["none", "minor", "major", "critical"]
@@ -86,17 +87,11 @@ class Ruled(msgspec.Struct, frozen=True):
 
 Check = Callable[[str, Any], str]
 """Service, output → why the service may not give it; empty where it may."""
-Tell = Callable[[Connection, str, str, Waiting], None]
-"""Tells the webhook of a queue, in the transaction of the act: queue, event, case."""
 
 
 def accept_any(service: str, output: Any) -> str:
     """Let every output pass, where no schema is known."""
     return ""
-
-
-def tell_nobody(connection: Connection, queue: str, event: str, waiting: Waiting) -> None:
-    """Tell nobody, where no webhook is declared."""
 
 
 def rule_on(
@@ -154,8 +149,9 @@ def rule_on(
         queue = (queues or {}).get(waiting.review.queue)
         if queue is not None and is_seconded(waiting.review, queue.second_share):
             add_reviews(connection, [_second_of(waiting.review, clock, now_us)])
-        append_action(connection, clock, by, "review.decide", review_id, _facts(decided))
-        tell(connection, waiting.review.queue, "review.decide", decided)
+        facts = _facts(decided)
+        append_action(connection, clock, by, "review.decide", review_id, facts)
+        tell(connection, waiting.review.queue, "review.decide", review_id, facts)
     return Ruled(decided, is_new=True, is_late=decided.state == "expired")
 
 
@@ -289,8 +285,6 @@ def _write(
         "decided_by": by,
         "decision": ruling.decision,
         "ruling": _kept(ruling),
-        "taken_by": "",
-        "taken_until_us": 0,
     }
     if waiting.review.kind == "review" and not is_late:
         change["given"] = _given(ruling, output)

@@ -29,6 +29,7 @@ from .connection import Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
+from .reviews import WaitingRoom
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -63,6 +64,7 @@ class Gateway:
         engine: Answers.
         control: The control plane's ASGI app.
         desk: Takes outcomes.
+        waiting: Tells what became of a case that waits for a person.
         limits: What is accepted.
         metrics: Counts what was turned away, and gives the Prometheus page.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
@@ -76,6 +78,7 @@ class Gateway:
         engine: Engine,
         control: AsgiApp,
         desk: OutcomeDesk,
+        waiting: WaitingRoom,
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
@@ -107,6 +110,7 @@ class Gateway:
             "/v1/features/*": {"POST": partial(features.push, engine.keyring, open_features)},
             "/v1/services/*/answer": {"POST": partial(native.answer, engine)},
             "/v1/requests/*/outcome": {"POST": desk.take},
+            "/v1/reviews/*": {"GET": partial(waiting.read, lambda: self.is_draining)},
             "/v2/models/*": {"GET": self._model},
             "/v2/models/*/ready": {"GET": self._model_ready},
             "/v2/models/*/infer": {"POST": partial(oip.infer, engine)},
@@ -150,7 +154,8 @@ class Gateway:
             await self._control(scope, receive, send)
             return
         started_ns = time.perf_counter_ns()
-        incoming = Incoming(method, path, _headers_of(scope["headers"]), b"", started_ns)
+        headers, query = _headers_of(scope["headers"]), scope["query_string"]
+        incoming = Incoming(method, path, headers, b"", started_ns, query)
         try:
             await _send(send, await self._handle(handler, incoming, receive))
         except asyncio.CancelledError:

@@ -24,13 +24,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Incoming(msgspec.Struct):
-    """One HTTP request, whole. Header names are lower case."""
+    """One HTTP request, whole. Header names are lower case; `query` is what follows the path."""
 
     method: str
     path: str
     headers: Mapping[bytes, bytes]
     body: bytes
     started_ns: int
+    query: bytes = b""
 
     def text(self, name: bytes) -> str:
         """Return a header as text, or an empty string."""

@@ -46,6 +46,10 @@ class OutputJudge:
         """Whether any answer could be turned down, so that a stream has to be held for it."""
         return self._check is not None or bool(self._guards)
 
+    def problem(self, output: Any) -> str:
+        """Return why an output breaks the schema, or an empty string."""
+        return "" if self._check is None else self._check.first_problem(output)
+
     def __call__(self, call: Call, answer: Answer) -> Judgement:
         """Judge `answer`; JSON text becomes its `output` on the way."""
         if not self.has_checks:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from ..errors import NotFound
 from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
-from .reviews import drop_reviews_before, forget_reviews
+from .reviews import drop_reviews_before, drop_reviews_of, forget_reviews
 from .tables import (
     bodies,
     outcomes,
@@ -377,6 +377,7 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
             return dropped
         with engine.begin() as connection:
             _drop_bodies_and_outcomes(connection, ids)
+            drop_reviews_of(connection, ids)
             connection.execute(delete(records).where(records.c.id.in_(ids)))
             for table in record_tags, record_errors:
                 connection.execute(delete(table).where(table.c.request_id.in_(ids)))

@@ -181,9 +181,16 @@ def forget_reviews(connection: Connection, ids: list[str]) -> None:
     connection.execute(undecided.values(state="withdrawn"))
 
 
-def drop_reviews_before(engine: Engine, service: str, at_us: int) -> int:
-    """Delete a service's drafts, reviews and corrections from before `at_us`; return how many."""
-    dropped = 0
+def drop_reviews_of(connection: Connection, ids: list[str]) -> None:
+    """Delete drafts and reviews of these requests, and what those corrected."""
+    theirs = reviews.c.request_id.in_(ids)
+    _drop_corrections(connection, select(reviews.c.id).where(theirs))
+    connection.execute(delete(reviews).where(theirs))
+    connection.execute(delete(drafts).where(drafts.c.request_id.in_(ids)))
+
+
+def drop_reviews_before(engine: Engine, service: str, at_us: int) -> None:
+    """Delete a service's drafts, reviews and corrections from before `at_us`."""
     for table, key in ((reviews, reviews.c.id), (drafts, drafts.c.request_id)):
         old = select(key).where(table.c.service == service, table.c.at_us < at_us).limit(_BATCH)
         while True:
@@ -192,10 +199,8 @@ def drop_reviews_before(engine: Engine, service: str, at_us: int) -> int:
                 if table is reviews and ids:
                     _drop_corrections(connection, select(reviews.c.id).where(reviews.c.id.in_(ids)))
                 connection.execute(delete(table).where(key.in_(ids)))
-            dropped += len(ids)
             if len(ids) < _BATCH:
                 break
-    return dropped
 
 
 def _drop_corrections(connection: Connection, ids: Select[tuple[str]]) -> None:

@@ -374,6 +374,7 @@ Index(
     reviews.c.service,
     reviews.c.owner,
     reviews.c.kind,
+    reviews.c.at_us,
     reviews.c.escalated_at_us,
 )
 Index("reviews_service", reviews.c.service, reviews.c.at_us)

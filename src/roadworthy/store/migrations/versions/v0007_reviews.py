@@ -62,8 +62,8 @@ def _asked() -> None:
         sa.Column("given", sa.LargeBinary),
         sa.Column("expected", sa.LargeBinary),
     )
-    found_in = ("state", "due_us", "id", "queue", "service", "owner", "kind", "escalated_at_us")
-    op.create_index("reviews_due", "reviews", list(found_in))
+    found_in = ["state", "due_us", "id", "queue", "service", "owner", "kind", "at_us"]
+    op.create_index("reviews_due", "reviews", [*found_in, "escalated_at_us"])
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])

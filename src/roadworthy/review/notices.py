@@ -1,0 +1,38 @@
+"""What the webhook of a queue is told: that a case waits, is late, or was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+EVENTS: Mapping[str, str] = {
+    "review.ask": "Cases wait for a person.",
+    "review.escalate": "Three quarters of the time of cases have passed.",
+    "review.expire": "The time of cases is over: whoever waited got what the service declares.",
+    "review.decide": "A person decided a case.",
+    "review.hand_over": "A case went to another queue or person.",
+}
+"""Event → what happened."""
+
+
+class Tell(Protocol):
+    """Queues a notice for the webhook of a queue, in the transaction of the act."""
+
+    def __call__(
+        self,
+        connection: Connection,
+        queue: str,
+        event: str,
+        subject: str,
+        facts: Mapping[str, Any],
+        /,
+    ) -> None:
+        """Queue it, if the queue has a webhook. The facts hold no user's text."""
+
+
+def tell_nobody(
+    connection: Connection, queue: str, event: str, subject: str, facts: Mapping[str, Any]
+) -> None:
+    """Tell nobody, where no webhook is declared."""

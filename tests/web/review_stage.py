@@ -13,8 +13,22 @@ from conftest import write_project
 from control_plane import Plane
 from review_cases import a_review, ask
 from roadworthy.app import open_project
-from roadworthy.store.reviews import add_reviews
-from roadworthy.types import HOUR_US, MICRO, Review, SettableClock
+from roadworthy.store.certificates import certificate_in_force
+from roadworthy.store.records import outcome_row
+from roadworthy.store.reviews import add_drafts, add_reviews
+from roadworthy.store.state import insert_rows
+from roadworthy.store.tables import outcomes
+from roadworthy.types import (
+    DAY_US,
+    HOUR_US,
+    MICRO,
+    Draft,
+    DraftPath,
+    Ids,
+    Outcome,
+    Review,
+    SettableClock,
+)
 
 NOW_US = 1_795_444_320 * MICRO
 """23 November 2026, 14:32 UTC."""
@@ -130,6 +144,81 @@ def plain(plane: Plane, *found: Review) -> None:
     """Let these cases wait, without drafts."""
     with plane.project.state.begin() as connection:
         add_reviews(connection, list(found))
+
+
+def remember_outcomes(
+    plane: Plane, count: int, path: DraftPath = "person", *, wrong_above: float = 0.0, **fields: Any
+) -> None:
+    """Let `late` have answered so often since its release, and let all of it be known.
+
+    Scores are even from 0 to 1; of a score s a share 1 - s is wrong, and `wrong_above` beside that.
+    """
+    until_us = plane.project.clock.now_us()
+    start_us = fields.pop("since_us", until_us - 20 * DAY_US)
+    ids, release = Ids(plane.project.clock), plane.serving.engine.releases["late"].id
+    found, known = [], []
+    for n in range(count):
+        at_us = start_us + (until_us - start_us) * n // count
+        least = fields.get("least", 0.0)
+        score = least + (1 - least) * ((n * 37) % count) / count
+        is_wrong = ((n * 61) % 997) / 997 < (1 - score) ** 2 + wrong_above
+        kinds = {
+            "request_id": ids.new("rq", at_us),
+            "at_us": at_us,
+            "service": "late",
+            "release": release,
+            "scorer": "own",
+            "path": path,
+            "score": score,
+            "is_drawn": True,
+            "unit": f"user {n}",
+            "predicted": b"true",
+        }
+        kinds |= {name: value for name, value in fields.items() if name != "least"}
+        found.append(Draft(**kinds))
+        source = "audit" if path == "alone" else "review"
+        known.append(
+            Outcome(
+                id=ids.new("oc", at_us),
+                request_id=found[-1].request_id,
+                kind="correct",
+                value=not is_wrong,
+                source=source,
+                at_us=at_us,
+                known_at_us=at_us + MICRO,
+                by="key:k_1",
+                propensity=found[-1].share,
+            )
+        )
+    with plane.project.state.begin() as connection:
+        add_drafts(connection, found)
+        insert_rows(connection, outcomes, [outcome_row(outcome) for outcome in known])
+
+
+def certify(plane: Plane, *, wrong_above: float = 0.0) -> None:
+    """Let a certificate be issued for `late`, and audits of what it lets pass come in.
+
+    Args:
+        plane: Opened a month before.
+        wrong_above: Share of the audited answers that is wrong for no reason.
+    """
+    clock = plane.project.clock
+    assert isinstance(clock, SettableClock)
+    opened_us = clock.now_us()
+    clock.set(opened_us + 20 * DAY_US)
+    remember_outcomes(plane, 1500)
+    clock.set(opened_us + 24 * DAY_US)
+    plane.serving.jobs.run_now("certify")
+    held = certificate_in_force(plane.project.state, "late")
+    assert held is not None
+    clock.set(opened_us + 30 * DAY_US)
+    more: dict[str, Any] = {"share": 0.05, "certificate": held.id, "least": held.threshold}
+    since_us = opened_us + 25 * DAY_US
+    remember_outcomes(plane, 200, "alone", wrong_above=wrong_above, since_us=since_us, **more)
+    clock.set(opened_us + 34 * DAY_US)
+    plane.serving.jobs.run_now("certify")
+    plane.serving.jobs.run_now("calibrate")
+    plane.follow()
 
 
 @contextmanager

@@ -28,9 +28,7 @@ def count_open(engine: Engine, services: Collection[str] = ()) -> int:
         return connection.execute(select(func.count()).select_from(counted)).scalar_one()
 
 
-def count_decided(
-    engine: Engine, since_us: int, services: Collection[str] = ()
-) -> dict[int, int]:
+def count_decided(engine: Engine, since_us: int, services: Collection[str] = ()) -> dict[int, int]:
     """Return how many cases were decided on each UTC day since a time, by the day's number."""
     day = reviews.c.decided_at_us // DAY_US
     query = select(day, func.count()).where(reviews.c.decided_at_us >= since_us).group_by(day)

@@ -67,6 +67,7 @@ def route_table() -> tuple[Route, ...]:
             status=201,
             errors=(DeclarationError,),
         ),
+        *review_twins.routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),
@@ -85,7 +86,6 @@ def route_table() -> tuple[Route, ...]:
         Route("PUT", "/api/clock", "admin", set_clock, whole=True),
         Route("GET", "/api/health", "read", read_health),
         Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
-        *review_twins.routes(),
     )
 
 

@@ -22,9 +22,9 @@ from .review_figures import (
     CaseShown,
     Contribution,
     PassageGiven,
+    PastCase,
     RulingShown,
     SentenceShown,
-    SimilarCase,
     Support,
     VerdictGiven,
 )
@@ -69,7 +69,7 @@ def case_page(ask: Ask, id: str) -> CaseShown:
         ends=_ends(ask, waits),
         as_of=time_of(now_us),
         id=review.id,
-        request_id=review.request_id,
+        request_id=review.request_id if waits.decision else "",
         service=review.service,
         release=review.release,
         kind=kind_shown(review.kind),
@@ -242,9 +242,9 @@ def _ruling(waits: Waiting) -> RulingShown | None:
     )
 
 
-def _similar(ask: Ask, waits: Waiting) -> Iterator[SimilarCase]:
+def _similar(ask: Ask, waits: Waiting) -> Iterator[PastCase]:
     for one in similar_reviews(ask.control.state, waits, MOST_SIMILAR):
-        yield SimilarCase(
+        yield PastCase(
             id=one.id,
             says=words.title(read_json(one.input[:MOST_READ])),
             answer=words.title(read_json(one.draft[:MOST_READ])),

@@ -128,6 +128,7 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
         says: The promise in one sentence.
         row: As the list shows it.
         stopped: Who stopped it; None where nobody did. `asked`: who wants people asked of all.
+        automated: About the share of answers that are given alone; None while none is.
         curve: By threshold, from the strictest on.
         start: The strictest threshold that is covered; None before an epoch is open.
         naive: The loosest threshold whose seen share keeps the bound, which proves nothing.
@@ -138,12 +139,12 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
         delay_audits, delay_answers: After how many a doubled error is noticed, about.
         unit: What counts once in a window.
         groups: Those that must keep the bound for themselves.
-        missing, disputed: Units that count as wrong as nothing was known in time, or as sources
-            disagreed.
-        most_missed: How many wrong answers reviewers may miss (0-1); 0 while nobody planted any.
-        epoch: What the evidence is of; empty before one is open.
-        possible: Share (0-1) of answers that any method could give alone at this bound; None while
-            nothing is known.
+        counted: Units that were counted.
+        missing, disputed: Shares of them that count as wrong as nothing was known in time, or as
+            sources disagreed; None without any.
+        uncovered: Share of requests of which no outcome could be drawn.
+        most_missed: Reviewers miss at most this share of errors; None where nothing was planted.
+        feasible: Share of answers that any method could ever give alone; None without outcomes.
     """
 
     says: str
@@ -153,12 +154,12 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
     asked: Stopped | None
     certificate: str
     epoch: str
-    epoch_number: int
     scorer: str
     of: str
     unit: str
     from_time: Time | None
     until: Time | None
+    automated: float | None
     curve: tuple[RiskPoint, ...]
     start: float | None
     naive: float | None
@@ -169,11 +170,12 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
     delay_audits: int
     delay_answers: int
     groups: tuple[GroupRisk, ...]
-    picked: int
-    missing: int
-    disputed: int
-    most_missed: float
-    possible: float | None
+    counted: int
+    missing: float | None
+    disputed: float | None
+    uncovered: float | None
+    most_missed: float | None
+    feasible: float | None
     history: tuple[HistoryShown, ...]
 
 

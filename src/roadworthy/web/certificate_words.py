@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import numbers
 from .words import exactly, few, some
 
 if TYPE_CHECKING:
-    from ..store.certificates import Certificate
-    from .certificate_figures import CertificateRow, Standing
+    from ..review.standing import Standing
+    from ..store.switchboard import Stop
+    from .certificate_figures import CertificateRow
 
 DECISIONS = {"answer_alone": "answer without a person"}
 """What an automatic decision is called."""
-STANDINGS: dict[Standing, str] = {
+STANDINGS: dict[str, str] = {
     "certified": "Certified",
     "collecting": "Collecting",
     "off": "Off",
@@ -47,80 +48,66 @@ def lede(certified: Sequence[CertificateRow]) -> str:
     return f"{said} Of {n} certificates about {few} may be wrong: each is as sure as it says."
 
 
-def certified(held: Certificate, unit: str) -> tuple[str, ...]:
+def certified(stands: Standing) -> tuple[str, ...]:
     """Return what a certificate promises, and on what."""
-    most, sure = numbers.promised(held.max_error), numbers.promised(held.sure)
-    bound = numbers.share(held.bound, held.max_error)
+    most, sure = numbers.promised(stands.max_error), numbers.promised(stands.sure)
+    bound = numbers.share(stands.bound or 0.0, stands.max_error)
+    what = "answers given alone" if stands.of == "accepted" else "all requests, those given alone"
     return (
-        f"Of the answers given alone, at most {most} are wrong.",
-        f"We are {sure} sure of this: n {exactly(held.n, unit)}, "
-        f"{numbers.count(held.wrong)} wrong, shown is at most {bound}.",
+        f"Of the {what}, at most {most} are wrong.",
+        f"We are {sure} sure of this: n {exactly(stands.n, stands.unit)}, "
+        f"{numbers.count(stands.wrong)} wrong, shown is at most {bound}.",
     )
 
 
-def watched(audits: int, wrong: int, share: float, answers: int) -> str:
+def watched(audit: Mapping[str, Any]) -> str:
     """Return how a certificate is watched, and how late a doubling would be noticed.
 
-    >>> watched(412, 5, 0.05, 8400)
+    >>> watched({"n": 412, "wrong": 5, "share": 0.05, "delay_answers": 8400})
     '5% are audited: 5 of 412 were wrong. A doubled error shows after about 8,400 answers.'
     """
-    seen = f"{numbers.count(wrong)} of {numbers.count(audits)} were wrong" if audits else "none yet"
-    said = f"{numbers.promised(round(share, 4))} are audited: {seen}."
-    if not answers:
+    n, late = int(audit.get("n", 0)), int(audit.get("delay_answers", 0))
+    wrong = numbers.count(int(audit.get("wrong", 0)))
+    seen = f"{wrong} of {numbers.count(n)} were wrong" if n else "none yet"
+    said = f"{numbers.promised(round(audit.get('share', 0.0), 4))} are audited: {seen}."
+    if not late:
         return said
-    return f"{said} A doubled error shows after about {numbers.count(answers)} answers."
+    return f"{said} A doubled error shows after about {numbers.count(late)} answers."
 
 
-def collecting(
-    n: int, wrong: int, needed: int | None, max_error: float, unit: str, passing: float
-) -> tuple[str, ...]:
-    """Return what is missing until a bound may be certified, or why none can be.
+def collecting(stands: Standing) -> tuple[str, ...]:
+    """Return what is missing until a bound may be certified, or why none can be."""
+    why = f"{stands.why[:1].upper()}{stands.why[1:]}."
+    if stands.needed is None:
+        return ("This bound is not reachable.", why)
+    least, most = stands.needed_least, stands.needed_most
+    span = ""
+    if least is not None and least != stands.needed:
+        top = "no number" if most is None else numbers.count(most)
+        span = f" Between {numbers.count(least)} and {top} of them, as errors go."
+    missing = exactly(stands.needed, "more labelled outcome")
+    return (f"Collecting evidence: {missing} needed, one of each {stands.unit}.", why + span)
 
-    Args:
-        n: Units of the surest answers that were counted.
-        wrong: Those of them that were wrong.
-        needed: How many more are needed; None where no number would do.
-        max_error: The bound.
-        unit: What counts once.
-        passing: Share of the traffic (0-1) that the strictest threshold lets pass.
 
-    >>> collecting(600, 5, 167, 0.02, "user", 0.2)[0]
-    'Collecting: 167 more labelled outcomes (users) are needed at the present error rate of 0.8%.'
-    >>> collecting(0, 0, 194, 0.02, "user", 0.2)[0]
-    'Collecting: 194 labelled outcomes (users) without an error are needed.'
-    >>> collecting(300, 12, None, 0.02, "user", 0.2)[1]
-    'Declare a `max_error` above 4.0%, or find a better score.'
+def off_by_audit(why: str, at: datetime | None, now: datetime) -> tuple[str, ...]:
+    """Return why Roadworthy switched a decision off.
+
+    >>> off_by_audit("switched off: 19 of the last 310 audits were wrong; 90 more", None, None)
+    ('Switched off: 19 of the last 310 audits were wrong.', 'Evidence starts anew: 90 more.')
     """
-    most, many = numbers.promised(max_error), f"({unit}s)"
-    if needed is None:
-        part = numbers.promised(round(passing, 2))
-        seen = numbers.share(wrong / max(n, 1))
-        return (
-            f"Not reachable: {seen} of the surest {part} are wrong, and {most} is the bound.",
-            f"Declare a `max_error` above {seen}, or find a better score.",
-        )
-    if not n:
-        wanted = f"{numbers.count(needed)} labelled outcomes {many}"
-        return (f"Collecting: {wanted} without an error are needed.",)
-    rate = numbers.share(wrong / n)
-    more = f"{numbers.count(needed)} more labelled outcomes {many} are needed"
-    return (f"Collecting: {more} at the present error rate of {rate}.",)
+    said, _, more = why.removeprefix("switched off: ").partition("; ")
+    since = "" if at is None else f" at {numbers.at(at, now)}"
+    return f"Switched off{since}: {said}.", f"Evidence starts anew: {more}."
 
 
-def no_scores() -> tuple[str, ...]:
-    """Return what is waited for before thresholds can be chosen."""
-    return ("Collecting: the first 200 answers choose the thresholds, without their outcomes.",)
-
-
-def off_by_audit(why: str, at: datetime, now: datetime) -> tuple[str, ...]:
-    """Return why Roadworthy switched a decision off."""
-    return (f"Switched off at {numbers.at(at, now)}: {why}.", "Evidence starts anew.")
-
-
-def off_by_person(by: str, since: datetime, reason: str, now: datetime) -> tuple[str, ...]:
+def off_by_person(what: str, stop: Stop, since: datetime, now: datetime) -> tuple[str, ...]:
     """Return who switched a decision off, and why."""
-    because = f": {reason.rstrip('. ')}" if reason.rstrip(". ") else ""
-    return (f"Off since {numbers.at(since, now)} by {by or 'somebody'}{because}.",)
+    because = f": {stop.reason.rstrip('. ')}" if stop.reason.rstrip(". ") else ""
+    who = stop.by or "somebody"
+    return (
+        f"Off since {numbers.at(since, now)}: {what}.",
+        f"Switched off by {who}{because}.",
+    )
 
 
 def calibration(n: int, error: float | None) -> str:

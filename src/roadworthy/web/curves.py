@@ -15,6 +15,7 @@ from . import svg
 from .plots import (
     BOTTOM,
     HEIGHT,
+    TOP,
     Goal,
     Place,
     Plot,
@@ -39,13 +40,14 @@ class Curve(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A place with a word: the class of its dot, and of its word."""
+    """A place with a word: the class of its dot, and of its word, so many pixels above it."""
 
     x: float
     y: float
     text: str
     cls: str = "dot"
     text_cls: str = "note"
+    above: int = 12
 
 
 class Span(NamedTuple):
@@ -126,8 +128,5 @@ def _mark(plot: Plot, mark: Mark) -> None:
     plot.dot((mark.x, mark.y), mark.cls)
     left = plot.x(mark.x)
     anchor = "end" if left > 60 else "start" if left < 15 else "middle"
-    y = plot.y(mark.y)
-    above = y - 12 if y > 2 * BOTTOM else min(y + 22, HEIGHT - BOTTOM)
-    plot.words.append(
-        svg.words_at(f"{mark.text_cls} {anchor} halo", svg.pc(left), above, mark.text)
-    )
+    y = min(max(plot.y(mark.y) - mark.above, TOP), HEIGHT - BOTTOM - 4)
+    plot.words.append(svg.words_at(f"{mark.text_cls} {anchor} halo", svg.pc(left), y, mark.text))

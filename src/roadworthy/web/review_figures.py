@@ -13,7 +13,7 @@ Hold = Literal["nobody", "you", "other"]
 Support = Literal["supported", "weak", "unsupported"]
 
 
-class QueueShown(Struct, frozen=True, kw_only=True):
+class QueueLine(Struct, frozen=True, kw_only=True):
     """One service's cases in one queue.
 
     Attributes:
@@ -60,7 +60,7 @@ class CaseRow(Struct, frozen=True, kw_only=True):
     decided_by: str
 
 
-class ReviewQueue(Struct, frozen=True, kw_only=True):
+class QueuePage(Struct, frozen=True, kw_only=True):
     """What waits for people, what is due first on top.
 
     Attributes:
@@ -83,7 +83,7 @@ class ReviewQueue(Struct, frozen=True, kw_only=True):
     waiting: int
     late: int
     first: Time | None
-    queues: tuple[QueueShown, ...]
+    queues: tuple[QueueLine, ...]
     rows: tuple[CaseRow, ...]
     before: str | None
     services: tuple[str, ...]
@@ -136,7 +136,7 @@ class VerdictGiven(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class SimilarCase(Struct, frozen=True, kw_only=True):
+class PastCase(Struct, frozen=True, kw_only=True):
     """A case that was decided before.
 
     Attributes:
@@ -180,6 +180,7 @@ class CaseShown(Struct, frozen=True, kw_only=True):
     Attributes:
         says: The page in one line.
         ends: What becomes of it without a decision, or what became of it, in sentences.
+        request_id: Empty until decided: what is known of a planted case stands on its page.
         state: `open`, `decided`, `expired` or `withdrawn`.
         is_blind: Whether doubt, earlier decisions and similar cases are not to be seen.
         hold: Who is at work on it; `held_by` by name, `held_until` while it is somebody.
@@ -237,7 +238,7 @@ class CaseShown(Struct, frozen=True, kw_only=True):
     features: dict[str, Any]
     attributed: Attributed | None
     verdicts: tuple[VerdictGiven, ...]
-    similar: tuple[SimilarCase, ...]
+    similar: tuple[PastCase, ...]
     ruling: RulingShown | None
     can_decide: bool
     why_not: str
@@ -250,7 +251,7 @@ class LoadDay(Struct, frozen=True, kw_only=True):
     decided: int
 
 
-class ReviewerShown(Struct, frozen=True, kw_only=True):
+class ReviewerFigures(Struct, frozen=True, kw_only=True):
     """What one person decided in the window: to be talked about, not to be ranked.
 
     Attributes:
@@ -273,7 +274,7 @@ class ReviewerShown(Struct, frozen=True, kw_only=True):
     median_s: float | None
 
 
-class PairShown(Struct, frozen=True, kw_only=True):
+class PairFigures(Struct, frozen=True, kw_only=True):
     """Two people who decided the same cases, the second without seeing what the first said.
 
     Attributes:
@@ -289,7 +290,7 @@ class PairShown(Struct, frozen=True, kw_only=True):
     high: float
 
 
-class Reviewers(Struct, frozen=True, kw_only=True):
+class ReviewerPage(Struct, frozen=True, kw_only=True):
     """Who decides, how much, and how alike: by name, never by rank.
 
     Attributes:
@@ -307,5 +308,5 @@ class Reviewers(Struct, frozen=True, kw_only=True):
     waiting: int
     load: tuple[LoadDay, ...]
     capacity: int | None
-    people: tuple[ReviewerShown, ...]
-    pairs: tuple[PairShown, ...]
+    people: tuple[ReviewerFigures, ...]
+    pairs: tuple[PairFigures, ...]

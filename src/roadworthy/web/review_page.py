@@ -16,7 +16,7 @@ from ..store.waiting import count_open
 from ..types import ReviewKind
 from . import review_words as words
 from .control import Ask
-from .review_figures import CaseRow, Hold, QueueShown, ReviewQueue
+from .review_figures import CaseRow, Hold, QueueLine, QueuePage
 from .shapes import Given, Name, OfService, Page
 
 BLIND = frozenset({"audit", "second"})
@@ -25,7 +25,7 @@ BLIND = frozenset({"audit", "second"})
 State = Literal["open", "decided", "expired", "withdrawn"]
 
 
-class ReviewQuery(Given, frozen=True):
+class QueueQuery(Given, frozen=True):
     """Which cases to list."""
 
     queue: Annotated[Name, Meta(description="Only this queue.")] = ""
@@ -35,7 +35,7 @@ class ReviewQuery(Given, frozen=True):
     limit: Page = 40
 
 
-def review_page(ask: Ask, query: ReviewQuery) -> ReviewQueue:
+def review_page(ask: Ask, query: QueueQuery) -> QueuePage:
     """Return what waits for people.
 
     Raises:
@@ -66,7 +66,7 @@ def review_page(ask: Ask, query: ReviewQuery) -> ReviewQueue:
     has_queue = bool(policies or waiting)
     says = words.queue(waiting, late, first, now, place=query.queue, has_queue=has_queue)
     is_open = asked == "open"
-    return ReviewQueue(
+    return QueuePage(
         says=says if is_open else words.ended(len(rows), asked, has_more=bool(found.before)),
         ends=words.ends(policies) if waiting and is_open else (),
         as_of=now,
@@ -99,11 +99,11 @@ def waiting_for(ask: Ask) -> int:
         return 0
 
 
-def queues_of(ask: Ask, now_us: int) -> tuple[QueueShown, ...]:
+def queues_of(ask: Ask, now_us: int) -> tuple[QueueLine, ...]:
     """Return how each queue stands that the key may see; those in which nothing waits, too."""
     counted = count_queues(ask.control.state, now_us, tuple(sorted(ask.key.services)))
     found = [
-        QueueShown(
+        QueueLine(
             queue=one.queue,
             service=one.service,
             owner=one.owner,
@@ -121,14 +121,14 @@ def queues_of(ask: Ask, now_us: int) -> tuple[QueueShown, ...]:
     return tuple(sorted(found, key=_due_first))
 
 
-def _due_first(one: QueueShown) -> tuple[float, str, str]:
+def _due_first(one: QueueLine) -> tuple[float, str, str]:
     due = float("inf") if one.first is None else one.first.timestamp()
     return due, one.queue, one.service
 
 
-def _empty(ask: Ask, queue: str, service: str) -> QueueShown:
+def _empty(ask: Ask, queue: str, service: str) -> QueueLine:
     declared = ask.control.declaration.queues.get(queue)
-    return QueueShown(
+    return QueueLine(
         queue=queue,
         service=service,
         owner="" if declared is None else declared.owner,

@@ -7,8 +7,8 @@ from .case_page import case_page
 from .certificate_figures import CalibrationPage, CertificatePage, Certificates
 from .certificates_page import certificate_page, certificates_page
 from .control import Ask
-from .review_figures import CaseShown, ReviewQueue, Reviewers
-from .review_page import ReviewQuery, review_page
+from .review_figures import CaseShown, QueuePage, ReviewerPage
+from .review_page import QueueQuery, review_page
 from .reviewers_page import reviewers_page
 from .route import Route
 
@@ -16,16 +16,16 @@ from .route import Route
 def routes() -> tuple[Route, ...]:
     """Return the route of each page."""
     return (
-        Route("GET", "/api/review", "review", read_review),
-        Route("GET", "/api/review/{id}", "review", read_case),
-        Route("GET", "/api/reviewers", "review", read_reviewers),
+        Route("GET", "/api/review/page", "review", read_review),
+        Route("GET", "/api/review/{id}/page", "review", read_case),
+        Route("GET", "/api/reviewers/page", "review", read_reviewers),
         Route("GET", "/api/certificates", "read", read_certificates),
         Route("GET", "/api/certificates/{id}", "read", read_certificate),
         Route("GET", "/api/services/{name}/calibration", "read", read_calibration),
     )
 
 
-def read_review(ask: Ask, query: ReviewQuery) -> ReviewQueue:
+def read_review(ask: Ask, query: QueueQuery) -> QueuePage:
     """List the cases that wait for people, what is due first on top, and how each queue stands."""
     return review_page(ask, query)
 
@@ -35,7 +35,7 @@ def read_case(ask: Ask, id: str) -> CaseShown:
     return case_page(ask, id)
 
 
-def read_reviewers(ask: Ask) -> Reviewers:
+def read_reviewers(ask: Ask) -> ReviewerPage:
     """Show who decides, how much, and how alike; without the scope `admin`, only the asker."""
     return reviewers_page(ask)
 

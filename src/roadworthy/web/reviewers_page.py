@@ -11,14 +11,14 @@ from ..store.waiting import count_decided
 from ..types import DAY_US
 from . import review_words as words
 from .control import Ask
-from .review_figures import LoadDay, PairShown, Reviewers, ReviewerShown
+from .review_figures import LoadDay, PairFigures, ReviewerFigures, ReviewerPage
 from .review_page import policies_of, waiting_for
 from .states import wilson
 
 DAYS = 14
 
 
-def reviewers_page(ask: Ask) -> Reviewers:
+def reviewers_page(ask: Ask) -> ReviewerPage:
     """Return how people decided in the last days; without the scope `admin`, only the asker."""
     state, now_us = ask.control.state, ask.control.clock.now_us()
     since_us = max(0, now_us - now_us % DAY_US - (DAYS - 1) * DAY_US)
@@ -28,7 +28,7 @@ def reviewers_page(ask: Ask) -> Reviewers:
     people = [one for one in found.reviewers if is_whole or one.by == ask.by]
     pairs = [one for one in found.pairs if is_whole or ask.by in (one.first, one.second)]
     days = count_decided(state, since_us, services)
-    return Reviewers(
+    return ReviewerPage(
         says=words.reviewers(len(people), sum(one.decided for one in people), DAYS),
         as_of=time_of(now_us),
         days=DAYS,
@@ -46,9 +46,9 @@ def _load(days: Mapping[int, int], since_us: int, now_us: int) -> Iterator[LoadD
         yield LoadDay(day=time_of(day_us), decided=days.get(day_us // DAY_US, 0))
 
 
-def _person(one: Reviewer, names: Mapping[str, str], you: str) -> ReviewerShown:
+def _person(one: Reviewer, names: Mapping[str, str], you: str) -> ReviewerFigures:
     low, high = wilson(one.missed, one.planted) if one.planted else (None, None)
-    return ReviewerShown(
+    return ReviewerFigures(
         by=one.by,
         name=names.get(one.by, ""),
         is_you=one.by == you,
@@ -62,9 +62,9 @@ def _person(one: Reviewer, names: Mapping[str, str], you: str) -> ReviewerShown:
     )
 
 
-def _pair(one: Pair, names: Mapping[str, str], is_whole: bool) -> PairShown:
+def _pair(one: Pair, names: Mapping[str, str], is_whole: bool) -> PairFigures:
     found = one.agreement
-    return PairShown(
+    return PairFigures(
         first=names.get(one.first) or one.first,
         second=names.get(one.second) or one.second,
         both=found.n,

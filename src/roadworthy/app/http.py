@@ -18,6 +18,7 @@ from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .contract_files import ContractFiles
 from .project import Project
+from .review_room import TELL
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
 from .working_tree import WorkingTree
@@ -91,6 +92,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         contracts=ContractFiles(project).read,
         open_features=serving.open_features,
         sessions=_open_sessions(project.folder / ".roadworthy"),
+        tell=TELL,
     )
     return Gateway(
         engine=serving.engine,

@@ -1,4 +1,4 @@
-"""What reviewing needs of all rooms: schemas of corrections, notices, and the job of the queues."""
+"""What reviewing needs of all rooms: the job of the queues, and what tells their webhooks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
-from ..errors import ServiceStopped
 from ..review.expiry import JOB, look_at_times
 from ..review.notices import Tell, tell_nobody
 from ..review.queue import release_planted
-from ..serve.expiring import given_instead
+from ..serve.expiring import given_instead, serving_now
 from ..serve.opened import OpenRelease
 from ..store.jobs import Job
 from ..store.reviews import Waiting
@@ -45,7 +44,7 @@ def queue_job(
     queues = project.queues
 
     def instead(waiting: Waiting) -> Mapping[str, Any]:
-        release = _serving(releases, waiting.review.service)
+        release = serving_now(releases(), waiting.review.service)
         answering = given_instead(release, waiting, clock)
         return asyncio.run_coroutine_threadsafe(answering, loop()).result()
 
@@ -55,21 +54,3 @@ def queue_job(
         return f"{did.escalated} escalated, {did.expired} expired, {planted} planted"
 
     return Job(JOB, LOOK_EVERY_S, run)
-
-
-def problem_of(releases: Releases) -> Callable[[str, Any], str]:
-    """Return what says why a service may not give an output; empty where it may."""
-
-    def check(service: str, output: Any) -> str:
-        release = _serving(releases, service)
-        return "" if release is None else release.judge.problem(output)
-
-    return check
-
-
-def _serving(releases: Releases, service: str) -> OpenRelease | None:
-    """Return what serves a service, if anything does: its release may not have opened."""
-    try:
-        return releases().get(service)
-    except ServiceStopped:
-        return None

@@ -141,7 +141,7 @@ def plant(
             draft = _encode(case.draft)
             review = Review(
                 id=ids.new("rv"),
-                request_id="",
+                request_id=ids.new("rq"),
                 at_us=clock.now_us(),
                 due_us=clock.now_us() + _SPAN_US,
                 service=case.service,
@@ -253,7 +253,7 @@ def _next_held(connection: Connection, queue: str, wanted: int) -> Sequence[Any]
 
 def is_blind(waiting: Waiting) -> bool:
     """Whether a person is to see neither confidence nor an earlier decision of this case."""
-    return not waiting.decision and waiting.review.kind in ("second", "planted")
+    return not waiting.decision and waiting.review.kind == "second"
 
 
 def shown_kind(waiting: Waiting) -> Literal["review", "audit", "second", "planted"]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from ..errors import RoadworthyError
-from ..review.rulings import draft_output
+from ..errors import RoadworthyError, ServiceStopped
+from ..review.rulings import Check, draft_output
 from ..store.reviews import Waiting
 from ..types import Call, Caller, Clock, Key
 from .chat import read_chat, write_chat
@@ -16,6 +17,24 @@ from .opened import OpenRelease
 
 EXPIRED = "nobody decided in time"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def serving_now(releases: Mapping[str, OpenRelease], service: str) -> OpenRelease | None:
+    """Return what serves a service, if anything does: its release may not have opened."""
+    try:
+        return releases.get(service)
+    except ServiceStopped:
+        return None
+
+
+def output_check(releases: Mapping[str, OpenRelease]) -> Check:
+    """Return what says why a service may not give an output; empty where it may."""
+
+    def check(service: str, output: Any) -> str:
+        release = serving_now(releases, service)
+        return "" if release is None else release.judge.problem(output)
+
+    return check
 
 
 async def given_instead(

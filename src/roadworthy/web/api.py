@@ -40,6 +40,7 @@ from .pages import (
 )
 from .promised import declaration_behind
 from .request_list import requests_page, seen_services
+from .review_api import review_routes
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
@@ -68,6 +69,7 @@ def route_table() -> tuple[Route, ...]:
             errors=(DeclarationError,),
         ),
         *review_twins.routes(),
+        *review_routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),

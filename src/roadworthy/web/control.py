@@ -15,6 +15,7 @@ from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
 from ..errors import Forbidden
 from ..release.registry import Release
+from ..review.notices import Tell
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import OpenRelease
@@ -77,6 +78,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         contracts: The contract of each source, as its file stands now.
         open_features: The feature views at work; their packages are imported with the first use.
         sessions: Of the people who look at the console.
+        tell: Queues what the webhook of a queue is told.
     """
 
     declaration: ProjectDeclaration
@@ -98,6 +100,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     contracts: Callable[[], Mapping[str, SourceContract]]
     open_features: OpenFeatures
     sessions: Sessions
+    tell: Tell
 
     def key_of(self, request: Request, *, may_be_session: bool) -> Key:
         """Return the key that a request comes with.

@@ -19,7 +19,7 @@ SCOPES_ASKED = (
     ScopeMeant("read", "see these pages and every record"),
     ScopeMeant("act_as", "ask on behalf of users"),
     ScopeMeant("push", "put features online"),
-    ScopeMeant("review", "decide what waits for a person, and report outcomes"),
+    ScopeMeant("review", "work queues, and report outcomes of all requests"),
     ScopeMeant("release", "build and promote releases"),
     ScopeMeant("admin", "stop services and make keys"),
 )

@@ -64,6 +64,8 @@ def _asked() -> None:
     )
     found_in = ["state", "due_us", "id", "queue", "service", "owner", "kind", "at_us"]
     op.create_index("reviews_due", "reviews", [*found_in, "escalated_at_us"])
+    counted_in = ["state", "queue", "service", "owner", "due_us", "escalated_at_us"]
+    op.create_index("reviews_queue", "reviews", counted_in)
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])

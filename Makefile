@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-extractive bench-gateway bench-peers bench-predict bench-records bench-risk bench-start docs screenshots lock clean
+.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -74,13 +74,16 @@ demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8
 demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in the process; takes 4 minutes
 	@$(BIN)/python examples/airline/demo.py --port $(PORT) --days 2 --speed 900
 
-bench: bench-start bench-risk bench-data bench-extractive bench-records bench-console bench-predict bench-gateway ## Every benchmark
+bench: bench-start bench-risk bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-console bench-predict bench-gateway ## Every benchmark
 
 bench-console: $(VENV)/.dev ## The console over HTTP, with 20 services and 1 M records
 	@$(BIN)/python bench/console.py
 
 bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store
 	@failed=0; for part in $(wildcard bench/data.py) bench/features.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
+
+bench-explain: $(VENV)/.dev ## What it takes to explain a prediction of 34 features
+	@$(BIN)/python bench/explain.py
 
 bench-extractive: $(VENV)/.dev ## Answers from 500 passages: time, memory
 	@$(BIN)/python bench/extractive.py
@@ -97,8 +100,17 @@ bench-predict: $(VENV)/.dev ## Tabular predictions over HTTP
 bench-records: $(VENV)/.dev ## Writing and reading records
 	@$(BIN)/python bench/records.py
 
+bench-review: $(VENV)/.dev ## Certifying from 10,000 outcomes, and deciding of one answer
+	@$(BIN)/python bench/review.py
+
 bench-risk: $(VENV)/.dev ## Certified thresholds beside guesses: how often a promise is broken
 	@$(BIN)/python bench/risk.py
+
+bench-scope: $(VENV)/.dev ## How well texts and rows are told apart that a release is not for
+	@$(BIN)/python bench/scope.py
+
+bench-signals: $(VENV)/.dev ## What the signals of a generated answer tell of made-up ones
+	@$(BIN)/python bench/signals.py
 
 bench-start: $(VENV)/.dev ## Start-up times, memory, size on disk
 	@$(BIN)/python bench/start.py

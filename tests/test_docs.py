@@ -27,6 +27,7 @@ from roadworthy import errors, types
 from roadworthy.app import ENFORCES
 from roadworthy.cli import cli
 from roadworthy.cost.prices import IMAGE_TOKENS
+from roadworthy.declare.events import EVENTS, TEST_EVENT
 from roadworthy.declare.json_schema import project_schema, service_schema
 from roadworthy.declare.load import load_project, load_service
 from roadworthy.declare.project import KINDS
@@ -215,6 +216,13 @@ def test_every_header_is_documented() -> None:
 def test_every_scope_is_documented() -> None:
     table = reference("http-api.md").partition("## Scopes")[2]
     assert [scope for scope in get_args(types.Scope) if f"| `{scope}` |" not in table] == []
+
+
+def test_every_event_of_webhooks_is_documented() -> None:
+    page = (DOCS / "how-to" / "send-webhooks.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([a-z.]+)` \| (.+) \|$", page, re.MULTILINE))
+    assert told.keys() == {*EVENTS, TEST_EVENT}
+    assert [name for name, text in EVENTS.items() if told[name] != text] == []
 
 
 def test_every_entry_point_group_is_documented() -> None:

@@ -18,6 +18,7 @@ from roadworthy import errors
 from roadworthy.app import ENFORCES
 from roadworthy.declare.keys import DESCRIPTIVE, known_keys
 from roadworthy.declare.planned import SERVICE_KEYS
+from roadworthy.declare.project import ProjectDeclaration
 from roadworthy.declare.service import ServiceDeclaration
 
 SOURCE = Path(roadworthy.__file__).parent
@@ -247,7 +248,7 @@ def test_every_known_key_is_enforced_or_descriptive() -> None:
 
 
 def test_nothing_is_enforced_that_no_file_can_say() -> None:
-    known = set(known_keys(ServiceDeclaration))
+    known = {*known_keys(ServiceDeclaration), *known_keys(ProjectDeclaration)}
     tables = {key.rpartition(".")[0] for key in known}
     assert set(ENFORCES) - known - tables == set()
 

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .app import Project, open_project
     from .errors import RoadworthyError
+    from .observe.signature import verify_webhook
 
     __version__: str
 
-__all__ = ["Project", "RoadworthyError", "__version__", "open_project"]
+__all__ = ["Project", "RoadworthyError", "__version__", "open_project", "verify_webhook"]
 
-_HOMES = {"Project": "app", "RoadworthyError": "errors", "open_project": "app"}
+_HOMES = {
+    "Project": "app",
+    "RoadworthyError": "errors",
+    "open_project": "app",
+    "verify_webhook": "observe.signature",
+}
 
 
 def __getattr__(name: str) -> Any:

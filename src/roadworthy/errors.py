@@ -6,6 +6,7 @@
   x StoreError
     + StoreBusy
   x NotFound
+  x CannotExplain
   x RequestError
     + Unauthenticated
     + Forbidden
@@ -106,6 +107,13 @@ class NotFound(RoadworthyError):
 
     code = "not_found"
     status = 404
+
+
+class CannotExplain(RoadworthyError):
+    """Nothing explains this answer; the message says what is missing."""
+
+    code = "cannot_explain"
+    status = 409
 
 
 class RequestError(RoadworthyError):

@@ -31,6 +31,7 @@ _BUFFER_BYTES = 256 * 1024
 
 
 RawHeaders = list[tuple[bytes, bytes]]
+_NONE: Mapping[str, str] = {}
 
 
 class Outbox:
@@ -152,29 +153,40 @@ class HttpClient:
             self._give_back(connection)
 
     @asynccontextmanager
-    async def stream(self, path: str, body: bytes) -> AsyncIterator[StreamReply]:
+    async def stream(
+        self, path: str, body: bytes, headers: Mapping[str, str] = _NONE
+    ) -> AsyncIterator[StreamReply]:
         """Send `body` and hand out the reply while it comes; leaving the block ends it.
+
+        Args:
+            path: Below the base URL.
+            body: What is sent.
+            headers: Those of this request alone.
 
         Raises:
             ModelUnavailable, ModelTimeout, BadAnswer: As `request` does.
         """
-        connection = await self._send("POST", path, body)
+        connection = await self._send("POST", path, body, headers)
         try:
             yield StreamReply(connection)
         finally:
             self._give_back(connection)
 
-    async def _send(self, method: str, path: str, body: bytes) -> _Connection:
+    async def _send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str] = _NONE
+    ) -> _Connection:
         """Send a request and wait for the head of its reply.
 
         A connection that lay idle may be closed by the upstream while the request is on its way; if
         not a byte came back, the request is sent once more. One that was just in use has no such
         excuse, and a second request might be paid twice.
         """
-        request = b"%s %s%s HTTP/1.1\r\n%s%d\r\n\r\n%s" % (
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items()) if headers else ""
+        request = b"%s %s%s HTTP/1.1\r\n%s%s%d\r\n\r\n%s" % (
             method.encode(),
             self._path.encode(),
             path.encode(),
+            own.encode("latin-1"),
             self._head,
             len(body),
             body,
@@ -236,8 +248,8 @@ class HttpClient:
                 )
         except TimeoutError as error:
             raise ModelTimeout(f"no connection within {CONNECT_TIMEOUT_S:.0f} s") from error
-        except OSError as error:
-            why = error.strerror or type(error).__name__
+        except (OSError, UnicodeError) as error:  # a name that is none cannot be looked up
+            why = getattr(error, "strerror", None) or type(error).__name__
             raise ModelUnavailable(f"no connection to the upstream: {why}") from error
         return connection
 

@@ -61,3 +61,27 @@ def test_resuming_what_runs_changes_nothing(shop: Path) -> None:
     assert ran.out == "`triage` was not stopped\n"
     with open_project(shop) as project:
         assert list_actions(project.state, action="service.resume") == []
+
+
+def test_what_is_answered_alone_is_stopped_by_itself(shop: Path) -> None:
+    ran = run("stop", "triage", "--review-all", "--reason", "odd", "--project", shop, "--json")
+    assert ran.json["review_all"] is True
+    with open_project(shop) as project:
+        board = Switchboard(project.state, project.clock)
+        board.close()
+        asked = board.asked("triage")
+        assert board.stopped("triage") is None
+    assert asked is not None
+    assert asked.reason == "odd"
+    assert "answers alone again" in run("resume", "triage", "--review-all", "--project", shop).out
+
+
+def test_a_certificate_that_is_not_in_force_is_not_stopped(shop: Path) -> None:
+    ran = run("stop", "triage", "--certificate", "ct_1", "--project", shop)
+    assert ran.code == 4
+    assert "in force: none" in ran.err
+
+
+def test_one_part_is_stopped_at_a_time(shop: Path) -> None:
+    ran = run("stop", "triage", "--review-all", "--model", "x", "--project", shop)
+    assert ran.code == 2

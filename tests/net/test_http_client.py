@@ -75,6 +75,24 @@ async def test_a_connection_is_kept_and_used_again() -> None:
     assert numbers == [1, 1, 1]
 
 
+async def test_a_request_may_have_headers_of_its_own() -> None:
+    seen: list[bytes] = []
+
+    async def handle(r: asyncio.StreamReader, w: asyncio.StreamWriter, number: int) -> None:
+        while True:
+            seen.append(await read_request(r))
+            w.write(OK)
+
+    async with server(handle) as client:
+        async with client.stream("/chat", b"{}", {"webhook-id": "wh_1"}) as reply:
+            assert await reply.read() == b"hi"
+        await client.post("/chat", b"{}")
+    first, second = seen
+    assert b"\r\nwebhook-id: wh_1\r\n" in first
+    assert b"x-key: k\r\n" in first
+    assert b"webhook-id" not in second
+
+
 UNASKED = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nunsaid"
 
 

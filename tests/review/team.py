@@ -15,6 +15,7 @@ from roadworthy.review.certify import certify
 from roadworthy.review.desk import InForce
 from roadworthy.review.in_force import Work, read_in_force
 from roadworthy.review.terms import Subject
+from roadworthy.store.actions import list_actions
 from roadworthy.store.certificates import Certificate, certificate_in_force
 from roadworthy.store.reviews import add_drafts
 from roadworthy.store.state import insert_rows
@@ -53,20 +54,15 @@ class Team:
             "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
         )
         metadata.create_all(self.state)
-        self.told: list[tuple[str, str, str, dict[str, Any]]] = []
-        self.work = Work(self.state, self.clock, self._tell)
+        self.work = Work(self.state, self.clock)
         self.subject = Subject(
             "late",
             "rl_1",
             "own",
             ReviewPolicy(**{"max_error": 0.05, "sure": 0.9, "queue": "desk", **(policy or {})}),
             Outcomes(**{"unit": "user", "matures_after": "1d", **(declared or {})}),
-            "ops",
         )
         self._count = 0
-
-    def _tell(self, connection: Any, webhook: str, event: str, subject: str, facts: Any) -> None:
-        self.told.append((webhook, event, subject, dict(facts)))
 
     def ask(self, at_us: int, score: float | None, user: str, **fields: Any) -> Draft:
         """Return a draft of a request; by default a person is asked."""
@@ -131,6 +127,12 @@ class Team:
 
     def change(self, **fields: Any) -> None:
         self.subject = self.subject._replace(**fields)
+
+    @property
+    def alarms(self) -> list[dict[str, Any]]:
+        """What the chain says of each time that it was switched off."""
+        found = list_actions(self.state, action="certificate.off")
+        return [{**act.detail, "certificate": act.subject} for act in found]
 
     @property
     def in_force(self) -> InForce:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from team import START_US, Team
 
-from roadworthy.review.calibrate import calibrate, error_of, fitted, read_fitted, reliability
+from roadworthy.review.calibrate import calibrate, fitted, read_fitted
 from roadworthy.store.calibrations import list_calibrations, read_calibration
 from roadworthy.store.tables import switchboard
 
@@ -50,6 +50,7 @@ def test_a_confidence_says_what_comes_true() -> None:
     assert chance(0.9) == pytest.approx(0.7, abs=0.06)
     assert chance(float("nan")) == 0.0
     assert stored.detail["ece"] < 0.06 < 0.1 < stored.detail["ece_of_scores"]
+    assert stored.detail["ece_low"] <= stored.detail["ece"] <= stored.detail["ece_high"]
     assert sum(spot["n"] for spot in stored.detail["curve"]) == 2000
     assert read_calibration(team.state, stored.id) == stored
     with team.state.connect() as connection:
@@ -81,10 +82,3 @@ def test_missing_labels_count_as_wrong() -> None:
     run(team, 3)
     (stored,) = list_calibrations(team.state, "late")
     assert read_fitted(stored).chance(0.9) < 0.05
-
-
-def test_bins_hold_as_many_each() -> None:
-    chances = np.linspace(0, 1, 25)
-    curve = reliability(chances, chances > 0.5)
-    assert sorted({spot["n"] for spot in curve}) == [2, 3]
-    assert error_of([]) == 0.0

@@ -183,8 +183,9 @@ def test_what_no_longer_holds_is_switched_off_by_itself() -> None:
     (off,) = list_certificates(team.state, "late")
     assert (off.id, off.state) == (before.id, "off")
     assert "audits were wrong" in off.why_ended
-    assert team.told[0][:3] == ("ops", "certificate.off", "late")
-    assert team.told[0][3]["certificate"] == before.id
+    (alarm,) = team.alarms
+    assert (alarm["certificate"], alarm["service"]) == (before.id, "late")
+    assert alarm["wrong"] / alarm["audits"] > 0.1
     new, old = list_epochs(team.state, "late")
     assert old.why_closed.startswith("switched off")
     assert new.seen_us == new.opened_at_us == team.clock.us, "evidence from after the alarm only"

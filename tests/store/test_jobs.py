@@ -352,6 +352,35 @@ def test_the_loop_outlives_a_store_that_fails(
     assert "the job table cannot be used" in caplog.text
 
 
+def test_a_job_that_waits_for_somebody_delays_no_job_of_another_lane(
+    engine: Engine, clock: HandClock
+) -> None:
+    ran, go_on = threading.Event(), threading.Event()
+
+    def wait() -> str:
+        assert go_on.wait(20)
+        return "answered"
+
+    def work() -> str:
+        ran.set()
+        return "done"
+
+    jobs = [Job("aaa", 60, wait, lane="aaa"), Job("sweep", 60, work)]
+
+    async def run_both() -> None:
+        loop = asyncio.create_task(JobRunner(engine, clock, jobs).run_forever(tick_s=0.01))
+        assert await asyncio.to_thread(ran.wait, 10), "the one that waits came first by name"
+        assert state_of(engine, "aaa").last_run_us is None
+        loop.cancel()
+        _, waiting = await asyncio.wait([loop], timeout=0.05)
+        assert waiting, "what a job uses is still open"
+        go_on.set()
+        await asyncio.wait([loop])
+
+    asyncio.run(run_both())
+    assert state_of(engine, "aaa").last_result == "answered"
+
+
 JOBS = 150
 
 

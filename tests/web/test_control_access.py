@@ -156,7 +156,7 @@ def test_what_concerns_the_whole_project_is_closed_to_limited_keys(plane: Plane)
             assert refused.status == 403, named(route)
             assert "limited to some services" in refused.error["message"]
     closed = {route.path.split("/")[2] for route in ROUTES if route.whole}
-    assert closed == {"keys", "jobs", "actions", "clock", "users"}
+    assert closed == {"keys", "jobs", "webhooks", "actions", "clock", "users"}
 
 
 def test_children_of_other_services_stay_hidden(plane: Plane) -> None:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import Engine
 
-from ..declare.project import ProjectDeclaration
+from ..release import bundle, registry
 from ..review.calibrate import calibrate
 from ..review.certify import certify
-from ..review.in_force import Announce, Work
+from ..review.in_force import Work
 from ..review.terms import Subject
 from ..serve.opened import OpenRelease
 from ..store.jobs import Job
 from ..types import Clock
+from .desks import scorer_of
+from .ground import Ground
 
 CERTIFY_EVERY_S = 60
 CALIBRATE_EVERY_S = 3_600
@@ -25,27 +27,22 @@ class Bounds:
     """Looks after the bounds of a project's services.
 
     Args:
-        project: Has the queues, each with the webhook that is told.
         state: Has drafts and outcomes.
         clock: The project's time.
         releases: What serves now.
         drain: Stores what waits in the spool.
-        announce: Queues notices for webhooks.
     """
 
     def __init__(
         self,
-        project: ProjectDeclaration,
         state: Engine,
         clock: Clock,
         releases: Releases,
         drain: Callable[[], object],
-        announce: Announce | None = None,
     ) -> None:
-        self._project = project
         self._releases = releases
         self._drain = drain
-        self._work = Work(state, clock) if announce is None else Work(state, clock, announce)
+        self._work = Work(state, clock)
 
     def jobs(self) -> list[Job]:
         """Return the jobs, which find nothing to do where no service has a bound."""
@@ -68,18 +65,30 @@ class Bounds:
         return "; ".join(run(self._work, subject) for subject in subjects)
 
     def _bounded(self) -> list[Subject]:
-        found = subjects_of(self._project, self._releases())
+        found = subjects_of(self._releases())
         return [one for one in found if one.policy.max_error is not None]
 
 
-def subjects_of(
-    project: ProjectDeclaration, releases: Mapping[str, OpenRelease]
-) -> Iterable[Subject]:
+def subjects_of(releases: Mapping[str, OpenRelease]) -> Iterable[Subject]:
     """Yield what may be certified of what serves now."""
     for name, opened in sorted(releases.items()):
         desk, declared = opened.desk, opened.declaration
-        if desk is None:
+        if desk is not None:
+            yield Subject(name, opened.id, desk.scorer.id, desk.policy, declared.outcomes)
+
+
+def released_subjects(ground: Ground) -> Iterable[Subject]:
+    """Yield what has a bound, as the releases that serve declare it, or else the files."""
+    for name in ground.service_names:
+        champion = registry.champion_of(ground.state, name)
+        declared = champion and bundle.read_declared(champion.manifest, ground.artifacts)
+        service = declared or ground.load(name)
+        if service.review is None or service.review.max_error is None:
             continue
-        queue = project.queues.get(desk.policy.queue or "")
-        webhook = "" if queue is None else queue.webhook or ""
-        yield Subject(name, opened.id, desk.scorer.id, desk.policy, declared.outcomes, webhook)
+        yield Subject(
+            name,
+            champion.id if champion else "",
+            scorer_of(service).id,
+            service.review,
+            service.outcomes,
+        )

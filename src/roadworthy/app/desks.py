@@ -111,7 +111,7 @@ def open_desk(
     """Open the desk of one release, which certifies nothing by itself."""
     queue = None if service.review is None else project.queues.get(service.review.queue or "")
     owner = "" if queue is None else queue.owner
-    return Desk(service, release_id, owner, capacity, _scorer_of(service))
+    return Desk(service, release_id, owner, capacity, scorer_of(service))
 
 
 def look_at_desk(project: ProjectDeclaration, service: ServiceDeclaration, release_id: str) -> Desk:
@@ -119,5 +119,6 @@ def look_at_desk(project: ProjectDeclaration, service: ServiceDeclaration, relea
     return open_desk(project, service, release_id, Capacity(0, lambda since_us: 0))
 
 
-def _scorer_of(service: ServiceDeclaration) -> Scorer:
+def scorer_of(service: ServiceDeclaration) -> Scorer:
+    """Return what says how sure the answers of a service are."""
     return OwnScore() if service.kind == "predict" else LeastSupport()

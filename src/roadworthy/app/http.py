@@ -91,6 +91,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         differences=WorkingTree(project).differences,
         contracts=ContractFiles(project).read,
         open_features=serving.open_features,
+        explain=serving.explain,
         sessions=_open_sessions(project.folder / ".roadworthy"),
         tell=TELL,
     )

@@ -6,13 +6,17 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..cost.ledger import Ledger
 from ..declare.load import load_service
 from ..errors import NotFound, RoadworthyError
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
+from ..observe.webhooks import Sender
 from ..plugins import load_plugin
 from ..release import bundle, registry
 from ..release.environment import describe_environment
@@ -36,8 +40,13 @@ from .ground import Ground
 from .review_room import queue_job
 from .rooms import ENFORCES, open_signals
 
+if TYPE_CHECKING:
+    from ..serve.explaining import Explainer
+
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
+EXPLAIN_EVERY_S = 20
+"""Seconds of the project's time between two looks at reviews that nothing explains yet."""
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
 POLL_S = 0.05
@@ -91,14 +100,19 @@ class Serving:
             spool=self.spool,
             environment_hash=describe_environment().hash,
         )
+        self.senders = [
+            Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
+            for name in ground.declaration.webhooks
+        ]
         self.jobs = JobRunner(
             state,
             clock,
             [
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
-                *self._bounds().jobs(),
                 *self._jobs_of_review(),
+                *self._bounds().jobs(),
+                *(sender.job() for sender in self.senders),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,20 +162,41 @@ class Serving:
 
     def _bounds(self) -> Bounds:
         ground = self._ground
-        return Bounds(
-            ground.declaration,
-            ground.state,
-            ground.clock,
-            lambda: self.engine.releases,
-            self.writer.drain,
+        return Bounds(ground.state, ground.clock, lambda: self.engine.releases, self.writer.drain)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions; its packages are imported with the first one."""
+        ground = self._ground
+        opened: Explainer = load_plugin("review", "explainer")(
+            lambda: self.engine.releases, ground.state, ground.clock
         )
+        return opened
+
+    def explain(self, request_id: str) -> dict[str, Any]:
+        """Return what moved an earlier prediction, as JSON values.
+
+        Raises:
+            NotFound: There is no such request.
+            CannotExplain: It is no prediction that rows explain.
+        """
+        self.writer.drain()
+        explained: dict[str, Any] = msgspec.to_builtins(self.explainer.explain(request_id))
+        return explained
+
+    def _explain(self) -> str:
+        self.writer.drain()
+        return self.explainer.explain_waiting()
 
     def _jobs_of_review(self) -> list[Job]:
         ground = self._ground
         if not ground.declaration.queues:
             return []
         loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
-        return [queue_job(ground.declaration, ground.state, ground.clock, releases, loop)]
+        return [
+            queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
+            Job("explain", EXPLAIN_EVERY_S, self._explain),
+        ]
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}
@@ -274,6 +309,7 @@ class Serving:
             "jobs": self.jobs.trouble,
             "switchboard": self.switchboard.trouble,
             "traces": self.traces.trouble if self.traces else "",
+            **{f"webhook {sender.name}": sender.trouble for sender in self.senders},
             **self.presence.trouble,
             **self._release_trouble,
         }
@@ -401,6 +437,8 @@ class Serving:
 
     async def stop(self) -> None:
         """Stop what `start` started, close the models, write everything down, free the lock."""
+        for sender in self.senders:
+            sender.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

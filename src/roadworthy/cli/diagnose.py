@@ -27,6 +27,7 @@ from ..declare.load import load_project
 from ..declare.project import ProjectDeclaration, Provider
 from ..errors import DeclarationError, RoadworthyError
 from ..net import is_private_host
+from ..observe.webhooks import Address
 from ..serve.server import bind
 from ..store.actions import list_actions
 from ..store.backlog import find_backlog
@@ -91,6 +92,7 @@ def diagnose(folder: Path, port: int, *, is_offline: bool) -> Signs:
     yield from look_at_store(project)
     yield from look_at_clock(project)
     yield from look_at_providers(project, is_offline=is_offline)
+    yield from look_at_webhooks(project)
     yield from look_at_server(project, port)
 
 
@@ -258,6 +260,19 @@ def look_at_providers(project: ProjectDeclaration, *, is_offline: bool) -> Signs
             yield Sign(part, "warn", found, remedy)
         else:
             yield Sign(part, "ok", f"{provider.base_url} can be reached")
+
+
+def look_at_webhooks(project: ProjectDeclaration) -> Signs:
+    """Say which webhooks have their secret; none is sent anything."""
+    for name, webhook in project.webhooks.items():
+        part, variable = f"webhook `{name}`", webhook.secret_env
+        try:
+            Address(webhook)
+        except DeclarationError as error:
+            found = f"nothing can be sent: {error}"
+            yield Sign(part, "warn", found, f"export {variable}=...")
+        else:
+            yield Sign(part, "ok", f"`{variable}` is set")
 
 
 def _connect_all(providers: dict[str, Provider]) -> dict[str, str]:

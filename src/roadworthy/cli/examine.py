@@ -27,6 +27,7 @@ from ..declare.remedies import Grade, graded_remedies
 from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.show import check_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
+from ..observe.webhooks import Address
 from ..release import bundle, registry
 from ..serve.failover import Link
 from ..serve.ladder import AbsentModel
@@ -165,12 +166,23 @@ def examine(folder: Path, only: str = "") -> Report:
         _look_at_words(report, project)
     if not only:
         report.warnings += _unused_folders(project)
+        report.warnings += _silent_webhooks(project)
     if not report.services and not report.problems:
         where = project.folder / "services"
         message = f"no services: expected {SERVICE_FILE} in a folder of {where}, got none"
         report.warnings.append(Warned("no_services", message))
     _look_at_store(report, project)
     return report
+
+
+def _silent_webhooks(project: ProjectDeclaration) -> Iterator[Warned]:
+    """Warn of each webhook whose secret is not in this environment."""
+    for name, webhook in project.webhooks.items():
+        try:
+            Address(webhook)
+        except DeclarationError as error:
+            message = f"webhook `{name}` can be sent nothing: {error}"
+            yield Warned("no_secret", message)
 
 
 def _unused_folders(project: ProjectDeclaration) -> Iterator[Warned]:

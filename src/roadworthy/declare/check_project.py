@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..net import is_private_host
 from .files import check_below
 from .planned import is_reserved_value
-from .project import FREE_KINDS, SQLITE, DataSource, ProjectDeclaration, Provider, Store, Term
+from .project import (
+    FREE_KINDS,
+    SQLITE,
+    DataSource,
+    ProjectDeclaration,
+    Provider,
+    Store,
+    Term,
+    Webhook,
+)
 from .schemas import CONTRACT_ENDINGS, split_table
 from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown
@@ -20,6 +30,28 @@ _REMOTE_KEYS = ("base_url", "api_key_env", "max_connections")
 _PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 _NEIGHBOUR = re.compile(r"[a-z][a-z0-9_-]*")
 """A host name without a dot: a container or a machine beside this one."""
+
+
+class _Address(NamedTuple):
+    """What a URL may be like, and where the secret stands that it must not hold.
+
+    Attributes:
+        url: One like it.
+        key: The key that names the variable with the secret.
+        variable: A name like that variable's.
+        holds: What the secret is.
+    """
+
+    url: str
+    key: str
+    variable: str
+    holds: str = "signing secret"
+
+
+_API = _Address("https://api.openai.com/v1", "api_key_env", "OPENAI_API_KEY", "key")
+_RECEIVER = _Address("https://ops.example.com/hooks/roadworthy", "secret_env", "OPS_WEBHOOK_SECRET")
+_SLACK = _Address("https://hooks.slack.com", "secret_env", "SLACK_WEBHOOK_URL", "URL")
+_CONSOLE = _Address("https://roadworthy.example.com", "secret_env", "OPS_WEBHOOK_SECRET")
 
 
 def check_project(draft: Draft[ProjectDeclaration], folder: Path) -> list[Finding]:
@@ -38,6 +70,8 @@ def check_project(draft: Draft[ProjectDeclaration], folder: Path) -> list[Findin
         findings += _provider(path, provider)
     for name, data_source in project.sources.items():
         findings += _data_source(join("sources", name), data_source, folder)
+    for name, webhook in project.webhooks.items():
+        findings += _webhook(join("webhooks", name), webhook)
     findings += _glossary(project.glossary)
     return [finding for finding in findings if draft.is_judged(finding.path)]
 
@@ -96,34 +130,49 @@ def _provider(path: str, provider: Provider) -> Iterator[Finding]:
         advice = "like `https://api.openai.com/v1`"
         yield Finding(f"{path}.base_url", "where its API starts", "none", advice)
     if provider.base_url is not None:
-        yield from _base_url(f"{path}.base_url", provider.base_url)
+        yield from _url(f"{path}.base_url", provider.base_url, _API)
     if provider.api_key_env is not None:
-        yield from _api_key_env(f"{path}.api_key_env", provider.api_key_env)
+        yield from _variable(f"{path}.api_key_env", provider.api_key_env, _API)
 
 
-def _base_url(path: str, url: str) -> Iterator[Finding]:
+def _webhook(path: str, webhook: Webhook) -> Iterator[Finding]:
+    kind = _SLACK if webhook.format == "slack" else _RECEIVER
+    findings = list(_url(f"{path}.url", webhook.url, kind))
+    yield from findings
+    if kind is _SLACK and not findings and urlsplit(webhook.url).path not in ("", "/"):
+        # The path lets whoever knows it write there, so the URL is not shown.
+        advice = "put the whole URL into the variable that `secret_env` names"
+        yield Finding(f"{path}.url", f"no path, like `{kind.url}`", "a path", advice)
+    yield from _variable(f"{path}.secret_env", webhook.secret_env, kind)
+    if webhook.console_url is not None:
+        yield from _url(f"{path}.console_url", webhook.console_url, _CONSOLE)
+    if webhook.events is not None and not webhook.events:
+        yield Finding(f"{path}.events", "at least one", "none", "without the key all are sent")
+
+
+def _url(path: str, url: str, kind: _Address) -> Iterator[Finding]:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
-        yield Finding(path, "an http(s) URL", "something else", "like `https://api.openai.com/v1`")
+        yield Finding(path, "an http(s) URL", "something else", f"like `{kind.url}`")
     elif parts.username is not None or parts.query or parts.fragment:
         # What stands there may be a password or a key, so the URL is not shown.
-        advice = "name the variable that holds the key in `api_key_env`"
+        advice = f"name the variable that holds the {kind.holds} in `{kind.key}`"
         yield Finding(path, "a URL of scheme, host, port and path", "one with more", advice)
     elif parts.scheme == "http" and not (is_private_host(url) or _NEIGHBOUR.fullmatch(host)):
-        advice = "use https: the key and every message would travel in the open"
+        advice = f"use https: the {kind.holds} and every message would travel in the open"
         yield Finding(path, "https, or http to a private host", f"http to `{host}`", advice)
 
 
-def _api_key_env(path: str, name: str) -> Iterator[Finding]:
-    expected = "the name of an environment variable, like `OPENAI_API_KEY`"
+def _variable(path: str, name: str, kind: _Address) -> Iterator[Finding]:
+    expected = f"the name of an environment variable, like `{kind.variable}`"
     if looks_like_secret(name):
         advice = (
-            "put the key into an environment variable and its name here, and revoke the key if "
-            "this file was shared"
+            f"put the {kind.holds} into an environment variable and its name here, and revoke the "
+            f"{kind.holds} if this file was shared"
         )
         yield Finding(path, expected, "what looks like the secret itself", advice)
     elif not _VARIABLE.fullmatch(name):

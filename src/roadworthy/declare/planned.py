@@ -44,7 +44,7 @@ SERVICE_KEYS = frozenset(
     )
 )
 
-PROJECT_KEYS = frozenset(("webhooks", "budgets"))
+PROJECT_KEYS = frozenset(("budgets",))
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),

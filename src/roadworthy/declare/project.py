@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr
 
 from ..errors import DeclarationError
+from .events import TEST_EVENT, Event
 from .planned import VALUES
 from .values import File, Label, Rate, Section, Text, Word, known_or_other, plugin_of
 
@@ -154,6 +155,36 @@ class Queue(Section):
     )
 
 
+class Webhook(Section):
+    """Where events of the project are sent."""
+
+    url: Text = Field(
+        description="Where it is received: scheme, host, port and path. Plain http only to this "
+        "machine or a private network. For `slack` without the path, which is a secret."
+    )
+    secret_env: str = Field(
+        description="Name of the environment variable that holds the signing secret (`whsec_` and "
+        "base64), never the secret itself; for `slack` the one that holds the URL Slack gave you."
+    )
+    format: Literal["json", "slack"] = Field(
+        "json",
+        description="What is sent: `json`, signed as Standard Webhooks says, or a message for "
+        "`slack` and what takes the same.",
+    )
+    events: Annotated[tuple[Event, ...] | None, Field(strict=False)] = Field(
+        None, description="The only events that are sent; without it all are."
+    )
+    console_url: Text | None = Field(
+        None,
+        description="Where people reach the console, for the links of messages; without it the "
+        "address that `roadworthy up` listens on.",
+    )
+
+    def takes(self, event: str) -> bool:
+        """Whether `event` is sent here."""
+        return self.events is None or event in self.events or event == TEST_EVENT
+
+
 def _spelt_out(value: Any) -> Any:
     return {"definition": value} if isinstance(value, str) else value
 
@@ -179,6 +210,9 @@ class ProjectDeclaration(File):
         {}, description="Data that feature views may read, by name, each with its contract."
     )
     queues: dict[Label, Queue] = Field({}, description="Where requests wait for a person, by name.")
+    webhooks: dict[Label, Webhook] = Field(
+        {}, description="Where events of the project are sent, by name."
+    )
     glossary: dict[
         Text, Annotated[Term, BeforeValidator(_spelt_out, json_schema_input_type=Term | str)]
     ] = Field(
@@ -203,6 +237,10 @@ class ProjectDeclaration(File):
     def folder(self) -> Path:
         """The folder that holds roadworthy.toml."""
         return self._folder
+
+    def webhooks_for(self, event: str) -> tuple[str, ...]:
+        """Return the names of the webhooks that `event` is sent to."""
+        return tuple(name for name, webhook in self.webhooks.items() if webhook.takes(event))
 
     def service_folders(self) -> tuple[Path, ...]:
         """Return the folders of all services, in the order of their names."""

@@ -114,6 +114,11 @@ def _rules(service: ServiceDeclaration) -> Iterator[str]:
             yield f"guards[{index}].name = {guard.name}"
 
 
+def _bounds(service: ServiceDeclaration) -> Iterator[str]:
+    if service.review is not None and service.review.max_error is not None:
+        yield f"review.max_error = {service.review.max_error}"
+
+
 def _caps(service: ServiceDeclaration) -> Iterator[str]:
     for name in ("per_day_usd", "per_user_per_day_usd"):
         value = getattr(service.cost, name)
@@ -222,6 +227,20 @@ REMEDIES = (
         57,
         "one step back to an older release: models, guards, limits and files together",
         "release/bundle.py",
+    ),
+    Remedy(
+        74,
+        "a confidence calibrated on the service's own outcomes, fitted again as they double",
+        "review/calibrate.py",
+        "review.max_error",
+        _bounds,
+    ),
+    Remedy(
+        76,
+        "nothing is given alone any more once an audit shows that its bound is broken",
+        "review/audits.py",
+        "review.max_error",
+        _bounds,
     ),
     Remedy(
         88,

@@ -28,6 +28,7 @@ _PHRASES = {
 }
 _SECRET = re.compile(
     r"(?:(?:[srp]k|rw|hf|gh[a-z]|glpat|xox[a-z])[-_]|AIza|AKIA|ASIA|eyJ)[\w.-]{12,}"
+    r"|whs(?:ec|k)_[A-Za-z0-9+/=]{12,}"
     r"|(?=.*\d)[A-Za-z0-9+/=]{20,}"
 )
 _USER_OF_URL = re.compile(r"//[^/\s]*@")

@@ -53,12 +53,12 @@ def alarm_of(progress: Progress, terms: Terms, length: float) -> Alarm | None:
     for key, detector in progress.detectors.items():
         if is_alarm(detector, level):
             where = f" of {key}" if key != ALL else ""
-            share = detector.wrong / max(detector.n, 1)
+            wrong, share = round(detector.wrong), detector.wrong / max(detector.n, 1)
             why = (
-                f"{detector.wrong} of the last {detector.n} audits{where} were wrong"
+                f"{wrong} of the last {detector.n} audits{where} were wrong"
                 f" ({share:.1%}), promised were at most {terms.max_error:.1%}"
             )
-            return Alarm(why, key, detector.n, detector.wrong)
+            return Alarm(why, key, detector.n, wrong)
     return None
 
 
@@ -84,7 +84,7 @@ def shown(progress: Progress, terms: Terms, length: float, share: float) -> dict
     worst = max(progress.detectors.values(), key=lambda one: one.log_level)
     return {
         "n": detector.n,
-        "wrong": detector.wrong,
+        "wrong": round(detector.wrong),
         "level": level_of(worst, length * len(progress.detectors)),
         "run_length": round(length),
         "share": share,

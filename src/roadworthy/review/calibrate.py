@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ..risk.calibration import Calibration, fit_isotonic, fit_platt, from_plain, to_plain
 from ..risk.evidence import Floats
+from ..risk.reliability import Bin, reliability
 from ..risk.walk import Flags
 from ..store.actions import append_action
 from ..store.calibrations import StoredCalibration, add_calibration, list_calibrations
@@ -30,7 +31,6 @@ LEAST = 100
 """Units with an outcome, before a confidence is made of them."""
 _MANY = 1_000
 """From so many on the curve may have any shape that never falls."""
-BINS = 10
 
 
 def calibrate(work: Work, subject: Subject) -> str:
@@ -111,48 +111,28 @@ def fitted(scores: Floats, right: Flags) -> dict[str, Any]:
     chances = np.empty(len(scores))
     for half in (is_even, ~is_even):
         chances[half] = _fit(scores[~half], right[~half]).apply(scores[half])
-    curve = reliability(chances, right)
+    found = reliability(chances, right)
     return {
         "calibration": to_plain(_fit(scores, right)),
-        "ece": error_of(curve),
-        "ece_of_scores": error_of(reliability(scores, right)),
-        "curve": curve,
+        "ece": found.error.value,
+        "ece_low": found.error.low,
+        "ece_high": found.error.high,
+        "ece_of_scores": reliability(scores, right).error.value,
+        "brier": found.brier.value,
+        "curve": [_spot(one) for one in found.bins],
         "right": float(right.mean()),
     }
+
+
+def _spot(one: Bin) -> dict[str, Any]:
+    """Return what was said beside what came true, with its interval."""
+    value, low, high = one.right
+    return {"confidence": one.confidence, "right": value, "low": low, "high": high, "n": one.n}
 
 
 def _fit(scores: Floats, right: Flags) -> Calibration:
     many = len(scores) >= _MANY
     return fit_isotonic(scores, right) if many else fit_platt(scores, right, "logit")
-
-
-def reliability(chances: Floats, right: Flags) -> list[dict[str, Any]]:
-    """Return what was said beside what came true, in bins of as many outcomes each.
-
-    >>> reliability(np.array([0.2, 0.8]), np.array([False, True]))[1]
-    {'confidence': 0.8, 'right': 1.0, 'n': 1}
-    """
-    order = np.argsort(chances, kind="stable")
-    return [
-        {
-            "confidence": float(chances[some].mean()),
-            "right": float(right[some].mean()),
-            "n": len(some),
-        }
-        for some in np.array_split(order, BINS)
-        if len(some)
-    ]
-
-
-def error_of(curve: list[dict[str, Any]]) -> float:
-    """Return the expected calibration error: how far apart the two are, in the mean.
-
-    >>> error_of([{"confidence": 0.9, "right": 0.8, "n": 3}, {"confidence": 1, "right": 1, "n": 1}])
-    0.075
-    """
-    total = sum(spot["n"] for spot in curve)
-    apart = sum(spot["n"] * abs(spot["confidence"] - spot["right"]) for spot in curve)
-    return round(float(apart / total), 6) if total else 0.0
 
 
 def read_fitted(stored: StoredCalibration) -> Calibration:

@@ -323,9 +323,6 @@ def _switch_off(
         "max_error": in_force.max_error,
     }
     append_action(connection, work.clock, BY, "certificate.off", in_force.id, detail)
-    if subject.webhook:
-        facts = {**detail, "certificate": in_force.id, "link": f"/services/{subject.service}"}
-        work.announce(connection, subject.webhook, "certificate.off", subject.service, facts)
 
 
 def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> None:

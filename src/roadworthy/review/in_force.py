@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import msgspec
 from sqlalchemy import Connection, Engine, select
 
@@ -22,15 +19,8 @@ _MOST_DAYS = 1_000
 _SHARE_MOVES = 0.1
 """A share is set anew when it has moved by so much of itself: each time is a change for all."""
 
-Announce = Callable[[Connection, str, str, str, Mapping[str, Any]], None]
-"""Queues a notice in a transaction: for which webhook, of what, of which subject, with what."""
-
 _encode = msgspec.json.Encoder().encode
 _in_force = msgspec.json.Decoder(InForce).decode
-
-
-def _tell_nobody(*_: Any) -> None:
-    """Announce nothing."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -39,13 +29,11 @@ class Work(msgspec.Struct, frozen=True):
     Attributes:
         state: The database.
         clock: The project's time.
-        announce: Tells webhooks; nobody by default.
         unsure: Service and day → how many answers no bound let pass, and how many a rule asked for.
     """
 
     state: Engine
     clock: Clock
-    announce: Announce = _tell_nobody
     unsure: dict[tuple[str, int], tuple[int, int]] = msgspec.field(default_factory=dict)
 
 

@@ -12,7 +12,8 @@ from .progress import MOST_GROUPS, Progress, Strand, required
 from .terms import Terms
 
 _EARLY = 50
-"""Among fewer outcomes the share of errors says little: half of the bound is taken for it."""
+"""Among fewer outcomes the share of errors says little: it is taken to be half of the bound at
+most."""
 
 
 class Needed(NamedTuple):
@@ -20,7 +21,7 @@ class Needed(NamedTuple):
 
     Attributes:
         units: More units with an outcome, of all scores; 0 where nothing is missing, None where
-            none number would do.
+            no number would do.
         least, most: The same if errors are one standard error rarer or more frequent; None where no
             number would do.
         why: The same as a sentence.
@@ -32,8 +33,13 @@ class Needed(NamedTuple):
     why: str
 
 
+_OUT_OF_REACH = Needed(None, None, None, "not reachable: reviewers miss too many planted cases")
+
+
 def needed_at_first(max_error: float, sure: float, start_share: float) -> Needed:
     """Return what is needed before there are thresholds: at least as if no answer were wrong."""
+    if max_error <= 0:
+        return _OUT_OF_REACH
     units = math.ceil(_more(0, 0, 0.0, max_error, sure) / start_share)
     why = f"collects the scores of answers; then at least {units} labelled units are needed"
     return Needed(units, units, None, why)
@@ -49,7 +55,7 @@ def needed(progress: Progress, terms: Terms, held: Corrected) -> Needed:
     """
     strands = required(progress, terms)
     if held.max_error <= 0:
-        return Needed(None, None, None, "not reachable: reviewers miss too many planted cases")
+        return _OUT_OF_REACH
     if len(strands) > MOST_GROUPS:
         why = f"not reachable: {len(strands)} groups are more than {MOST_GROUPS}"
         return Needed(None, None, None, f"{why}, declare a field of fewer values")
@@ -72,7 +78,7 @@ def _needed_of(strand: Strand, terms: Terms, held: Corrected) -> Needed:
     n, wrong, share = strand.n[place], strand.wrong[place], _share_of(strand, terms)
     rate = (wrong + 0.5) / (n + 1)
     if n < _EARLY:
-        rate = min(rate, held.max_error / 2)
+        rate = min(wrong / max(n, 1), held.max_error / 2)
     spread = math.sqrt(rate * (1 - rate) / max(n, 1))
     found = [
         _in_all(n, wrong, at, held, share)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 from sqlalchemy import Engine
 
 from ..risk.evidence import most_automatic
@@ -17,7 +18,7 @@ from .audits import level_of
 from .certify import LEAST_SCORES
 from .needed import Needed, needed, needed_at_first
 from .progress import ALL, Progress
-from .terms import Subject, Terms, read_terms
+from .terms import Subject, Terms, read_terms, terms_of
 
 Stands = Literal["certified", "collecting", "off"]
 
@@ -109,14 +110,21 @@ def standing_of(state: Engine, subject: Subject) -> Standing:
         return _before_an_epoch(state, subject)
     found = progress.read_progress(epoch.state) if epoch is not None else progress.begin(terms)
     certified = store.certificate_in_force(state, subject.service, subject.decision)
-    planted = store.read_planted(state, subject.service)
-    held = terms.held_against(sum(missed for _, missed in planted), len(planted))
+    held = terms.held_against(*_planted(state, subject.service))
     return _standing(state, subject, epoch, terms, found, held, certified)
 
 
+def _planted(state: Engine, service: str) -> tuple[int, int]:
+    """Return how many planted wrong answers were let pass, of how many."""
+    planted = store.read_planted(state, service)
+    return sum(missed for _, missed in planted), len(planted)
+
+
 def _before_an_epoch(state: Engine, subject: Subject) -> Standing:
-    policy = subject.policy
-    missing = needed_at_first(subject.max_error, policy.sure, START_SHARE)
+    epochs = store.list_epochs(state, subject.service, subject.decision)
+    terms = terms_of(subject, np.empty(0), 0, 0, epochs[0].number + 1 if epochs else 1)
+    held = terms.held_against(*_planted(state, subject.service))
+    missing = needed_at_first(held.max_error, held.sure, START_SHARE)
     since_us = store.released_at(state, subject.release)
     named = (subject.service, subject.release, subject.scorer)
     known = [

@@ -31,7 +31,6 @@ class Subject(NamedTuple):
     Attributes:
         policy: Its `[review]`, with a `max_error`.
         outcomes: Its `[outcomes]`.
-        webhook: Who is told when it is switched off; empty where nobody is.
     """
 
     service: str
@@ -39,7 +38,6 @@ class Subject(NamedTuple):
     scorer: str
     policy: ReviewPolicy
     outcomes: Outcomes
-    webhook: str = ""
     decision: Decision = ANSWER_ALONE
 
     @property

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import ModelError
 from ..review.desk import Desk
 from ..types import Answer, Call, Draft, Ids, Record, Review, ReviewKind
 from .request import Plan
@@ -63,8 +64,21 @@ def _content(call: Call, plan: Plan, record: Record) -> dict[str, Any]:
         "model": plan.draft.model if plan.draft is not None else "",
         "features": plan.features or {},
         "passages": found,
+        "sentences": _supported(call, plan.draft),
         "verdicts": [[v.guard, v.verdict, v.reason] for v in record.verdicts],
     }
+
+
+def _supported(call: Call, draft: Answer | None) -> list[tuple[str, float]]:
+    """Return each sentence of a draft with how well its passages support it."""
+    output = None if draft is None else draft.output
+    text = output.get("text") if isinstance(output, dict) else None
+    if call.support is None or not call.passages or not isinstance(text, str):
+        return []
+    try:
+        return [(s.text, round(s.score, 4)) for s in call.support(text, call.passages)]
+    except ModelError:
+        return []  # the review waits all the same
 
 
 def _shown(answer: Answer) -> bytes:

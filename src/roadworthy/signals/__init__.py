@@ -1,4 +1,4 @@
-"""What a text says about itself: its passages, its nearness to others, and what supports it."""
+"""What a text or a row says about itself: what it is near to, what supports it, what moved it."""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ class Categories(msgspec.Struct, frozen=True, gc=False):
 
     def read(self, value: Any, cells: Any) -> float:
         """Write a value into its cells, and return how surprising it is."""
-        word = value if type(value) is str else _word(value)
+        is_word = type(value) is str and len(value) <= _MOST_CHARACTERS
+        word = value if is_word else _word(value)
         cell = self.cells.get(word)
         if cell is not None:
             cells[cell] = 1.0
@@ -125,8 +126,12 @@ class Categories(msgspec.Struct, frozen=True, gc=False):
 
 
 def _word(value: Any) -> str:
-    """Return the name of a value of any type, never long."""
-    return str(value)[:_MOST_CHARACTERS]
+    """Return the name of a value of any type, never long; what holds other values is its type."""
+    if value is None or isinstance(value, str | float | bool):
+        return str(value)[:_MOST_CHARACTERS]
+    # Python refuses to write out numbers of thousands of digits.
+    is_small = isinstance(value, int) and -_ENORMOUS < value < _ENORMOUS
+    return str(value)[:_MOST_CHARACTERS] if is_small else type(value).__name__
 
 
 def fields_of(

@@ -256,9 +256,9 @@ def count_alone(engine: Engine, service: str, since_us: int, most: int) -> int:
 
 def read_planted(engine: Engine, service: str) -> list[tuple[int, bool]]:
     """Return of each planted wrong answer when it was decided, and whether it was let pass."""
-    is_one = (reviews.c.service == service, reviews.c.kind == "planted")
+    is_one = (reviews.c.service == service, reviews.c.kind == "planted", reviews.c.decision != "")
     query = select(reviews.c.decided_at_us, reviews.c.decision)
-    query = query.where(*is_one, reviews.c.decided_at_us.is_not(None))
+    query = query.where(*is_one, reviews.c.decided_at_us > 0)
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(reviews.c.decided_at_us)).all()
     return [(row.decided_at_us, row.decision == "approve") for row in rows]

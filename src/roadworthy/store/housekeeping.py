@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from sqlalchemy import Engine
 
 from ..types import DAY_US, HOUR_US, Clock, Hold
+from .deliveries import drop_deliveries
 from .jobs import Job
 from .records import drop_before
 from .rollups import rebuild_hours
@@ -14,6 +15,7 @@ from .spending import expire_holds, prune_spending
 from .spool import Spool
 
 KEEP_SPENDINGS_DAYS = 400
+KEEP_DELIVERIES_DAYS = 30
 
 
 def standing_jobs(
@@ -44,14 +46,16 @@ def standing_jobs(
         return f"{repaired} cells repaired"
 
     def retention() -> str:
-        """Drop records older than their service keeps them."""
+        """Drop records older than their service keeps them, and old notices of webhooks."""
         now_us = clock.now_us()
         dropped = sum(
             drop_before(engine, service, now_us - days * DAY_US)
             for service, days in keep_days().items()
         )
         days = prune_spending(engine, now_us - KEEP_SPENDINGS_DAYS * DAY_US)
-        return f"{dropped} records and {days} spendings dropped"
+        with engine.begin() as connection:
+            told = drop_deliveries(connection, now_us - KEEP_DELIVERIES_DAYS * DAY_US)
+        return f"{dropped} records, {days} spendings and {told} notices dropped"
 
     def leases() -> str:
         """Let go of holds whose process ended before it could settle them."""

@@ -41,12 +41,15 @@ class Job(msgspec.Struct, frozen=True):
         run: Does the work once and returns what it did as one sentence. If a process dies within
             it, another runs it again: it must bear that.
         lease_s: Seconds of real time after which a run counts as dead and another may begin.
+        lane: Jobs of one lane run one after the other. What waits for somebody else, like a
+            receiver on the network, has a lane of its own, so that no other job waits with it.
     """
 
     name: str
     every_s: int
     run: Callable[[], str]
     lease_s: int = 300
+    lane: str = ""
 
 
 class JobState(msgspec.Struct, frozen=True):
@@ -97,28 +100,37 @@ class JobRunner:
 
     Attributes:
         owner: What this runner writes into a lease.
-        trouble: Why the last look at the table failed; empty when it did not.
     """
 
     def __init__(
         self, engine: Engine, clock: Clock, work: Iterable[Job], machine: Clock = _MACHINE
     ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.trouble = ""
+        self._troubles: dict[str, str] = {}
         self._is_stopping = False
         self._engine = engine
         self._clock = clock
         self._machine = machine
         self._jobs = {job.name: job for job in work}
-        self._one_at_a_time = threading.Lock()
+        self._lanes = {job.lane: threading.Lock() for job in self._jobs.values()}
         self._register()
 
-    def run_due(self) -> list[str]:
-        """Run every job whose time has come, one after the other, and return their names."""
+    @property
+    def trouble(self) -> str:
+        """Why the last look at the table failed; empty when it did not."""
+        return next(filter(None, self._troubles.values()), "")
+
+    def run_due(self, lane: str | None = None) -> list[str]:
+        """Run every job whose time has come, one after the other, and return their names.
+
+        Args:
+            lane: The only lane whose jobs run; without it all do.
+        """
         now_us = self._clock.now_us()
         due = [state for state in list_jobs(self._engine) if state.is_due(now_us)]
         ours = [(self._jobs[state.name], state) for state in due if state.name in self._jobs]
-        return [j.name for j, state in ours if not self._is_stopping and self._run(j, state)]
+        here = [(job, state) for job, state in ours if lane is None or job.lane == lane]
+        return [job.name for job, state in here if not self._is_stopping and self._run(job, state)]
 
     def run_now(self, name: str) -> JobState:
         """Run one job whether or not it is due, and return how it stands then.
@@ -131,7 +143,7 @@ class JobRunner:
         if job is None:
             known = ", ".join(sorted(self._jobs)) or "none"
             raise NotFound(f"no job `{name}`; expected one of {known}")
-        with self._one_at_a_time:  # what this runner runs itself is waited for, not refused
+        with self._lanes[job.lane]:  # what this runner runs itself is waited for, not refused
             seen = _read(self._engine, name)
             has_run = self._claim(job, seen) and self._run_claimed(job, seen)
         if not has_run:
@@ -142,10 +154,15 @@ class JobRunner:
     async def run_forever(self, tick_s: float = 1.0) -> None:
         """Look every `tick_s` seconds what is due and run it in a thread, until cancelled.
 
-        When cancelled it first waits for the job that is running: what a job uses is still open.
+        When cancelled it first waits for the jobs that are running: what a job uses is still open.
         """
+        async with asyncio.TaskGroup() as lanes:
+            for lane in self._lanes:
+                lanes.create_task(self._run_lane(lane, tick_s))
+
+    async def _run_lane(self, lane: str, tick_s: float) -> None:
         while True:
-            look = asyncio.create_task(asyncio.to_thread(self._look))
+            look = asyncio.create_task(asyncio.to_thread(self._look, lane))
             try:
                 await asyncio.shield(look)
             except asyncio.CancelledError:
@@ -154,13 +171,13 @@ class JobRunner:
                 raise
             await asyncio.sleep(tick_s)
 
-    def _look(self) -> None:
+    def _look(self, lane: str) -> None:
         try:
-            self.run_due()
-            self.trouble = ""
+            self.run_due(lane)
+            self._troubles[lane] = ""
         except SQLAlchemyError as error:
-            self.trouble = _describe(error)
-            _log.warning("the job table cannot be used: %s", self.trouble)
+            self._troubles[lane] = _describe(error)
+            _log.warning("the job table cannot be used: %s", self._troubles[lane])
 
     def _register(self) -> None:
         for job in self._jobs.values():
@@ -177,7 +194,7 @@ class JobRunner:
 
     def _run(self, job: Job, seen: JobState) -> bool:
         """Run a job unless another process does, or did since it was seen; say whether it ran."""
-        with self._one_at_a_time:
+        with self._lanes[job.lane]:
             return self._claim(job, seen) and self._run_claimed(job, seen)
 
     def _run_claimed(self, job: Job, seen: JobState) -> Literal[True]:

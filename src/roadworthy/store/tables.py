@@ -18,6 +18,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
 )
 
 metadata = MetaData()
@@ -392,6 +393,15 @@ Index("reviews_decided", reviews.c.service, reviews.c.decided_at_us)
 Index("reviews_request", reviews.c.request_id)
 Index("reviews_input", reviews.c.service, reviews.c.input_digest)
 
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""What moved an answer, computed beside the request."""
+
 epochs = Table(
     "epochs",
     metadata,
@@ -480,3 +490,40 @@ examples = Table(
 )
 """Corrections on their way to suites and training sets, each held until it passes its checks."""
 Index("examples_service", examples.c.service, examples.c.state, examples.c.at_us)
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("webhook", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("next_try_us", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("last_try_us", BigInteger),
+    Column("last_status", SmallInteger),
+    Column("last_error", Text, nullable=False),
+    Column("delivered_at_us", BigInteger),
+    Column("given_up_at_us", BigInteger),
+)
+"""What webhooks are to be told, have been told, and could not be told."""
+Index("deliveries_webhook", deliveries.c.webhook, deliveries.c.seq)
+_IS_OPEN = and_(deliveries.c.delivered_at_us.is_(None), deliveries.c.given_up_at_us.is_(None))
+# Most rows are done with: what waits is found, and seen to be the first of its subject, in these.
+Index(
+    "deliveries_next",
+    deliveries.c.webhook,
+    deliveries.c.seq,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+Index(
+    "deliveries_open",
+    deliveries.c.webhook,
+    deliveries.c.subject,
+    deliveries.c.seq,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..declare.service import ServiceDeclaration
-from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
+from ..errors import CannotExplain, DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
 from ..store.actions import Chain, list_actions, verify_chain
@@ -30,6 +30,7 @@ from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
 from .data_page import data_page
+from .explained import Explained, explained_page
 from .home import home_page
 from .pages import (
     champion_id,
@@ -45,6 +46,7 @@ from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
 from .units import show, usd_of
+from .webhooks import read_webhooks, retry_webhook, try_webhook
 from .words import WORDS_PAGE
 
 
@@ -73,6 +75,13 @@ def route_table() -> tuple[Route, ...]:
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),
+        Route(
+            "GET",
+            "/api/requests/{id}/explanation",
+            "read",
+            read_explanation,
+            errors=(CannotExplain,),
+        ),
         Route("GET", "/api/rollups", "read", read_rollups),
         Route("GET", "/api/releases", "read", list_releases),
         Route("GET", "/api/releases/{id}", "read", read_release),
@@ -82,6 +91,16 @@ def route_table() -> tuple[Route, ...]:
         Route("DELETE", "/api/keys/{id}", "admin", delete_key, whole=True),
         Route("GET", "/api/jobs", "read", read_jobs),
         Route("POST", "/api/jobs/{name}/run", "admin", run_job, whole=True, errors=(StoreBusy,)),
+        Route("GET", "/api/webhooks", "read", read_webhooks, whole=True),
+        Route(
+            "POST",
+            "/api/webhooks/{name}/test",
+            "admin",
+            try_webhook,
+            whole=True,
+            errors=(DeclarationError,),
+        ),
+        Route("POST", "/api/webhooks/{name}/retry", "admin", retry_webhook, whole=True),
         Route("GET", "/api/actions", "read", read_actions, whole=True),
         Route("GET", "/api/actions/verify", "read", verify_actions, whole=True),
         Route("GET", "/api/clock", "read", read_clock),
@@ -166,6 +185,11 @@ def read_lineage(ask: Ask, id: str) -> shapes.Lineage:
     """Show everything that led to one answer, down to the files and the act that let them serve."""
     record = _record(ask, id)
     return lineage_page(ask.control.state, record, ask.sees, _declared(ask, record))
+
+
+def read_explanation(ask: Ask, id: str) -> Explained:
+    """Say what each feature moved in one prediction, computed now if it was not before."""
+    return explained_page(ask, _record(ask, id).id)
 
 
 def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:

@@ -77,6 +77,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         differences: What is not in a service's folder as it was released: one text a difference.
         contracts: The contract of each source, as its file stands now.
         open_features: The feature views at work; their packages are imported with the first use.
+        explain: Says what moved an earlier prediction, as JSON values.
         sessions: Of the people who look at the console.
         tell: Queues what the webhook of a queue is told.
     """
@@ -99,6 +100,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     differences: Differences
     contracts: Callable[[], Mapping[str, SourceContract]]
     open_features: OpenFeatures
+    explain: Callable[[str], dict[str, Any]]
     sessions: Sessions
     tell: Tell
 

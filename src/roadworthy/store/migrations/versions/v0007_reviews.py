@@ -70,6 +70,12 @@ def _asked() -> None:
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
+    op.create_table(
+        "explanations",
+        sa.Column("request_id", sa.Text, primary_key=True),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
 
 
 def _certified() -> None:
@@ -153,6 +159,7 @@ def _learned() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("explanations")
     op.drop_table("examples")
     op.drop_table("calibrations")
     op.drop_table("corrections")

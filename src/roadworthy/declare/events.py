@@ -1,0 +1,38 @@
+"""The events that webhooks tell of, each with what happened."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from .values import refusal
+
+EVENTS: Mapping[str, str] = {
+    "certificate.issue": "A service may answer more alone than before, within its bound.",
+    "certificate.off": "What a service answered alone broke its bound: it is switched off.",
+    "release.promote": "Another release serves a service, or the first one does.",
+    "service.stop": "A service, or one of its models, was stopped.",
+    "service.resume": "A service, or one of its models, that was stopped answers again.",
+}
+"""Name of an event, as `room.verb` -> what happened. What is not listed here is sent to nobody."""
+
+TEST_EVENT = "webhook.test"
+"""What `roadworthy webhooks test` sends; no list of events leaves it out."""
+
+
+def _event(value: Any) -> str:
+    if isinstance(value, str) and value in EVENTS:
+        return value
+    names = [f"`{name}`" for name in EVENTS]
+    close = difflib.get_close_matches(str(value), EVENTS, 1)
+    advice = f"did you mean `{close[0]}`?" if close else ""
+    raise refusal(f"{', '.join(names[:-1])} or {names[-1]}", advice=advice)
+
+
+Event = Annotated[
+    str, PlainValidator(_event), WithJsonSchema({"type": "string", "enum": list(EVENTS)})
+]
+"""The name of an event."""

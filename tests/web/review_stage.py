@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from control_plane import Plane
 from review_cases import a_review, ask
 from roadworthy.app import open_project
 from roadworthy.store.certificates import certificate_in_force
+from roadworthy.store.explanations import save_explanation
 from roadworthy.store.records import outcome_row
 from roadworthy.store.reviews import add_drafts, add_reviews
 from roadworthy.store.state import insert_rows
@@ -87,13 +89,13 @@ QUESTION = "My flight was cancelled by the storm. I paid $164 for a hotel. Do I 
 
 def a_chat(plane: Plane, text: str = ANSWER, **fields: Any) -> Review:
     """Return a case of `chat`, with passages and what supports each sentence."""
-    sentences = [[part, 0.9 - 0.6 * n] for n, part in enumerate(text.split(". "))]
+    sentences = [[part, 0.9 - 0.6 * n] for n, part in enumerate(re.findall(r"[^.]+\.", text)[:2])]
     content = {
         "model": "own",
         "passages": [
             {"file": "hotels.md", "heading": "Weather", "text": "Hotels are not paid after storms."}
         ],
-        "support": sentences,
+        "sentences": sentences,
         "verdicts": [["grounded", "deny", "1 of 2 sentences not supported by the passages"]],
     }
     known: dict[str, Any] = {
@@ -117,13 +119,6 @@ def a_late(plane: Plane, p: float = 0.8, **fields: Any) -> Review:
     content = {
         "model": "own",
         "features": {"weather@1": {"values": {"wind": 31.5, "snow": None}, "state": "fresh"}},
-        "attribution": {
-            "reference": 0.31,
-            "value": p,
-            "parts": [["wind", 0.4], ["snow", -0.1], ["origin", 0.19]],
-            "background_rows": 100,
-            "is_exact": True,
-        },
     }
     known: dict[str, Any] = {
         "release": plane.serving.engine.releases["late"].id,
@@ -245,4 +240,14 @@ def fill(plane: Plane) -> dict[str, str]:
         "bare": a_late(plane, 0.7, draft=b"", digest="", due_us=now_us + 5 * HOUR_US),
     }
     store(plane, *cases.values())
+    attribution = {
+        "reference": 0.31,
+        "value": 0.8,
+        "parts": [["wind", 0.4], ["origin", 0.19], ["snow", -0.1]],
+        "background_rows": 100,
+        "is_exact": True,
+    }
+    save_explanation(
+        plane.project.state, cases["late"].request_id, now_us, {"attribution": attribution}
+    )
     return {kind: review.id for kind, review in cases.items()}

@@ -9,13 +9,14 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from ..errors import Conflict, ContractViolation, RequestError
-from ..review.rulings import Ruling, Severity, rule_on
-from ..store.actions import append_action
-from ..store.review_lists import take_next, take_review
-from ..store.reviews import Waiting, change_review, read_review
-from . import svg
+from ..review.queue import HandOver
+from ..review.rulings import Ruling, Severity
+from ..store.review_lists import take_next
+from ..store.reviews import Waiting, read_review
+from . import review_api, svg
 from .case_page import prose_of, text_of
 from .control import Ask
+from .review_api import decide_case, give_case
 from .review_page import read_json
 from .shapes import Given, Name, OfService
 
@@ -37,6 +38,7 @@ class CaseForm(Given, frozen=True):
         digest: Of the answer that they saw.
         output: The answer as it stands in its field.
         label: The right label as JSON, where only that is said.
+        to: Whom it is handed over to: a person, or `queue:` and its name.
     """
 
     do: Literal["approve", "correct", "reject", "hand_over"]
@@ -46,6 +48,7 @@ class CaseForm(Given, frozen=True):
     reason_code: Annotated[str, Meta(max_length=40)] = ""
     severity: Severity = "none"
     text: Annotated[str, Meta(max_length=2000)] = ""
+    to: Name = ""
 
 
 class CaseActed(Struct, frozen=True, kw_only=True):
@@ -72,9 +75,8 @@ def take_first(ask: Ask, body: CaseWanted) -> CaseActed:
 
 def take_case(ask: Ask, id: str) -> CaseActed:
     """Take one case for ten minutes, so that nobody else works on it."""
-    _seen(ask, id)
     try:
-        take_review(ask.control.state, ask.control.clock, id, by=ask.by)
+        review_api.take_case(ask, id)
     except Conflict as error:
         return CaseActed(id=id, did="refused", why=str(error), next=id)
     return CaseActed(id=id, did="taken", next=id)
@@ -89,9 +91,9 @@ def act_on_case(ask: Ask, id: str, body: CaseForm) -> CaseActed:
     waits = _seen(ask, id)
     try:
         if body.do == "hand_over":
-            _hand_over(ask, waits)
+            _hand_over(ask, id, body)
         else:
-            _decide(ask, waits, body)
+            decide_case(ask, id, ruling_of(waits, body))
     except Conflict as error:
         return CaseActed(id=id, did="refused", why=str(error), next=id)
     except ContractViolation as error:
@@ -136,25 +138,16 @@ def ruling_of(waits: Waiting, body: CaseForm) -> Ruling:
     )
 
 
-def _decide(ask: Ask, waits: Waiting, body: CaseForm) -> None:
-    rule_on(
-        ask.control.state,
-        ask.control.clock,
-        waits.review.id,
-        ruling_of(waits, body),
-        by=ask.by,
-        key=ask.key,
-        queues=ask.control.declaration.queues,
+def _hand_over(ask: Ask, id: str, body: CaseForm) -> None:
+    queue = body.to.removeprefix("queue:")
+    is_queue = queue != body.to
+    give_case(
+        ask,
+        id,
+        HandOver(
+            queue=queue if is_queue else "", to="" if is_queue else body.to, reason=body.text[:1000]
+        ),
     )
-
-
-def _hand_over(ask: Ask, waits: Waiting) -> None:
-    """Give a case back to its queue, for somebody else."""
-    control = ask.control
-    with control.state.begin() as connection:
-        change_review(connection, waits.review.id, taken_by="", taken_until_us=0)
-        facts = {"service": waits.review.service, "queue": waits.review.queue}
-        append_action(connection, control.clock, ask.by, "review.hand_over", waits.review.id, facts)
 
 
 def _seen(ask: Ask, id: str) -> Waiting:

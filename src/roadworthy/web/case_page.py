@@ -11,6 +11,7 @@ from ..guard.grounded import LEAST_SUPPORT
 from ..review.desk import InForce
 from ..serve.opened import OpenRelease
 from ..store.clock import time_of
+from ..store.explanations import read_explanation
 from ..store.review_lists import similar_reviews
 from ..store.reviews import Waiting, read_review, reviews_of
 from ..types import Review
@@ -18,13 +19,13 @@ from . import review_words as words
 from .control import Ask
 from .numbers import at
 from .review_figures import (
+    AnswerPart,
     Attributed,
     CaseShown,
     Contribution,
     PassageGiven,
     PastCase,
     RulingShown,
-    SentenceShown,
     Support,
     VerdictGiven,
 )
@@ -98,13 +99,14 @@ def case_page(ask: Ask, id: str) -> CaseShown:
         score=None if blind else review.score,
         confidence=None if blind else review.confidence,
         threshold=None if blind else _threshold(ask, review),
-        sentences=() if blind else tuple(_sentences(content.get("support"))),
+        parts=() if blind else tuple(parts_of(text, content.get("sentences"))),
         passages=tuple(_passages(content.get("passages"))),
         features=_features(content.get("features")),
-        attributed=None if blind else _attributed(content),
+        attributed=None if blind else _attributed(ask, review),
         verdicts=() if blind else tuple(_verdicts(content.get("verdicts"))),
         similar=() if blind else tuple(_similar(ask, waits)),
         ruling=_ruling(waits),
+        hand_to=_hand_to(ask, waits),
         can_decide=not why_not,
         why_not="" if why_not == _ENDED else why_not,
     )
@@ -175,10 +177,29 @@ def _labels(opened: OpenRelease, output: Any) -> tuple[str, ...]:
     return ()
 
 
-def _sentences(said: Any) -> Iterator[SentenceShown]:
+def parts_of(text: str, said: Any) -> Iterator[AnswerPart]:
+    """Yield an answer as its sentences of known support, with what lies between; nothing is lost.
+
+    >>> [part.text for part in parts_of("- Yes. No way.", [["Yes.", 0.9], ["No way.", 0.1]])]
+    ['- ', 'Yes.', ' ', 'No way.']
+    >>> list(parts_of("Yes.", None))
+    []
+    """
+    place, number = 0, 0
     for one in said[:_MOST_SENTENCES] if isinstance(said, list) else ():
-        if isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float):
-            yield SentenceShown(text=str(one[0]), score=float(one[1]), support=_support(one[1]))
+        if not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], int | float)):
+            continue
+        sentence, score = str(one[0]), float(one[1])
+        start = text.find(sentence, place) if sentence else -1
+        if start < 0:
+            continue
+        if start > place:
+            yield AnswerPart(text=text[place:start])
+        number += 1
+        yield AnswerPart(text=sentence, number=number, score=score, support=_support(score))
+        place = start + len(sentence)
+    if number and place < len(text):
+        yield AnswerPart(text=text[place:])
 
 
 def _support(score: float) -> Support:
@@ -208,22 +229,35 @@ def _features(found: Any) -> dict[str, Any]:
     return values
 
 
-def _attributed(content: Mapping[str, Any]) -> Attributed | None:
-    """Return what each feature added, where it was stored with the case."""
-    found = content.get("attribution")
-    if not isinstance(found, dict) or not isinstance(found.get("parts"), list):
+def _attributed(ask: Ask, review: Review) -> Attributed | None:
+    """Return what each feature added, where the job that explains has come to it."""
+    said = read_explanation(ask.control.state, review.request_id) if review.request_id else None
+    found = said.get("attribution") if isinstance(said, dict) else None
+    if not isinstance(found, dict):
         return None
-    features = _features(content.get("features"))
+    features = _features(review.content.get("features"))
+    asked = read_json(review.input)
+    values = {**asked, **features} if isinstance(asked, dict) else features
     return Attributed(
-        reference=float(found.get("reference", 0.0)),
-        value=float(found.get("value", 0.0)),
+        reference=found["reference"],
+        value=found["value"],
         parts=tuple(
-            Contribution(feature=str(name), value=features.get(str(name)), amount=float(amount))
+            Contribution(feature=name, value=values.get(name), amount=amount)
             for name, amount in found["parts"]
         ),
-        rows=int(found.get("background_rows", 0)),
-        is_exact=bool(found.get("is_exact", False)),
+        rows=found["background_rows"],
+        is_exact=found["is_exact"],
     )
+
+
+def _hand_to(ask: Ask, waits: Waiting) -> tuple[str, ...]:
+    """Return whom a case may be given: who else sees to its queue, and the other queues."""
+    queues = ask.control.declaration.queues
+    here = queues.get(waits.review.queue)
+    people = [] if here is None else [here.escalate_to, here.owner]
+    named = dict.fromkeys(who for who in people if who and who != waits.owner)
+    others = [f"queue:{name}" for name in queues if name != waits.review.queue]
+    return (*named, *others)
 
 
 def _ruling(waits: Waiting) -> RulingShown | None:

@@ -89,12 +89,18 @@ class QueuePage(Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
 
 
-class SentenceShown(Struct, frozen=True, kw_only=True):
-    """One sentence of the model's answer, and how well (0-1) the passages support it."""
+class AnswerPart(Struct, frozen=True, kw_only=True):
+    """A part of the model's answer: a sentence whose support (0-1) is known, or what lies between.
+
+    Attributes:
+        number: Of the sentence, from 1; 0 of what lies between.
+        score, support: How well the passages support it; None of what lies between.
+    """
 
     text: str
-    score: float
-    support: Support
+    number: int = 0
+    score: float | None = None
+    support: Support | None = None
 
 
 class PassageGiven(Struct, frozen=True, kw_only=True):
@@ -194,9 +200,10 @@ class CaseShown(Struct, frozen=True, kw_only=True):
         has_label: Whether the answer is a label.
         reasons: Why a person is asked: rule, bound or guard.
         threshold: From which score on an answer is given alone; None where none is certified.
-        sentences: Of the answer, where its support is known.
+        parts: The whole answer, sentence by sentence, where its support is known.
         similar: The past cases most like it, nearest first.
         ruling: What was decided; None until then.
+        hand_to: To whom it may be handed over: `Ada`, or `queue:desk`.
         can_decide: Whether the key may decide it now; `why_not` says why it may not.
     """
 
@@ -233,13 +240,14 @@ class CaseShown(Struct, frozen=True, kw_only=True):
     score: float | None
     confidence: float | None
     threshold: float | None
-    sentences: tuple[SentenceShown, ...]
+    parts: tuple[AnswerPart, ...]
     passages: tuple[PassageGiven, ...]
     features: dict[str, Any]
     attributed: Attributed | None
     verdicts: tuple[VerdictGiven, ...]
     similar: tuple[PastCase, ...]
     ruling: RulingShown | None
+    hand_to: tuple[str, ...]
     can_decide: bool
     why_not: str
 

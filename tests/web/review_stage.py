@@ -236,7 +236,7 @@ def fill(plane: Plane) -> dict[str, str]:
         "audit": a_late(plane, 0.97, kind="audit", due_us=now_us + 2 * HOUR_US),
         "second": a_chat(plane, kind="second", due_us=now_us + 3 * HOUR_US),
         "planted": a_chat(plane, kind="planted", due_us=now_us + 4 * HOUR_US),
-        "overdue": a_late(plane, 0.6, due_us=now_us - HOUR_US),
+        "soon": a_late(plane, 0.6, due_us=now_us + 180 * MICRO),
         "bare": a_late(plane, 0.7, draft=b"", digest="", due_us=now_us + 5 * HOUR_US),
     }
     store(plane, *cases.values())

@@ -43,7 +43,7 @@ def automations_of(ask: Ask, opened: Sequence[OpenRelease], since_us: int) -> di
         found[name] = Automation(
             state=state,
             word="" if row is None else words.STANDINGS[row.standing],
-            says="" if row is None else " ".join(row.says[:2]),
+            says="" if row is None else row.says[0],
             split=split(paths),
             alone=paths.get("alone", 0),
             people=paths.get("person", 0) + paths.get("rule", 0),

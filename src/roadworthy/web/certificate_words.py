@@ -86,7 +86,8 @@ def collecting(stands: Standing) -> tuple[str, ...]:
         top = "no number" if most is None else numbers.count(most)
         span = f" Between {numbers.count(least)} and {top} of them, as errors go."
     missing = exactly(stands.needed, "more labelled outcome")
-    return (f"Collecting evidence: {missing} needed, one of each {stands.unit}.", why + span)
+    are = "is" if stands.needed == 1 else "are"
+    return (f"{missing} {are} needed, one of each {stands.unit}.", why + span)
 
 
 def off_by_audit(why: str, at: datetime | None, now: datetime) -> tuple[str, ...]:

@@ -165,6 +165,17 @@ def test_no_more_rows_are_predicted_than_the_budget_allows(budget: int) -> None:
     assert found.reference == pytest.approx(24.5 * 34, rel=0.05)
 
 
+def test_ten_features_and_sixteen_background_rows_are_exact_within_16384_rows() -> None:
+    names = [f"f{k}" for k in range(10)]
+    score = predicting(lambda row: math.prod(row.values()))
+    background = [dict.fromkeys(names, 1 + k / 100) for k in range(16)]
+    found = explain(score, dict.fromkeys(names, 2.0), background, budget=16_384)
+    assert (found.is_exact, found.background_rows) == (True, 16)
+    # All features are alike, so that each has a tenth.
+    tenth = (found.value - found.reference) / 10
+    assert told(found, names) == pytest.approx([tenth] * 10)
+
+
 def test_fields_of_a_group_count_as_one_feature() -> None:
     score = predicting(lambda row: number(row["x"]) * number(row["y"]) + number(row["z"]))
     row, base = {"x": 2, "y": 3, "z": 1}, {"x": 1, "y": 1, "z": 0}
@@ -172,6 +183,10 @@ def test_fields_of_a_group_count_as_one_feature() -> None:
     assert found.parts == (Part("place", 5.0), Part("z", 1.0))
     with pytest.raises(ValueError, match="`x` in one group"):
         explain(score, row, [base], groups={"one": ["x"], "two": ["x"]})
+    with pytest.raises(ValueError, match="another name than the field `z`"):
+        explain(score, row, [base], groups={"z": ["x", "y"]})
+    named = explain(score, row, [base], groups={"x": ["x", "y"]})
+    assert named.parts == (Part("x", 5.0), Part("z", 1.0))
 
 
 def test_a_field_that_a_row_lacks_is_none_in_all_that_the_model_is_asked() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +142,10 @@ def test_scale_and_unit_are_the_callers() -> None:
 
 def test_nothing_moved_is_nothing_to_say() -> None:
     assert why_sentences(attribution(x=0.0), {"x": 1}, {}) == []
+
+
+@pytest.mark.parametrize("module", ["local", "why", "confident", "generated"])
+def test_what_needs_no_numpy_is_imported_without_it(module: str) -> None:
+    code = f"import sys; sys.modules['numpy'] = None; import roadworthy.signals.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

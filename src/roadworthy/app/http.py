@@ -18,7 +18,7 @@ from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .contract_files import ContractFiles
 from .project import Project
-from .review_room import TELL
+from .review_room import teller
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
 from .working_tree import WorkingTree
@@ -93,7 +93,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         open_features=serving.open_features,
         explain=serving.explain,
         sessions=_open_sessions(project.folder / ".roadworthy"),
-        tell=TELL,
+        tell=teller(project.declaration, project.clock),
     )
     return Gateway(
         engine=serving.engine,

@@ -6,22 +6,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ..declare.project import ProjectDeclaration
 from ..review.expiry import JOB, look_at_times
-from ..review.notices import Tell, tell_nobody
+from ..review.notices import Tell
 from ..review.queue import release_planted
 from ..serve.expiring import given_instead, serving_now
 from ..serve.opened import OpenRelease
+from ..store.deliveries import queue_delivery
 from ..store.jobs import Job
 from ..store.reviews import Waiting
 from ..types import Clock
 
 LOOK_EVERY_S = 10
 """Seconds of the project's time between two looks at the queues."""
-TELL: Tell = tell_nobody
-"""What queues the notices of all queues."""
 Releases = Callable[[], Mapping[str, OpenRelease]]
 
 
@@ -41,7 +40,7 @@ def queue_job(
         releases: Service → what serves it now.
         loop: The loop on which models answer.
     """
-    queues = project.queues
+    queues, tell = project.queues, teller(project, clock)
 
     def instead(waiting: Waiting) -> Mapping[str, Any]:
         release = serving_now(releases(), waiting.review.service)
@@ -50,7 +49,24 @@ def queue_job(
 
     def run() -> str:
         planted = release_planted(state, clock, queues)
-        did = look_at_times(state, clock, queues, instead, TELL)
-        return f"{did.escalated} escalated, {did.expired} expired, {planted} planted"
+        did = look_at_times(state, clock, queues, instead, tell)
+        said = f"{did.escalated} escalated, {did.expired} expired, {planted} planted"
+        return f"{said}, {did.told} told"
 
     return Job(JOB, LOOK_EVERY_S, run)
+
+
+def teller(project: ProjectDeclaration, clock: Clock) -> Tell:
+    """Return what queues a notice for the webhook that a queue names, if that takes the event."""
+
+    def tell(
+        connection: Connection, queue: str, event: str, subject: str, facts: Mapping[str, Any]
+    ) -> None:
+        name = project.queues[queue].webhook if queue in project.queues else None
+        webhook = project.webhooks.get(name or "")
+        if name is None or webhook is None or not webhook.takes(event):
+            return
+        link = f"/review/{subject}" if subject.startswith("rv_") else f"/review?queue={queue}"
+        queue_delivery(connection, clock, name, event, subject, {**facts, "link": link})
+
+    return tell

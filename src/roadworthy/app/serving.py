@@ -164,6 +164,16 @@ class Serving:
         ground = self._ground
         return Bounds(ground.state, ground.clock, lambda: self.engine.releases, self.writer.drain)
 
+    def _jobs_of_review(self) -> list[Job]:
+        ground = self._ground
+        if not ground.declaration.queues:
+            return []
+        loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
+        return [
+            queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
+            Job("explain", EXPLAIN_EVERY_S, self._explain),
+        ]
+
     @cached_property
     def explainer(self) -> Explainer:
         """What explains predictions; its packages are imported with the first one."""
@@ -187,16 +197,6 @@ class Serving:
     def _explain(self) -> str:
         self.writer.drain()
         return self.explainer.explain_waiting()
-
-    def _jobs_of_review(self) -> list[Job]:
-        ground = self._ground
-        if not ground.declaration.queues:
-            return []
-        loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
-        return [
-            queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
-            Job("explain", EXPLAIN_EVERY_S, self._explain),
-        ]
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}

@@ -27,6 +27,7 @@ COMMANDS = {
     "certificates": Entry(
         "certificates", "List what services may answer alone, and what that needs."
     ),
+    "review": Entry("review", "Work the queues of people, and bring in labels."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
     "export": Entry("export", "Write records to a Parquet file."),

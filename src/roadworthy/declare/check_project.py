@@ -72,6 +72,11 @@ def check_project(draft: Draft[ProjectDeclaration], folder: Path) -> list[Findin
         findings += _data_source(join("sources", name), data_source, folder)
     for name, webhook in project.webhooks.items():
         findings += _webhook(join("webhooks", name), webhook)
+    for name, queue in project.queues.items():
+        if queue.webhook is not None and queue.webhook not in project.webhooks:
+            known = ", ".join(f"`{known}`" for known in project.webhooks) or "it has none"
+            path, expected = join("queues", name), f"a webhook of this project ({known})"
+            findings.append(Finding(f"{path}.webhook", expected, shown(queue.webhook)))
     findings += _glossary(project.glossary)
     return [finding for finding in findings if draft.is_judged(finding.path)]
 

@@ -16,6 +16,11 @@ EVENTS: Mapping[str, str] = {
     "release.promote": "Another release serves a service, or the first one does.",
     "service.stop": "A service, or one of its models, was stopped.",
     "service.resume": "A service, or one of its models, that was stopped answers again.",
+    "review.ask": "Cases wait for a person; told to the webhook of their queue alone.",
+    "review.escalate": "Three quarters of the time of cases have passed; likewise.",
+    "review.expire": "The time of cases is over, and whoever waited got something else; likewise.",
+    "review.decide": "A person decided a case; likewise.",
+    "review.hand_over": "A case went to another queue or person; likewise.",
 }
 """Name of an event, as `room.verb` -> what happened. What is not listed here is sent to nobody."""
 

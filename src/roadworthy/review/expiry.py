@@ -7,13 +7,13 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
 from ..declare.project import Queue
 from ..store.actions import append_action
 from ..store.reviews import Waiting, change_review, lock_review, waiting_of
-from ..store.tables import reviews
-from ..types import Clock
+from ..store.tables import reviews, switchboard
+from ..types import MICRO, Clock
 from .notices import Tell
 
 JOB = "reviews"
@@ -22,6 +22,9 @@ MOST_AT_ONCE = 100
 """Cases that one transaction escalates, or one round answers otherwise."""
 LONGEST_RUN_S = 60.0
 """After so long a look ends, and the next goes on: a rung of the ladder may take its time."""
+WRITTEN_WITHIN_US = 2 * MICRO
+"""How soon a case is in the store after it was asked, unless the writer is behind."""
+TOLD = "reviews:told"
 _MOST_NAMED = 50
 
 GiveInstead = Callable[[Waiting], Mapping[str, Any]]
@@ -30,10 +33,15 @@ GiveInstead = Callable[[Waiting], Mapping[str, Any]]
 
 
 class Looked(msgspec.Struct, frozen=True):
-    """What one look at the queues did, in cases."""
+    """What one look at the queues did, in cases.
+
+    Attributes:
+        told: New cases that a webhook was told of.
+    """
 
     escalated: int
     expired: int
+    told: int = 0
 
 
 def look_at_times(
@@ -57,7 +65,42 @@ def look_at_times(
         return done + found
 
     expired = each(lambda: _expire(engine, clock, instead, tell))
-    return Looked(each(lambda: _escalate(engine, clock, queues, tell)), expired)
+    escalated = each(lambda: _escalate(engine, clock, queues, tell))
+    return Looked(escalated, expired, _tell_new(engine, clock, queues, tell))
+
+
+def _tell_new(engine: Engine, clock: Clock, queues: Mapping[str, Queue], tell: Tell) -> int:
+    """Tell each webhook how many new cases wait, once a queue and look.
+
+    What it has told of is a row of the switchboard's table. A case that was written later than it
+    came is told of only when it is late.
+    """
+    named = [name for name, queue in queues.items() if queue.webhook is not None]
+    until = clock.now_us() - WRITTEN_WITHIN_US
+    with engine.begin() as connection:
+        since = _told_until(connection, until) if named else until
+        is_new = (reviews.c.at_us > since, reviews.c.at_us <= until, reviews.c.queue.in_(named))
+        query = select(reviews.c.queue, reviews.c.service, func.count().label("cases"))
+        query = query.where(reviews.c.state == "open", *is_new).group_by(
+            *query.selected_columns[:2]
+        )
+        told = 0
+        for row in connection.execute(query).all():
+            tell(connection, row.queue, "review.ask", row.queue, row._asdict())
+            told += row.cases
+    return told
+
+
+def _told_until(connection: Connection, until: int) -> int:
+    """Move the mark up to which new cases were told of to `until`, and return where it was."""
+    here = switchboard.c.name == TOLD
+    value = connection.execute(select(switchboard.c.value).where(here)).scalar()
+    if value is None:
+        row = {"name": TOLD, "value": str(until), "epoch": 0}
+        connection.execute(insert(switchboard).values(row))
+        return until
+    connection.execute(update(switchboard).where(here).values(value=str(until)))
+    return int(value)
 
 
 def _escalate(engine: Engine, clock: Clock, queues: Mapping[str, Queue], tell: Tell) -> int:

@@ -7,15 +7,6 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-EVENTS: Mapping[str, str] = {
-    "review.ask": "Cases wait for a person.",
-    "review.escalate": "Three quarters of the time of cases have passed.",
-    "review.expire": "The time of cases is over: whoever waited got what the service declares.",
-    "review.decide": "A person decided a case.",
-    "review.hand_over": "A case went to another queue or person.",
-}
-"""Event → what happened."""
-
 
 class Tell(Protocol):
     """Queues a notice for the webhook of a queue, in the transaction of the act."""

@@ -88,8 +88,8 @@ def explain(
         seed: Of the orders; the same seed gives the same contributions.
 
     Raises:
-        ValueError: No row to compare with, a field in two groups, or a budget below two rows a
-            feature.
+        ValueError: No row to compare with, a field in two groups, a group with the name of a field
+            outside it, or a budget below two rows a feature.
         BadAnswer: The model gave no finite number for a row.
 
     >>> double = lambda rows: np.array([2.0 * row["a"] + row["b"] for row in rows])
@@ -154,6 +154,8 @@ def _features(row: Row, background: Sequence[Row], groups: Groups) -> dict[str, 
                 raise ValueError(f"expected `{field}` in one group, got two")
     features: dict[str, list[str]] = {}
     for field in dict.fromkeys(name for each in (row, *background) for name in each):
+        if field in groups and of_group.get(field) != field:
+            raise ValueError(f"expected a group of another name than the field `{field}`")
         features.setdefault(of_group.get(field, field), []).append(field)
     return {name: tuple(fields) for name, fields in features.items()}
 
@@ -205,7 +207,7 @@ class _Side(msgspec.Struct, frozen=True):
                 places.append(place)
         count = len(changes)
         whole = (1 << count) - 1
-        if count < share.bit_length() and whole <= share:
+        if whole <= share:
             masks, orders = list(range(max(whole, 1))), []
         else:
             pairs = (share - 1) // (2 * count - 2)

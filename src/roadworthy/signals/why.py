@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..types import Passage
-from .attribution import Attribution
 from .grounded import Grounding, Supported
+
+if TYPE_CHECKING:  # it needs numpy, and what texts stand on is told without it
+    from .attribution import Attribution
 
 _MOST_CHARACTERS = 60
 
@@ -71,7 +73,7 @@ def why_sentences(
         scale: What contributions are multiplied by: 100 makes points of shares.
         unit: What they are then.
 
-    >>> from .attribution import Part
+    >>> from .attribution import Attribution, Part
     >>> found = Attribution(0.2, 0.41, (Part("late", 0.21), Part("dest", 0.0)), 30, False)
     >>> why_sentences(found, {"late": 48.0}, {"late": "The previous leg was {value} min late"})
     ['The previous leg was 48 min late: +21 points']

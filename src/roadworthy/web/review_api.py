@@ -7,9 +7,15 @@ from ..review.queue import HandOver, hand_over
 from ..review.rulings import Ruling, check_reviewer, rule_on
 from ..serve.expiring import output_check
 from ..store.review_lists import take_review
-from ..store.reviews import read_review
 from .control import Ask
-from .review_cases import case_page, decided_of, reviewers_page, reviews_page, row_of
+from .review_cases import (
+    case_page,
+    decided_of,
+    known_case,
+    reviewers_page,
+    reviews_page,
+    row_of,
+)
 from .review_shapes import (
     Case,
     CaseDecided,
@@ -48,7 +54,7 @@ def read_case(ask: Ask, id: str) -> Case:
 def take_case(ask: Ask, id: str) -> ReviewRow:
     """Take a case for ten minutes, so that nobody else works on it; again prolongs that."""
     control = ask.control
-    check_reviewer(read_review(control.state, id).review, ask.key)
+    check_reviewer(known_case(ask, id).review, ask.key)
     taken = take_review(control.state, control.clock, id, by=ask.by)
     return row_of(taken, control.clock.now_us())
 
@@ -56,6 +62,7 @@ def take_case(ask: Ask, id: str) -> ReviewRow:
 def decide_case(ask: Ask, id: str, body: Ruling) -> CaseDecided:
     """Approve, correct or reject a case. The same again changes nothing; another is refused."""
     control = ask.control
+    known_case(ask, id)
     ruled = rule_on(
         control.state,
         control.clock,
@@ -73,6 +80,7 @@ def decide_case(ask: Ask, id: str, body: Ruling) -> CaseDecided:
 def give_case(ask: Ask, id: str, body: HandOver) -> ReviewRow:
     """Give a case to another queue or person."""
     control = ask.control
+    known_case(ask, id)
     given = hand_over(
         control.state,
         control.clock,

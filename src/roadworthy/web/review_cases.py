@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from sqlalchemy import Engine
 
+from ..errors import NotFound
 from ..review.agreement import Pair, Reviewer, read_reviewers
 from ..review.queue import is_blind, shown_kind
 from ..review.rulings import REASON_CODES, Ruled
@@ -36,8 +39,18 @@ _CODES = tuple(ReasonCode(code, meaning) for code, meaning in REASON_CODES.items
 
 def reviews_page(ask: Ask, query: ReviewQuery) -> Reviews:
     """Return a page of cases, and how the queues stand."""
-    state, now_us = ask.control.state, ask.control.clock.now_us()
-    services = ask.services_of(query.service)
+    services, seen = ask.services_of(query.service), ask.services_of("")
+    return reviews_of(ask.control.state, ask.control.clock.now_us(), query, services, seen)
+
+
+def reviews_of(
+    state: Engine,
+    now_us: int,
+    query: ReviewQuery,
+    services: Collection[str],
+    seen: Collection[str] = (),
+) -> Reviews:
+    """Return a page of the cases of `services`, and how the queues of those `seen` stand."""
     page = find_reviews(
         state,
         state=query.state,
@@ -50,15 +63,26 @@ def reviews_page(ask: Ask, query: ReviewQuery) -> Reviews:
     return Reviews(
         reviews=tuple(row_of(waiting, now_us) for waiting in page.found),
         before=page.before or None,
-        queues=tuple(
-            show(QueueShown, count) for count in count_queues(state, now_us, ask.services_of(""))
-        ),
+        queues=tuple(show(QueueShown, count) for count in count_queues(state, now_us, seen)),
     )
 
 
 def row_of(waiting: Waiting, now_us: int) -> ReviewRow:
     """Return a case as a list shows it."""
     return ReviewRow(**_row(waiting, now_us))
+
+
+def known_case(ask: Ask, id: str) -> Waiting:
+    """Return a case as it stands; one that was asked a moment ago may wait in the spool.
+
+    Raises:
+        NotFound: There is none with this id.
+    """
+    try:
+        return read_review(ask.control.state, id)
+    except NotFound:
+        ask.control.drain()
+        return read_review(ask.control.state, id)
 
 
 def case_page(ask: Ask, id: str) -> Case:
@@ -68,13 +92,16 @@ def case_page(ask: Ask, id: str) -> Case:
         NotFound: There is none with this id.
         Forbidden: The key is limited to other services.
     """
-    waiting = read_review(ask.control.state, id)
-    review = waiting.review
-    ask.check_sees(review.service)
-    blind = is_blind(waiting)
-    similar = similar_reviews(ask.control.state, waiting)
+    waiting = known_case(ask, id)
+    ask.check_sees(waiting.review.service)
+    return case_of(ask.control.state, ask.control.clock.now_us(), waiting)
+
+
+def case_of(state: Engine, now_us: int, waiting: Waiting) -> Case:
+    """Return one case with all that a person is to decide it by."""
+    review, blind = waiting.review, is_blind(waiting)
     return Case(
-        **_row(waiting, ask.control.clock.now_us()),
+        **_row(waiting, now_us),
         release=review.release,
         user=review.user,
         role=review.role,
@@ -86,7 +113,7 @@ def case_page(ask: Ask, id: str) -> Case:
         confidence=None if blind else review.confidence,
         content=review.content,
         is_blind=blind,
-        similar=tuple(map(_similar, similar)),
+        similar=tuple(map(_similar, similar_reviews(state, waiting))),
         ruling=waiting.ruling,
         given=waiting.given,
         reason_codes=_CODES,

@@ -27,6 +27,8 @@ class Draft(msgspec.Struct, frozen=True, array_like=True, tag="d", kw_only=True)
         predicted: What a label is compared with, as JSON; empty where nothing is.
         digest: SHA-256 (hex) of the input, by which the same one is known again.
         scorer: Which score model it is.
+        signals: What a score can be fitted on, in the order of `signals.generated.AnswerSignals`;
+            None is unknown. Empty for predictions.
     """
 
     request_id: str
@@ -44,6 +46,7 @@ class Draft(msgspec.Struct, frozen=True, array_like=True, tag="d", kw_only=True)
     groups: tuple[str, ...] = ()
     predicted: bytes = b""
     digest: str = ""
+    signals: tuple[float | None, ...] = ()
 
 
 class Review(msgspec.Struct, frozen=True, array_like=True, tag="v", kw_only=True):

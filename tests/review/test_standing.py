@@ -36,10 +36,10 @@ def test_before_there_are_scores_it_says_how_many_outcomes_it_takes_at_least() -
 
 
 def test_what_is_needed_gets_less_as_outcomes_come() -> None:
-    team = Team(policy={"max_error": 0.02})
-    days(team, 3, 0.01)
+    team = Team(policy={"max_error": 0.01})
+    days(team, 3, 0.0)
     first = standing(team)
-    days(team, 1, 0.01, since=3)
+    days(team, 2, 0.0, since=3)
     second = standing(team)
     assert first.state == second.state == "collecting"
     assert first.needed is not None
@@ -158,3 +158,18 @@ def test_after_another_release_it_collects_anew() -> None:
     team.change(release="rl_2")
     found = standing(team)
     assert (found.state, found.threshold, found.issued) == ("collecting", None, 1)
+
+
+def test_where_the_queue_cannot_carry_the_bound_it_says_what_would_give() -> None:
+    team = Team(policy={"capacity_per_day": 40})
+    days(team, 3, 0.01)
+    found = standing(team)
+    assert found.state == "certified"
+    assert found.capacity == {} or found.capacity["fits"]
+    tight = Team(policy={"capacity_per_day": 10, "max_error": 0.002})
+    days(tight, 3, 0.01)
+    found = standing(tight)
+    assert not found.capacity["fits"]
+    assert found.capacity["more_reviews"] > 290
+    assert 0.9 < found.capacity["overflow_share"] <= 1
+    assert "more a day" in found.capacity["says"]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from ..release import bundle, registry
 from ..review.calibrate import calibrate
 from ..review.certify import certify
+from ..review.combine import combine
 from ..review.in_force import Work
 from ..review.terms import Subject
 from ..serve.opened import OpenRelease
-from ..store.jobs import Job
+from ..store.scorers import read_scorer
+from ..store.tables import switchboard
 from ..types import Clock
 from .desks import scorer_of
 from .ground import Ground
-
-CERTIFY_EVERY_S = 60
-CALIBRATE_EVERY_S = 3_600
 
 Releases = Callable[[], Mapping[str, OpenRelease]]
 
@@ -30,51 +29,44 @@ class Bounds:
         state: Has drafts and outcomes.
         clock: The project's time.
         releases: What serves now.
-        drain: Stores what waits in the spool.
     """
 
-    def __init__(
-        self,
-        state: Engine,
-        clock: Clock,
-        releases: Releases,
-        drain: Callable[[], object],
-    ) -> None:
+    def __init__(self, state: Engine, clock: Clock, releases: Releases) -> None:
         self._releases = releases
-        self._drain = drain
         self._work = Work(state, clock)
 
-    def jobs(self) -> list[Job]:
-        """Return the jobs, which find nothing to do where no service has a bound."""
-        return [
-            Job("certify", CERTIFY_EVERY_S, self._certify),
-            Job("calibrate", CALIBRATE_EVERY_S, self._calibrate),
-        ]
-
-    def _certify(self) -> str:
+    def certify(self) -> str:
         """Count what is ripe of each service that has a bound."""
-        return self._of_each(self._bounded(), certify)
+        return self._of_each(lambda subject, _: certify(self._work, subject))
 
-    def _calibrate(self) -> str:
-        return self._of_each(self._bounded(), calibrate)
+    def calibrate(self) -> str:
+        """Fit again what has twice as many outcomes as before."""
+        return self._of_each(self._fit)
 
-    def _of_each(self, subjects: list[Subject], run: Callable[[Work, Subject], str]) -> str:
-        if not subjects:
-            return "no service has a bound"
-        self._drain()
-        return "; ".join(run(self._work, subject) for subject in subjects)
+    def _fit(self, subject: Subject, kind: str) -> str:
+        said = [calibrate(self._work, subject)]
+        if kind == "generate":
+            said.append(combine(self._work, subject))
+        return "; ".join(filter(None, said))
 
-    def _bounded(self) -> list[Subject]:
-        found = subjects_of(self._releases())
-        return [one for one in found if one.policy.max_error is not None]
+    def _of_each(self, work: Callable[[Subject, str], str]) -> str:
+        said, failed = [], []
+        for subject, kind in self._subjects():
+            try:
+                said.append(work(subject, kind))
+            except Exception as error:  # noqa: BLE001 - outer edge: it must not keep another's alarm
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return "; ".join(said)
 
-
-def subjects_of(releases: Mapping[str, OpenRelease]) -> Iterable[Subject]:
-    """Yield what may be certified of what serves now."""
-    for name, opened in sorted(releases.items()):
-        desk, declared = opened.desk, opened.declaration
-        if desk is not None:
-            yield Subject(name, opened.id, desk.scorer.id, desk.policy, declared.outcomes)
+    def _subjects(self) -> Iterable[tuple[Subject, str]]:
+        """Yield what has a bound of what serves now, and its kind."""
+        for name, opened in sorted(self._releases().items()):
+            desk, declared = opened.desk, opened.declaration
+            if desk is not None and desk.policy.max_error is not None:
+                scorer = desk.scorer.id
+                yield Subject(name, opened.id, scorer, desk.policy, declared.outcomes), opened.kind
 
 
 def released_subjects(ground: Ground) -> Iterable[Subject]:
@@ -85,10 +77,15 @@ def released_subjects(ground: Ground) -> Iterable[Subject]:
         service = declared or ground.load(name)
         if service.review is None or service.review.max_error is None:
             continue
-        yield Subject(
-            name,
-            champion.id if champion else "",
-            scorer_of(service).id,
-            service.review,
-            service.outcomes,
-        )
+        release = champion.id if champion else ""
+        scorer = _fitted_for(ground.state, name, release) or scorer_of(service).id
+        yield Subject(name, release, scorer, service.review, service.outcomes)
+
+
+def _fitted_for(state: Engine, name: str, release: str) -> str:
+    """Return the score model that was fitted for a release and is used; empty where none is."""
+    here = switchboard.c.name == f"scorer:{name}"
+    with state.connect() as connection:
+        id = connection.execute(select(switchboard.c.value).where(here)).scalar()
+    stored = read_scorer(state, id) if id else None
+    return stored.id if stored is not None and stored.release == release else ""

@@ -10,13 +10,14 @@ from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
-from ..review.calibrate import read_fitted
+from ..plugins import load_plugin
 from ..review.capacity import Capacity
 from ..review.desk import Correction, Corrections, Desk, InForce
 from ..review.scoring import Calibrate, LeastSupport, OwnScore, Scorer
 from ..serve.opened import OpenRelease
 from ..store.calibrations import StoredCalibration, read_calibration
 from ..store.reviews import asked_since, read_corrections
+from ..store.scorers import StoredScorer, read_scorer
 from ..store.switchboard import Switchboard
 
 _decode = msgspec.json.Decoder(InForce).decode
@@ -40,6 +41,7 @@ class Desks:
         self._capacities: dict[str, Capacity] = {}
         self._corrections: dict[str, tuple[int, Corrections]] = {}
         self._calibrations: dict[str, StoredCalibration | None] = {}
+        self._scorers: dict[str, StoredScorer | None] = {}
 
     def open(self, service: ServiceDeclaration, release_id: str) -> Desk:
         """Open the desk of one release; what people were asked today counts on."""
@@ -56,6 +58,7 @@ class Desks:
     def _refresh(self, name: str, desk: Desk) -> None:
         desk.in_force = self._in_force(name)
         desk.corrections = self._corrections_of(name)
+        desk.scorer = self._scorer_of(name, desk)
         desk.calibrate = self._calibrate_of(name, desk)
 
     def _in_force(self, name: str) -> InForce:
@@ -77,7 +80,21 @@ class Desks:
         whose = (desk.release_id, desk.scorer.id)
         if stored is None or (stored.release, stored.scorer) != whose:
             return None
-        return read_fitted(stored).chance
+        chance: Calibrate = load_plugin("review", "calibration")(stored).chance
+        return chance
+
+    def _scorer_of(self, name: str, desk: Desk) -> Scorer:
+        """Return the score that was fitted for this release, or the one that it came with."""
+        id = self._switchboard.get(f"scorer:{name}")
+        if not id or id == desk.scorer.id:
+            return desk.scorer
+        if id not in self._scorers:
+            self._scorers[id] = read_scorer(self._state, id)
+        stored = self._scorers[id]
+        if stored is None or stored.release != desk.release_id:
+            return desk.scorer
+        fitted: Scorer = load_plugin("review", "fitted_score")(stored)
+        return fitted
 
     def _corrections_of(self, name: str) -> Corrections:
         """Return what people said, read again only when a correction has come."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -34,7 +34,6 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
-from .bounds import Bounds
 from .desks import Desks
 from .ground import Ground
 from .review_room import queue_job
@@ -42,6 +41,7 @@ from .rooms import ENFORCES, open_signals
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
+    from .bounds import Bounds
 
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
@@ -49,6 +49,9 @@ EXPLAIN_EVERY_S = 20
 """Seconds of the project's time between two looks at reviews that nothing explains yet."""
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
+CERTIFY_EVERY_S = 60
+"""Seconds of the project's time between two looks at what outcomes certify."""
+CALIBRATE_EVERY_S = 3_600
 POLL_S = 0.05
 FOLLOW_S = 2.0
 """How long an act waits for what it changed: a large model may take longer to open."""
@@ -111,7 +114,7 @@ class Serving:
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
                 *self._jobs_of_review(),
-                *self._bounds().jobs(),
+                *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
             ],
         )
@@ -160,9 +163,27 @@ class Serving:
             Job("skew", MEASURE_EVERY_S, self._measure_skew),
         ]
 
+    def _jobs_of_bounds(self) -> list[Job]:
+        return [
+            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify")),
+            Job("calibrate", CALIBRATE_EVERY_S, lambda: self._keep_bounds("calibrate")),
+        ]
+
+    def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:
+        """Do it for the services that have a bound; without any nothing is imported for it."""
+        desks = [opened.desk for opened in self.engine.releases.values()]
+        if not any(desk is not None and desk.policy.max_error is not None for desk in desks):
+            return "no service has a bound"
+        self.writer.drain()
+        return self._bounds.certify() if work == "certify" else self._bounds.calibrate()
+
+    @cached_property
     def _bounds(self) -> Bounds:
         ground = self._ground
-        return Bounds(ground.state, ground.clock, lambda: self.engine.releases, self.writer.drain)
+        opened: Bounds = load_plugin("review", "bounds")(
+            ground.state, ground.clock, lambda: self.engine.releases
+        )
+        return opened
 
     def _jobs_of_review(self) -> list[Job]:
         ground = self._ground

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..declare.service import ServiceDeclaration
-from ..risk.audit import is_drawn
+from ..risk.coin import is_drawn
 from ..types import Answer, Call, Caller, Draft, DraftPath, Review, ReviewKind
 from .capacity import Capacity
 from .scoring import Calibrate, Scorer
@@ -195,6 +195,7 @@ class Desk:
         decision: Decision,
         score: float | None,
         digest: str,
+        signals: tuple[float | None, ...] = (),
     ) -> Draft:
         """Return what is kept of an answer that was up for a decision."""
         outcomes = self._outcomes
@@ -214,6 +215,7 @@ class Desk:
             groups=tuple([_word(call.input.get(name)) for name in outcomes.groups]),
             predicted=self._compared(output),
             digest=digest,
+            signals=signals,
         )
 
     def review_of(

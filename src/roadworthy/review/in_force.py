@@ -44,16 +44,24 @@ def keep_shares(work: Work, subject: Subject, epoch: Epoch | None) -> None:
     audit = 1.0
     if in_force is not None and epoch is not None:
         audit = _audit_share(work.state, subject, read_terms(epoch.terms), in_force)
+    with work.state.connect() as connection:
+        if not _is_to_move(read_in_force(connection, subject.service), ask, audit):
+            return
     with work.state.begin() as connection:
         if epoch is not None and not store.advance_epoch(
             connection, epoch, epoch.seen_us, epoch.state
         ):
             return
         now = read_in_force(connection, subject.service)
-        if not _has_moved(now.ask_share, ask) and not _has_moved(now.audit_share, audit):
-            return
-        said = msgspec.structs.replace(now, ask_share=ask, audit_share=audit)
-        point(connection, subject.service, said)
+        point(
+            connection,
+            subject.service,
+            msgspec.structs.replace(now, ask_share=ask, audit_share=audit),
+        )
+
+
+def _is_to_move(now: InForce, ask: float, audit: float) -> bool:
+    return _has_moved(now.ask_share, ask) or _has_moved(now.audit_share, audit)
 
 
 def _ask_share(work: Work, subject: Subject) -> float:

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from ..signals.confident import raw_score
-from ..types import Answer, Call
+from ..signals.generated import AnswerSignals, Generated, signals_of
+from ..types import Answer, Call, Sentence
 
 Calibrate = Callable[[float], float]
 """Makes a calibrated probability of a score."""
+
+Signals = tuple[float | None, ...]
+"""What an answer shows of how right it may be, in the order of `SIGNALS`; None is unknown."""
+
+SIGNALS = AnswerSignals.__struct_fields__
+LEAST_SUPPORT = SIGNALS.index("least_support")
+
+
+class Scored(NamedTuple):
+    """How sure an answer is (0-1, higher is surer; None is unknown), and what that was read from.
+
+    Predictions have no signals but their score.
+    """
+
+    score: float | None
+    signals: Signals = ()
 
 
 class Scorer(Protocol):
@@ -21,8 +40,8 @@ class Scorer(Protocol):
 
     id: str
 
-    def score(self, call: Call, answer: Answer) -> float | None:
-        """Return how sure the answer is (0-1, higher is surer), or None where it is unknown."""
+    def read(self, call: Call, answer: Answer) -> Scored:
+        """Return how sure the answer is."""
 
 
 class OwnScore:
@@ -34,9 +53,9 @@ class OwnScore:
 
     id = "own"
 
-    def score(self, call: Call, answer: Answer) -> float | None:
+    def read(self, call: Call, answer: Answer) -> Scored:
         """Return the probability that the output gives its label."""
-        return raw_score(answer.output)
+        return Scored(raw_score(answer.output))
 
 
 class LeastSupport:
@@ -48,15 +67,40 @@ class LeastSupport:
 
     id = "least-support"
 
-    def score(self, call: Call, answer: Answer) -> float | None:
-        """Return the least support of a sentence, or None where nothing was looked up."""
-        text = _text_of(answer.output)
-        if call.support is None or not call.passages or not text:
-            return None
-        sentences = call.support(text, call.passages)
-        return min((sentence.score for sentence in sentences), default=None)
+    def read(self, call: Call, answer: Answer) -> Scored:
+        """Return the least support of a sentence; unknown where nothing was looked up."""
+        signals = read_signals(call, answer)
+        return Scored(signals[LEAST_SUPPORT], signals)
 
 
-def _text_of(output: Any) -> str:
+def read_signals(call: Call, answer: Answer) -> Signals:
+    """Return what a generated answer shows of how right it may be."""
+    text = _text_of(answer)
+    sentences: tuple[Sentence, ...] | None = None
+    if call.support is not None and call.passages and text:
+        sentences = tuple(call.support(text, call.passages))
+    generated = Generated(
+        text,
+        question=" ".join(str(value) for value in call.input.values() if isinstance(value, str)),
+        finish_reason=answer.finish_reason,
+        completion=answer.completion,
+        passages=call.passages if call.support is not None else None,
+        sentences=sentences,
+    )
+    return msgspec.structs.astuple(signals_of(generated))
+
+
+def _text_of(answer: Answer) -> str:
+    """Return what an answer says; nobody may have read its completion yet."""
+    output: Any = answer.output
+    if output is None and answer.completion is not None:
+        output = {"text": _content_of(answer.completion)}
     text = output.get("text") if isinstance(output, dict) else None
     return text if isinstance(text, str) else ""
+
+
+def _content_of(completion: bytes) -> Any:
+    try:
+        return msgspec.json.decode(completion)["choices"][0]["message"]["content"]
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return None

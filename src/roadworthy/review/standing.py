@@ -15,6 +15,7 @@ from ..store import certificates as store
 from ..store.certificates import Certificate, Epoch
 from . import progress
 from .audits import level_of
+from .carrying import carried
 from .certify import LEAST_SCORES
 from .needed import Needed, needed, needed_at_first
 from .progress import ALL, Progress
@@ -64,6 +65,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
             are outcomes.
         groups: Each group that must keep the bound: [n, wrong] at the threshold.
         curve: The candidate thresholds, strict to loose.
+        capacity: Whether a day's capacity carries what the bound sends to people; empty where none
+            is declared.
         audit: The running audit: `n`, `wrong`, `level` (1 is the alarm), `share`, `delay_answers`.
     """
 
@@ -99,6 +102,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     feasible: float | None
     groups: dict[str, list[int]]
     curve: tuple[Spot, ...]
+    capacity: dict[str, Any]
     audit: dict[str, Any]
 
 
@@ -161,6 +165,7 @@ _NOTHING: dict[str, Any] = {
     "feasible": None,
     "groups": {},
     "curve": (),
+    "capacity": {},
     "audit": {},
 }
 
@@ -196,11 +201,24 @@ def _standing(
         "curve": _curve(found, terms),
         "groups": _groups(found, terms, place),
         "most_missed": held.most_missed or None,
+        "capacity": _capacity(subject, epoch, terms, found, certified),
         **_tallied(found, terms),
     }
     if certified is not None:
         facts |= _of_certificate(certified, found)
     return Standing(**facts, state=stands, issued=len(issued))
+
+
+def _capacity(
+    subject: Subject,
+    epoch: Epoch | None,
+    terms: Terms,
+    found: Progress,
+    certified: Certificate | None,
+) -> dict[str, Any]:
+    place = None if certified is None else _place_of(certified.threshold, terms)
+    seen_us = terms.from_us if epoch is None else epoch.seen_us
+    return carried(subject, found, terms, seen_us, place)
 
 
 def _declared(subject: Subject) -> dict[str, Any]:

@@ -9,18 +9,19 @@ than a test that began with the certificate.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import NamedTuple
 
 import numpy as np
 
+from .coin import LEAST_SHARE
+from .coin import coin_of as coin_of
+from .coin import is_drawn as is_drawn
 from .evidence import Floats
 
 TIMES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
 """Which errors are looked for, as multiples of the bound."""
 
-LEAST_SHARE = 0.01
 _HIGHEST = 0.999
 
 
@@ -120,27 +121,6 @@ def expected_delay(max_error: float, run_length: float, times: float = 2.0) -> f
     divergence = rate * math.log(rate / max_error)
     divergence += (1 - rate) * (math.log1p(-rate) - math.log1p(-max_error))
     return math.log(max(run_length * divergence, math.e)) / divergence
-
-
-def is_drawn(request_id: str, share: float, purpose: str = "audit") -> bool:
-    """Whether the coin of a request falls on an audit: before its outcome, and always the same.
-
-    Args:
-        request_id: Of ours, so that no caller chooses it.
-        share: The odds, which its record keeps.
-        purpose: Coins of other purposes fall independently.
-
-    >>> drawn = sum(is_drawn(f"rq_{k}", 0.05) for k in range(10_000))
-    >>> 430 < drawn < 570
-    True
-    """
-    return coin_of(request_id, purpose) < share * 2**64
-
-
-def coin_of(request_id: str, purpose: str) -> int:
-    """Return a number below 2^64 that is as good as random, and always the same."""
-    digest = hashlib.blake2b(f"{purpose}:{request_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 def share_on_probation(share: float, accepted: int) -> float:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .audit import coin_of
+from .coin import coin_of
 from .evidence import Floats
 
 MOST_OF_A_UNIT = 256

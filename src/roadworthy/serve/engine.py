@@ -31,6 +31,7 @@ from ..errors import (
 from ..guard.slot import run_guards
 from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
+from ..review.scoring import Scored
 from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, write_chat
@@ -338,7 +339,7 @@ class Engine:
         desk, call, answer = plan.release.desk, plan.call, plan.answer
         if desk is None or call is None or answer is None:
             return
-        plan.score = _score_of(desk, call, answer)
+        plan.score, plan.signals = _read_by(desk, call, answer)
         plan.confidence = desk.confidence_of(plan.score)
         plan.mark("confidence")
         plan.draft = answer
@@ -444,9 +445,9 @@ class Engine:
             plan.attempts.extend(plan.call.abandoned)
 
 
-def _score_of(desk: Desk, call: Call, answer: Answer) -> float | None:
+def _read_by(desk: Desk, call: Call, answer: Answer) -> Scored:
     """Return how sure an answer is; where that cannot be computed now, it is unknown."""
     try:
-        return desk.scorer.score(call, answer)
+        return desk.scorer.read(call, answer)
     except ModelError:
-        return None
+        return Scored(None)

@@ -78,6 +78,7 @@ class Plan(msgspec.Struct, kw_only=True):
     draft: Answer | None = None
     decision: Decision | None = None
     score: float | None = None
+    signals: tuple[float | None, ...] = ()
     confidence: float | None = None
     review_id: str = ""
     reasons: list[str] = msgspec.field(default_factory=list)

@@ -33,7 +33,9 @@ def entries_of(plan: Plan, record: Record, ids: Ids) -> list[Draft | Review]:
     if decision is not None and plan.draft is not None:
         output, digest = plan.draft.output, plan.digest
         entries.append(
-            desk.draft_of(plan.id, plan.at_us, call, output, decision, plan.score, digest)
+            desk.draft_of(
+                plan.id, plan.at_us, call, output, decision, plan.score, digest, plan.signals
+            )
         )
     return entries
 

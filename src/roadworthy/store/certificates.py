@@ -218,6 +218,7 @@ def read_drafts_with_outcomes(
             drafts.c.unit,
             drafts.c.groups,
             drafts.c.predicted,
+            drafts.c.signals,
             *said,
         )
         .join(outcomes, outcomes.c.request_id == drafts.c.request_id, isouter=True)

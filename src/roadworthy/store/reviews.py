@@ -218,6 +218,7 @@ def _unknown(id: str) -> NotFound:
 def _draft_row(draft: Draft) -> tuple[Any, ...]:
     fields = msgspec.structs.asdict(draft)
     fields["groups"] = _encode(draft.groups).decode()
+    fields["signals"] = _encode(draft.signals).decode()
     fields["is_drawn"] = int(draft.is_drawn)
     return tuple(fields[column.name] for column in drafts.c)
 

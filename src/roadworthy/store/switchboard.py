@@ -10,6 +10,7 @@ every 50 ms and reads the table only when it moved, so a change needs no message
 * `automation:<service>` is what is certified for its answers, as JSON: see `review/desk.py`.
 * `corrections:<service>` is the review that corrected an answer last.
 * `calibration:<service>` is what makes a confidence of its scores.
+* `scorer:<service>` is the score model that was fitted on its outcomes.
 * `keys` is the key that was created or revoked last.
 """
 

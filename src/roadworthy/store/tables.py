@@ -329,6 +329,7 @@ drafts = Table(
     Column("groups", Text, nullable=False),
     Column("predicted", LargeBinary, nullable=False),
     Column("digest", Text, nullable=False),
+    Column("signals", Text, nullable=False),
 )
 """Models' answers that were up for a decision; only services with `[review]` leave some."""
 Index("drafts_service", drafts.c.service, drafts.c.at_us)
@@ -470,6 +471,19 @@ calibrations = Table(
 )
 """What turns a score into a probability, fitted on outcomes, and how well it did."""
 Index("calibrations_service", calibrations.c.service, calibrations.c.at_us)
+
+scorers = Table(
+    "scorers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""Score models that were fitted on outcomes; what trained one is never evidence for it."""
+Index("scorers_service", scorers.c.service, scorers.c.at_us)
 
 examples = Table(
     "examples",

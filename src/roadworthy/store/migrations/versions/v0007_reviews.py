@@ -33,6 +33,7 @@ def _asked() -> None:
         sa.Column("groups", sa.Text, nullable=False),
         sa.Column("predicted", sa.LargeBinary, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("signals", sa.Text, nullable=False),
     )
     op.create_index("drafts_service", "drafts", ["service", "at_us"])
     op.create_table(
@@ -140,6 +141,16 @@ def _learned() -> None:
     )
     op.create_index("calibrations_service", "calibrations", ["service", "at_us"])
     op.create_table(
+        "scorers",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("release", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("scorers_service", "scorers", ["service", "at_us"])
+    op.create_table(
         "examples",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("service", sa.Text, nullable=False),
@@ -161,6 +172,7 @@ def _learned() -> None:
 def downgrade() -> None:
     op.drop_table("explanations")
     op.drop_table("examples")
+    op.drop_table("scorers")
     op.drop_table("calibrations")
     op.drop_table("corrections")
     op.drop_table("certificates")

@@ -1,4 +1,4 @@
-"""Reviews and certificates in a real browser: every page, wide and narrow, and three by keyboard."""
+"""Reviews and certificates in a real browser: each page, wide and narrow, and by keyboard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser_window import PHONE, SCREENS, WIDE, Seen, check_accessible, check_fits
+from browser_window import (
+    PHONE,
+    SCREENS,
+    WIDE,
+    Seen,
+    axe_source,
+    browser_open,
+    check_accessible,
+    check_fits,
+)
 from review_stage import NOW_US, a_chat, a_late, certify, fill, served_reviews, store
 
 from control_plane import Plane, listening
@@ -74,6 +83,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         found = Stage(plane, port, ids)
         found.facts["secret"] = reviewer
         yield found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser_open() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    return axe_source()
 
 
 @pytest.fixture(scope="module", params=SCREENS)
@@ -295,7 +315,8 @@ def test_pictures_are_whole_and_their_words_stay_within_the_page(
 def test_what_one_touches_on_a_phone_is_large_enough(chromium: Any, stage: Stage) -> None:
     seen = Seen(chromium, stage, PHONE, has_touch=True)
     seen.log_in(stage.facts["secret"])
-    store(stage.plane, late := a_late(stage.plane))
+    late = a_late(stage.plane)
+    store(stage.plane, late)
     for path in ("/review", f"/review/{late.id}", "/certificates/late"):
         seen.page.goto(stage.path(path))
         kinds = "main :is(button, select, summary, input:not([type=hidden], [type=radio]))"

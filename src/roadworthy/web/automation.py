@@ -12,7 +12,7 @@ from ..serve.opened import OpenRelease
 from ..store.clock import time_of
 from ..store.waiting import count_paths
 from . import certificate_words as words
-from .certificates_page import decisions_of, row_of
+from .bounds import certificate_rows
 from .control import Ask
 from .figures import Automation
 from .numbers import at, count
@@ -28,7 +28,7 @@ MOST_LOOKED_AT = 2000
 def automations_of(ask: Ask, opened: Sequence[OpenRelease], since_us: int) -> dict[str, Automation]:
     """Return how answers are decided, by service; one that asks nobody of anything has none."""
     now_us = ask.control.clock.now_us()
-    rows = {one.service: row_of(ask, one) for one in decisions_of(ask, opened)}
+    rows = certificate_rows(ask, opened)
     asking = policies_of(ask)
     names = [release.name for release in opened if release.name in rows or release.name in asking]
     lines = queues_of(ask, now_us) if names else ()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from ..errors import Conflict
-from .certificates_page import decision_named
+from .bounds import in_force, service_of
 from .control import Ask
 from .shapes import Given
 
@@ -44,14 +44,14 @@ def resume_certificate(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
 
 def ask_of_everything(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
     """Let people decide every answer of a service."""
-    service = decision_named(ask, id).service
+    service = service_of(ask, id).name
     ask.control.switchboard.ask_people(service, by=ask.by, reason=body.reason)
     return LeverPulled(service=service, certificate="", did="ask_people")
 
 
 def trust_again(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
     """Let a service answer alone again, as far as it is certified."""
-    service = decision_named(ask, id).service
+    service = service_of(ask, id).name
     ask.control.switchboard.trust_again(service, by=ask.by, reason=body.reason)
     return LeverPulled(service=service, certificate="", did="trust_again")
 
@@ -62,7 +62,8 @@ def _certificate(ask: Ask, id: str) -> tuple[str, str]:
     Raises:
         Conflict: None is in force.
     """
-    one = decision_named(ask, id)
-    if not one.stands.certificate:
-        raise Conflict(f"expected a certificate in force of `{one.service}`, got none")
-    return one.service, one.stands.certificate
+    service = service_of(ask, id).name
+    certificate = in_force(ask, service)
+    if not certificate:
+        raise Conflict(f"expected a certificate in force of `{service}`, got none")
+    return service, certificate

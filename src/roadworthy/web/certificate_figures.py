@@ -10,6 +10,9 @@ from .shapes import Stopped
 from .states import State
 from .units import Time
 
+MORE = 4
+"""With so many times the outcomes the second line of the power curve is drawn."""
+
 Standing = Literal["certified", "collecting", "off"]
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import NotFound
 from ..review.standing import Standing, standing_of
 from ..review.terms import Subject, read_terms
 from ..risk.evidence import log_evidence, upper_bound
@@ -21,9 +20,9 @@ from ..store.switchboard import Stop
 from . import certificate_words as words
 from .audit_trail import trail_of
 from .certificate_figures import (
+    MORE,
     CertificatePage,
     CertificateRow,
-    Certificates,
     GroupRisk,
     HistoryShown,
     PowerPoint,
@@ -34,8 +33,6 @@ from .shapes import Stopped
 from .states import State
 from .units import show
 
-MORE = 4
-"""With so many times the outcomes the second line of the power curve is drawn."""
 MOST_SHOWN = 3.0
 """A bound above so many times the promise is not drawn: it says nothing yet."""
 MOST_HISTORY = 20
@@ -74,24 +71,10 @@ class Decision(NamedTuple):
         return "off" if self.is_off else self.stands.state
 
 
-def certificates_page(ask: Ask) -> Certificates:
-    """Return every automatic decision that the key may see, the worst first."""
-    opened = [release for name, release in sorted(ask.control.engine.releases.items())]
-    seen = [release for release in opened if ask.sees(release.name)]
-    rows = sorted((row_of(ask, one) for one in decisions_of(ask, seen)), key=_worst_first)
-    return Certificates(
-        says=words.certificates(rows),
-        lede=words.lede([row for row in rows if row.standing == "certified"]),
-        as_of=time_of(ask.control.clock.now_us()),
-        rows=tuple(rows),
-        undeclared=tuple(release.name for release in seen if _subject_of(release) is None),
-    )
-
-
-def has_bounds(ask: Ask) -> bool:
-    """Whether some service that the key sees declares a bound."""
-    opened = ask.control.engine.releases.values()
-    return any(_subject_of(release) for release in opened if ask.sees(release.name))
+def certificate_rows(ask: Ask, opened: Sequence[OpenRelease]) -> dict[str, CertificateRow]:
+    """Return how the decisions of these services stand, by service, the worst first."""
+    rows = sorted((row_of(ask, one) for one in decisions_of(ask, opened)), key=_worst_first)
+    return {row.service: row for row in rows}
 
 
 def decisions_of(ask: Ask, opened: Sequence[OpenRelease]) -> Iterator[Decision]:
@@ -140,14 +123,9 @@ def row_of(ask: Ask, one: Decision) -> CertificateRow:
     )
 
 
-def certificate_page(ask: Ask, id: str) -> CertificatePage:
-    """Return one decision, named by its certificate or by its service.
-
-    Raises:
-        Forbidden: The key is limited to other services.
-        NotFound: There is none, or its service has no bound.
-    """
-    one = decision_named(ask, id)
+def certificate_page(ask: Ask, release: OpenRelease) -> CertificatePage:
+    """Return the decision of one service with the evidence for it and against it."""
+    one = next(decisions_of(ask, [release]))
     row, stands, audit = row_of(ask, one), one.stands, one.stands.audit
     sure, most = stands.sure, min(1.0, MOST_SHOWN * stands.max_error)
     counted = stands.curve[-1].n if stands.curve else 0
@@ -183,23 +161,6 @@ def certificate_page(ask: Ask, id: str) -> CertificatePage:
         feasible=stands.feasible,
         history=tuple(_history(ask, one.service)),
     )
-
-
-def decision_named(ask: Ask, id: str) -> Decision:
-    """Return a decision, named by its certificate or by its service.
-
-    Raises:
-        Forbidden: The key is limited to other services.
-        NotFound: There is none, or its service has no bound.
-    """
-    found = store.read_certificate(ask.control.state, id)
-    name = id if found is None else found.service
-    ask.check_sees(name)
-    opened = ask.control.engine.releases.get(name)
-    decision = None if opened is None else next(decisions_of(ask, [opened]), None)
-    if decision is None:
-        raise NotFound(f"no certificate `{id:.60}`, and no service of that name declares a bound")
-    return decision
 
 
 def is_near(level: float, run_length: float) -> bool:

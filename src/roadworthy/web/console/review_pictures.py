@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from .. import charts, numbers, svg
-from ..certificate_figures import CalibrationPage, CertificatePage, PowerPoint, RiskPoint
-from ..certificates_page import MORE
+from ..certificate_figures import MORE, CalibrationPage, CertificatePage, PowerPoint, RiskPoint
 from ..curves import Curve, Mark, Span, curve_chart
 from ..plots import Goal, Words
 from ..review_figures import Attributed, CaseShown, ReviewerPage

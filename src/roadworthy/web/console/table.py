@@ -31,6 +31,7 @@ from urllib.parse import quote
 
 from ...types import Scope
 from .. import api, review_twins
+from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
     ask_of_everything,
@@ -38,7 +39,6 @@ from ..certificate_acts import (
     stop_certificate,
     trust_again,
 )
-from ..certificates_page import has_bounds
 from ..control import Ask
 from ..review_page import asks_people, waiting_for
 from ..route import Route

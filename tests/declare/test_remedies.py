@@ -37,15 +37,25 @@ TESTS = {
     "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
     54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
     57: "serve/test_operating.py::test_a_promoted_release_takes_over_while_requests_go_on",
+    68: "review/test_rulings.py::test_an_approval_is_of_what_was_seen",
+    69: "serve/test_waiting.py"
+    "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
+    70: "review/test_rulings.py::test_a_tampered_decision_breaks_the_chain",
+    72: "serve/test_reviewing.py::test_a_full_day_goes_down_the_ladder_and_is_no_evidence",
+    77: "serve/test_reviewing.py"
+    "::test_a_lever_asks_people_of_everything_and_another_trusts_again",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     114: "data/test_online.py::test_a_row_is_stale_after_its_ttl_and_absent_before_its_time",
+    118: "web/test_review_api.py::test_a_correction_is_given_to_whoever_asks_the_same_again",
 }
 """Row → the test that fails without its remedy."""
 
 VIEWS = {4, 6, 7, 8, 9, 10, 11, 114}
 """Rows that a service asks for by naming feature views."""
+PEOPLE = {68, 69, 70, 72, 118}
+"""Rows that a service asks for by naming a queue."""
 
 
 @pytest.mark.parametrize("remedy", REMEDIES, ids=lambda remedy: str(remedy.row))
@@ -110,7 +120,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS}
+    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *PEOPLE}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

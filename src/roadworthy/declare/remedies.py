@@ -126,6 +126,41 @@ def _caps(service: ServiceDeclaration) -> Iterator[str]:
             yield f"cost.{name} = {value:f}"
 
 
+def _asks(service: ServiceDeclaration) -> Iterator[str]:
+    """Give what stops an answer until a person has seen it."""
+    review = service.review
+    if review is None or review.queue is None:
+        return
+    for index, rule in enumerate(review.when):
+        yield f"review.when[{index}] = {rule}"
+    if review.max_error is not None:
+        yield f"review.max_error = {review.max_error}"
+
+
+def _queue(service: ServiceDeclaration) -> Iterator[str]:
+    review = service.review
+    if review is not None and review.queue is not None:
+        yield f"review.queue = {review.queue}"
+
+
+def _in_time(service: ServiceDeclaration) -> Iterator[str]:
+    """A queue says who is asked, and these by when and how often."""
+    review = service.review
+    if review is None or review.queue is None:
+        return
+    yield from _queue(service)
+    yield f"review.respond_within = {review.respond_within}"
+    if review.capacity_per_day is not None:
+        yield f"review.capacity_per_day = {review.capacity_per_day}"
+
+
+def _last_resort(service: ServiceDeclaration) -> Iterator[str]:
+    review = service.review
+    if review is not None and review.queue is not None:
+        yield from _queue(service)
+        yield f"review.on_expiry = {review.on_expiry}"
+
+
 REMEDIES = (
     Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
     Remedy(
@@ -229,6 +264,34 @@ REMEDIES = (
         "release/bundle.py",
     ),
     Remedy(
+        68,
+        "rules and bounds hold an answer until a person approves, corrects or rejects it",
+        "review/rulings.py",
+        "review.queue",
+        _asks,
+    ),
+    Remedy(
+        69,
+        "who is not sure asks a person, and what nobody decides is escalated, then answered anew",
+        "review/expiry.py",
+        "review.queue",
+        _last_resort,
+    ),
+    Remedy(
+        70,
+        "decisions with label, correction, reason and severity, in a chain that shows tampering",
+        "review/rulings.py",
+        "review.queue",
+        _queue,
+    ),
+    Remedy(
+        72,
+        "each queue has an owner, each case a time, each day only as many as people can look at",
+        "review/capacity.py",
+        "review.queue",
+        _in_time,
+    ),
+    Remedy(
         74,
         "a confidence calibrated on the service's own outcomes, fitted again as they double",
         "review/calibrate.py",
@@ -241,6 +304,11 @@ REMEDIES = (
         "review/audits.py",
         "review.max_error",
         _bounds,
+    ),
+    Remedy(
+        77,
+        "a person overrides one answer, or stops a service, a model or what is given alone",
+        "store/switchboard.py",
     ),
     Remedy(
         88,
@@ -263,6 +331,13 @@ REMEDIES = (
         "data/served.py",
         "features.views",
         _views,
+    ),
+    Remedy(
+        118,
+        "a correction is given at once wherever the same is asked again",
+        "review/desk.py",
+        "review.queue",
+        _queue,
     ),
 )
 """The remedies that the code keeps today, in the order of the list."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from ..declare.project import Queue
 from ..errors import Conflict, ContractViolation, Forbidden, RequestError
-from ..risk.audit import is_drawn
+from ..risk.coin import is_drawn
 from ..store.actions import append_action
 from ..store.records import outcome_row
 from ..store.review_lists import check_free, check_unseen

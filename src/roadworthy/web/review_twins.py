@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..plugins import load_plugin
 from .bounds import certificate_page, certificates_page
 from .calibration_page import calibration_page
 from .case_page import case_page
@@ -10,6 +9,7 @@ from .certificate_figures import CalibrationPage, CertificatePage, Certificates
 from .control import Ask
 from .review_figures import CaseShown, QueuePage, ReviewerPage
 from .review_page import QueueQuery, review_page
+from .reviewers_page import reviewers_page
 from .route import Route
 
 
@@ -37,8 +37,7 @@ def read_case(ask: Ask, id: str) -> CaseShown:
 
 def read_reviewers(ask: Ask) -> ReviewerPage:
     """Show who decides, how much, and how alike; without the scope `admin`, only the asker."""
-    page: ReviewerPage = load_plugin("review", "reviewers_page")(ask)
-    return page
+    return reviewers_page(ask)
 
 
 def read_certificates(ask: Ask) -> Certificates:

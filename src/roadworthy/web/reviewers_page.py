@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from ..review.agreement import Pair, Reviewer, read_reviewers
+from ..plugins import load_plugin
 from ..store.clock import time_of
 from ..store.keys import list_keys
 from ..store.waiting import count_decided
@@ -15,6 +16,9 @@ from .review_figures import LoadDay, PairFigures, ReviewerFigures, ReviewerPage
 from .review_page import policies_of, waiting_for
 from .states import wilson
 
+if TYPE_CHECKING:
+    from ..review.agreement import Pair, Reviewer  # it would import what computes intervals
+
 DAYS = 14
 
 
@@ -23,7 +27,7 @@ def reviewers_page(ask: Ask) -> ReviewerPage:
     state, now_us = ask.control.state, ask.control.clock.now_us()
     since_us = max(0, now_us - now_us % DAY_US - (DAYS - 1) * DAY_US)
     services, is_whole = tuple(sorted(ask.key.services)), "admin" in ask.key.scopes
-    found = read_reviewers(state, services, since_us)
+    found = load_plugin("review", "reviewers")(state, services, since_us)
     names = {f"key:{entry.key.id}": entry.key.name for entry in list_keys(state)}
     people = [one for one in found.reviewers if is_whole or one.by == ask.by]
     pairs = [one for one in found.pairs if is_whole or ask.by in (one.first, one.second)]

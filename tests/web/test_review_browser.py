@@ -235,8 +235,7 @@ def test_enter_in_a_field_decides_nothing(window: Seen, stage: Stage) -> None:
     page.goto(f"{stage.url}/review/{id}")
     page.get_by_label("annoying").check()
     page.keyboard.press("Enter")
-    page.get_by_label("What is wrong").focus()
-    page.keyboard.press("Escape")
+    page.get_by_text("Expected a button").wait_for()
     assert decision(stage, id) == ""
 
 
@@ -264,7 +263,7 @@ def test_hostile_text_stays_text_and_an_untouched_answer_can_be_approved(
     page = window.page
     page.goto(f"{stage.url}/review/{review.id}")
     assert page.get_by_role("button", name="Approve").is_enabled()
-    assert "<script>alert(1)" in page.get_by_label("Answer").input_value()
+    assert "<script>alert(1)" in page.locator("#c-output").input_value()
     page.keyboard.press("a")
     page.wait_for_url(lambda url: review.id not in url)
     assert decision(stage, review.id) == "approve"

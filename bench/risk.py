@@ -17,21 +17,34 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "risk"))
 import teams
+from teams import Broken, teams_with_reviewers_that_miss, teams_with_unequal_audits
 
 from roadworthy.risk import audit
 from roadworthy.risk.bets import log_wealth_planned
 from roadworthy.risk.evidence import Floats
-from roadworthy.risk.walk import Flags, grid_of, look_once, start_at_share, start_for_one_look
+from roadworthy.risk.reviewers import corrected_for_misses
+from roadworthy.risk.walk import (
+    Flags,
+    Walk,
+    advance,
+    begin,
+    grid_of,
+    look_once,
+    start_at_share,
+    start_for_one_look,
+)
 from roadworthy.signals.embed import open_minilm
 
 SURE = 0.9
@@ -84,17 +97,45 @@ def invented_refitted(count: int) -> Iterator[tuple[str, Figures]]:
 
 
 def ways_to_count(count: int) -> Iterator[tuple[str, Figures]]:
-    """Yield what counting requests instead of users, or dropping what is lost, does."""
-    for max_error in (0.02, 0.05):
-        for what, run in (
-            ("errors that cluster by user", teams.teams_of_clustered_users),
-            ("outcomes that are lost", teams.teams_that_lose_outcomes),
+    """Yield what the wrong way to count does: of clustered, lost, late, missed and unequal ones."""
+    few = min(count, 100)
+    for most in (0.02, 0.05):
+        best = teams.share_below(teams.plain, most)
+        worst = teams.share_below(teams.worse, most)
+        for what, run, oracle in (
+            (
+                "errors that cluster by user",
+                partial(teams.teams_of_clustered_users, teams=count),
+                0,
+            ),
+            ("outcomes that are lost", partial(teams.teams_that_lose_outcomes, teams=count), 0),
+            ("outcomes that come late", partial(teams.teams_with_late_outcomes, teams=count), best),
+            ("reviewers that miss 10 %", partial(_missing, 0.1, teams=count), best),
+            ("reviewers that miss 30 %", partial(_missing, 0.3, teams=count), best),
+            ("audits of the sure (20 and 2 %)", partial(_unequal, (0.2, 0.02), teams=few), best),
+            ("audits of the unsure (5 and 100 %)", partial(_unequal, (0.05, 1), teams=few), best),
+            ("two groups", partial(teams.teams_of_groups, teams=count), worst),
         ):
-            found = run(max_error, teams=count, seed=8)
-            yield (
-                f"{what}, {max_error:.0%}",
-                {"violations": found.ours, "naive_violations": found.naive},
-            )
+            found = run(most, seed=8)
+            figures: Figures = {"violations": found.ours, "naive_violations": found.naive}
+            if not np.isnan(found.automated):
+                figures["automated_share"] = found.automated
+                figures["naive_share"] = found.naive_automated
+                figures["oracle_share"] = oracle
+            yield f"{what}, {most:.0%}", figures
+        found = teams.teams_of_clustered_users(most, teams=count, seed=8, times=0.4)
+        yield (
+            f"errors that cluster by user, .4 x {most:.0%}",
+            {"certified": found.ours, "naive_certified": found.naive},
+        )
+
+
+def _missing(missed: float, most: float, *, teams: int, seed: int) -> Broken:
+    return teams_with_reviewers_that_miss(most, missed, teams=teams, seed=seed)
+
+
+def _unequal(chances: tuple[float, float], most: float, *, teams: int, seed: int) -> Broken:
+    return teams_with_unequal_audits(most, chances, teams=teams, seed=seed)
 
 
 def embedded(name: str, texts: list[str]) -> Floats:
@@ -113,38 +154,125 @@ def embedded(name: str, texts: list[str]) -> Floats:
     return vectors
 
 
-def resampled(
-    scores: Floats, is_wrong: Flags, n: int, max_error: float, count: int, unlabelled: Floats
-) -> Figures:
+class Pool:
+    """Outcomes to draw from, whose true errors are known.
+
+    Attributes:
+        scores, is_wrong: Of all.
+        errors: How many of those that reach each score are wrong, from the surest on.
+    """
+
+    def __init__(self, scores: Floats, is_wrong: Flags) -> None:
+        order = np.argsort(-scores, kind="stable")
+        self.scores, self.is_wrong, self._falling = scores, is_wrong, -scores[order]
+        self.errors = np.cumsum(is_wrong[order]) / np.arange(1, len(scores) + 1)
+
+    def under(self, threshold: float) -> tuple[float, float]:
+        """Return the true error under a threshold, and the share that it lets pass."""
+        passed = int(np.searchsorted(self._falling, -threshold, side="right"))
+        return (self.errors[passed - 1] if passed else 0.0), passed / len(self.scores)
+
+    def certified(self, walk: Walk, grid: Floats) -> tuple[float, float]:
+        """Return the same of what a walk certified."""
+        return (0.0, 0.0) if walk.certified is None else self.under(grid[walk.certified])
+
+    def naive(self, drawn: npt.NDArray[np.int64], max_error: float) -> tuple[float, float]:
+        """Return the same of the loosest threshold at which the measured error is low enough."""
+        by = drawn[np.argsort(-self.scores[drawn], kind="stable")]
+        measured = np.cumsum(self.is_wrong[by]) / np.arange(1, len(by) + 1)
+        kept = np.flatnonzero(measured <= max_error)
+        return self.under(self.scores[by[kept[-1]]]) if kept.size else (0.0, 0.0)
+
+    def oracle(self, max_error: float) -> float:
+        """Return the largest share that keeps the bound."""
+        within = np.flatnonzero(self.errors <= max_error)
+        return float((within[-1] + 1) / len(self.scores)) if within.size else 0.0
+
+
+def resampled(pool: Pool, n: int, max_error: float, count: int, unlabelled: Floats) -> Figures:
     """Return what becomes of teams that each draw n outcomes from a pool, and look once."""
     rng = np.random.default_rng(4)
     grid = grid_of(unlabelled)
     start = start_for_one_look(unlabelled, grid, n, max_error, SURE)
-    order = np.argsort(-scores, kind="stable")
-    errors = np.cumsum(is_wrong[order]) / np.arange(1, len(scores) + 1)
-    falling = scores[order]
-
-    def true_of(threshold: float) -> tuple[float, float]:
-        passed = int(np.searchsorted(-falling, -threshold, side="right"))
-        return (errors[passed - 1] if passed else 0.0), passed / len(scores)
-
     ours, naives = [], []
     for _ in range(count):
-        drawn = rng.integers(0, len(scores), n)
-        walk = look_once(scores[drawn], is_wrong[drawn], grid, start, max_error, SURE)
-        ours.append((0.0, 0.0) if walk.certified is None else true_of(grid[walk.certified]))
-        by = drawn[np.argsort(-scores[drawn], kind="stable")]
-        kept = np.flatnonzero(np.cumsum(is_wrong[by]) / np.arange(1, n + 1) <= max_error)
-        naives.append(true_of(scores[by[kept[-1]]]) if kept.size else (0.0, 0.0))
+        drawn = rng.integers(0, len(pool.scores), n)
+        walk = look_once(pool.scores[drawn], pool.is_wrong[drawn], grid, start, max_error, SURE)
+        ours.append(pool.certified(walk, grid))
+        naives.append(pool.naive(drawn, max_error))
+    return _figures(ours, naives, pool, max_error)
+
+
+Under = list[tuple[float, float]]
+
+
+def _figures(ours: Under, naives: Under, pool: Pool, max_error: float) -> Figures:
     found, naive = np.array(ours), np.array(naives)
-    within = np.flatnonzero(errors <= max_error)
     return {
         "violations": float((found[:, 0] > max_error).mean()),
         "naive_violations": float((naive[:, 0] > max_error).mean()),
         "automated_share": float(found[:, 1].mean()),
         "naive_share": float(naive[:, 1].mean()),
-        "oracle_share": float((within[-1] + 1) / len(scores)) if within.size else 0.0,
+        "oracle_share": pool.oracle(max_error),
     }
+
+
+def refitted(pool: Pool, n: int, max_error: float, count: int, unlabelled: Floats) -> Figures:
+    """Return what becomes of teams that set their threshold anew every 100 of n drawn outcomes."""
+    rng, grid = np.random.default_rng(9), grid_of(unlabelled)
+    start = start_at_share(unlabelled, grid)
+    broken = naive_broken = 0
+    shares = []
+    for _ in range(count):
+        drawn = rng.integers(0, len(pool.scores), n)
+        walk, errors, naive_errors = begin(len(grid), start), [], []
+        for end in range(100, n + 1, 100):
+            part = drawn[end - 100 : end]
+            walk = advance(walk, pool.scores[part], pool.is_wrong[part], grid, max_error, SURE)
+            errors.append(pool.certified(walk, grid)[0])
+            naive_errors.append(pool.naive(drawn[:end], max_error)[0])
+        broken += max(errors) > max_error
+        naive_broken += max(naive_errors) > max_error
+        shares.append(pool.certified(walk, grid)[1])
+    return {
+        "violations": broken / count,
+        "naive_violations": naive_broken / count,
+        "automated_share": float(np.mean(shares)),
+        "oracle_share": pool.oracle(max_error),
+    }
+
+
+def miscounted(
+    pool: Pool, max_error: float, count: int, unlabelled: Floats
+) -> Iterator[tuple[str, Figures]]:
+    """Yield what late outcomes of 4,000 drawn requests, and reviewers that miss errors, do."""
+    rng, grid, n = np.random.default_rng(10), grid_of(unlabelled), 4000
+    starts = [start_for_one_look(unlabelled, grid, k, max_error, SURE) for k in (n // 3, n)]
+
+    def look(
+        which: Flags, wrong: Flags, start: int, most: float, sure: float
+    ) -> tuple[float, float]:
+        walk = look_once(scores[which], wrong[which], grid, start, most, sure)
+        return pool.certified(walk, grid)
+
+    late: tuple[Under, Under] = ([], [])
+    missed: tuple[Under, Under] = ([], [])
+    everything = np.ones(n, bool)
+    for _ in range(count):
+        drawn = rng.integers(0, len(pool.scores), n)
+        scores, is_wrong = pool.scores[drawn], pool.is_wrong[drawn]
+        age = rng.uniform(0, 30, n)
+        came = rng.exponential(np.where(is_wrong, 10.0, 1.0)) < age
+        late[0].append(look(age >= 20, is_wrong | ~came, starts[0], max_error, SURE))
+        late[1].append(look(came, is_wrong, starts[1], max_error, SURE))
+        seen = is_wrong & (rng.random(n) >= 0.3)
+        found = corrected_for_misses(
+            max_error, SURE, int(rng.binomial(200, 0.3)), 200, is_planned=True
+        )
+        missed[0].append(look(everything, seen, starts[1], found.max_error, found.sure))
+        missed[1].append(look(everything, seen, starts[1], max_error, SURE))
+    yield "outcomes that come late", _figures(*late, pool, max_error)
+    yield "reviewers that miss 30 %", _figures(*missed, pool, max_error)
 
 
 def banking77(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
@@ -158,10 +286,15 @@ def banking77(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
     shares = model.predict_proba(vectors[pool])
     is_wrong = model.classes_[shares.argmax(axis=1)] != intents[pool]
     unlabelled = model.predict_proba(vectors[other]).max(axis=1)
+    answers = Pool(shares.max(axis=1), is_wrong)
     for max_error in (0.02, 0.05):
         for n in (1000, 3000):
-            figures = resampled(shares.max(axis=1), is_wrong, n, max_error, count, unlabelled)
+            figures = resampled(answers, n, max_error, count, unlabelled)
             yield f"banking77, {max_error:.0%}, n {n}, one look", figures
+        figures = refitted(answers, 3000, max_error, count, unlabelled)
+        yield f"banking77, {max_error:.0%}, set anew every 100 to 3000", figures
+        for what, figures in miscounted(answers, max_error, count, unlabelled):
+            yield f"banking77, {max_error:.0%}, {what}", figures
 
 
 def routellm(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
@@ -202,6 +335,12 @@ def routellm(folder: Path, count: int) -> Iterator[tuple[str, Figures]]:
             ours.append(last)
             naives.append(naive)
         yield f"RouteLLM MMLU, floor 95 %, n {n}", _floor_figures(ours, naives, true_loss, shares)
+    routed = Pool(scores, (strong > weak)[pool])
+    for n in (1000, 3000):
+        figures = resampled(routed, n, 0.15, count, scores)
+        yield f"RouteLLM MMLU, lost among routed 15 %, n {n}, one look", figures
+    figures = refitted(routed, 3000, 0.15, count, scores)
+    yield "RouteLLM MMLU, lost among routed 15 %, set anew every 100 to 3000", figures
 
 
 def _floor_figures(

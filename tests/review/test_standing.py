@@ -15,7 +15,7 @@ from roadworthy.types import DAY_US
 
 
 def standing(team: Team) -> Standing:
-    found = standing_of(team.state, team.subject)
+    found = standing_of(team.state, team.subject, team.clock.us)
     msgspec.json.encode(found)
     return found
 
@@ -92,6 +92,14 @@ def test_what_a_person_stopped_is_off() -> None:
         connection.execute(insert(switchboard).values(row))
     found = standing(team)
     assert (found.state, found.why) == ("off", f"a person stopped `{id}`")
+
+
+def test_where_a_person_wants_to_be_asked_of_all_it_is_off() -> None:
+    team = Team()
+    days(team, 3, 0.01)
+    with team.state.begin() as connection:
+        connection.execute(insert(switchboard).values(name="ask:late", value="{}", epoch=9))
+    assert standing(team).state == "off"
 
 
 def test_missing_and_disputed_outcomes_are_shown() -> None:

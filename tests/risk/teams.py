@@ -5,15 +5,27 @@ Shared by the tests of the promise and by `bench/risk.py`, which print what 2,00
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from roadworthy.risk import weighted
 from roadworthy.risk.evidence import Floats, binomial_p
-from roadworthy.risk.walk import Flags, Walk, advance, begin, look_once, start_at_share
+from roadworthy.risk.reviewers import corrected_for_misses
+from roadworthy.risk.walk import (
+    Flags,
+    Walk,
+    advance,
+    begin,
+    look_once,
+    start_at_share,
+    start_for_one_look,
+    together,
+)
 
 Risk = Callable[[Floats], Floats]
 """Rank (0 surest, 1 least sure) → chance that the answer is wrong."""
@@ -81,7 +93,7 @@ def judge(risk: Risk, share: float, max_error: float) -> tuple[bool, float]:
     return share > 0 and error_of(risk, share) > max_error, share
 
 
-def share_of(walk: Walk) -> float:
+def share_of(walk: Walk | weighted.WeightedWalk) -> float:
     """Return the share that a walk over `GRID` lets pass."""
     return 0.0 if walk.certified is None else float(1 - GRID[walk.certified])
 
@@ -165,17 +177,29 @@ def clustered(
 
 
 class Broken(NamedTuple):
-    """How many teams wrongly certify an error just above the bound, by a right and a wrong way."""
+    """What a right and a wrong way to count make of many teams.
+
+    Attributes:
+        ours, naive: Share of teams under a broken promise.
+        automated, naive_automated: Mean share of answers given alone, where that is measured.
+    """
 
     ours: float
     naive: float
+    automated: float = math.nan
+    naive_automated: float = math.nan
 
 
-def teams_of_clustered_users(max_error: float, *, teams: int, seed: int) -> Broken:
-    """Count one outcome of each user, or (naive) every request, of 2,000 labels."""
+def teams_of_clustered_users(
+    max_error: float, *, teams: int, seed: int, times: float = 1.02
+) -> Broken:
+    """Count one outcome of each user, or (naive) every request, of 2,000 labels.
+
+    The error is `times` the bound; below 1 a certificate keeps its promise.
+    """
     rng, ours, naive = np.random.default_rng(seed), 0, 0
     for _ in range(teams):
-        wrong, users = clustered(1.02 * max_error, 2000, rng)
+        wrong, users = clustered(times * max_error, 2000, rng)
         kept = one_per_user(users, rng)
         naive += binomial_p(int(wrong.sum()), len(wrong), max_error) <= 0.1
         ours += binomial_p(int(wrong[kept].sum()), len(kept), max_error) <= 0.1
@@ -192,6 +216,107 @@ def teams_that_lose_outcomes(max_error: float, *, teams: int, seed: int) -> Brok
         naive += binomial_p(errors, known, max_error) <= 0.1
         ours += binomial_p(int((wrong | is_lost).sum()), n, max_error) <= 0.1
     return Broken(ours / teams, naive / teams)
+
+
+UNLABELLED = np.linspace(0, 1, 4601)
+
+
+def _certify(scores: Floats, is_wrong: Flags, max_error: float, level: float, sure: float) -> Walk:
+    """Return the walk of one look at a bound, from where it begins at the promised one."""
+    return look_once(scores, is_wrong, GRID, _start(len(scores), max_error), level, sure)
+
+
+@cache
+def _start(outcomes: int, max_error: float) -> int:
+    return start_for_one_look(UNLABELLED, GRID, outcomes, max_error, 0.9)
+
+
+def _broken(pairs: Sequence[tuple[Walk | weighted.WeightedWalk, Walk]], max_error: float) -> Broken:
+    """Return what right and wrong walks over `plain` teams come to."""
+    ours = [judge(plain, share_of(one), max_error) for one, _ in pairs]
+    naive = [judge(plain, share_of(other), max_error) for _, other in pairs]
+    return Broken(*_means(ours, naive))
+
+
+def _means(
+    ours: list[tuple[bool, float]], naive: list[tuple[bool, float]]
+) -> tuple[float, float, float, float]:
+    (broken, automated), (naive_broken, naive_automated) = _outcome(ours), _outcome(naive)
+    return broken, naive_broken, automated, naive_automated
+
+
+def teams_with_late_outcomes(max_error: float, *, teams: int, seed: int) -> Broken:
+    """Look after 30 days at 4,000 requests whose errors come after 10 days, the rest after one.
+
+    Count requests that are 20 days old, what is missing of them as wrong, or (naive) what came.
+    """
+    rng, pairs = np.random.default_rng(seed), []
+    for _ in range(teams):
+        scores, is_wrong = outcomes_of(plain, 4000, rng)
+        age = rng.uniform(0, 30, 4000)
+        came = rng.exponential(np.where(is_wrong, 10.0, 1.0)) < age
+        old = age >= 20
+        ours = _certify(scores[old], (is_wrong | ~came)[old], max_error, max_error, 0.9)
+        naive = _certify(scores[came], is_wrong[came], max_error, max_error, 0.9)
+        pairs.append((ours, naive))
+    return _broken(pairs, max_error)
+
+
+def teams_with_reviewers_that_miss(
+    max_error: float, missed: float, *, teams: int, seed: int
+) -> Broken:
+    """Certify 3,000 reviews that overlook errors by 200 planted ones, or (naive) as they are."""
+    rng, pairs = np.random.default_rng(seed), []
+    for _ in range(teams):
+        scores, is_wrong = outcomes_of(plain, 3000, rng)
+        seen = is_wrong & (rng.random(3000) >= missed)
+        approved = int(rng.binomial(200, missed))
+        found = corrected_for_misses(max_error, 0.9, approved, 200, is_planned=True)
+        ours = _certify(scores, seen, max_error, found.max_error, found.sure)
+        pairs.append((ours, _certify(scores, seen, max_error, max_error, 0.9)))
+    return _broken(pairs, max_error)
+
+
+def teams_with_unequal_audits(
+    max_error: float, chances: tuple[float, float], *, teams: int, seed: int
+) -> Broken:
+    """Weigh labels of the surer and the less sure half of 60,000, or (naive) count them."""
+    rng, pairs = np.random.default_rng(seed), []
+    start = start_at_share(UNLABELLED, GRID)
+    terms = weighted.Terms(GRID, start, max_error, 0.9, min(chances))
+    for _ in range(teams):
+        scores, is_wrong = outcomes_of(plain, 60_000, rng)
+        chance = np.where(scores >= 0.5, *chances)
+        drawn = rng.random(60_000) < chance
+        ours = weighted.advance(
+            weighted.begin(terms), scores[drawn], is_wrong[drawn], chance[drawn], terms
+        )
+        naive = look_once(scores[drawn], is_wrong[drawn], GRID, start, max_error, 0.9)
+        pairs.append((ours, naive))
+    return _broken(pairs, max_error)
+
+
+def worse(ranks: Floats) -> Floats:
+    """Return the risk of a group that errs 2.5 times as often as `plain` at each rank."""
+    return np.minimum(2.5 * plain(ranks), 1.0)
+
+
+def teams_of_groups(max_error: float, *, teams: int, seed: int) -> Broken:
+    """Let each of two groups pass, or (naive) both together; a fifth of 3,000 errs more often."""
+    rng, ours, naive = np.random.default_rng(seed), [], []
+    start = start_for_one_look(UNLABELLED, GRID, 600, max_error, 0.9)
+    for _ in range(teams):
+        (a, a_wrong), (b, b_wrong) = outcomes_of(plain, 2400, rng), outcomes_of(worse, 600, rng)
+        walks = {
+            "a": look_once(a, a_wrong, GRID, start, max_error, 0.9),
+            "b": look_once(b, b_wrong, GRID, start, max_error, 0.9),
+        }
+        pooled = np.concatenate([a, b]), np.concatenate([a_wrong, b_wrong])
+        ours.append(judge(worse, share_of(together(walks)), max_error))
+        naive.append(
+            judge(worse, share_of(_certify(*pooled, max_error, max_error, 0.9)), max_error)
+        )
+    return Broken(*_means(ours, naive))
 
 
 def _outcome(found: list[tuple[bool, float]]) -> Outcome:

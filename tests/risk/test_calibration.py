@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.isotonic import IsotonicRegression, isotonic_regression
@@ -56,6 +56,7 @@ def known(scores: Floats, right: Flags) -> tuple[Floats, Flags]:
     return scores[is_known], right[is_known]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(0.1, 9)), min_size=1, max_size=50))
 def test_pooled_values_are_those_of_scikit_learn(pairs: list[tuple[float, float]]) -> None:
     values, weights = np.array(pairs).T
@@ -63,6 +64,7 @@ def test_pooled_values_are_those_of_scikit_learn(pairs: list[tuple[float, float]
     assert pool(values, weights) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(outcomes(), st.lists(PLACE, max_size=20))
 def test_an_isotonic_curve_is_that_of_scikit_learn_held_to_what_n_outcomes_show(
     found: tuple[Floats, Flags], places: list[float]
@@ -80,6 +82,7 @@ def test_an_isotonic_curve_is_that_of_scikit_learn_held_to_what_n_outcomes_show(
     assert ours[len(places) - scores.size :] == pytest.approx(at_outcomes, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(outcomes(), st.lists(PLACE, min_size=1, max_size=9))
 def test_venn_abers_is_the_regression_with_the_new_one_as_right_and_as_wrong(
     found: tuple[Floats, Flags], places: list[float]
@@ -111,6 +114,7 @@ def test_platts_curve_is_the_logistic_regression_on_his_targets(of: str) -> None
 
 
 @pytest.mark.parametrize("fit", FITS)
+@settings(deadline=None)
 @given(outcomes(), st.lists(SCORE, min_size=2, max_size=20))
 def test_chances_rise_with_the_score_and_promise_no_more_than_the_outcomes_show(
     fit: Callable[[Floats, Flags], Calibration], found: tuple[Floats, Flags], places: list[float]
@@ -139,6 +143,15 @@ def test_bad_outcomes_neither_fail_nor_promise(
     few = np.linspace(0.5, 0.9, 3)
     assert fit(few, np.ones(3, bool)).chance(0.99) <= 0.8
     assert fit(few, np.zeros(3, bool)).chance(0.99) <= (0.5 if fit is fit_venn_abers else 0.25)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_scores_of_single_precision_are_taken_as_they_are(
+    fit: Callable[[Floats, Flags], Calibration],
+) -> None:
+    scores = np.linspace(0, 1, 65)
+    right = np.arange(65) % 3 > 0
+    assert fit(scores.astype(np.float32), right) == fit(scores, right)
 
 
 @pytest.mark.parametrize("fit", FITS)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.risk.capacity import Demand, human_shares, least_of, load_of, plan
@@ -24,6 +24,7 @@ SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=20).map(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1) | st.just(math.nan), max_size=60))
 def test_a_person_gets_what_does_not_pass(scores: list[float]) -> None:
     grid, found = np.array([0.9, 0.5, 0.0]), np.array(scores)
@@ -33,6 +34,7 @@ def test_a_person_gets_what_does_not_pass(scores: list[float]) -> None:
         assert share == pytest.approx(1 - passed)
 
 
+@settings(deadline=None)
 @given(DEMANDS, SHARES, st.integers(-1, 19))
 def test_a_plan_fits_or_each_way_out_makes_it_fit(
     demand: Demand, shares: np.ndarray, last: int
@@ -63,6 +65,7 @@ def test_a_plan_fits_or_each_way_out_makes_it_fit(
         assert found.max_error == 0.5 + found.least / 100
 
 
+@settings(deadline=None)
 @given(DEMANDS, SHARES)
 def test_the_strictest_threshold_of_a_capacity_is_the_first_that_fits(
     demand: Demand, shares: np.ndarray

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.risk.conformal import (
@@ -26,6 +26,7 @@ from roadworthy.risk.evidence import Floats
 LEVELS = st.sampled_from([0.02, 0.05, 0.1, 0.25, 0.5, 0.9])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), LEVELS)
 def test_a_new_score_exceeds_the_threshold_as_rarely_as_asked_and_hardly_more_rarely(
     n: int, max_error: float
@@ -72,6 +73,7 @@ def test_the_random_part_makes_sets_of_few_classes_exact() -> None:
     assert np.quantile(scores, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.02)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=6), st.floats(0, 0.99))
 def test_adaptive_scores_are_the_mass_of_what_is_more_probable(
     weights: list[float], uniform: float
@@ -112,6 +114,7 @@ def test_what_is_missing_is_covered_and_makes_nothing_narrower() -> None:
     assert (low[0], high[0]) == (-math.inf, math.inf)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-10, 10) | st.just(math.nan), min_size=1, max_size=300),
     st.lists(st.floats(-5, 5), max_size=40),

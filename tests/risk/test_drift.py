@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.risk.drift import DriftDetector, Ranking, begin, is_alarm, moved, see
@@ -24,6 +24,7 @@ def records(n: int, features: int, seed: int) -> Floats:
     return rows
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=3), st.integers(0, 99))
 def test_how_records_are_dealt_into_calls_makes_no_difference(cuts: list[int], seed: int) -> None:
     ranking, start = begin(records(80, 4, seed))

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
@@ -46,6 +46,7 @@ def test_chances_are_those_of_scikit_learn_on_standardised_features(
     assert ours == pytest.approx(theirs.predict_proba(x)[:, 1].clip(1 / 602, 601 / 602), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(ROWS, st.lists(st.tuples(VALUE, VALUE, VALUE), min_size=1, max_size=5))
 def test_no_input_fails_or_promises_more_than_the_outcomes_show(
     found: tuple[Floats, Flags], places: list[tuple[float, float, float]]

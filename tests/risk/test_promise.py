@@ -15,8 +15,12 @@ from teams import (
     share_below,
     teams_at_one_look,
     teams_of_clustered_users,
+    teams_of_groups,
     teams_refitted,
     teams_that_lose_outcomes,
+    teams_with_late_outcomes,
+    teams_with_reviewers_that_miss,
+    teams_with_unequal_audits,
 )
 
 from roadworthy.risk.walk import start_for_one_look
@@ -71,3 +75,34 @@ def test_outcomes_that_never_come_count_as_errors_or_the_promise_breaks() -> Non
     found = teams_that_lose_outcomes(0.05, teams=TEAMS, seed=15)
     assert found.ours <= 1 - SURE
     assert found.naive > 1 - SURE + NOISE
+
+
+@pytest.mark.parametrize("max_error", [0.02, 0.05])
+def test_outcomes_count_by_when_their_requests_came_or_the_promise_breaks(max_error: float) -> None:
+    found = teams_with_late_outcomes(max_error, teams=TEAMS, seed=16)
+    assert found.ours <= 1 - SURE + NOISE
+    assert found.naive > 0.4
+    assert found.automated > 0.2 * share_below(plain, max_error)
+
+
+@pytest.mark.parametrize(("missed", "least"), [(0.1, 0.06), (0.3, 0.4), (0.6, 0.9)])
+def test_what_reviewers_miss_enters_the_bound_or_the_promise_breaks(
+    missed: float, least: float
+) -> None:
+    found = teams_with_reviewers_that_miss(0.02, missed, teams=TEAMS, seed=17)
+    assert found.ours <= 1 - SURE
+    assert found.naive > least
+    assert found.automated > 0.2 * share_below(plain, 0.02)
+
+
+def test_audits_that_favour_the_sure_are_weighted_or_the_promise_breaks() -> None:
+    found = teams_with_unequal_audits(0.05, (0.2, 0.02), teams=60, seed=18)
+    assert found.ours <= 1 - SURE
+    assert found.naive > 0.9
+    assert found.automated > 0.5 * share_below(plain, 0.05)
+
+
+def test_each_group_passes_or_the_promise_breaks_for_one() -> None:
+    found = teams_of_groups(0.05, teams=TEAMS, seed=19)
+    assert found.ours <= 1 - SURE + NOISE
+    assert found.naive > 0.9

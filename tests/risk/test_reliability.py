@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -19,6 +19,7 @@ SCORED = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SCORED, st.integers(1, 20))
 def test_bins_hold_all_answers_and_every_figure_lies_in_its_interval(
     pairs: list[tuple[float, bool]], bins: int
@@ -58,6 +59,7 @@ def test_confidences_that_are_too_high_have_the_error_they_were_given() -> None:
     assert covered / 100 > 0.85
 
 
+@settings(deadline=None)
 @given(SCORED)
 def test_the_area_is_that_of_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
     scores, positive = np.array([s for s, _ in pairs]), np.array([p for _, p in pairs])

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
@@ -22,6 +22,7 @@ from roadworthy.risk.reviewers import corrected_for_misses, error_behind
 PLANTED = st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@settings(deadline=None)
 @given(PLANTED, st.sampled_from([0.01, 0.05, 0.3]), st.sampled_from([0.8, 0.9, 0.99]))
 def test_a_quarter_of_the_doubt_is_spent_on_the_misses(
     planted: tuple[int, int], max_error: float, sure: float
@@ -37,6 +38,7 @@ def test_a_quarter_of_the_doubt_is_spent_on_the_misses(
     assert at_any_time.max_error <= found.max_error + 1e-6
 
 
+@settings(deadline=None)
 @given(PLANTED)
 def test_what_reviewers_see_and_what_is_behind_it_are_one_bound(planted: tuple[int, int]) -> None:
     found = corrected_for_misses(0.05, 0.9, *planted)

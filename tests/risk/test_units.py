@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from teams import clustered
 
@@ -31,6 +31,7 @@ CANDIDATES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(CHANCES)
 def test_the_chance_of_a_pick_is_that_of_all_ways_the_coins_may_fall(chances: list[float]) -> None:
     m = len(chances)
@@ -46,6 +47,7 @@ def test_the_chance_of_a_pick_is_that_of_all_ways_the_coins_may_fall(chances: li
         assert chance <= q * (1 + 1e-9)  # another may be picked in its place
 
 
+@settings(deadline=None)
 @given(CANDIDATES)
 def test_each_unit_and_window_counts_once_if_a_request_of_it_was_drawn(
     candidates: list[Candidate],
@@ -60,6 +62,7 @@ def test_each_unit_and_window_counts_once_if_a_request_of_it_was_drawn(
     assert all(one.propensity >= 0.5 - 1e-9 for one in found)
 
 
+@settings(deadline=None)
 @given(CANDIDATES)
 def test_the_order_of_requests_and_outcomes_chooses_nothing(candidates: list[Candidate]) -> None:
     forward = {candidates[one.position].request_id for one in pick(candidates)}

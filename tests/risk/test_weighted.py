@@ -7,15 +7,22 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from teams import GRID, error_of, plain, share_below
 
 from roadworthy.risk import weighted
 from roadworthy.risk.bets import log_wealth_of_losses
 from roadworthy.risk.plain import from_plain, to_plain
-from roadworthy.risk.walk import Of
-from roadworthy.risk.weighted import Terms, WeightedWalk, advance, begin, upper_bound_of
+from roadworthy.risk.walk import Of, held_back_by, together
+from roadworthy.risk.weighted import (
+    Terms,
+    WeightedWalk,
+    advance,
+    begin,
+    labels_needed,
+    upper_bound_of,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -30,6 +37,7 @@ def some_outcomes(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return scores, (rng.random(n) < 0.03).astype(float), rng.choice([0.1, 0.5, 1.0], n)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.lists(st.integers(0, 700), max_size=4), st.sampled_from(["accepted", "all"]))
 def test_how_outcomes_are_dealt_into_calls_makes_no_difference(
     seed: int, cuts: list[int], of: Of
@@ -44,6 +52,7 @@ def test_how_outcomes_are_dealt_into_calls_makes_no_difference(
     assert to_plain(walk) == to_plain(together)
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_the_evidence_of_a_threshold_is_that_of_the_outcomes_that_pass_it(seed: int) -> None:
     terms = terms_of()
@@ -114,6 +123,7 @@ def test_a_loop_that_reviews_what_is_unsure_and_audits_the_rest_loosens_its_thre
     assert walk.error[walk.certified] == pytest.approx(error_of(plain, share), abs=0.01)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.sampled_from([0.02, 0.1, 0.4]))
 def test_a_bound_is_where_the_walk_would_cross(seed: int, error: float) -> None:
     rng = np.random.default_rng(seed)
@@ -124,6 +134,33 @@ def test_a_bound_is_where_the_walk_would_cross(seed: int, error: float) -> None:
             terms = Terms(np.zeros(1), 0, at, 0.9, 0.1)
             walk = advance(begin(terms), np.ones(200), losses, chances, terms)
             assert walk.crossed[0] == is_crossed
+
+
+@settings(deadline=None)
+@given(st.integers(0, 400), st.integers(0, 12))
+def test_what_is_said_to_be_needed_is_about_enough_if_outcomes_go_on_alike(n: int, k: int) -> None:
+    terms = terms_of(least=0.2)
+    losses = np.zeros(n)
+    losses[: min(k, n)] = 1.0
+    walk = advance(begin(terms), np.ones(n), losses, np.full(n, 0.2), terms)
+    needed = labels_needed(walk, 0, terms)
+    if needed is None:
+        assert (min(k, n) + 0.5) / (n + 1) > 0.8 * terms.max_error
+    elif 0 < needed < 3000 and n > 50:
+        again = math.ceil(needed / n)
+        more = advance(
+            walk, np.ones(n * again), np.tile(losses, again), np.full(n * again, 0.2), terms
+        )
+        assert more.crossed[0]
+
+
+def test_groups_of_weighted_walks_go_together() -> None:
+    terms = terms_of(least=1.0)
+    large = advance(begin(terms), np.ones(300), np.zeros(300), np.ones(300), terms)
+    walks = {"large": large, "small": begin(terms)}
+    assert large.certified == 9
+    assert together(walks).certified is None
+    assert held_back_by(walks) == ("small",)
 
 
 @pytest.mark.slow

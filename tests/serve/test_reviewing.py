@@ -15,6 +15,7 @@ from live import serve, until
 from roadworthy.app import Project
 from roadworthy.errors import DeclarationError, ModelUnavailable
 from roadworthy.review.desk import InForce
+from roadworthy.review.scoring import Scored
 from roadworthy.serve.context import Sources
 from roadworthy.serve.request import Reply
 from roadworthy.store.records import read_record
@@ -306,7 +307,7 @@ def test_stopped_elsewhere_is_obeyed_by_the_next_request(make_project: MakeProje
 class FailingScore:
     id = "own"
 
-    def score(self, call: Call, answer: Answer) -> float | None:
+    def read(self, call: Call, answer: Answer) -> Scored:
         raise ModelUnavailable("the embedder is gone")
 
 

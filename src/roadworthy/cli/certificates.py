@@ -28,7 +28,7 @@ def certificates(service: str, folder: Path, as_json: bool) -> None:
         if service:
             project.check_declared(service)
         found = [
-            standing_of(project.state, subject)
+            standing_of(project.state, subject, project.clock.now_us())
             for subject in released_subjects(project)
             if subject.service == service or not service
         ]

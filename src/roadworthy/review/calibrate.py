@@ -86,8 +86,9 @@ def outcomes_of(work: Work, subject: Subject) -> tuple[Floats, Flags]:
 
     As everywhere, one outcome of each unit and window counts, and what is missing was wrong.
     """
-    schedule, since_us = Schedule.of(subject.outcomes), released_at(work.state, subject.release)
-    until_us = schedule.ripe_until(work.clock.now_us())
+    schedule, now_us = Schedule.of(subject.outcomes), work.clock.now_us()
+    since_us = released_at(work.state, subject.release, now_us)
+    until_us = schedule.ripe_until(now_us)
     named = (subject.service, subject.release, subject.scorer)
     rows = read_drafts_with_outcomes(work.state, *named, since_us, until_us)
     cases = cases_of(rows, Truth(subject.outcomes.right), schedule)

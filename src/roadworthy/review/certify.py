@@ -70,7 +70,7 @@ def _open(work: Work, subject: Subject) -> Epoch | None:
     """Open an epoch as soon as there are scores enough to choose its thresholds."""
     state, now_us = work.state, work.clock.now_us()
     before = store.list_epochs(state, subject.service, subject.decision)
-    scores = _scores_of(state, subject)
+    scores = _scores_of(state, subject, now_us)
     if len(scores) < LEAST_SCORES:
         return None
     known = np.array([score for _, score in scores])
@@ -101,9 +101,9 @@ def _open(work: Work, subject: Subject) -> Epoch | None:
     return epoch
 
 
-def _scores_of(state: Engine, subject: Subject) -> list[tuple[int, float]]:
+def _scores_of(state: Engine, subject: Subject, now_us: int) -> list[tuple[int, float]]:
     """Return time and score of the first answers of what is to be certified."""
-    since_us = store.released_at(state, subject.release)
+    since_us = store.released_at(state, subject.release, now_us)
     named = (subject.service, subject.release, subject.scorer)
     found = store.read_scores(state, *named, since_us, MOST_SCORES)
     return [(at_us, score) for at_us, score in found if score is not None]

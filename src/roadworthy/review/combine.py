@@ -96,9 +96,9 @@ def combine(work: Work, subject: Subject) -> str:
 
 def _seen(work: Work, subject: Subject) -> tuple[list[Case], Floats, Floats]:
     """Return units with an outcome, the signals of each, and the scores in use."""
-    schedule = Schedule.of(subject.outcomes)
-    since_us = released_at(work.state, subject.release)
-    until_us = schedule.ripe_until(work.clock.now_us())
+    schedule, now_us = Schedule.of(subject.outcomes), work.clock.now_us()
+    since_us = released_at(work.state, subject.release, now_us)
+    until_us = schedule.ripe_until(now_us)
     named = (subject.service, subject.release, subject.scorer)
     drafts = read_drafts_with_outcomes(work.state, *named, since_us, until_us)
     signals: Mapping[str, str] = {draft.request_id: draft.signals for draft in drafts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import msgspec
@@ -106,12 +107,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     audit: dict[str, Any]
 
 
-def standing_of(state: Engine, subject: Subject) -> Standing:
-    """Return how a decision stands now, as far as the job that certifies has come."""
+def standing_of(state: Engine, subject: Subject, now_us: int = sys.maxsize) -> Standing:
+    """Return how a decision stands now, as far as the job that certifies has come.
+
+    Args:
+        state: The database.
+        subject: Whose decision it is.
+        now_us: The project's time; it matters only where that was set back since the release.
+    """
     epoch = store.open_epoch_of(state, subject.service, subject.decision)
     terms = None if epoch is None else read_terms(epoch.terms)
     if terms is None or terms.release != subject.release:
-        return _before_an_epoch(state, subject)
+        return _before_an_epoch(state, subject, now_us)
     found = progress.read_progress(epoch.state) if epoch is not None else progress.begin(terms)
     certified = store.certificate_in_force(state, subject.service, subject.decision)
     held = terms.held_against(*_planted(state, subject.service))
@@ -124,12 +131,12 @@ def _planted(state: Engine, service: str) -> tuple[int, int]:
     return sum(missed for _, missed in planted), len(planted)
 
 
-def _before_an_epoch(state: Engine, subject: Subject) -> Standing:
+def _before_an_epoch(state: Engine, subject: Subject, now_us: int) -> Standing:
     epochs = store.list_epochs(state, subject.service, subject.decision)
     terms = terms_of(subject, np.empty(0), 0, 0, epochs[0].number + 1 if epochs else 1)
     held = terms.held_against(*_planted(state, subject.service))
     missing = needed_at_first(held.max_error, held.sure, START_SHARE)
-    since_us = store.released_at(state, subject.release)
+    since_us = store.released_at(state, subject.release, now_us)
     named = (subject.service, subject.release, subject.scorer)
     known = [
         s for _, s in store.read_scores(state, *named, since_us, LEAST_SCORES) if s is not None
@@ -184,6 +191,8 @@ def _standing(
     stands: Stands = "collecting" if certified is None else "certified"
     if certified is not None and store.is_stopped_by_a_person(state, subject.service, certified.id):
         stands, lacks = "off", lacks._replace(why=f"a person stopped `{certified.id}`")
+    elif certified is not None and store.is_asked_by_a_person(state, subject.service):
+        stands, lacks = "off", lacks._replace(why="a person wants to be asked of every answer")
     elif certified is None and issued and issued[0].state == "off":
         stands = "off"
         lacks = lacks._replace(why=f"switched off: {issued[0].why_ended}; {lacks.why}")

@@ -194,8 +194,7 @@ def fit_platt(scores: Floats, right: Flags, of: Literal["score", "logit"] = "sco
     >>> 0 < curve.chance(0.0) < curve.chance(3.0) < 1
     True
     """
-    is_known = np.abs(scores) < FARTHEST
-    kept, good = scores[is_known], right[is_known]
+    kept, good = _known(scores, right)
     if of == "logit":
         held = np.clip(kept, _LEAST, 1 - _LEAST)
         kept = np.log(held) - np.log1p(-held)
@@ -275,11 +274,18 @@ def pool(values: Floats, weights: Floats) -> Floats:
 
 def _grouped(scores: Floats, right: Flags) -> tuple[Floats, Floats, Floats]:
     """Return the different finite scores, rising, how often each came and how often right."""
-    is_known = np.abs(scores) < FARTHEST
-    places, group = np.unique(scores[is_known], return_inverse=True)
+    kept, good = _known(scores, right)
+    places, group = np.unique(kept, return_inverse=True)
     weights = np.bincount(group, minlength=len(places)).astype(float)
-    sums = np.bincount(group, weights=right[is_known], minlength=len(places)).astype(float)
+    sums = np.bincount(group, weights=good, minlength=len(places)).astype(float)
     return places, weights, sums
+
+
+def _known(scores: Floats, right: Flags) -> tuple[Floats, Flags]:
+    """Return the scores that are finite, and whether each was right."""
+    wide = np.asarray(scores, np.float64)  # models give float32, which has no FARTHEST
+    is_known = np.abs(wide) < FARTHEST
+    return wide[is_known], right[is_known]
 
 
 Point = tuple[float, float]

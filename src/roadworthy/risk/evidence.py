@@ -16,6 +16,7 @@ Two tests of the same hypothesis, "more than `max_error` are wrong":
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -163,6 +164,7 @@ def labels_needed(wrong: int, n: int, max_error: float, sure: float) -> int | No
     return high
 
 
+@cache
 def labels_for_one_look(max_error: float, sure: float) -> int:
     """Return from how many outcomes on a threshold that is half as bad as allowed passes one look.
 

@@ -96,6 +96,7 @@ def fit_combined(
     """
     if rows.shape[1] != len(names):
         raise ValueError(f"expected {len(names)} features, got {rows.shape[1]}")
+    rows = np.asarray(rows, np.float64)
     is_known = np.abs(rows) < FARTHEST
     values = np.where(is_known, rows, 0.0)
     means, scales = _moments(values, is_known)

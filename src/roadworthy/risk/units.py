@@ -69,8 +69,9 @@ def window_of(at: float, window_s: float) -> int:
 def pick(candidates: Sequence[Candidate], purpose: str = "unit") -> list[Picked]:
     """Return one drawn request of each unit and window, in the order of the candidates.
 
-    All requests of a unit and window must be there, or its chances are not the true ones: pick when
-    the window is over and its outcomes have had their time.
+    All requests of a unit and window must be there, answered alone or not and labelled or not, or
+    its chances are not the true ones: pick when the window is over and its outcomes have had their
+    time. The error is then that of the mean unit, not of the mean request.
 
     Args:
         candidates: In the order of their requests, each once.

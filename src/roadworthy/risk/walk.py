@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -179,7 +179,27 @@ def look_once(
     return Walk(n, wrong, crossed, start)
 
 
-def together(walks: Mapping[str, Walk]) -> Walk:
+class Walked(Protocol):
+    """What any walk can say, of counts or weighted."""
+
+    @property
+    def n(self) -> Counts:
+        """(j,) int64; outcomes that each threshold lets pass."""
+
+    @property
+    def wrong(self) -> Counts | Floats:
+        """(j,); the sum of their losses."""
+
+    @property
+    def crossed(self) -> Flags:
+        """(j,) bool; where the evidence was ever enough."""
+
+    @property
+    def start(self) -> int:
+        """The strictest threshold that is covered."""
+
+
+def together(walks: Mapping[str, Walked]) -> Walk:
     """Return the walk of several groups, each of which must pass at each threshold.
 
     No group's level is corrected: at the first threshold that is too loose for one of them, that
@@ -187,7 +207,7 @@ def together(walks: Mapping[str, Walk]) -> Walk:
     outcomes passes nowhere.
 
     Args:
-        walks: By group; over the same grid.
+        walks: By group; over the same grid, of counts or weighted.
 
     Returns:
         A walk with the outcomes of all groups; it crossed where each of them did.
@@ -211,7 +231,7 @@ def together(walks: Mapping[str, Walk]) -> Walk:
     )
 
 
-def held_back_by(walks: Mapping[str, Walk]) -> tuple[str, ...]:
+def held_back_by(walks: Mapping[str, Walked]) -> tuple[str, ...]:
     """Return the groups at which the walk of all ended: those that lack evidence for the next."""
     joint = together(walks)
     following = joint.start if joint.certified is None else joint.certified + 1

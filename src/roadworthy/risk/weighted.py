@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .bets import STRENGTHS, log_wealth_of_losses
-from .evidence import Counts, Floats
+from .evidence import MOST_LABELS, Counts, Floats
 from .walk import Flags, Of, last_before_gap
 
 _BLOCK = 256
@@ -132,6 +132,44 @@ def advance(
     return walk
 
 
+def labels_needed(walk: WeightedWalk, threshold: int, terms: Terms) -> int | None:
+    """Return how many more outcomes certify a threshold if bets go on as they did; None if never.
+
+    Each bet goes on at its mean rate so far, half an error and half a right answer of the least
+    chance added, so that nothing is promised of an empty walk.
+
+    Args:
+        walk: As it stands.
+        threshold: Its position in the grid.
+        terms: Of the epoch.
+
+    >>> terms = Terms(np.array([0.5]), 0, 0.05, 0.9)
+    >>> walk = advance(begin(terms), np.ones(60), np.zeros(60), np.ones(60), terms)
+    >>> labels_needed(walk, 0, terms), labels_needed(begin(terms), 0, terms) is None
+    (56, True)
+    """
+    bets = STRENGTHS / (1 - terms.max_error)
+    half = (np.log1p(-bets * (1 - terms.max_error)) + np.log1p(bets * terms.max_error)) / 2
+    logs, enough = walk.logs[threshold], -math.log1p(-terms.sure)
+    rates = (logs + half) / (int(walk.n[threshold]) + 1)
+
+    def is_enough(more: int) -> bool:
+        return bool(_mixture(logs + rates * more) >= enough)
+
+    if walk.crossed[threshold]:
+        return 0
+    high = 1
+    while not is_enough(high):
+        high *= 2
+        if high > MOST_LABELS:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
 def upper_bound_of(
     losses: Floats, propensities: Floats, sure: float, least_propensity: float
 ) -> float:
@@ -178,19 +216,28 @@ def _advance(
     lost = passes * losses[:, None]
     counts = passes if terms.of == "accepted" else np.ones_like(passes)
     weights = counts / propensities[:, None]
-    bets = STRENGTHS * terms.least_propensity / (1 - terms.max_error)
-    gains = weights * (terms.max_error - lost)
-    logs = _run(walk.logs, np.log1p(gains[..., None] * bets))
-    is_enough = (_mixture(logs) >= -math.log1p(-terms.sure)).any(axis=0)
+    bets = STRENGTHS * terms.least_propensity / (1 - terms.max_error) / propensities[:, None]
+    passing = np.log1p((terms.max_error - losses)[:, None] * bets)
+    others = np.log1p(terms.max_error * bets) if terms.of == "all" else np.zeros(bets.shape)
+    logs = _run(walk.logs, np.where(passes[..., None], passing[:, None], others[:, None]))
     return WeightedWalk(
         walk.n + counts.sum(axis=0),
         _run(walk.wrong, lost)[-1],
         _run(walk.weight, weights)[-1],
         _run(walk.weighted_wrong, weights * lost)[-1],
         logs[-1],
-        walk.crossed | is_enough,
+        walk.crossed | _is_ever_enough(logs, walk.crossed, -math.log1p(-terms.sure)),
         walk.start,
     )
+
+
+def _is_ever_enough(logs: Floats, crossed: Flags, enough: float) -> Flags:
+    """Return which thresholds crossed at any of the steps; (n, j, 12) float64 → (j,) bool."""
+    # A mean is no larger than the largest: where that is too small it need not be taken.
+    found = (logs.max(axis=-1) >= enough) & ~crossed
+    found[found] = _mixture(logs[found]) >= enough
+    is_enough: Flags = found.any(axis=0)
+    return is_enough
 
 
 def _run(before: Floats, steps: Floats) -> Floats:

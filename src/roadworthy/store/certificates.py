@@ -173,6 +173,13 @@ def write_audit(connection: Connection, id: str, audit: dict[str, Any]) -> None:
     connection.execute(done.values(audit=_text(audit)))
 
 
+def is_asked_by_a_person(engine: Engine, service: str) -> bool:
+    """Whether a person wants to decide every answer of a service."""
+    here = switchboard.c.name == f"ask:{service}"
+    with engine.connect() as connection:
+        return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
+
+
 def is_stopped_by_a_person(engine: Engine, service: str, id: str) -> bool:
     """Whether a person wants a certificate to let nothing pass."""
     here = switchboard.c.name == certificate_stop(service, id)
@@ -180,11 +187,15 @@ def is_stopped_by_a_person(engine: Engine, service: str, id: str) -> bool:
         return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
 
 
-def released_at(engine: Engine, release: str) -> int:
-    """Return when a release was built, or 0 where that is not known."""
+def released_at(engine: Engine, release: str, now_us: int) -> int:
+    """Return from when on there may be drafts of a release; 0 where that is not known.
+
+    A clock that was set back since it was built, as for a replay, says nothing of that.
+    """
     with engine.connect() as connection:
         query = select(releases.c.created_at_us).where(releases.c.id == release)
-        return connection.execute(query).scalar() or 0
+        built_us: int = connection.execute(query).scalar() or 0
+    return built_us if built_us <= now_us else 0
 
 
 def read_scores(

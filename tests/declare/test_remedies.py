@@ -42,8 +42,7 @@ TESTS = {
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
     70: "review/test_rulings.py::test_a_tampered_decision_breaks_the_chain",
     72: "serve/test_reviewing.py::test_a_full_day_goes_down_the_ladder_and_is_no_evidence",
-    77: "serve/test_reviewing.py"
-    "::test_a_lever_asks_people_of_everything_and_another_trusts_again",
+    77: "serve/test_reviewing.py::test_a_lever_asks_people_of_everything_and_another_trusts_again",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",

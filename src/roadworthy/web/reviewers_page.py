@@ -26,7 +26,8 @@ def reviewers_page(ask: Ask) -> ReviewerPage:
     """Return how people decided in the last days; without the scope `admin`, only the asker."""
     state, now_us = ask.control.state, ask.control.clock.now_us()
     since_us = max(0, now_us - now_us % DAY_US - (DAYS - 1) * DAY_US)
-    services, is_whole = tuple(sorted(ask.key.services)), "admin" in ask.key.scopes
+    policies, is_whole = policies_of(ask), "admin" in ask.key.scopes
+    services = tuple(sorted(policies)) or ("",)  # by name: of a service they are in an index
     found = load_plugin("review", "reviewers")(state, services, since_us)
     names = {f"key:{entry.key.id}": entry.key.name for entry in list_keys(state)}
     people = [one for one in found.reviewers if is_whole or one.by == ask.by]
@@ -39,7 +40,7 @@ def reviewers_page(ask: Ask) -> ReviewerPage:
         is_whole=is_whole,
         waiting=waiting_for(ask),
         load=tuple(_load(days, since_us, now_us)),
-        capacity=words.capacity_of(policies_of(ask).values()),
+        capacity=words.capacity_of(policies.values()),
         people=tuple(_person(one, names, ask.by) for one in people),
         pairs=tuple(_pair(one, names, is_whole) for one in pairs),
     )

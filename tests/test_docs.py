@@ -189,7 +189,7 @@ def data_plane() -> set[str]:
 def in_words(route: str) -> str:
     """Return a route as the reference writes it: what a star stands for has a name there."""
     names = {"/services/": "{service}", "/requests/": "{id}", "/models/": "{service}"}
-    names |= {"/features/": "{view}"}
+    names |= {"/features/": "{view}", "/reviews/": "{id}"}
     for before, name in names.items():
         route = route.replace(f"{before}*", f"{before}{name}")
     return route
@@ -461,8 +461,11 @@ def _project_for(declared: dict[str, Any]) -> str:
     for provider, model in models.items():
         endings = {".onnx": "onnx", ".jsonl": "scripted"}
         kind = endings.get(Path(model).suffix, "python" if ":" in model else "openai")
+        kind = "rule" if provider == "rules" else kind
         lines += [f"[providers.{provider}]", f'kind = "{kind}"']
         lines += ['base_url = "http://127.0.0.1:9/v1"'] if kind == "openai" else []
+    if queue := declared.get("review", {}).get("queue"):
+        lines += [f"[queues.{queue}]", 'owner = "Ada"']
     return "\n".join(lines)
 
 

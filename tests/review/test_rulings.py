@@ -101,6 +101,14 @@ def test_of_a_chat_its_text_is_given(engine: Engine) -> None:
     assert decide(engine, review, approve(review)).waiting.given["output"] == {"text": "Hello."}
 
 
+def test_where_the_model_gave_a_text_a_correction_is_one(engine: Engine) -> None:
+    review = ask(engine, a_review(output={"text": "Hello."}))
+    for ruling in (correct(label="greeting"), correct(output="Bye."), correct(output={"text": 1})):
+        with pytest.raises(ContractViolation, match="an object with a `text`"):
+            decide(engine, review, ruling)
+    assert decide(engine, review, correct(output={"text": "Bye."}, label="x")).is_new
+
+
 def test_a_double_click_changes_nothing(engine: Engine) -> None:
     review = ask(engine)
     ruling = correct(label=False)

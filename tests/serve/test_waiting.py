@@ -13,8 +13,9 @@ import pytest
 from test_reviewing import ASKING, HUMAN, MODEL, QUEUE, SERVICE, STATIC
 
 from conftest import write_project
-from live import Live, serve
-from roadworthy.review.rulings import Ruling, rule_on
+from live import Live, chat_service, provider_up, serve
+from roadworthy.models.faulty import FaultyUpstream
+from roadworthy.review.rulings import Ruling, draft_output, rule_on
 from roadworthy.serve import reviews as waiting_room
 from roadworthy.store.reviews import read_review
 from roadworthy.types import DAY_US
@@ -136,6 +137,17 @@ def test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing(liv
     assert poll(live, id) == expired
 
 
+def test_who_waits_for_a_forgotten_users_case_is_told(live: Live) -> None:
+    key = live.new_key("answer", "act_as")
+    body = {"input": {"p": 0.9}, "user": "ann"}
+    asked = live.ask("POST", "/v1/services/late/answer", body, key=key).json["review_id"]
+    gone = live.ask("DELETE", "/api/users/ann/records")
+    assert gone.json["records"] == 1
+    said = poll(live, asked, key=live.new_key("review"))
+    assert (said["state"], said["disposition"]) == ("withdrawn", "refused")
+    assert said["reasons"] == ["withdrawn: its user was forgotten"]
+
+
 @pytest.mark.parametrize(
     ("policy", "disposition", "output"),
     [
@@ -174,3 +186,29 @@ def test_of_a_chat_the_ladder_answers_too(tmp_path: Path) -> None:
         expire(live)
         said = poll(live, id)
     assert (said["disposition"], said["output"]) == ("fallback", {"text": "later"})
+
+
+@pytest.mark.parametrize(
+    ("said", "contract", "draft", "given"),
+    [
+        ("Hello there.", "", {"text": "Hello there."}, {"text": "Hello there."}),
+        ('{"label": true}', 'contract = { output = "o.json" }\n', {"label": True}, {"label": True}),
+    ],
+)
+def test_what_an_upstream_said_is_given_as_the_service_would(
+    tmp_path: Path, said: str, contract: str, draft: Any, given: Any
+) -> None:
+    asking = '[review]\nwhen = ["true"]\nqueue = "desk"\non_expiry = "refuse"\n'
+    with FaultyUpstream(answer=said) as upstream:
+        service = contract + chat_service(cost="per_request_usd = 1, per_day_usd = 9", more=asking)
+        project = provider_up(upstream, input_usd=1, output_usd=1) + QUEUE
+        files = {"services/reply/o.json": '{"type": "object", "required": ["label"]}'}
+        folder = write_project(tmp_path / "p", {"reply": service}, files, project)
+        with serve(folder) as live:
+            id = live.chat("reply").headers["x-roadworthy-review-id"]
+            live.serving.writer.drain()
+            shown = read_review(live.project.state, id).review.draft
+            decide(live, id)
+            got = poll(live, id)
+    assert draft_output(shown) == draft
+    assert (got["disposition"], got["output"]) == ("answered", given)

@@ -194,7 +194,7 @@ def test_a_forgotten_users_cases_are_empty(engine: Engine) -> None:
         left = connection.execute(drafts.select()).all()
     assert [row.request_id for row in left] == [other.request_id]
     assert [row.review_id for row in read_corrections(engine, "late")] == [other.id]
-    with pytest.raises(Conflict, match="withdrawn"):
+    with pytest.raises(Conflict, match="is withdrawn: nobody may"):
         rule_on(engine, CLOCK, theirs[1].id, approve(theirs[1]), by="cy")
 
 

@@ -212,11 +212,10 @@ def plant_cases(
     folder: Path,
     as_json: bool,
 ) -> None:
-    """Plant cases whose right decision is known, to see what reviewers miss.
+    """Plant answers that are known to be wrong, to see what reviewers miss.
 
-    FILE holds a JSON object a line: `service`, `input`, `draft`, `expect` (approve, correct or
-    reject) and perhaps the right `label`. They come among the others as often as `planted_share`
-    of their queue says.
+    FILE holds a JSON object a line: `service`, `input`, the wrong answer as `draft`, and perhaps
+    the right `label`. They come among the others as often as `planted_share` of their queue says.
     """
     if (file is None) != from_corrections:
         raise RequestError("expected either FILE or `--from-corrections`")

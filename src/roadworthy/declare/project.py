@@ -150,8 +150,7 @@ class Queue(Section):
         0.0,
         ge=0,
         le=0.5,
-        description="Share (0-0.5) of what is asked that comes from planted cases, whose right "
-        "decision is known.",
+        description="Share (0-0.5) of what is asked that are planted answers, known to be wrong.",
     )
 
 

@@ -18,7 +18,7 @@ from ..store.reviews import Waiting, change_review, lock_review, plant_review, w
 from ..store.tables import reviews
 from ..types import DAY_US, Clock, Ids, Key, Review
 from .notices import Tell, tell_nobody
-from .rulings import ReviewDecision, check_reviewer
+from .rulings import check_reviewer
 
 HELD = "held"
 """State of a planted case that nobody sees yet."""
@@ -93,19 +93,19 @@ def _where_to(waiting: Waiting, hand: HandOver, queues: Mapping[str, Queue]) -> 
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A case of which it is known what a person should find.
+    """An answer that is known to be wrong, to see whether people find that.
 
     Attributes:
         input: What was asked, as the service takes it.
-        draft: The answer that is shown.
-        expect: What a person should decide; for a wrong answer `correct` and `reject` are as good.
+        draft: The wrong answer that is shown.
+        expect: What a person should decide; either is as good, and approving it is a miss.
         label: The right label, if it is known.
     """
 
     service: str
     input: dict[str, Any]
     draft: Any
-    expect: ReviewDecision
+    expect: Literal["correct", "reject"] = "reject"
     label: Any = UNSET
 
 

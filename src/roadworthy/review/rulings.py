@@ -136,8 +136,8 @@ def rule_on(
         if waiting.decision:
             return _same_again(waiting, ruling)
         now_us = clock.now_us()
-        if waiting.state == "withdrawn":
-            raise Conflict(f"review `{review_id}` was withdrawn: nobody may decide it any more")
+        if waiting.state not in ("open", "expired"):
+            raise Conflict(f"review `{review_id}` is {waiting.state}: nobody may decide it")
         check_free(waiting, by, now_us)
         check_unseen(connection, waiting, by)
         _check_ruling(waiting, ruling)
@@ -257,10 +257,19 @@ def _output_of(waiting: Waiting, ruling: Ruling, check: Check) -> Any:
     if ruling.decision == "approve":
         return draft_output(waiting.review.draft)
     output = _of_label(waiting, ruling.label) if ruling.output is UNSET else ruling.output
-    problem = check(waiting.review.service, output)
+    problem = _no_text(waiting, output) or check(waiting.review.service, output)
     if problem:
         raise ContractViolation(f"{problem}; give the whole `output`", param="output")
     return output
+
+
+def _no_text(waiting: Waiting, output: Any) -> str:
+    """Return why an output cannot stand where the model gave a text; empty where it can."""
+    draft = draft_output(waiting.review.draft) if waiting.review.draft else None
+    if not isinstance(draft, dict) or draft.keys() != {"text"}:
+        return ""
+    is_text = isinstance(output, dict) and isinstance(output.get("text"), str)
+    return "" if is_text else "output: expected an object with a `text`, got another value"
 
 
 def _of_label(waiting: Waiting, label: Any) -> Any:
@@ -358,6 +367,7 @@ def _facts(decided: Waiting) -> dict[str, Any]:
         "decision": decided.decision,
         "reason_code": ruling["reason_code"],
         "severity": ruling["severity"],
+        "score": review.score,
         "shown": review.digest,
         "ruling": hashlib.sha256(_stable(ruling)).hexdigest(),
         "is_late": decided.state == "expired",

@@ -85,6 +85,8 @@ def _supported(call: Call, draft: Answer | None) -> list[tuple[str, float]]:
 
 def _shown(answer: Answer) -> bytes:
     """Return what is approved: the output, or of a chat the message that its upstream sent."""
-    if answer.completion is None:
-        return _encode(answer.output)
+    output = answer.output
+    is_text = output is None or (isinstance(output, dict) and output.keys() == {"text"})
+    if answer.completion is None or not is_text:  # JSON that its text was read as is the output
+        return _encode(output)
     return _encode(msgspec.json.decode(answer.completion)["choices"][0]["message"])

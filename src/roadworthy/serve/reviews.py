@@ -150,6 +150,8 @@ def _check_may_read(key: Key, known: Waiting) -> None:
 def _shown(known: Waiting) -> dict[str, Any]:
     """Return a case as whoever waits sees it: what they got stays, whatever is decided later."""
     given, is_decided = known.given, known.state == "decided"
+    if known.state == "withdrawn":
+        given = {"disposition": "refused", "reasons": ["withdrawn: its user was forgotten"]}
     decided_us = known.decided_at_us if is_decided else None
     return {
         "review_id": known.review.id,

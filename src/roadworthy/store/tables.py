@@ -391,6 +391,13 @@ Index(
 )
 Index("reviews_service", reviews.c.service, reviews.c.at_us)
 Index("reviews_decided", reviews.c.service, reviews.c.decided_at_us)
+_IS_DECIDED = reviews.c.decided_at_us.is_not(None)
+Index(
+    "reviews_ruled",
+    reviews.c.decided_at_us,
+    sqlite_where=_IS_DECIDED,
+    postgresql_where=_IS_DECIDED,
+)
 Index("reviews_request", reviews.c.request_id)
 Index("reviews_input", reviews.c.service, reviews.c.input_digest)
 

@@ -11,6 +11,7 @@ down_revision = "0006"
 
 def upgrade() -> None:
     _asked()
+    _waiting()
     _certified()
     _learned()
 
@@ -36,6 +37,9 @@ def _asked() -> None:
         sa.Column("signals", sa.Text, nullable=False),
     )
     op.create_index("drafts_service", "drafts", ["service", "at_us"])
+
+
+def _waiting() -> None:
     op.create_table(
         "reviews",
         sa.Column("id", sa.Text, primary_key=True),
@@ -69,6 +73,14 @@ def _asked() -> None:
     op.create_index("reviews_queue", "reviews", counted_in)
     op.create_index("reviews_service", "reviews", ["service", "at_us"])
     op.create_index("reviews_decided", "reviews", ["service", "decided_at_us"])
+    decided = sa.text("decided_at_us IS NOT NULL")
+    op.create_index(
+        "reviews_ruled",
+        "reviews",
+        ["decided_at_us"],
+        sqlite_where=decided,
+        postgresql_where=decided,
+    )
     op.create_index("reviews_request", "reviews", ["request_id"])
     op.create_index("reviews_input", "reviews", ["service", "input_digest"])
     op.create_table(

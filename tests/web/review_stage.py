@@ -89,7 +89,8 @@ QUESTION = "My flight was cancelled by the storm. I paid $164 for a hotel. Do I 
 
 def a_chat(plane: Plane, text: str = ANSWER, **fields: Any) -> Review:
     """Return a case of `chat`, with passages and what supports each sentence."""
-    sentences = [[part, 0.9 - 0.6 * n] for n, part in enumerate(re.findall(r"[^.]+\.", text[:400])[:2])]
+    found = re.findall(r"[^.]+\.", text[:400])[:2]
+    sentences = [[part, 0.9 - 0.6 * n] for n, part in enumerate(found)]
     content = {
         "model": "own",
         "passages": [

@@ -421,6 +421,7 @@ def test_too_long_an_answer_is_not_approved_on_a_page_that_cannot_show_it(desk: 
     shown = Reviewer(desk).see(f"/review/{long.id}")
     assert "too long to be read whole here" in shown.words
     assert [button.get("value") for button in shown.having("button", name="do")] == [
+        "nothing",
         "hand_over",
         "reject",
     ]

@@ -42,6 +42,7 @@ from .pages import (
 from .promised import declaration_behind
 from .request_list import requests_page, seen_services
 from .review_api import review_routes
+from .rollup_shapes import RollupRow, Rollups
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
@@ -192,7 +193,7 @@ def read_explanation(ask: Ask, id: str) -> Explained:
     return explained_page(ask, _record(ask, id).id)
 
 
-def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
+def read_rollups(ask: Ask, query: shapes.RollupQuery) -> Rollups:
     """Sum up whole hours: an hourly series for charts, or one row for each of something else."""
     since_us, until_us = _span(ask.control.clock, query)
     services = ask.services_of(query.service)
@@ -200,12 +201,12 @@ def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
     found = summarise_by(
         ask.control.state, dimension, since_us=since_us, until_us=until_us, services=services
     )
-    return shapes.Rollups(
+    return Rollups(
         by=query.by,
         since=time_of(since_us),
         until=time_of(until_us),
         rollups=tuple(
-            show(shapes.RollupRow, summary, value=_text(value)) for value, summary in found.items()
+            show(RollupRow, summary, value=_text(value)) for value, summary in found.items()
         ),
     )
 

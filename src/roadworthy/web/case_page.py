@@ -9,7 +9,6 @@ import msgspec
 
 from ..guard.grounded import LEAST_SUPPORT
 from ..review.desk import InForce
-from ..serve.opened import OpenRelease
 from ..store.clock import time_of
 from ..store.explanations import read_explanation
 from ..store.review_lists import similar_reviews
@@ -52,64 +51,94 @@ def case_page(ask: Ask, id: str) -> CaseShown:
     waits = read_review(ask.control.state, id)
     review = waits.review
     ask.check_sees(review.service)
-    now_us = ask.control.clock.now_us()
-    opened = ask.control.engine.releases.get(review.service)
-    output = read_json(review.draft)
-    text, is_text = text_of(output)
-    blind, holds = is_blind(waits), hold_of(waits, ask.by, now_us)
-    content, why_not = review.content, _why_not(ask, waits, now_us)
-    labels = () if opened is None else _labels(opened, output)
+    now_us, why_not = ask.control.clock.now_us(), _why_not(ask, waits)
     return CaseShown(
-        says=words.case(
-            waits.state,
-            time_of(review.due_us),
-            time_of(now_us),
-            kind=review.kind,
-            decision=waits.decision,
-        ),
-        ends=_ends(ask, waits),
+        **_stands(ask, waits, now_us),
+        **_answer(review),
+        **(_BLIND if is_blind(waits) else _doubt(ask, waits)),
         as_of=time_of(now_us),
         id=review.id,
+        # On its request's page stands what was decided of a planted case the first time.
         request_id=review.request_id if waits.decision else "",
         service=review.service,
         release=review.release,
-        kind=kind_shown(review.kind),
-        service_kind=None if opened is None else opened.kind,
         queue=review.queue,
         owner=waits.owner,
-        state=waits.state,
-        is_blind=blind,
-        at=time_of(review.at_us),
-        due=time_of(review.due_us),
-        is_late=waits.state == "open" and review.due_us < now_us,
-        hold=holds,
-        held_by=waits.taken_by if holds != "nobody" else "",
-        held_until=time_of(waits.taken_until_us) if holds != "nobody" else None,
-        model=str(content.get("model", "")),
+        model=str(review.content.get("model", "")),
         input=read_json(review.input),
-        output=output,
-        has_output=bool(review.draft),
-        text=text if len(text) <= MOST_EDITED else "",
-        is_text=is_text,
-        is_editable=len(text) <= MOST_EDITED,
         digest=review.digest,
-        labels=labels,
-        has_label=isinstance(output, dict) and "label" in output,
-        reasons=() if blind else review.reasons,
-        score=None if blind else review.score,
-        confidence=None if blind else review.confidence,
-        threshold=None if blind else _threshold(ask, review),
-        parts=() if blind else tuple(parts_of(text, content.get("sentences"))),
-        passages=tuple(_passages(content.get("passages"))),
-        features=_features(content.get("features")),
-        attributed=None if blind else _attributed(ask, review),
-        verdicts=() if blind else tuple(_verdicts(content.get("verdicts"))),
-        similar=() if blind else tuple(_similar(ask, waits)),
+        passages=tuple(_passages(review.content.get("passages"))),
+        features=_features(review.content.get("features")),
         ruling=_ruling(waits),
         hand_to=_hand_to(ask, waits),
         can_decide=not why_not,
         why_not="" if why_not == _ENDED else why_not,
     )
+
+
+def _stands(ask: Ask, waits: Waiting, now_us: int) -> dict[str, Any]:
+    """Return how a case stands, and in whose hands it is."""
+    review, holds = waits.review, hold_of(waits, ask.by, now_us)
+    due, opened = time_of(review.due_us), ask.control.engine.releases.get(review.service)
+    says = words.case(waits.state, due, time_of(now_us), kind=review.kind, decision=waits.decision)
+    return {
+        "says": says,
+        "ends": _ends(ask, waits),
+        "kind": kind_shown(review.kind),
+        "service_kind": None if opened is None else opened.kind,
+        "state": waits.state,
+        "is_blind": is_blind(waits),
+        "at": time_of(review.at_us),
+        "due": due,
+        "is_late": waits.state == "open" and review.due_us < now_us,
+        "hold": holds,
+        "held_by": waits.taken_by if holds != "nobody" else "",
+        "held_until": time_of(waits.taken_until_us) if holds != "nobody" else None,
+    }
+
+
+def _answer(review: Review) -> dict[str, Any]:
+    """Return the model's answer, as it is and as a person edits it."""
+    output = read_json(review.draft)
+    text, is_text = text_of(output)
+    label = output.get("label") if isinstance(output, dict) else None
+    return {
+        "output": output,
+        "has_output": bool(review.draft),
+        "text": text if len(text) <= MOST_EDITED else "",
+        "is_text": is_text,
+        "is_editable": len(text) <= MOST_EDITED,
+        "labels": ("true", "false") if isinstance(label, bool) else (),
+    }
+
+
+_BLIND: dict[str, Any] = {
+    "reasons": (),
+    "score": None,
+    "confidence": None,
+    "threshold": None,
+    "parts": (),
+    "attributed": None,
+    "verdicts": (),
+    "similar": (),
+}
+"""What is shown of the model's doubt and of earlier decisions where a case is judged by itself."""
+
+
+def _doubt(ask: Ask, waits: Waiting) -> dict[str, Any]:
+    """Return why a person is asked, and what is known beside the answer."""
+    review, content = waits.review, waits.review.content
+    text, _ = text_of(read_json(review.draft))
+    return {
+        "reasons": review.reasons,
+        "score": review.score,
+        "confidence": review.confidence,
+        "threshold": _threshold(ask, review),
+        "parts": tuple(parts_of(text, content.get("sentences"))),
+        "attributed": _attributed(ask, review),
+        "verdicts": tuple(_verdicts(content.get("verdicts"))),
+        "similar": tuple(_similar(ask, waits)),
+    }
 
 
 def text_of(output: Any) -> tuple[str, bool]:
@@ -137,10 +166,11 @@ def prose_of(output: Any) -> str:
     return "text" if isinstance(output.get("text"), str) and len(output) == 1 else ""
 
 
-def _why_not(ask: Ask, waits: Waiting, now_us: int) -> str:
+def _why_not(ask: Ask, waits: Waiting) -> str:
     """Return why somebody may not decide a case now; empty where they may."""
     if waits.decision or waits.state not in ("open", "expired"):
         return _ENDED
+    now_us = ask.control.clock.now_us()
     if hold_of(waits, ask.by, now_us) == "other":
         until = at(time_of(waits.taken_until_us), time_of(now_us))
         return f"{waits.taken_by} is at work on it until {until}."
@@ -167,14 +197,6 @@ def _threshold(ask: Ask, review: Review) -> float | None:
     said = ask.control.switchboard.get(f"automation:{review.service}")
     now = msgspec.json.decode(said, type=InForce) if said else InForce()
     return now.threshold if now.release == review.release else None
-
-
-def _labels(opened: OpenRelease, output: Any) -> tuple[str, ...]:
-    """Return the labels that can be chosen, as JSON texts."""
-    label = output.get("label") if isinstance(output, dict) else None
-    if isinstance(label, bool):
-        return ("true", "false")
-    return ()
 
 
 def parts_of(text: str, said: Any) -> Iterator[AnswerPart]:

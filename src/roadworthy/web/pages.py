@@ -18,6 +18,7 @@ from ..store.reviews import reviews_of
 from ..types import Record
 from . import shapes
 from .judged import answer_of_each
+from .review_figures import ReviewOfRequest
 from .served import served_of
 from .story import Story, story_of
 from .units import show
@@ -70,14 +71,14 @@ def request_page(
     )
 
 
-def _reviews(state: Engine, request_id: str) -> Iterator[shapes.ReviewOfRequest]:
+def _reviews(state: Engine, request_id: str) -> Iterator[ReviewOfRequest]:
     """Yield what people were asked of a request; of a planted case nothing, until it is decided."""
     with state.connect() as connection:
         found = reviews_of(connection, request_id)
     for waits in found:
         review = waits.review
         if review.kind != "planted":
-            yield shapes.ReviewOfRequest(
+            yield ReviewOfRequest(
                 id=review.id,
                 kind=review.kind,
                 state=waits.state,

@@ -197,7 +197,6 @@ class CaseShown(Struct, frozen=True, kw_only=True):
         is_editable: Whether it is short enough to be read and edited as a whole.
         digest: SHA-256 (hex) of exactly what an approval covers.
         labels: What can be chosen as the right label; empty where any may be typed.
-        has_label: Whether the answer is a label.
         reasons: Why a person is asked: rule, bound or guard.
         threshold: From which score on an answer is given alone; None where none is certified.
         parts: The whole answer, sentence by sentence, where its support is known.
@@ -235,7 +234,6 @@ class CaseShown(Struct, frozen=True, kw_only=True):
     is_editable: bool
     digest: str
     labels: tuple[str, ...]
-    has_label: bool
     reasons: tuple[str, ...]
     score: float | None
     confidence: float | None
@@ -250,6 +248,27 @@ class CaseShown(Struct, frozen=True, kw_only=True):
     hand_to: tuple[str, ...]
     can_decide: bool
     why_not: str
+
+
+class ReviewOfRequest(Struct, frozen=True, kw_only=True):
+    """What a person was asked of a request, and what was decided.
+
+    Attributes:
+        kind: Why they were asked: it waited, was given already, or was looked at again.
+        decided_by, decided_at: Empty and None until then.
+        given: What whoever waited got, where it waited and that has come.
+    """
+
+    id: str
+    kind: str
+    state: str
+    due: Time
+    decision: str
+    decided_by: str
+    decided_at: Time | None
+    reason_code: str
+    correction: Any
+    given: Any
 
 
 class LoadDay(Struct, frozen=True, kw_only=True):

@@ -16,26 +16,26 @@ from .route import Route
 def routes() -> tuple[Route, ...]:
     """Return the route of each page."""
     return (
-        Route("GET", "/api/review/page", "review", read_review),
-        Route("GET", "/api/review/{id}/page", "review", read_case),
-        Route("GET", "/api/reviewers/page", "review", read_reviewers),
+        Route("GET", "/api/review/page", "review", read_queue_page),
+        Route("GET", "/api/review/{id}/page", "review", read_case_page),
+        Route("GET", "/api/reviewers/page", "review", read_reviewers_page),
         Route("GET", "/api/certificates", "read", read_certificates),
         Route("GET", "/api/certificates/{id}", "read", read_certificate),
         Route("GET", "/api/services/{name}/calibration", "read", read_calibration),
     )
 
 
-def read_review(ask: Ask, query: QueueQuery) -> QueuePage:
+def read_queue_page(ask: Ask, query: QueueQuery) -> QueuePage:
     """List the cases that wait for people, what is due first on top, and how each queue stands."""
     return review_page(ask, query)
 
 
-def read_case(ask: Ask, id: str) -> CaseShown:
+def read_case_page(ask: Ask, id: str) -> CaseShown:
     """Show one case as whoever decides it sees it: question, answer, why, and what is alike."""
     return case_page(ask, id)
 
 
-def read_reviewers(ask: Ask) -> ReviewerPage:
+def read_reviewers_page(ask: Ask) -> ReviewerPage:
     """Show who decides, how much, and how alike; without the scope `admin`, only the asker."""
     return reviewers_page(ask)
 

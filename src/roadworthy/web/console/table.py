@@ -187,7 +187,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "/review",
-        review_twins.read_review,
+        review_twins.read_queue_page,
         "review.html",
         scope="review",
         twin="/api/review/page",
@@ -198,7 +198,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "/review/{id}",
-        review_twins.read_case,
+        review_twins.read_case_page,
         "case.html",
         scope="review",
         twin="/api/review/{id}/page",
@@ -224,7 +224,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         "/reviewers",
-        review_twins.read_reviewers,
+        review_twins.read_reviewers_page,
         "reviewers.html",
         scope="review",
         twin="/api/reviewers/page",

@@ -130,6 +130,9 @@ def test_an_alarm_of_the_audit_switches_off_and_the_page_says_why(tmp_path: Path
         assert "audits were wrong" in shown.headline
         assert "Evidence starts anew" in shown.words
         assert "audits were wrong" in shown.words.partition("History")[2]
+        home = Visitor(plane, plane.secret).see("/")
+        assert "Switched off what is given alone:" in home.words
+        assert "Find out why it is switched off." in home.words
 
 
 def test_a_service_says_what_is_given_alone_and_home_what_waits(

@@ -390,11 +390,12 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
 
 
 class StateMeaning(Struct, frozen=True, kw_only=True):
-    """What a state means of an objective."""
+    """What a state means of an objective, and of a certificate."""
 
     state: State
     word: str
     objective: str
+    certificate: str
 
 
 class DispositionMeaning(Struct, frozen=True, kw_only=True):

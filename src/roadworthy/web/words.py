@@ -28,6 +28,13 @@ _STATES: dict[State, str] = {
     "collecting": f"Too few requests to say: fewer than {LEAST}. The missing number is shown.",
     "off": "Not declared, or stopped by a person.",
 }
+_CERTIFICATES: dict[State, str] = {
+    "healthy": "Certified from the service's own outcomes.",
+    "at_risk": "Certified, and its audit stands above a twentieth of its alarm level.",
+    "breached": "Never: it is switched off instead.",
+    "collecting": "Evidence is gathered; how many outcomes are missing is shown.",
+    "off": "Switched off by its audit, or by a person.",
+}
 _DISPOSITIONS = (
     DispositionMeaning(disposition="answered", means="A model answered."),
     DispositionMeaning(disposition="cached", means="An earlier answer was given again."),
@@ -42,7 +49,9 @@ _DISPOSITIONS = (
 )
 WORDS_PAGE = Words(
     states=tuple(
-        StateMeaning(state=state, word=WORDS[state], objective=meaning)
+        StateMeaning(
+            state=state, word=WORDS[state], objective=meaning, certificate=_CERTIFICATES[state]
+        )
         for state, meaning in _STATES.items()
     ),
     dispositions=_DISPOSITIONS,

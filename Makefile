@@ -80,8 +80,8 @@ bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M record
 	@$(BIN)/python bench/console.py
 	@$(BIN)/python bench/review_console.py
 
-bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store
-	@failed=0; for part in $(wildcard bench/data.py) bench/features.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
+bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store, a load test
+	@failed=0; for part in $(wildcard bench/data.py) bench/features.py bench/loadtest.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
 
 bench-explain: $(VENV)/.dev ## What it takes to explain a prediction of 34 features
 	@$(BIN)/python bench/explain.py

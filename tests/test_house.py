@@ -247,6 +247,12 @@ def test_every_known_key_is_enforced_or_descriptive() -> None:
     assert SERVICE_KEYS.isdisjoint(ENFORCES)
 
 
+def test_every_key_of_a_volume_is_enforced() -> None:
+    volumes = {key for key in known_keys(ProjectDeclaration) if key.startswith("sources.volume.")}
+    assert len(volumes) == 6
+    assert volumes <= ENFORCES.keys()
+
+
 def test_nothing_is_enforced_that_no_file_can_say() -> None:
     known = {*known_keys(ServiceDeclaration), *known_keys(ProjectDeclaration)}
     tables = {key.rpartition(".")[0] for key in known}

@@ -18,13 +18,13 @@ def test_a_job_runs_now_and_is_listed_then(shop: Path) -> None:
     jobs = run("jobs", "list", "--project", shop, "--json").json["jobs"]
     states = {job["name"]: job["last_run"] is not None for job in jobs}
     assert states["retention"]
-    assert set(states) >= {"leases", "retention", "rollup"}
+    assert set(states) >= {"calibrate", "certify", "leases", "retention", "rollup"}
 
 
 def test_an_unknown_job_could_not_be_done(shop: Path) -> None:
     ran = run("jobs", "run", "nothing", "--project", shop)
     assert ran.code == 4
-    assert "expected one of leases" in ran.err
+    assert "expected one of calibrate, certify, examples, leases" in ran.err
 
 
 def test_a_server_that_does_not_answer_is_told_and_no_key_is_left(shop: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 from view_samples import HEAD, SQL, source, view
 
 from roadworthy.data.history import history, join_query, rank
+from roadworthy.data.materialize import materialize
+from roadworthy.data.online import SqliteFeatures
 from roadworthy.data.relations import as_arrow, attach_sources, open_duck
-from roadworthy.data.views import View
+from roadworthy.data.views import View, read_view
+from roadworthy.declare.values import LABEL
 from roadworthy.errors import DeclarationError, NotFound, StoreError
+from roadworthy.types import SystemClock
 
 pa = pytest.importorskip("pyarrow")
 
@@ -291,10 +296,14 @@ def test_the_portable_query_gives_what_the_join_gives() -> None:
     attach_sources(connection, [weather])
     rank(connection, made)
     connection.register("given", spine_of(asked))
-    connection.execute('CREATE TABLE asked AS SELECT label AS place, origin AS k0, "at" FROM given')
-    connection.execute("ALTER TABLE ranked RENAME TO narrow")
-    wide = "SELECT n.*, r.f0, r.f1, r.f2 FROM narrow AS n JOIN rows_of_view AS r ON r.rowid = place"
-    connection.execute(f"CREATE TEMP TABLE ranked AS {wide}")
+    connection.execute(
+        'CREATE TABLE _asked AS SELECT label AS place, origin AS k0, "at" FROM given'
+    )
+    connection.execute("ALTER TABLE _ranked RENAME TO narrow")
+    wide = (
+        "SELECT n.*, r.f0, r.f1, r.f2 FROM narrow AS n JOIN _rows_of_view AS r ON r.rowid = place"
+    )
+    connection.execute(f"CREATE TEMP TABLE _ranked AS {wide}")
     (text,) = sqlglot.transpile(join_query(made), read="duckdb", write="duckdb")
     assert as_arrow(connection, text)["f0"].to_pylist() == winds(events, asked)
 
@@ -349,3 +358,28 @@ def test_too_little_memory_is_a_matter_of_the_machine(monkeypatch: pytest.Monkey
     weather = source(data=table_of([Event("EWR", 0, 0, 1.0)] * 50_000))
     with pytest.raises(StoreError, match="expected files that can be read and 1MB of memory"):
         history([view()], spine_of([Asked("EWR", 0)] * 50_000), {"weather": weather})
+
+
+OURS = ("ranked", "spine", "asked", "given", "times", "held", "told", "rows_of_view", "dealt")
+
+
+@pytest.mark.parametrize("name", [*OURS, "shuffled", "seen", "moments", "Ranked"])
+def test_a_source_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """Tables of our own stand in the same database: none may take the place of a source."""
+    events = [Event("EWR", 1, 2, 1.0), Event("EWR", 2, 3, 2.0), Event("EWR", 1, 4, 3.0)]
+    asked = [Asked("EWR", number) for number in range(8)]
+    weather = source(name, data=table_of(events))
+    head = HEAD.replace('sources = ["weather"]', f'sources = ["{name}"]')
+    sql = SQL.replace("FROM weather", f'FROM "{name}"')
+    sources = {name: weather}
+    made = read_view("weather_now", f"{head}\n{sql}\n", sources)
+    assert history([made], spine_of(asked), sources)["wind_mph"].to_pylist() == winds(events, asked)
+    history([made], spine_of(asked), sources, shuffled=1)
+    store, clock = SqliteFeatures(tmp_path / "online.db"), SystemClock()
+    assert materialize(made, sources, store, clock).rows == 1
+    assert materialize(made, sources, store, clock).rows == 0
+    store.close()
+
+
+def test_no_source_is_named_as_tables_of_our_own_are() -> None:
+    assert all(re.match(LABEL, f"_{name}") is None for name in OURS)

@@ -42,6 +42,8 @@ retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5
 latency_p95_ms = 800
 deadline_ms = 2000
 availability = 0.999
+[volume]
+requests_per_second = 20
 [cost]
 per_request_usd = 0.01
 per_day_usd = 50
@@ -99,6 +101,7 @@ sure = 0.95
 of = "all"
 lifetime = true
 when = ["size(output.text) > 300"]
+out_of_scope = 3.0
 queue = "leads"
 respond_within = "30m"
 capacity_per_day = 200

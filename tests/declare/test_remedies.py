@@ -41,17 +41,23 @@ TESTS = {
     69: "serve/test_waiting.py"
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
     70: "review/test_rulings.py::test_a_tampered_decision_breaks_the_chain",
+    71: "improve/test_examples.py::test_two_people_who_say_otherwise_are_both_named",
     72: "serve/test_reviewing.py::test_a_full_day_goes_down_the_ladder_and_is_no_evidence",
+    74: "review/test_calibrate.py::test_a_confidence_says_what_comes_true",
+    76: "review/test_certify.py::test_what_no_longer_holds_is_switched_off_by_itself",
     77: "serve/test_reviewing.py::test_a_lever_asks_people_of_everything_and_another_trusts_again",
+    79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     114: "data/test_online.py::test_a_row_is_stale_after_its_ttl_and_absent_before_its_time",
+    115: "data/test_loadtest.py"
+    "::test_what_is_too_slow_or_too_large_is_not_kept_and_says_what_to_do",
     118: "web/test_review_api.py::test_a_correction_is_given_to_whoever_asks_the_same_again",
 }
 """Row → the test that fails without its remedy."""
 
-VIEWS = {4, 6, 7, 8, 9, 10, 11, 114}
+VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
 PEOPLE = {68, 69, 70, 72, 118}
 """Rows that a service asks for by naming a queue."""
@@ -104,11 +110,12 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     names = ("goes-somewhere", "is-a-probability")
     assert found[88].evidence == ", ".join(f"guards[{i}].name = {n}" for i, n in enumerate(names))
     assert found[99].evidence == "cost.per_day_usd = 1"
+    assert found[115].evidence == "volume.requests_per_second = 100"
 
 
 def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
     found = airline("support-reply", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {31, 88, *VIEWS}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {31, 74, 76, 88, *VIEWS}
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
     ladder = "fallback[0].use = model, fallback[1].use = static"
@@ -119,7 +126,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *PEOPLE}
+    to_declare = {12, 13, 14, 31, 45, 46, 74, 76, 88, *VIEWS, *PEOPLE}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

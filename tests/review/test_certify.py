@@ -277,6 +277,22 @@ def test_every_declared_group_must_pass() -> None:
     assert team.certificate is None, "the small ones are wrong too often"
 
 
+def test_a_group_that_comes_later_takes_nothing_away_and_loosens_nothing() -> None:
+    team = Team(declared={"groups": ("size",)})
+    for day in range(4):
+        team.day(day, *a_day(day, most_wrong=0.3), groups=("big",))
+    team.certify(6)
+    before = team.certificate
+    assert before is not None
+    assert before.threshold > 0.1
+    for day in range(6, 12):
+        team.day(day, *a_day(day, most_wrong=0.0), groups=("big",))
+        team.day(day, np.full(3, 0.9), np.zeros(3, bool), ["x", "y", "z"], groups=("new",))
+    team.certify(14)
+    assert team.certificate is not None
+    assert team.certificate.id == before.id
+
+
 @pytest.mark.parametrize("of", ["accepted", "all"])
 def test_of_all_requests_more_may_pass(of: str) -> None:
     team = certified_team(policy={"of": of, "max_error": 0.02})

@@ -110,7 +110,7 @@ def test_where_the_risk_doubles_it_is_switched_off() -> None:
         team = Team({"max_error": MAX_ERROR}, {"matures_after": "1d", "unit": "request"})
         good, bad = np.full(PER_DAY, 0.01), np.full(PER_DAY, 0.1)
         day = 0
-        while team.in_force.threshold is None and day < 60:
+        while team.in_force.threshold is None and day < 200:
             live_a_day(team, day, random, good)
             day += 1
             team.certify(day)

@@ -288,7 +288,7 @@ def test_each_protocol_says_that_a_person_decides(tmp_path: Path) -> None:
         (f"{HUMAN}{STATIC}{ASKING}", "`human` as the last rung"),
         (f'{STATIC}{ASKING}when = ["answer.x"]\n', "unknown name `answer`"),
         (f'{STATIC}{ASKING}[outcomes]\nunit = "entity"\n', "fields, because `unit` is `entity`"),
-        (f'{STATIC}{ASKING}respond_within = "soon"\n', "a length of time, like `45s`"),
+        (f'{STATIC}{ASKING}respond_within = "soon"\n', "a length of time such as `90m`"),
     ],
 )
 def test_what_does_not_fit_is_said(make_project: MakeProject, text: str, said: str) -> None:

@@ -23,7 +23,7 @@ from roadworthy.types import HOUR_US, MICRO, SettableClock
 WIND = (
     'purpose = "Say how hard it blows where a flight begins."'
     + SERVICE.replace("input.json", "request.odcs.yaml").replace("@1", '@1", "fleet@1')
-    + '[records]\nbodies = "full"\n'
+    + '[records]\nbodies = "full"\n[volume]\nrequests_per_second = 0.02\n'
 )
 PLAIN = """
 name = "plain"
@@ -92,6 +92,13 @@ ALL_FILES = {
 ALL_SOURCES = (
     SOURCES
     + """
+[sources.weather.volume]
+rows = 3
+rows_per_day = [0, 3]
+time = "known_at"
+rows_per_second = 4
+distinct = { origin = 2 }
+
 [sources.fleet]
 contract = "contracts/fleet.odcs.yaml"
 url = "data/fleet.csv"
@@ -120,6 +127,7 @@ def served_data(folder: Path) -> Iterator[Plane]:
         (folder / "data/weather.csv").write_text(good)
         clock.set(AT_US)
         plane.serving.jobs.run_now("features")
+        plane.serving.jobs.run_now("skew")  # of nothing, and not again within the hour
         for n in range(ASKED):
             plane.answer("wind", {"origin": ("EWR", "JFK", "EWR")[n % 3]})
         for n in range(REFUSED):

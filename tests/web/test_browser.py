@@ -34,6 +34,8 @@ PAGES = (
     "/requests/{refused}",
     "/releases",
     "/releases/{release}",
+    "/examples",
+    "/examples?state=rejected",
     "/keys",
     "/words",
     "/requests/rq_gone",
@@ -86,7 +88,20 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         plane.answer("risk", {"wind": 1.0})
         plane.ask("POST", "/api/services/risk/resume", {"reason": "trial"})
         plane.follow()
+        correct(plane)
         yield Stage(plane, port)
+
+
+def correct(plane: Plane) -> None:
+    """Leave two examples: one that is accepted, and one that two keys contradict each other on."""
+    _, other = plane.make_key("review")
+    first, second = plane.get("/api/requests?service=risk&disposition=answered")["requests"][:2]
+    for request, late, key in ((first, True, None), (second, True, None), (second, False, other)):
+        said = {"source": "desk", "correction": {"late": late}}
+        plane.ask("POST", f"/v1/requests/{request['id']}/outcome", said, key=key)
+    plane.serving.writer.drain()
+    plane.serving.jobs.run_now("examples")
+    assert plane.get("/api/examples")["counts"][0]["checks"] == {"conflict": 1}
 
 
 @pytest.fixture(scope="module")

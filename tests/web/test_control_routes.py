@@ -315,6 +315,7 @@ def test_a_job_runs_when_it_is_told_to(plane: Plane) -> None:
     assert [job["name"] for job in plane.get("/api/jobs")["jobs"]] == [
         "calibrate",
         "certify",
+        "examples",
         "leases",
         "retention",
         "rollup",

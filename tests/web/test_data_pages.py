@@ -26,9 +26,10 @@ from roadworthy.data import trained
 from roadworthy.errors import ContractViolation
 from roadworthy.store.data_versions import SavedSkew, read_skew, record_skew
 from roadworthy.types import HOUR_US, SettableClock
-from roadworthy.web import numbers
+from roadworthy.web import data_words, numbers
 from roadworthy.web.console import data_pictures
 from roadworthy.web.data_figures import FeatureStatus
+from roadworthy.web.data_standing import Standing
 
 pytest.importorskip("duckdb")
 
@@ -84,12 +85,14 @@ def test_the_page_says_each_sentence_and_number_of_its_twin(stage: Plane) -> Non
         said += [path["path"], path["expected"], numbers.count(path["requests"])]
     for source in twin["sources"]:
         said += [*source["says"], source["source"], source["version"], *source["views"]]
+        said += (source["volume"] or {"says": []})["says"]
         for rule in source["broken"]:
             said += [rule["rule"], rule["expected"], rule["severity"]]
     for view in twin["views"]:
         said += [view["view"], view["owner"], ", ".join(view["features"])]
         # How far behind a view is goes on with the clock.
         said += [one.partition(",")[0] for one in view["says"]]
+    said += [rate["says"] for rate in twin["rates"]]
     for feature in twin["skew"]["features"]:
         said += [feature["feature"], f"{feature['compared']:,} of {feature['compared']:,}"]
         for apart in (feature["stability"], feature["divergence"], feature["gap"]):
@@ -120,6 +123,73 @@ def test_rules_are_counted_in_each_validation_and_drawn(stage: Plane) -> None:
     shown = Visitor(stage, stage.secret).see(PAGE)
     assert len(re.findall(r'<rect class="s[12]" x="\d', shown.source)) == 3  # bars of the chart
     assert "1 failure in the last validation." in shown.words
+
+
+def test_a_volume_is_shown_with_what_the_newest_look_found(stage: Plane) -> None:
+    fleet, weather = stage.get(f"/api{PAGE}")["sources"]
+    assert fleet["volume"] is None
+    volume = weather["volume"]
+    assert (volume["state"], volume["word"]) == ("healthy", "As declared")
+    assert (volume["rows"], volume["most_rows"]) == (3, 3)
+    assert (volume["rows_of_day"], volume["rows_per_day"]) == (1, [0, 3])
+    assert (volume["distinct"], volume["most_distinct"]) == ({"origin": 2}, {"origin": 2})
+    assert volume["says"] == [
+        "At most 3 rows declared; it has 3.",
+        "0 to 3 rows a day declared; in the last whole day 1 came.",
+        "`origin`: at most 2 values declared; it has 2.",
+    ]
+
+
+def test_more_rows_than_declared_put_a_source_at_risk(own: Plane) -> None:
+    path = own.project.folder / "data/weather.csv"
+    path.write_text(path.read_text() + "LGA,2013-01-01T04:00:00Z,2013-01-01T04:30:00Z,1,50\n")
+    validate(own, AT_US)
+    twin = own.get(f"/api{PAGE}")
+    weather = twin["sources"][1]
+    assert (weather["state"], weather["word"]) == ("at_risk", "Kept, with warnings")
+    assert weather["volume"]["state"] == "at_risk"
+    assert {rule["rule"]: rule["failed"][-1] for rule in weather["broken"]} == {
+        "volume.rows": 1,
+        "volume.rows_per_day": 1,
+        "volume.distinct.origin": 1,
+        "wind_mph.maximum": 0,
+        "origin.pattern": 0,
+    }
+    assert weather["volume"]["says"][1].endswith("in the last whole day 4 came.")
+    assert "one contract has warnings" in twin["says"]
+    shown = Visitor(own, own.secret).see(PAGE)
+    assert missing_from(shown, [*weather["volume"]["says"], "Not as declared"]) == []
+
+
+def test_a_rate_above_what_was_declared_is_at_risk_here_and_on_home(own: Plane) -> None:
+    twin = own.get(f"/api{PAGE}")
+    asked, pushed = twin["rates"]
+    assert (asked["of"], asked["state"], asked["most_per_second"]) == (
+        "requests of wind",
+        "healthy",
+        0.02,
+    )
+    assert asked["per_second"] == pytest.approx((ASKED + REFUSED) / 3600)
+    assert (pushed["of"], pushed["state"]) == ("pushes to weather_now@1", "collecting")
+    row = {"origin": "EWR", "observed_at": "2013-01-01T05:30:00Z", "wind_mph": 1.0}
+    row |= {"temp_f": 50.0, "temp_c": 10.0}
+    own.serving.open_features().push("weather_now", [row] * 9)
+    for _ in range(ASKED):
+        own.answer("wind", {"origin": "EWR"})
+    rates = own.get(f"/api{PAGE}")["rates"]
+    assert [rate["state"] for rate in rates] == ["at_risk", "at_risk"]
+    assert rates[1]["says"].startswith("9 rows in the busiest second of an hour; at most 4 a sec")
+    (home,) = (one for one in own.get("/api/home")["services"] if one["data"])
+    todo = "Declare a higher rate for requests of wind and 1 more, and test at it."
+    assert todo in [one["says"] for one in home["data"]["todos"]]
+
+
+def test_rates_above_what_was_declared_are_said_in_few_words() -> None:
+    rates = [Standing("requests of wind", "at_risk"), Standing("pushes to a@1", "at_risk")]
+    assert data_words.brief([], [], [], rates) == "Two rates are above what was declared."
+    said = data_words.data("wind", [], [], [], rates[:1], None)
+    assert said == ("The data of wind may not be as promised: one rate is above what was declared.")
+    assert data_words.pushed_rate(0, 1e6).startswith("Nothing was pushed in this hour; at most 1,")
 
 
 def test_what_live_requests_broke_is_counted_by_path(stage: Plane) -> None:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Engine
 
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
+from ..errors import ModelUnavailable, RoadworthyError
 from ..plugins import load_plugin
 from ..review.capacity import Capacity
 from ..review.desk import Correction, Corrections, Desk, InForce
 from ..review.scoring import Calibrate, LeastSupport, OwnScore, Scorer
 from ..serve.opened import OpenRelease
+from ..store.artifacts import Artifacts
 from ..store.calibrations import StoredCalibration, read_calibration
 from ..store.reviews import asked_since, read_corrections
 from ..store.scorers import StoredScorer, read_scorer
 from ..store.switchboard import Switchboard
+from ..types import Call
+from .rooms import open_signals
+
+if TYPE_CHECKING:
+    from ..serve.scoping import Scopes
 
 _decode = msgspec.json.Decoder(InForce).decode
 
@@ -29,12 +37,19 @@ class Desks:
     Args:
         project: Has the queues.
         state: Has what people said and asked.
+        artifacts: Keep what was learned of inputs.
         switchboard: Says what is in force.
     """
 
     def __init__(
-        self, project: ProjectDeclaration, state: Engine, switchboard: Switchboard
+        self,
+        project: ProjectDeclaration,
+        state: Engine,
+        artifacts: Artifacts,
+        switchboard: Switchboard,
     ) -> None:
+        self._artifacts = artifacts
+        self._scope: dict[str, tuple[str, Callable[[Call], float] | None]] = {}
         self._project = project
         self._state = state
         self._switchboard = switchboard
@@ -60,6 +75,8 @@ class Desks:
         desk.corrections = self._corrections_of(name)
         desk.scorer = self._scorer_of(name, desk)
         desk.calibrate = self._calibrate_of(name, desk)
+        if desk.policy.out_of_scope is not None:
+            desk.scope = self._scope_of(name, desk)
 
     def _in_force(self, name: str) -> InForce:
         board = self._switchboard
@@ -96,6 +113,29 @@ class Desks:
         fitted: Scorer = load_plugin("review", "fitted_score")(stored)
         return fitted
 
+    @cached_property
+    def scopes(self) -> Scopes:
+        """What learns the scope of releases; its packages are imported where one is declared."""
+        learner: Scopes = load_plugin("review", "scopes")(
+            self._state, self._artifacts, self._switchboard, open_signals
+        )
+        return learner
+
+    def _scope_of(self, name: str, desk: Desk) -> Callable[[Call], float] | None:
+        """Return what says how far an input lies; without what was learned, nothing can."""
+        said = self._switchboard.get(f"scope:{name}")
+        known = self._scope.get(desk.release_id)
+        if known is None or known[0] != said:
+            known = self._scope[desk.release_id] = (said, self._open_scope(name, desk))
+        return known[1]
+
+    def _open_scope(self, name: str, desk: Desk) -> Callable[[Call], float] | None:
+        kept = self.scopes.kept(name, desk.release_id)
+        try:
+            return None if kept is None else self.scopes.open(kept, desk.variable)
+        except RoadworthyError as error:
+            return partial(_unknown, str(error))
+
     def _corrections_of(self, name: str) -> Corrections:
         """Return what people said, read again only when a correction has come."""
         epoch = self._switchboard.epoch_of(f"corrections:{name}")
@@ -120,6 +160,10 @@ class Desks:
             known = self._capacities[service.name] = Capacity(per_day, counted)
         known.per_day = per_day
         return known
+
+
+def _unknown(why: str, call: Call) -> float:
+    raise ModelUnavailable(f"what inputs are held against cannot be read: {why}")
 
 
 def open_desk(

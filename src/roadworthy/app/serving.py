@@ -35,6 +35,7 @@ from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
 from .desks import Desks
+from .examples import job_of_examples
 from .ground import Ground
 from .review_room import queue_job
 from .rooms import ENFORCES, open_signals
@@ -47,6 +48,8 @@ FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
 EXPLAIN_EVERY_S = 20
 """Seconds of the project's time between two looks at reviews that nothing explains yet."""
+SCOPE_EVERY_S = 600
+"""Seconds of the project's time between two tries to learn what releases are asked."""
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
 CERTIFY_EVERY_S = 60
@@ -86,7 +89,7 @@ class Serving:
         self.writer.drain()
         self.presence = Presence(state, self.spool)
         self.switchboard = Switchboard(state, clock)
-        self._desks = Desks(ground.declaration, state, self.switchboard)
+        self._desks = Desks(ground.declaration, state, ground.artifacts, self.switchboard)
         self.keyring = Keyring(clock, load_keys(state))
         self._features: Features | None = None
         self._opening_features = threading.Lock()
@@ -116,6 +119,7 @@ class Serving:
                 *self._jobs_of_review(),
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
+                job_of_examples(ground),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -165,8 +169,13 @@ class Serving:
 
     def _jobs_of_bounds(self) -> list[Job]:
         return [
-            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify")),
-            Job("calibrate", CALIBRATE_EVERY_S, lambda: self._keep_bounds("calibrate")),
+            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify"), lane="bounds"),
+            Job(
+                "calibrate",
+                CALIBRATE_EVERY_S,
+                lambda: self._keep_bounds("calibrate"),
+                lane="bounds",
+            ),
         ]
 
     def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:
@@ -192,8 +201,22 @@ class Serving:
         loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
         return [
             queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
-            Job("explain", EXPLAIN_EVERY_S, self._explain),
+            Job("explain", EXPLAIN_EVERY_S, self._explain, lane="explain"),
+            Job("scope", SCOPE_EVERY_S, self._learn_scopes, lane="explain"),
         ]
+
+    def _learn_scopes(self) -> str:
+        """Learn what is usual of the releases that ask people of what is not."""
+        opened = self.engine.releases.values()
+        asking = [
+            release
+            for release in opened
+            if release.desk is not None and release.desk.policy.out_of_scope is not None
+        ]
+        if not asking:
+            return "no service declares a scope"
+        self.writer.drain()
+        return self._desks.scopes.learn(asking)
 
     @cached_property
     def explainer(self) -> Explainer:

@@ -21,7 +21,7 @@ COMMANDS = {
     "check": Entry("check", "Check every declaration and show what enforces each key."),
     "doctor": Entry("doctor", "Say what is missing or degraded on this machine."),
     "keys": Entry("keys", "Create, list and revoke keys."),
-    "data": Entry("data", "Hold data against its contract, or draft one from data."),
+    "data": Entry("data", "Hold data against contracts, draft them, test at volume."),
     "features": Entry("features", "Register feature views, put them online, join them."),
     "release": Entry("release", "Build, list, show and promote releases."),
     "certificates": Entry(
@@ -30,6 +30,7 @@ COMMANDS = {
     "review": Entry("review", "Work the queues of people, and bring in labels."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
     "records": Entry("records", "List records, or delete those of one user."),
+    "examples": Entry("examples", "Learn from decisions: list, release, export examples."),
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, a model, or what it answers alone."),
     "resume": Entry("stop", "Let what was stopped go on."),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..declare.project import PROJECT_FILE
 from ..declare.show import show as show_whole
 from .common import (
     NOT_KEPT,
@@ -56,15 +57,12 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 def _print(report: Report, is_shown: bool) -> None:
+    if any(not entry.service for entry in report.keys):
+        print_line(PROJECT_FILE, style="bold")
+        _print_keys(report, "")
     for service in report.services:
         print_line(f"{service.name} ({service.kind})", style="bold")
-        rows = [
-            [entry.path, short_text(entry.value), entry.enforced_by]
-            for entry in report.keys
-            if entry.service == service.name
-        ]
-        print_table("", ("key", "value", "enforced by"), rows)
-        print_line()
+        _print_keys(report, service.name)
         titles = ("row", "remedy", "grade", "enforced by", "evidence")
         rows = [_remedy_row(entry) for entry in report.remedies if entry.service == service.name]
         print_table("", titles, rows)
@@ -78,6 +76,16 @@ def _print(report: Report, is_shown: bool) -> None:
     for problem in report.problems:
         print_line(f"problem  {problem.message}", style="red")
     print_line(_verdict(report), style="bold")
+
+
+def _print_keys(report: Report, service: str) -> None:
+    rows = [
+        [entry.path, short_text(entry.value), entry.enforced_by]
+        for entry in report.keys
+        if entry.service == service
+    ]
+    print_table("", ("key", "value", "enforced by"), rows)
+    print_line()
 
 
 def _remedy_row(entry: RemedyFact) -> list[str]:

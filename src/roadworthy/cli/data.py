@@ -1,4 +1,4 @@
-"""`roadworthy data`: hold data against its contract, and draft a contract from data."""
+"""`roadworthy data`: hold data against its contract, draft one from data, test at its volume."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from .common import (
     write_text,
 )
 from .data_diff import diff_command
+from .data_loadtest import loadtest_command
 
 _ADVICE = {
     "columns": "ask the producer for the columns, or change the contract and raise its version",
@@ -40,6 +41,9 @@ _ADVICE = {
     "unique": "drop the rows that came twice",
     "primary_key": "drop the rows that came twice",
     "foreign_key": "load the missing rows of the other table first",
+    "row_count": "look at what was delivered, and at how much of it was declared",
+    "rows_per_day": "look whether a delivery was lost, cut off or came twice",
+    "distinct_values": "look at new values; if they are right, declare more and test at that",
     "freshness": "look why the producer stopped",
     "future": "look at the clock, and the offset from UTC, of what makes these times",
     "sql": "read what the rule is for in the contract",
@@ -48,7 +52,7 @@ _ADVICE = {
 
 @click.group()
 def data() -> None:
-    """Hold data against its contract, compare contracts, draft one from data."""
+    """Hold data against its contract, compare contracts, draft one, test at declared volumes."""
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
@@ -215,5 +219,6 @@ def _example(example: Mapping[str, Any]) -> str:
 
 
 data.add_command(diff_command)
+data.add_command(loadtest_command)
 
 COMMANDS = {"data": data}

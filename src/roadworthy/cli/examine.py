@@ -25,7 +25,7 @@ from ..declare.load import load_project, load_service
 from ..declare.project import PROJECT_FILE, SERVICE_FILE, ProjectDeclaration
 from ..declare.remedies import Grade, graded_remedies
 from ..declare.service import ModelEntry, ServiceDeclaration
-from ..declare.show import check_report
+from ..declare.show import check_report, project_report
 from ..errors import DeclarationError, MissingExtra, NotFound, StoreError
 from ..observe.webhooks import Address
 from ..release import bundle, registry
@@ -53,7 +53,7 @@ class Warned(msgspec.Struct, frozen=True):
 
     Attributes:
         code: `no_key`, `unknown_price`, `no_fallback`, `missing_extra`, `unnamed_field`,
-            `release_differs`, `stopped`, `no_services`, `no_service_file` or `store`.
+            `release_differs`, `stopped`, `no_services`, `no_service_file`, `no_volume` or `store`.
         service: The service it concerns; empty for the project.
         model: The model it concerns; empty for the service.
     """
@@ -65,7 +65,11 @@ class Warned(msgspec.Struct, frozen=True):
 
 
 class KeyFact(msgspec.Struct, frozen=True):
-    """One key that stands in a service file, and what enforces it (or `descriptive`)."""
+    """One key that stands in a file, and what enforces it (or `descriptive`).
+
+    Attributes:
+        service: Whose file; empty for roadworthy.toml.
+    """
 
     service: str
     path: str
@@ -151,6 +155,7 @@ def examine(folder: Path, only: str = "") -> Report:
         report.problems += _complaints(error, "roadworthy.toml")
         return report
     report.project = project.name
+    report.keys += [KeyFact("", *row) for row in project_report(project, ENFORCES)]
     rates = load_rates()
     for place in _chosen(project, only):
         try:
@@ -252,6 +257,7 @@ def _look_inside(
     else:
         prices, absent = _prices(opened), _absent(opened)
         report.warnings += _context_warnings(opened)
+        report.warnings += _volume_warnings(opened, project)
         asyncio.run(opened.close())
     models = [_model_fact(entry, service, project, prices, absent) for entry in service.models]
     report.models += models
@@ -268,6 +274,21 @@ def _look_inside(
 
 def _links(opened: OpenRelease) -> list[Link]:
     return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+
+
+def _volume_warnings(opened: OpenRelease, project: ProjectDeclaration) -> Iterator[Warned]:
+    """Warn of each source of a service that declares how much it is asked, and not of how much."""
+    service = opened.declaration
+    if service.volume.requests_per_second is None or opened.features is None:
+        return
+    for name in sorted(opened.features.contracts):
+        volume = project.sources[name].volume
+        if volume is None or volume.rows is None:
+            message = (
+                f"`{service.name}` reads source `{name}`: expected `rows` in its `volume` of "
+                "roadworthy.toml, got none, so that no load test can be run"
+            )
+            yield Warned("no_volume", message, service.name)
 
 
 def _rule_warnings(service: ServiceDeclaration, project: ProjectDeclaration) -> Iterator[Warned]:

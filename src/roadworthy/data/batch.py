@@ -46,7 +46,8 @@ class Measure(NamedTuple):
     Attributes:
         condition: Of a rule that rows break: which do. Empty for a rule of the whole batch.
         sql: The aggregate; what it measures is how many rows break the rule, but for `freshness`
-            (the newest value that is not in the future, in Unix milliseconds) and `row_count`.
+            (the newest value that is not in the future, in Unix milliseconds) and what counts
+            rows, a day's rows or different values.
         window: Of a rule that rows break together: the condition needs this column of the name
             `w<n>`.
     """
@@ -204,6 +205,10 @@ def _measure(plan: Plan, rule: Rule, place: int, dialect: Dialect, now_us: int) 
     field = plan.table.field(rule.field)
     assert field is not None
     is_zoned = plan.columns[field.column].family != "timestamp"
+    if rule.kind == "distinct_values":
+        return Measure(rule, "", f"COUNT(DISTINCT v{at})", place=place)
+    if rule.kind == "rows_per_day":
+        return _of_day(rule, field, f"v{at}", place, now_us, is_zoned=is_zoned)
     if rule.kind in ("freshness", "future"):
         return _of_time(rule, field, f"v{at}", place, now_us, is_zoned=is_zoned)
     condition = condition_of(rule, field, f"v{at}", f"p{at}", is_zoned=is_zoned)
@@ -223,6 +228,21 @@ def _of_time(
     newest = f"MAX(CASE WHEN {value} <= {now} THEN {value} END)"
     ms = f"CAST(FLOOR(DATE_PART('epoch', {newest}) * 1000) AS BIGINT)"
     return Measure(rule, "", ms, place=place)
+
+
+def _of_day(
+    rule: Rule, field: Field, value: str, place: int, now_us: int, *, is_zoned: bool
+) -> Measure:
+    """Count the rows of the last day that is over; of dates, of the last whole one."""
+    assert rule.check is not None
+    end = EPOCH + timedelta(microseconds=now_us, seconds=-rule.check.max_age_s)
+    start = end - timedelta(days=1)
+    if field.type == "date":
+        condition = f"{value} = {_typed(field, start.date().isoformat(), is_zoned=is_zoned)}"
+    else:
+        first, last = (_typed(field, at.isoformat(), is_zoned=is_zoned) for at in (start, end))
+        condition = f"{value} > {first} AND {value} <= {last}"
+    return Measure(rule, "", f"COUNT(*) FILTER (WHERE {condition})", place=place)
 
 
 def condition_of(rule: Rule, field: Field, value: str, present: str, *, is_zoned: bool) -> str:

@@ -37,6 +37,8 @@ RuleKind = Literal[
     "primary_key",
     "foreign_key",
     "row_count",
+    "rows_per_day",
+    "distinct_values",
     "null_values",
     "missing_values",
     "invalid_values",
@@ -153,7 +155,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         fields: Of `duplicate_values` on a table: which fields together.
         references: Of `foreign_key`: table and field that hold each value, as `planes.tailnum`.
         max_age_s: Of `freshness`: how old the newest value of the field that is not in the future
-            may be, in seconds.
+            may be, in seconds. Of `rows_per_day`: how long ago the day ended that is counted.
         name: What reports call it.
         description: Why it is there.
         severity: How bad it is if it is broken.

@@ -18,6 +18,7 @@ from .audit_skew import remember_skew
 from .materialize import Filled, materialize
 from .online import Found, Freshness, SqliteFeatures
 from .push import Pusher, Row
+from .push_rate import PushRate
 from .registered import Applied, apply_views, load_sources, newest_views, registered_view
 from .relations import SourceTable
 from .served import FeatureSource
@@ -31,6 +32,8 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         services: Those that are served by it.
+        pushed_per_second: Rows of the busiest second of the last hour, as this process saw it.
+        most_per_second: What its sources' volumes declare; None where none does.
         ttl_s: Seconds after its event for which a row counts; None for ever.
         freshness: None where it was never filled.
         behind_s: Seconds since what is online was filled up to; None where it never was.
@@ -45,6 +48,8 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     freshness: Freshness | None
     behind_s: float | None
     services: tuple[str, ...] = ()
+    pushed_per_second: int = 0
+    most_per_second: float | None = None
 
 
 class NothingOnline:
@@ -99,6 +104,7 @@ class Features:
         self._clock = clock
         self._pushers: dict[str, Pusher] = {}
         self._filling = threading.Lock()
+        self._rate = PushRate()
         self.online = SqliteFeatures(project.folder / ".roadworthy" / ONLINE_FILE)
 
     @cached_property
@@ -153,7 +159,9 @@ class Features:
         key = online_key(view)
         if key not in self._pushers:
             self._pushers[key] = Pusher(view, self.sources)
-        return self._pushers[key].push(rows, self.online, self._clock)
+        pushed = self._pushers[key].push(rows, self.online, self._clock)
+        self._rate.add(view.id, pushed.rows, self._clock.monotonic())
+        return pushed
 
     def open_source(
         self, views: Sequence[str], input_fields: Sequence[str] | None = None
@@ -201,7 +209,15 @@ class Features:
             freshness=fresh,
             behind_s=None if fresh is None else (now_us - fresh.watermark_us) / 1e6,
             services=services,
+            pushed_per_second=self._rate.busiest(view.id, self._clock.monotonic()),
+            most_per_second=self._declared_rate(view),
         )
+
+    def _declared_rate(self, view: View) -> float | None:
+        declared = (self._project.sources.get(name) for name in view.sources)
+        volumes = (source.volume for source in declared if source is not None)
+        rates = [volume.rows_per_second for volume in volumes if volume is not None]
+        return max((rate for rate in rates if rate is not None), default=None)
 
     def fill_all(self, served: Sequence[str] = ()) -> str:
         """Fill the newest version of every view and say how it went, as a job does.

@@ -7,9 +7,9 @@ the greatest values. A row with nothing known, or with something older than the 
 with nulls.
 
 The join is one portable query. Rows of the view are numbered in the order in which they win
-(`ranked`); along the moments at which rows became known, the greatest number so far is the row that
-counts. It needs no `ASOF JOIN`, so that sqlglot can write it for another engine, and takes hardly
-longer than one: 0.13 s against 0.10 of the 0.3 s that a join of 1 M x 100 k takes in all.
+(`_ranked`); along the moments at which rows became known, the greatest number so far is the row
+that counts. It needs no `ASOF JOIN`, so that sqlglot can write it for another engine, and takes
+hardly longer than one: 0.13 s against 0.10 of the 0.3 s that a join of 1 M x 100 k takes in all.
 """
 
 # ruff: noqa: S608 - names are quoted by `quoted`, texts by `text_of`
@@ -25,14 +25,13 @@ from ..errors import DeclarationError, MissingExtra, NotFound
 from ..types import MICRO
 from .computed import check_request, compute_rows, open_computed
 from .files import is_parquet
+from .opened_sources import open_sources
 from .relations import (
     SQL_TYPES,
     Connection,
     Sources,
     as_arrow,
-    attach_sources,
     failed_read,
-    files_of,
     is_refusal,
     open_duck,
     quoted,
@@ -53,6 +52,7 @@ try:
 except ImportError:  # the extra `data` is absent; `open_duck` says which line installs it
     duckdb = pyarrow = None  # type: ignore[assignment]
 
+# Names of our own tables begin with `_`, with which no name of a source does.
 TIME = "at"
 """The column of a spine that says as of when, unless another is named."""
 
@@ -87,21 +87,18 @@ def history(
     _check_names(views, rows)
     check_request(views, rows)
     needed = {name: sources[name] for view in views for name in view.sources}
-    connection = open_duck(files_of(needed.values()))
     try:
-        attach_sources(connection, needed.values())
-        moments = _moments(connection, rows[time])
-        _keep_keys(connection, rows, moments, types)
-        table = rows
-        for view in views:
-            rank(connection, view, shuffled=shuffled)
-            known = _known(connection, view, moments, types)
-            table = _beside(table, view, _features(connection, view), known)
-        return compute_rows(table, rows, open_computed(views))
+        with open_sources(needed.values()) as connection:
+            moments = _moments(connection, rows[time])
+            _keep_keys(connection, rows, moments, types)
+            table = rows
+            for view in views:
+                rank(connection, view, shuffled=shuffled)
+                known = _known(connection, view, moments, types)
+                table = _beside(table, view, _features(connection, view), known)
+            return compute_rows(table, rows, open_computed(views))
     except duckdb.Error as error:
         raise failed_read(error, "history") from error
-    finally:
-        connection.close()
 
 
 def read_spine(spine: Spine, views: Sequence[View] = (), time: str = TIME) -> pyarrow.Table:
@@ -188,32 +185,31 @@ def _moments(connection: Connection, times: Any) -> Any:
     if pyarrow.types.is_timestamp(kind):
         exact = times.cast(pyarrow.timestamp("us", kind.tz), safe=False)
         return exact.cast(pyarrow.int64()).combine_chunks()
-    connection.register("times", pyarrow.table({"t": times}))
-    check_values(connection, "times", [("t", "TIMESTAMPTZ", TIMES)])
-    query = "SELECT epoch_us(CAST(t AS TIMESTAMPTZ)) AS us FROM times"
+    connection.register("_times", pyarrow.table({"t": times}))
+    check_values(connection, "_times", [("t", "TIMESTAMPTZ", TIMES)])
+    query = "SELECT epoch_us(CAST(t AS TIMESTAMPTZ)) AS us FROM _times"
     return as_arrow(connection, query)["us"].combine_chunks()
 
 
 def _keep_keys(
     connection: Connection, rows: pyarrow.Table, moments: Any, types: Mapping[str, str]
 ) -> None:
-    """Let SQL read each row's place, its moment and its entities, as `e0…`, as `spine`."""
+    """Let SQL read each row's place, its moment and its entities, as `e0…`, as `_spine`."""
     names = ["place", "at", *(f"given{i}" for i in range(len(types)))]
     columns = [np.arange(rows.num_rows), moments.cast(pyarrow.timestamp("us"))]
-    connection.register("given", pyarrow.table([*columns, *(rows[name] for name in types)], names))
+    connection.register("_given", pyarrow.table([*columns, *(rows[name] for name in types)], names))
     doubtful = [
         (f"given{i}", kind, f"entity `{name}` to be {kind}, as the views have it")
         for i, (name, kind) in enumerate(types.items())
         if kind != "VARCHAR" and pyarrow.types.is_string(rows.schema.field(name).type)
     ]
-    check_values(connection, "given", doubtful)
+    check_values(connection, "_given", doubtful)
     casts = [
         f"{_key(name, kind, f'given{i}', rows.schema.field(name).type)} AS e{i}"
         for i, (name, kind) in enumerate(types.items())
     ]
-    connection.execute(
-        f"CREATE TEMP VIEW spine AS SELECT {', '.join(('place', quoted('at'), *casts))} FROM given"
-    )
+    listed = ", ".join(("place", quoted("at"), *casts))
+    connection.execute(f"CREATE TEMP VIEW _spine AS SELECT {listed} FROM _given")
 
 
 def _key(name: str, kind: str, given: str, there: Any) -> str:
@@ -262,13 +258,13 @@ def _known(connection: Connection, view: View, moments: Any, types: Mapping[str,
     places = [*types]
     keys = [f"e{places.index(c.name)} AS k{i}" for i, c in enumerate(view.entity)]
     connection.execute(
-        f'CREATE OR REPLACE TEMP VIEW asked AS SELECT place, "at", {", ".join(keys)} FROM spine'
+        f'CREATE OR REPLACE TEMP VIEW _asked AS SELECT place, "at", {", ".join(keys)} FROM _spine'
     )
     seen = connection.execute(
         f"{_seen(view)} SELECT place, coalesce(n, -1) AS n FROM seen WHERE place IS NOT NULL"
     ).fetchnumpy()
     ranked = connection.execute(
-        "SELECT place, epoch_us(event_time) AS event_us FROM ranked ORDER BY n"
+        "SELECT place, epoch_us(event_time) AS event_us FROM _ranked ORDER BY n"
     ).fetchnumpy()
     best = np.full(len(moments), -1)
     best[seen["place"]] = seen["n"]
@@ -284,7 +280,7 @@ def _known(connection: Connection, view: View, moments: Any, types: Mapping[str,
 
 def _features(connection: Connection, view: View) -> pyarrow.Table:
     names = ", ".join(f"f{i}" for i in range(len(view.features)))
-    return as_arrow(connection, f"SELECT {names} FROM rows_of_view").combine_chunks()
+    return as_arrow(connection, f"SELECT {names} FROM _rows_of_view").combine_chunks()
 
 
 def _beside(table: pyarrow.Table, view: View, features: pyarrow.Table, known: Any) -> pyarrow.Table:
@@ -299,9 +295,9 @@ def _beside(table: pyarrow.Table, view: View, features: pyarrow.Table, known: An
 def rank(
     connection: Connection, view: View, where: str = "TRUE", *, shuffled: int | None = None
 ) -> None:
-    """Make the tables `rows_of_view` and `ranked`, which numbers them as they win, from 0.
+    """Make the tables `_rows_of_view` and `_ranked`, which numbers them as they win, from 0.
 
-    `place` of `ranked` is the `rowid` of the row. `where` says which rows, by `event_time` and
+    `place` of `_ranked` is the `rowid` of the row. `where` says which rows, by `event_time` and
     `created_time`. Sums of floats depend on the order of their rows, so a view that has some runs
     on one thread: the same sources give the same bits.
     """
@@ -309,45 +305,45 @@ def rank(
     if is_summed(view.sql):
         connection.execute("SET threads = 1")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE rows_of_view AS FROM ({prepared(view)}) WHERE {where}"
+        f"CREATE OR REPLACE TEMP TABLE _rows_of_view AS FROM ({prepared(view)}) WHERE {where}"
     )
     connection.execute(f"SET threads = {there}")
     if shuffled is not None:
         _shuffle_created(connection, shuffled)
     keys = ", ".join(f"k{i}" for i in range(len(view.entity)))
     order = ["event_time", "created_time"]
-    alike = f"SELECT 1 FROM rows_of_view GROUP BY {keys}, {', '.join(order)} HAVING count(*) > 1"
+    alike = f"SELECT 1 FROM _rows_of_view GROUP BY {keys}, {', '.join(order)} HAVING count(*) > 1"
     if connection.execute(f"{alike} LIMIT 1").fetchone() is not None:
         order += [f"f{i} NULLS FIRST" for i in range(len(view.features))]
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT rowid AS place, {keys}, event_time, "
+        f"CREATE OR REPLACE TEMP TABLE _ranked AS SELECT rowid AS place, {keys}, event_time, "
         "GREATEST(event_time, created_time) AS known_at, "
-        f"ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) - 1 AS n FROM rows_of_view"
+        f"ROW_NUMBER() OVER (ORDER BY {', '.join(order)}) - 1 AS n FROM _rows_of_view"
     )
 
 
 def _shuffle_created(connection: Connection, seed: int) -> None:
-    [(count,)] = connection.execute("SELECT count(*) FROM rows_of_view").fetchall()
+    [(count,)] = connection.execute("SELECT count(*) FROM _rows_of_view").fetchall()
     dealt = np.random.default_rng(seed).permutation(count)
-    connection.register("dealt", pyarrow.table({"place": dealt}))
+    connection.register("_dealt", pyarrow.table({"place": dealt}))
     connection.execute(
-        "CREATE TEMP TABLE shuffled AS SELECT r.* REPLACE (other.created_time AS created_time) "
-        "FROM rows_of_view AS r POSITIONAL JOIN dealt "
-        "JOIN rows_of_view AS other ON other.rowid = dealt.place"
+        "CREATE TEMP TABLE _shuffled AS SELECT r.* REPLACE (other.created_time AS created_time) "
+        "FROM _rows_of_view AS r POSITIONAL JOIN _dealt "
+        "JOIN _rows_of_view AS other ON other.rowid = _dealt.place"
     )
-    connection.unregister("dealt")
-    connection.execute("DROP TABLE rows_of_view")
-    connection.execute("ALTER TABLE shuffled RENAME TO rows_of_view")
+    connection.unregister("_dealt")
+    connection.execute("DROP TABLE _rows_of_view")
+    connection.execute("ALTER TABLE _shuffled RENAME TO _rows_of_view")
 
 
 def _seen(view: View) -> str:
-    """Return the part of the join that says, for each place of `asked`, which number counts."""
+    """Return the part of the join that says, for each place of `_asked`, which number counts."""
     keys = ", ".join(f"k{i}" for i in range(len(view.entity)))
     return f"""\
 WITH moments AS (
-  SELECT {keys}, known_at AS moment, n, CAST(NULL AS BIGINT) AS place FROM ranked
+  SELECT {keys}, known_at AS moment, n, CAST(NULL AS BIGINT) AS place FROM _ranked
   UNION ALL
-  SELECT {keys}, "at" AS moment, CAST(NULL AS BIGINT) AS n, place FROM asked
+  SELECT {keys}, "at" AS moment, CAST(NULL AS BIGINT) AS n, place FROM _asked
 ), seen AS (
   SELECT place, moment, MAX(n) OVER (
     PARTITION BY {keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
@@ -359,8 +355,8 @@ WITH moments AS (
 def join_query(view: View) -> str:
     """Return the point-in-time join as SQL that sqlglot can write for other engines.
 
-    It reads two tables: `ranked`, a view's rows with `k0…`, `event_time`, `known_at`, `f0…` and
-    their number `n` in the order in which they win; and `asked`, the spine with `place`, `k0…` and
+    It reads two tables: `_ranked`, a view's rows with `k0…`, `event_time`, `known_at`, `f0…` and
+    their number `n` in the order in which they win; and `_asked`, the spine with `place`, `k0…` and
     `at`. It gives each place with `f0…`.
     """
     features = ", ".join(f"r.f{i}" for i in range(len(view.features)))
@@ -371,5 +367,5 @@ def join_query(view: View) -> str:
 {_seen(view)}
 SELECT s.place, {features}
 FROM (SELECT place, moment, n FROM seen WHERE place IS NOT NULL) AS s
-LEFT JOIN ranked AS r ON r.n = s.n AND s.moment IS NOT NULL{is_fresh}
+LEFT JOIN _ranked AS r ON r.n = s.n AND s.moment IS NOT NULL{is_fresh}
 ORDER BY s.place"""

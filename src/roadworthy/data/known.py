@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .opened_sources import open_sources
 from .push import plain_rows
-from .relations import Sources, as_arrow, attach_sources, failed_read, files_of, open_duck, quoted
+from .relations import Sources, as_arrow, failed_read, quoted
 from .views import View, prepared
 
 try:
@@ -47,14 +48,11 @@ class KnownRows:
 
 
 def _read(view: View, sources: Sources) -> Any:
-    connection = open_duck(files_of(sources[name] for name in view.sources))
     try:
-        attach_sources(connection, [sources[name] for name in view.sources])
-        return as_arrow(connection, _query(view))
+        with open_sources(sources[name] for name in view.sources) as connection:
+            return as_arrow(connection, _query(view))
     except duckdb.Error as error:
         raise failed_read(error, view.id) from error
-    finally:
-        connection.close()
 
 
 def _query(view: View) -> str:

@@ -23,7 +23,8 @@ from .computed import plain
 from .entity import key_of
 from .history import rank
 from .online import OnlineFeatures, OnlineRow, pack
-from .relations import Connection, Sources, attach_sources, failed_read, files_of, open_duck
+from .opened_sources import open_sources
+from .relations import Connection, Sources, failed_read
 from .views import Column, View, online_key
 
 try:
@@ -80,18 +81,16 @@ def materialize(
     known = online.freshness(key)
     is_whole = whole or known is None or known.watermark_us > until_us
     since_us = None if is_whole or known is None else known.watermark_us
-    connection = open_duck(files_of(sources[name] for name in view.sources))
     try:
-        attach_sources(connection, [sources[name] for name in view.sources])
-        rank(connection, view, _is_known(until_us))
-        _digest(connection, view)
-        # Drawn while nobody else can write; see `fill`.
-        rows = _new(connection, view, lambda: [] if is_whole else online.digests(key))
-        written = online.fill(key, rows, until_us, now_us, whole=is_whole, gone=_gone(connection))
+        with open_sources(sources[name] for name in view.sources) as connection:
+            rank(connection, view, _is_known(until_us))
+            _digest(connection, view)
+            # Drawn while nobody else can write; see `fill`.
+            rows = _new(connection, view, lambda: [] if is_whole else online.digests(key))
+            gone = _gone(connection)
+            written = online.fill(key, rows, until_us, now_us, whole=is_whole, gone=gone)
     except duckdb.Error as error:
         raise failed_read(error, view.id) from error
-    finally:
-        connection.close()
     seconds = round(time.perf_counter() - started_s, 3)
     return Filled(view.id, *written, since_us, until_us, seconds)
 
@@ -102,12 +101,12 @@ def _is_known(until_us: int) -> str:
 
 
 def _digest(connection: Connection, view: View) -> None:
-    """Make the table `told`: the place of the row that counts of each entity, and its digest."""
+    """Make the table `_told`: the place of the row that counts of each entity, and its digest."""
     columns = ", ".join((*_keys(view), "event_time", "created_time", *_features(view)))
     connection.execute(
-        "CREATE TEMP TABLE told AS SELECT rowid AS place, "
-        f"CAST(hash({columns}) >> 1 AS BIGINT) AS digest FROM rows_of_view WHERE rowid IN "
-        f"(SELECT arg_max(place, n) FROM ranked GROUP BY {', '.join(_keys(view))})"
+        "CREATE TEMP TABLE _told AS SELECT rowid AS place, "
+        f"CAST(hash({columns}) >> 1 AS BIGINT) AS digest FROM _rows_of_view WHERE rowid IN "
+        f"(SELECT arg_max(place, n) FROM _ranked GROUP BY {', '.join(_keys(view))})"
     )
 
 
@@ -115,12 +114,12 @@ def _new(
     connection: Connection, view: View, held: Callable[[], Sequence[int]]
 ) -> Iterator[OnlineRow]:
     """Yield the rows that are told and not held, packed."""
-    connection.register("held", pyarrow.table({"digest": pyarrow.array(held(), pyarrow.int64())}))
+    connection.register("_held", pyarrow.table({"digest": pyarrow.array(held(), pyarrow.int64())}))
     times = ("epoch_us(event_time)", "epoch_us(created_time)", "digest")
     columns = ", ".join((*_keys(view), *times, *_features(view)))
     found = connection.execute(
-        f"SELECT {columns} FROM rows_of_view AS r JOIN told ON r.rowid = told.place "
-        "WHERE digest NOT IN (SELECT digest FROM held)"
+        f"SELECT {columns} FROM _rows_of_view AS r JOIN _told ON r.rowid = _told.place "
+        "WHERE digest NOT IN (SELECT digest FROM _held)"
     )
     names = [column.name for column in view.entity]
     width = len(names)
@@ -135,7 +134,7 @@ def _new(
 
 def _gone(connection: Connection) -> Iterator[int]:
     """Yield the digests that are held and no longer told."""
-    query = "SELECT DISTINCT digest FROM held WHERE digest NOT IN (SELECT digest FROM told)"
+    query = "SELECT DISTINCT digest FROM _held WHERE digest NOT IN (SELECT digest FROM _told)"
     for (digest,) in connection.execute(query).fetchall():
         yield digest
 

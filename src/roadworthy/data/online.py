@@ -179,7 +179,7 @@ class SqliteFeatures:
         Raises:
             StoreError: The file cannot be read.
         """
-        execute = getattr(self._mine, "execute", None) or self._open_reader()
+        execute = self._reader()
         found: list[Found | None] = [None] * len(views)
         try:
             sql = self._statements.get(views) or self._statement(execute, views)
@@ -188,6 +188,10 @@ class SqliteFeatures:
         except sqlite3.Error as error:
             raise _failed(self._path, error) from error
         return found
+
+    def _reader(self) -> Any:
+        """Return what runs a statement on this thread's connection."""
+        return getattr(self._mine, "execute", None) or self._open_reader()
 
     def _open_reader(self) -> Any:
         """Open this thread's connection; its statement is prepared once and kept by the driver."""
@@ -237,7 +241,7 @@ class SqliteFeatures:
         Raises:
             StoreError: The file cannot be read.
         """
-        execute = getattr(self._mine, "execute", None) or self._open_reader()
+        execute = self._reader()
         query = "SELECT digest FROM features WHERE view = ? AND NOT is_pushed"
         try:
             number = _find(execute, view)
@@ -300,7 +304,7 @@ class SqliteFeatures:
         Raises:
             StoreError: The file cannot be read.
         """
-        execute = getattr(self._mine, "execute", None) or self._open_reader()
+        execute = self._reader()
         query = """
             SELECT v.watermark_us, v.filled_at_us, count(f.entity), max(f.event_us),
                    coalesce(sum(f.is_pushed), 0)
@@ -364,8 +368,7 @@ def _number(cursor: sqlite3.Cursor, view: str, at_us: int) -> int:
         "ON CONFLICT (view) DO NOTHING",
         (view, at_us),
     )
-    row = cursor.execute("SELECT number FROM views WHERE view = ?", (view,)).fetchone()
-    return int(row[0])
+    return _find(cursor.execute, view)
 
 
 def _failed(path: Path, error: Exception) -> StoreError:

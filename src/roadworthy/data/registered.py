@@ -25,6 +25,7 @@ from .contract import Contract, Table
 from .odcs import load_contract
 from .relations import Sources, SourceTable
 from .views import View, load_views, read_view
+from .volume import check_volume
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -55,11 +56,14 @@ def load_sources(project: ProjectDeclaration) -> dict[str, SourceTable]:
         if file not in contracts:
             contracts[file] = load_contract(project.folder / file, project.folder)
         contract = contracts[file]
+        chosen = _table(name, contract, table, declared.contract)
+        check_volume(name, declared.volume, chosen)
         sources[name] = SourceTable(
             name=name,
             contract=contract,
-            table=_table(name, contract, table, declared.contract),
+            table=chosen,
             url=_absolute(project.folder, declared.url),
+            volume=declared.volume,
         )
     return sources
 

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from ..declare.project import Volume
 from ..errors import DeclarationError, MissingExtra, NotFound, RoadworthyError, StoreError
 from .batch import Plan, plan_of
 from .columns import Column, family_of
@@ -64,6 +66,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
         table: The table of that contract.
         url: Where its rows are: a Parquet or CSV file, with `*` for several, absolute.
         data: Its rows themselves, as an Arrow table or a frame, in place of `url`.
+        volume: How much of it there will be, where that is declared.
     """
 
     name: str
@@ -71,6 +74,7 @@ class SourceTable(msgspec.Struct, frozen=True, kw_only=True):
     table: Table
     url: str = ""
     data: Any = None
+    volume: Volume | None = None
 
     @property
     def version(self) -> str:
@@ -116,13 +120,22 @@ def empty_sources(connection: Connection, sources: Iterable[SourceTable]) -> Non
         connection.execute(f"CREATE TABLE {quoted(source.name)} ({columns})")
 
 
-def attach_sources(connection: Connection, sources: Iterable[SourceTable]) -> None:
+def attach_sources(
+    connection: Connection,
+    sources: Iterable[SourceTable],
+    mixed: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
     """Let SQL read each source under its name, with the fields and types of its contract.
 
     Values are read as `data validate` reads them. One that breaks a rule of severity `error`, and
     that a single row can break, ends the statement that reads it: no view sees what the contract
     forbids, and none sees it changed into something else. A field that nobody reads is not judged.
     Under severity `warning` a value is read as it is; one of another type is null.
+
+    Args:
+        connection: Where SQL reads them.
+        sources: What it reads.
+        mixed: Source → columns that hold values of several types, and are read as text.
 
     Raises:
         NotFound: A source has no rows anywhere.
@@ -131,6 +144,7 @@ def attach_sources(connection: Connection, sources: Iterable[SourceTable]) -> No
     for source in sources:
         try:
             rows, columns = _rows_of(connection, source)
+            columns |= {name: Column(name, "text") for name in mixed.get(source.name, ())}
             plan = plan_of(source.table, columns)
             if plan.missing:
                 raise _missing(source, plan.missing[0].column)
@@ -152,8 +166,8 @@ def _rows_of(connection: Connection, source: SourceTable) -> tuple[str, dict[str
         return _described(connection, quoted(name))
     if "://" in source.url:
         raise DeclarationError(
-            f"source `{source.name}`: expected a Parquet or CSV file, got the URL of a database - "
-            "roadworthy.toml; views read files: export the table to one"
+            f"source `{source.name}`: expected a file, or a table in one of SQLite or DuckDB, got "
+            "the URL of a database server - roadworthy.toml; export the table to a file for views"
         )
     paths = files_named(source.url)
     if not paths:

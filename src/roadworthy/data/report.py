@@ -69,6 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted(broken, key=lambda rule: (rule.severity != "error", -rule.failed)))
 
 
+_LONG = 10_000
 _NAMES = {pattern: name for name, pattern in FORMATS.items()}
 _SIGNS = {
     "minimum": ">=",
@@ -117,6 +118,10 @@ def _of_check(check: Check) -> str:
             return limits
         case "row_count":
             return f"{limits} rows"
+        case "rows_per_day":
+            return f"{limits} rows of a day"
+        case "distinct_values":
+            return f"{limits} different values"
     what = check.kind.removesuffix("_values").replace("null", "without a value")
     return f"{limits}{unit} {what}"
 
@@ -124,9 +129,9 @@ def _of_check(check: Check) -> str:
 def limits_text(limits: Limits) -> str:
     """Return limits in words, such as `> 30`."""
     if limits.at_least is not None and limits.at_most is not None:
-        return f"{limits.at_least:g} to {limits.at_most:g}"
+        return f"{_number(limits.at_least)} to {_number(limits.at_most)}"
     if limits.outside is not None:
-        return f"not {limits.outside[0]:g} to {limits.outside[1]:g}"
+        return f"not {_number(limits.outside[0])} to {_number(limits.outside[1])}"
     given = (
         (">=", limits.at_least),
         (">", limits.more_than),
@@ -135,7 +140,13 @@ def limits_text(limits: Limits) -> str:
         ("exactly", limits.equal),
         ("not", limits.unequal),
     )
-    return " and ".join(f"{sign} {value:g}".strip() for sign, value in given if value is not None)
+    return " and ".join(f"{sign} {_number(value)}" for sign, value in given if value is not None)
+
+
+def _number(value: float) -> str:
+    """Return a number whole: `400,000`, not `4e+05`."""
+    is_whole = float(value).is_integer() and abs(value) >= _LONG
+    return f"{value:,.0f}" if is_whole else f"{value:g}"
 
 
 def listed(values: Sequence[Any], most: int = 10) -> str:

@@ -31,8 +31,11 @@ from .quarantine import write_quarantine
 from .relations import Sources
 from .report import COLUMNS, LINES, Example, Report, RuleReport, expected_of
 from .sources import Source, open_source, why_not_beside
+from .volume import held_to
 
 MOST_EXAMPLES = 5
+_OF_BATCH = frozenset(("row_count", "rows_per_day", "distinct_values"))
+"""Rules that count something of the batch as a whole, not the rows that break them."""
 _KEYED = frozenset(("unique", "primary_key", "foreign_key"))
 
 
@@ -204,7 +207,7 @@ class _Run:
             if rule.check.unit == "percent":
                 value = round(100 * value / rows, 6) if rows else 0.0
             is_kept = rule.check.limits.allow(value)
-            failed = 0 if is_kept else (1 if rule.kind == "row_count" else max(count, 1))
+            failed = 0 if is_kept else (1 if rule.kind in _OF_BATCH else max(count, 1))
         examples = details.examples.get(rule.name, ()) if failed else ()
         return self._told(rule, failed, value, examples)
 
@@ -365,7 +368,7 @@ def validate_sources(
     reports = {}
     for name, one in chosen.items():
         report = reports[name] = validate(
-            one.contract,
+            held_to(one.contract, one.table, one.volume),
             one.url,
             table=one.table.name,
             references=references,

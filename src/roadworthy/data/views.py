@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import AfterValidator
 from pydantic import Field as Declared
 
 from ..declare.expressions import Expression, ExpressionError, compile_expression
 from ..declare.keys import Words, keep_known
 from ..declare.source import Finding, Source, refuse
 from ..declare.validate import StandIns, validate
-from ..declare.values import File, Text, refusal
+from ..declare.values import File, LengthOfTime, Text, seconds_of
 from ..errors import DeclarationError
 from ..types import Problem
 from .known_when import KnownWhen
@@ -59,16 +58,9 @@ _TYPES: Mapping[str, FeatureType] = {
     "BOOLEAN": "boolean",
     "DATE": "date",
 }
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LAST_WORDS = re.compile(r";\s*(?:--[^\n]*\s*)*$")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _HEAD_LINE = re.compile(r"\s*--\s?(.*)$")
-
-
-def _length_of_time(text: str) -> str:
-    if re.fullmatch(r"[1-9][0-9]{0,8}[smhd]", text) is None:
-        raise refusal("a length of time such as `90m`, `3h` or `7d`")
-    return text
 
 
 class Head(File):
@@ -78,7 +70,7 @@ class Head(File):
     entity: Annotated[tuple[Text, ...], Declared(strict=False, min_length=1, max_length=8)]
     event_time: Text
     created_time: Text
-    ttl: Annotated[str, AfterValidator(_length_of_time)] | None = None
+    ttl: LengthOfTime | None = None
     owner: Text
     description: str = Declared("", max_length=4000)
     sources: Annotated[tuple[Text, ...], Declared(strict=False, min_length=1)]
@@ -299,7 +291,7 @@ def _checked(name: str, head: Head, sql: str, text: str, source: Source, sources
         entity=tuple(Column(n, _TYPES[_plain(kinds[n])]) for n in head.entity),
         event_time=head.event_time,
         created_time=head.created_time,
-        ttl_s=None if head.ttl is None else int(head.ttl[:-1]) * _SECONDS[head.ttl[-1]],
+        ttl_s=None if head.ttl is None else seconds_of(head.ttl),
         owner=head.owner,
         description=head.description,
         features=features,

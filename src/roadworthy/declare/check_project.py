@@ -19,6 +19,7 @@ from .project import (
     Provider,
     Store,
     Term,
+    Volume,
     Webhook,
 )
 from .schemas import CONTRACT_ENDINGS, split_table
@@ -88,12 +89,33 @@ def _data_source(path: str, source: DataSource, folder: Path) -> Iterator[Findin
         yield Finding(f"{path}.contract", expected, shown(source.contract))
     else:
         yield from check_below("the project", folder, (folder,), f"{path}.contract", file)
+    if source.volume is not None:
+        yield from _volume(f"{path}.volume", source.volume)
     if _PASSWORD.search(source.url):
         # What stands there is a secret, so the URL is not shown.
         advice = "name the user alone; the password is the variable of its driver, like PGPASSWORD"
         yield Finding(f"{path}.url", "a URL without a password", "one with a password", advice)
     elif not source.url.isprintable():
         yield Finding(f"{path}.url", "a file or a URL", shown(source.url))
+
+
+def _volume(path: str, volume: Volume) -> Iterator[Finding]:
+    """Rows of a day need a field that says the day, and a range that a number can lie in."""
+    if volume.rows_per_day is not None:
+        low, *high = volume.rows_per_day or (0,)
+        if len(high) != 1 or not 0 <= low <= high[0] or high[0] < 1:
+            expected = "the fewest and the most rows of a day, like `[500, 1_500]`"
+            yield Finding(f"{path}.rows_per_day", expected, str(list(volume.rows_per_day))[:60])
+        if volume.time is None:
+            expected = "the field that says of which day a row is, since `rows_per_day` is there"
+            yield Finding(f"{path}.time", expected, "none")
+    elif volume.late_by is not None:
+        yield Finding(f"{path}.late_by", "no such key without `rows_per_day`", "one", "remove it")
+    for name, count in volume.distinct.items():
+        if count < 1:
+            yield Finding(join(f"{path}.distinct", name), "a number >= 1", shown(count))
+    if not volume.model_fields_set:
+        yield Finding(path, "at least one key, like `rows = 400_000`", "none", "remove it")
 
 
 def _glossary(glossary: Mapping[str, Term]) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ def _asks_in_vain(service: ServiceDeclaration) -> Iterator[Finding]:
     """Yield what asks a person where there is no queue."""
     advice = "name one as `queue` in `[review]`"
     expected = "a queue, because a person is asked"
-    if service.review is not None and service.review.when:
+    review = service.review
+    if review is not None and (review.when or review.out_of_scope is not None):
         yield Finding("review.queue", expected, "none", advice)
     for index, rung in enumerate(service.fallback):
         if rung.use == "human":
@@ -45,7 +46,7 @@ def review_keys_count(service: ServiceDeclaration, _: ProjectDeclaration) -> Fin
     if review is None:
         return
     asks = any(rung.use == "human" for rung in service.fallback)
-    if review.max_error is None and not review.when and not asks:
+    if review.max_error is None and not review.when and review.out_of_scope is None and not asks:
         advice = "say how often an answer may be wrong, or `when` a person decides"
         yield Finding("review", "`max_error` or `when`", "neither", advice)
     if review.max_error is None:

@@ -11,12 +11,23 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 from ..errors import DeclarationError
 from .events import TEST_EVENT, Event
 from .planned import VALUES
-from .values import File, Label, Rate, Section, Text, Word, known_or_other, plugin_of
+from .values import (
+    File,
+    Label,
+    LengthOfTime,
+    Rate,
+    Section,
+    Text,
+    Word,
+    known_or_other,
+    plugin_of,
+)
 
 PROJECT_FILE = "roadworthy.toml"
 SERVICE_FILE = "service.toml"
 STORE_URL_VARIABLE = "ROADWORTHY_STORE_URL"
 SQLITE = "sqlite:///"
+MOST_ROWS = 1_000_000_000
 
 KINDS = ("openai", "onnx", "llama_cpp", "python", "rule", "scripted", "builtin")
 FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
@@ -117,6 +128,34 @@ class Provider(Section):
         return self.kind not in FREE_KINDS or bool(self.prices)
 
 
+class Volume(Section):
+    """How much data of a source there will be, how fast it comes, and how varied it is."""
+
+    rows: int | None = Field(
+        None, ge=1, le=MOST_ROWS, description="Most rows that it holds: what has to be handled."
+    )
+    rows_per_day: Annotated[tuple[int, ...], Field(strict=False)] | None = Field(
+        None,
+        description="Fewest and most rows of a day, like `[500, 1_500]`, counted by `time`.",
+    )
+    time: Text | None = Field(
+        None, description="Its field, a date or timestamp, that says of which day a row is."
+    )
+    late_by: LengthOfTime | None = Field(
+        None,
+        description="How late rows may come, like `6h`: the day that is counted ended so long ago.",
+    )
+    rows_per_second: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Most rows a second that are sent one by one: each is checked, and pushed.",
+    )
+    distinct: dict[Text, int] = Field(
+        {}, description="Most different values of a field, like `{ tailnum = 5_000 }`."
+    )
+
+
 class DataSource(Section):
     """Data that a contract describes and that feature views may read."""
 
@@ -126,7 +165,12 @@ class DataSource(Section):
     )
     url: Text = Field(
         description="Where the data is: a Parquet or CSV file, `*` for several, relative to the "
-        "project's folder; or a table of a database, without its password. Views read files alone."
+        "project's folder; or a table of a database, without its password. Views read files, and "
+        "tables in files of SQLite and DuckDB (`data.sqlite#table`)."
+    )
+    volume: Volume | None = Field(
+        None,
+        description="How much of it there will be: batches are held to it, pipelines tested at it.",
     )
 
 

@@ -76,6 +76,12 @@ def _deadline(service: ServiceDeclaration) -> Iterator[str]:
         yield from fallbacks
 
 
+def _load(service: ServiceDeclaration) -> Iterator[str]:
+    """What is tested is the way of the data: a service without views has none."""
+    if service.features.views and service.volume.requests_per_second is not None:
+        yield f"volume.requests_per_second = {service.volume.requests_per_second:g}"
+
+
 def _input_contract(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.input:
         yield f"contract.input = {service.contract.input}"
@@ -285,6 +291,11 @@ REMEDIES = (
         _queue,
     ),
     Remedy(
+        71,
+        "decisions are held back until they pass their checks, before anything learns from them",
+        "improve/made.py",
+    ),
+    Remedy(
         72,
         "each queue has an owner, each case a time, each day only as many as people can look at",
         "review/capacity.py",
@@ -311,6 +322,11 @@ REMEDIES = (
         "store/switchboard.py",
     ),
     Remedy(
+        79,
+        "corrections become cases of a suite and rows to train on",
+        "improve/training.py",
+    ),
+    Remedy(
         88,
         "deterministic rules that inputs or answers must pass",
         "guard/rule.py",
@@ -331,6 +347,13 @@ REMEDIES = (
         "data/served.py",
         "features.views",
         _views,
+    ),
+    Remedy(
+        115,
+        "pipelines and monitors tested at declared volumes, and batches held to them",
+        "data/loadtest.py",
+        "volume.requests_per_second",
+        _load,
     ),
     Remedy(
         118,

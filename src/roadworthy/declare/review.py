@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import Label, Section, Span, Text, span_us
+from ..types import MICRO
+from .values import Label, LengthOfTime, Section, Text, seconds_of
 
 Names = Annotated[tuple[Label, ...], Field(strict=False)]
 Expressions = Annotated[tuple[Text, ...], Field(strict=False)]
@@ -20,8 +21,8 @@ class Outcomes(Section):
         description="What counts once in a `window`, since requests of one user err together; "
         "`request` only where no two have anything to do with each other.",
     )
-    window: Span = Field("1d", description="How long a unit counts once.")
-    matures_after: Span = Field(
+    window: LengthOfTime = Field("1d", description="How long a unit counts once.")
+    matures_after: LengthOfTime = Field(
         "2d",
         description="How old a request must be for its outcome to count; what has none by then "
         "counts as wrong.",
@@ -46,12 +47,12 @@ class Outcomes(Section):
     @property
     def window_us(self) -> int:
         """`window` in microseconds."""
-        return span_us(self.window)
+        return seconds_of(self.window) * MICRO
 
     @property
     def matures_after_us(self) -> int:
         """`matures_after` in microseconds."""
-        return span_us(self.matures_after)
+        return seconds_of(self.matures_after) * MICRO
 
 
 class ReviewPolicy(Section):
@@ -81,10 +82,17 @@ class ReviewPolicy(Section):
         description="Expressions (CEL) over the request and `output`; where one is true a person "
         "decides, however sure the model is.",
     )
+    out_of_scope: float | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="How far an input may lie from what the release was asked before, where 1 is "
+        "as far as one in twenty of it; of what lies farther, a person decides.",
+    )
     queue: Label | None = Field(
         None, description="Queue of roadworthy.toml that people work; without one nobody is asked."
     )
-    respond_within: Span = Field("1d", description="How soon a person is to decide.")
+    respond_within: LengthOfTime = Field("1d", description="How soon a person is to decide.")
     capacity_per_day: int | None = Field(
         None, ge=0, le=1_000_000, description="Most requests of a UTC day that people are asked."
     )
@@ -113,4 +121,4 @@ class ReviewPolicy(Section):
     @property
     def respond_within_us(self) -> int:
         """`respond_within` in microseconds."""
-        return span_us(self.respond_within)
+        return seconds_of(self.respond_within) * MICRO

@@ -164,6 +164,17 @@ class Objectives(Section):
     )
 
 
+class Load(Section):
+    """How much the service is asked."""
+
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="Most requests a second that it is asked; its features are read so fast.",
+    )
+
+
 class Cost(Section):
     """Ceilings in USD. What a request may cost is reserved before its call."""
 
@@ -323,6 +334,7 @@ class ServiceDeclaration(File):
     )
     context: Context = Field(Context(), description="What a model is given beside the question.")
     objectives: Objectives = Field(description="Promises with numbers.")
+    volume: Load = Field(Load(), description="How much the service is asked.")
     cost: Cost = Field(description="Ceilings in USD.")
     models: Annotated[tuple[ModelEntry, ...], Field(strict=False)] = Field(
         min_length=1, description="What answers, in the order it is tried."

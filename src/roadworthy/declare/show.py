@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from .keys import fields_of
+from .project import ProjectDeclaration
 from .service import ServiceDeclaration
 from .source import join
 from .values import Section
@@ -23,6 +24,13 @@ def check_report(
     return [(path, value, enforces.get(key, "descriptive")) for path, key, value in _given(service)]
 
 
+def project_report(
+    project: ProjectDeclaration, enforces: Mapping[str, str]
+) -> list[tuple[str, Any, str]]:
+    """Return the same for each key of roadworthy.toml that a room says it enforces."""
+    return [(path, value, enforces[key]) for path, key, value in _given(project) if key in enforces]
+
+
 def _given(section: Section, path: str = "", key: str = "") -> Iterator[tuple[str, str, Any]]:
     for attribute, field in type(section).model_fields.items():
         if attribute not in section.model_fields_set:
@@ -34,6 +42,9 @@ def _given(section: Section, path: str = "", key: str = "") -> Iterator[tuple[st
         elif isinstance(value, tuple) and value and isinstance(value[0], Section):
             for index, member in enumerate(value):
                 yield from _given(member, join(here, index), dotted)
+        elif isinstance(value, dict) and any(isinstance(one, Section) for one in value.values()):
+            for label, member in value.items():
+                yield from _given(member, join(here, label), dotted)
         else:
             yield here, dotted, value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from ..plugins import installed
 MICRO_PER_USD = 1_000_000
 MOST_USD = 1_000_000_000
 DAY_MS = 86_400_000
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 WORD = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A name that may stand in a URL, a host name and a file name alike."""
@@ -32,18 +34,16 @@ LABEL = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}$"
 
 CONTRACT_VERSION = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}@[A-Za-z0-9][A-Za-z0-9.+_-]{0,62}$"
 """A source and the version of its contract: `weather@2.0.0`."""
+LENGTH_OF_TIME = r"[1-9][0-9]{0,8}[smhd]"
+"""A length of time: `90m`."""
 VIEW_VERSION = r"^[a-z][a-z0-9_-]{0,62}@[1-9][0-9]{0,6}$"
 """A feature view and its version: `weather_now@2`."""
-
-SPAN = r"^[1-9][0-9]{0,5}[smhd]$"
-"""A length of time: `30m`."""
 
 PATTERNS_IN_WORDS = {
     WORD: "a DNS-like word (a-z, 0-9 and `-`, a letter first, at most 63 characters)",
     LABEL: "a name of letters, digits and `._:/@+-`, at most 100 characters",
     CONTRACT_VERSION: "a source and a version of its contract, like `weather@2.0.0`",
     VIEW_VERSION: "a feature view and its version, like `weather_now@2`",
-    SPAN: "a length of time, like `45s`, `30m`, `12h` or `2d`",
 }
 
 
@@ -104,6 +104,21 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _length_of_time(text: str) -> str:
+    if re.fullmatch(LENGTH_OF_TIME, text) is None:
+        raise refusal("a length of time such as `90m`, `3h` or `7d`")
+    return text
+
+
+def seconds_of(length: str) -> int:
+    """Return the seconds of a length of time.
+
+    >>> seconds_of("90m")
+    5400
+    """
+    return int(length[:-1]) * _SECONDS[length[-1]]
+
+
 def plugin_of(group: str, built_in: tuple[str, ...], reserved: tuple[str, ...]) -> PlainValidator:
     """Return the check that a value names a plugin of `group`: a built-in or an installed one.
 
@@ -153,7 +168,7 @@ Word = Annotated[str, Field(pattern=WORD)]
 Label = Annotated[str, Field(pattern=LABEL)]
 ContractVersion = Annotated[str, Field(pattern=CONTRACT_VERSION)]
 ViewVersion = Annotated[str, Field(pattern=VIEW_VERSION)]
-Span = Annotated[str, Field(pattern=SPAN)]
+LengthOfTime = Annotated[str, AfterValidator(_length_of_time)]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Json = Annotated[dict[str, Any], AfterValidator(_json)]
 
@@ -161,15 +176,3 @@ Json = Annotated[dict[str, Any], AfterValidator(_json)]
 def micro(amount: Decimal | None) -> int | None:
     """Return `amount` in micro-dollars."""
     return None if amount is None else int(amount * MICRO_PER_USD)
-
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def span_us(span: str) -> int:
-    """Return a declared length of time in microseconds.
-
-    >>> span_us("30m") // 1_000_000
-    1800
-    """
-    return int(span[:-1]) * _SECONDS[span[-1]] * 1_000_000

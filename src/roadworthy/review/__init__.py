@@ -10,6 +10,7 @@ ENFORCES: Mapping[str, str] = {
     "review.sure": "review/terms.py",
     "review.of": "review/progress.py",
     "review.lifetime": "review/terms.py",
+    "review.out_of_scope": "review/desk.py",
     "review.when": "review/triggers.py",
     "review.queue": "review/desk.py",
     "review.respond_within": "review/desk.py",

@@ -70,6 +70,8 @@ def _open(work: Work, subject: Subject) -> Epoch | None:
     """Open an epoch as soon as there are scores enough to choose its thresholds."""
     state, now_us = work.state, work.clock.now_us()
     before = store.list_epochs(state, subject.service, subject.decision)
+    if before and before[0].closed_at_us is None:
+        return before[0]  # another run opened it since this one looked
     scores = _scores_of(state, subject, now_us)
     if len(scores) < LEAST_SCORES:
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..declare.service import ServiceDeclaration
+from ..errors import ModelError
 from ..risk.coin import is_drawn
 from ..types import Answer, Call, Caller, Draft, DraftPath, Review, ReviewKind
 from .capacity import Capacity
@@ -83,6 +84,7 @@ class Desk:
         in_force: What is certified now; replaced when the switchboard changes.
         calibrate: Makes a confidence of a score; None until one is fitted.
         corrections: What people said instead; replaced likewise.
+        scope: Says how far an input lies from what was asked before; None until that is learned.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Desk:
         self.in_force = InForce()
         self.calibrate: Calibrate | None = None
         self.corrections: Corrections = {}
+        self.scope: Callable[[Call], float] | None = None
         self.scorer = scorer
         self.policy = service.review
         self._service = service
@@ -106,6 +109,12 @@ class Desk:
         self._owner = owner
         self._capacity = capacity
         self._triggers = Triggers(self.policy.when)
+
+    @property
+    def variable(self) -> str:
+        """The field of the input that a chat's question is; empty where it has none."""
+        chat = self._service.chat
+        return (chat.variable if chat is not None else None) or ""
 
     def confidence_of(self, score: float | None) -> float | None:
         """Return the calibrated probability that an answer is right; None until one was fitted.
@@ -135,6 +144,7 @@ class Desk:
                 "tags": list(caller.tags),
             }
         )
+        rule = rule or self._beyond_scope(call)
         if rule:
             return self._ask("rule", rule, at_us)
         now = self.in_force
@@ -143,6 +153,19 @@ class Desk:
         if self.policy.max_error is None:
             return Decision("alone", "no bound is declared", is_drawn=False)
         return self._within_bound(now, request_id, at_us, score)
+
+    def _beyond_scope(self, call: Call) -> str:
+        """Return why an input is out of scope, or an empty string."""
+        most = self.policy.out_of_scope
+        if most is None or self.scope is None:
+            return ""
+        try:
+            far = self.scope(call)
+        except ModelError:
+            return "how far the input lies from what was asked before, is unknown"
+        if far <= most:
+            return ""
+        return f"out of scope: {far:.1f} times as far as usual, and at most {most:g} is let pass"
 
     def _within_bound(
         self, now: InForce, request_id: str, at_us: int, score: float | None

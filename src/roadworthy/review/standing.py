@@ -187,8 +187,8 @@ def _standing(
     certified: Certificate | None,
 ) -> Standing:
     issued = store.list_certificates(state, subject.service, limit=1_000)
-    lacks = needed(found, terms, held)
     stands: Stands = "collecting" if certified is None else "certified"
+    lacks = needed(found, terms, held) if certified is None else Needed(0, 0, 0, "certified")
     if certified is not None and store.is_stopped_by_a_person(state, subject.service, certified.id):
         stands, lacks = "off", lacks._replace(why=f"a person stopped `{certified.id}`")
     elif certified is not None and store.is_asked_by_a_person(state, subject.service):

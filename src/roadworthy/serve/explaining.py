@@ -14,8 +14,9 @@ from ..errors import CannotExplain, ModelError, NotFound
 from ..signals.attribution import Attribution, Floats, explain, pick_background
 from ..signals.why import why_sentences
 from ..store.explanations import read_explanation, save_explanation, unexplained_reviews
-from ..store.records import find_records, read_bodies, read_record
+from ..store.records import find_records, read_record
 from ..types import HOUR_US, Clock, Record
+from .asked import Row, row_of
 from .opened import OpenRelease
 
 SAMPLE = 500
@@ -25,7 +26,6 @@ FRESH_US = 24 * HOUR_US
 """How long the rows to compare with stay the same."""
 AT_ONCE = 20
 
-Row = dict[str, Any]
 Releases = Callable[[], Mapping[str, OpenRelease]]
 """Gives what serves now, by service."""
 
@@ -82,7 +82,7 @@ class Explainer:
         if release is None or release.id != record.release:
             raise CannotExplain(f"release `{record.release}` does not serve any more")
         model = _model_of(release, record)
-        row = self._row_of(record)
+        row = row_of(self._state, record)
         if row is None:
             raise CannotExplain("its input was not kept: `records.bodies` is `none`, or it is old")
         try:
@@ -128,19 +128,11 @@ class Explainer:
             found = find_records(
                 self._state, service=release.name, release=release.id, limit=SAMPLE
             )
-            rows = [known for record in found if (known := self._row_of(record)) is not None]
+            rows = [known for record in found if (known := row_of(self._state, record)) is not None]
             same = [known for known in rows if known.keys() == row.keys()]
             picked = [dict(one) for one in pick_background(predict, same, BACKGROUND)]
             self._backgrounds = {release.id: (now_us, picked), **_newest(self._backgrounds)}
             return picked
-
-    def _row_of(self, record: Record) -> Row | None:
-        """Return what the model was given, or None where it was not kept."""
-        body, _ = read_bodies(self._state, record.id)
-        asked = None if body is None else msgspec.json.decode(body)
-        if not isinstance(asked, dict):
-            return None
-        return {**asked, **(record.features or {}).get("values", {})}
 
 
 def _newest(known: dict[str, tuple[int, list[Row]]]) -> dict[str, tuple[int, list[Row]]]:

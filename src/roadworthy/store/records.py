@@ -27,6 +27,7 @@ from sqlalchemy import (
 from ..errors import NotFound
 from ..types import Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
+from .examples import drop_examples_of
 from .explanations import forget_explanations
 from .reviews import drop_reviews_before, drop_reviews_of, forget_reviews
 from .tables import (
@@ -476,6 +477,7 @@ def _rename_spendings(
 def _drop_bodies_and_outcomes(connection: Connection, ids: list[str]) -> tuple[int, int]:
     forget_examples(connection, ids)
     forget_explanations(connection, ids)
+    drop_examples_of(connection, ids)
     dropped = connection.execute(delete(bodies).where(bodies.c.request_id.in_(ids))).rowcount
     known = connection.execute(delete(outcomes).where(outcomes.c.request_id.in_(ids))).rowcount
     return dropped, known

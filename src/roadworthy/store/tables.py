@@ -510,7 +510,8 @@ examples = Table(
     Column("detail", Text, nullable=False),
 )
 """Corrections on their way to suites and training sets, each held until it passes its checks."""
-Index("examples_service", examples.c.service, examples.c.state, examples.c.at_us)
+Index("examples_service", examples.c.service, examples.c.at_us)
+Index("examples_request", examples.c.request_id)
 deliveries = Table(
     "deliveries",
     metadata,

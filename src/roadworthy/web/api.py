@@ -30,6 +30,7 @@ from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
 from .data_page import data_page
+from .example_routes import example_routes
 from .explained import Explained, explained_page
 from .home import home_page
 from .pages import (
@@ -108,6 +109,7 @@ def route_table() -> tuple[Route, ...]:
         Route("PUT", "/api/clock", "admin", set_clock, whole=True),
         Route("GET", "/api/health", "read", read_health),
         Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
+        *example_routes(),
     )
 
 

@@ -42,6 +42,30 @@ class RuleOverTime(Struct, frozen=True, kw_only=True):
     failed: tuple[int | None, ...]
 
 
+class VolumeStatus(Struct, frozen=True, kw_only=True):
+    """How much data of a source was declared, and how much there was at the newest look.
+
+    Attributes:
+        state: `at_risk` where the newest look found more, fewer or more varied rows than declared.
+        word: What the state is called here: `Not as declared`.
+        says: How declared and found stand to each other, in sentences.
+        rows: Rows at the newest look; None before the first. `most_rows` is what was declared.
+        rows_of_day: Rows of the last whole day then; None where none were counted.
+        rows_per_day: Fewest and most that were declared; empty where they were not.
+        distinct: Field → its different values at the newest look; `most_distinct` likewise.
+    """
+
+    state: State
+    word: str
+    says: tuple[str, ...]
+    rows: int | None
+    most_rows: int | None
+    rows_of_day: int | None
+    rows_per_day: tuple[int, ...]
+    distinct: dict[str, int]
+    most_distinct: dict[str, int]
+
+
 class SourceStatus(Struct, frozen=True, kw_only=True):
     """One source behind a service's features, and how it kept its contract.
 
@@ -54,6 +78,7 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
         looks: The last validations, oldest first.
         rules: How many rules the newest look asked.
         broken: The rules that did not hold in each of them, most rows first.
+        volume: How much of it was declared; None where nothing was.
     """
 
     source: str
@@ -66,6 +91,7 @@ class SourceStatus(Struct, frozen=True, kw_only=True):
     looks: tuple[LookShown, ...]
     rules: int
     broken: tuple[RuleOverTime, ...]
+    volume: VolumeStatus | None
 
 
 class PathBroken(Struct, frozen=True, kw_only=True):
@@ -185,6 +211,26 @@ class FeatureStatus(Struct, frozen=True, kw_only=True):
     live_counts: tuple[int, ...]
 
 
+class RateStatus(Struct, frozen=True, kw_only=True):
+    """How fast a service is asked or a view is pushed to, and what was declared.
+
+    Attributes:
+        of: `requests of <service>` or `pushes to <view>`.
+        state: `at_risk` where it is faster than declared; `collecting` before anything came.
+        word: What the state is called here: `Above`.
+        says: The same in a sentence.
+        per_second: The mean of the busiest hour of the last 24 for requests, the busiest second of
+            the last hour for pushes; None before anything came. `most_per_second`: as declared.
+    """
+
+    of: str
+    state: State
+    word: str
+    says: str
+    per_second: float | None
+    most_per_second: float
+
+
 class SkewStatus(Struct, frozen=True, kw_only=True):
     """What the job `skew` last measured.
 
@@ -215,6 +261,7 @@ class ServiceData(Struct, frozen=True, kw_only=True):
         asked: None where the input has no contract.
         skew: None before the first measurement.
         sources: The contracts behind its views.
+        rates: How fast it is asked and pushed to, where that was declared.
     """
 
     says: str
@@ -226,6 +273,7 @@ class ServiceData(Struct, frozen=True, kw_only=True):
     asked: AskedStatus | None
     sources: tuple[SourceStatus, ...]
     views: tuple[ViewStatus, ...]
+    rates: tuple[RateStatus, ...]
     skew: SkewStatus | None
 
 

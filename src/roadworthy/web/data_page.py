@@ -16,7 +16,7 @@ from ..store.clock import time_of
 from ..store.data_versions import Validation, read_skew, read_validations
 from ..store.jobs import list_jobs
 from ..store.records import find_records
-from ..store.rollups import summarise
+from ..store.rollups import read_hours, summarise
 from ..types import Record
 from . import data_words as words
 from .control import Ask
@@ -35,9 +35,11 @@ from .data_figures import (
 )
 from .data_standing import Standing, feature_standing, source_state, stale_of, view_state
 from .home import since_of
+from .rates import rates_of
 from .registered_views import ViewFacts, views_of
 from .served import served_states
 from .states import worst
+from .volume_shown import volume_status
 
 if TYPE_CHECKING:
     from ..data.features import ViewState  # at work it would import all that reads data
@@ -56,11 +58,14 @@ _REASON = re.compile(r"contract_violation: (.{1,200}?): (expected .{1,200}?), go
 
 def data_page(ask: Ask, release: OpenRelease) -> ServiceData:
     """Return what the page of a service's data shows."""
-    state, now = ask.control.state, time_of(ask.control.clock.now_us())
-    names = release.declaration.features.views
+    state, now_us = ask.control.state, ask.control.clock.now_us()
+    names, now = release.declaration.features.views, time_of(now_us)
     known = views_of(state, names)
-    sources = tuple(_sources(state, known.values(), now))
-    views = tuple(_views(ask, release, now))
+    sources = tuple(_sources(ask, known.values(), now))
+    states: Sequence[ViewState] = ask.control.open_features().states(names) if names else ()
+    views = tuple(_views(ask, release, states, now))
+    hours = read_hours(state, [release.name], since_of(now_us), now_us)
+    rates = tuple(rates_of(release, states, hours[release.name]))
     skew = _skew(state, release.name) if names else None
     asked = _asked(ask, release)
     stands = (
@@ -70,18 +75,19 @@ def data_page(ask: Ask, release: OpenRelease) -> ServiceData:
             Standing(row.feature, row.state, row.unequal, row.far)
             for row in (skew.features if skew else ())
         ],
+        [Standing(row.of, row.state) for row in rates],
     )
-    states = [row.state for rows in stands for row in rows]
     return ServiceData(
         says=words.data(release.name, *stands, asked),
         as_of=now,
         service=release.name,
-        state=worst(states),
+        state=worst(row.state for rows in stands for row in rows),
         todos=tuple(words.todos(release.name, *stands)),
         trouble=tuple(_trouble(state)) if names else (),
         asked=asked,
         sources=sources,
         views=views,
+        rates=rates,
         skew=skew,
     )
 
@@ -129,7 +135,8 @@ def _path_of(reasons: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
-def _sources(state: Engine, views: Iterable[ViewFacts], now: datetime) -> Iterator[SourceStatus]:
+def _sources(ask: Ask, views: Iterable[ViewFacts], now: datetime) -> Iterator[SourceStatus]:
+    state, declared = ask.control.state, ask.control.declaration.sources
     readers: dict[str, list[ViewFacts]] = {}
     for view in views:
         for source in view.sources:
@@ -137,7 +144,9 @@ def _sources(state: Engine, views: Iterable[ViewFacts], now: datetime) -> Iterat
     for name, by in sorted(readers.items()):
         contract, _, version = by[-1].contracts.get(name, "").rpartition("@")
         looks = read_validations(state, name, limit=LOOKS)[::-1]
-        yield _source(name, (contract, version), tuple(view.id for view in by), looks, now)
+        volume = declared[name].volume if name in declared else None
+        shown = _source(name, (contract, version), tuple(view.id for view in by), looks, now)
+        yield msgspec.structs.replace(shown, volume=volume_status(volume, looks))
 
 
 def _source(
@@ -164,6 +173,7 @@ def _source(
         looks=shown,
         rules=len(last),
         broken=tuple(_broken(rules)),
+        volume=None,
     )
 
 
@@ -198,11 +208,11 @@ def _broken(looks: Sequence[Mapping[str, dict[str, Any]]]) -> list[RuleOverTime]
     return sorted(found, key=lambda rule: (-(rule.failed[-1] or 0), rule.rule))
 
 
-def _views(ask: Ask, release: OpenRelease, now: datetime) -> Iterator[ViewStatus]:
-    names = release.declaration.features.views
-    if not names:
+def _views(
+    ask: Ask, release: OpenRelease, states: Sequence[ViewState], now: datetime
+) -> Iterator[ViewStatus]:
+    if not states:
         return
-    states: Sequence[ViewState] = ask.control.open_features().states(names)
     found = find_records(ask.control.state, service=release.name, limit=MOST_SERVED)
     for state in states:
         yield _view(state, _served(found, state.view), now)

@@ -16,9 +16,12 @@ from ..errors import RoadworthyError
 from ..serve.opened import OpenRelease
 from ..store.clock import time_of
 from ..store.data_versions import read_latest_skew, read_latest_validations
+from ..store.rollups import Hour, read_hours
+from ..types import DAY_US, HOUR_US
 from . import data_words as words
 from .control import Ask
 from .figures import DataBrief
+from .rates import rates_of
 from .registered_views import ViewFacts, views_of
 from .states import State, worst
 
@@ -30,7 +33,7 @@ NEARLY_STALE = 0.1
 
 
 class Standing(NamedTuple):
-    """A source, a view or a feature, and how it stands.
+    """A source, a view, a feature or a rate, and how it stands.
 
     Attributes:
         unequal: How often a feature was served another value than its view says.
@@ -69,6 +72,7 @@ class _Known(NamedTuple):
     views: Mapping[str, ViewState]
     reports: Mapping[str, _Report]
     skews: Mapping[str, _Skew]
+    hours: Mapping[str, Sequence[Hour]]
 
 
 def briefs_of(ask: Ask, releases: Iterable[OpenRelease], now: datetime) -> dict[str, DataBrief]:
@@ -88,12 +92,15 @@ def _read(ask: Ask, reading: Sequence[OpenRelease]) -> _Known:
     state = ask.control.state
     names = sorted({name for release in reading for name in release.declaration.features.views})
     facts = views_of(state, names)
+    services, now_us = [release.name for release in reading], ask.control.clock.now_us()
+    since_us = max(0, now_us - DAY_US) // HOUR_US * HOUR_US
     sources = sorted({source for view in facts.values() for source in view.sources})
     return _Known(
         facts=facts,
         views={view.view: view for view in ask.control.open_features().states(names)},
         reports=read_latest_validations(state, sources, _Report),
-        skews=read_latest_skew(state, [release.name for release in reading], _Skew),
+        skews=read_latest_skew(state, services, _Skew),
+        hours=read_hours(state, services, since_us, now_us),
     )
 
 
@@ -104,10 +111,12 @@ def _brief(release: OpenRelease, known: _Known, now: datetime) -> DataBrief:
     views = [Standing(name, view_state(known.views[name], now)) for name in names]
     found = known.skews.get(release.name, _Skew(()))
     features = [feature_standing(row.feature, row.state, row.unequal) for row in found.features]
+    measured = rates_of(release, [known.views[name] for name in names], known.hours[release.name])
+    rates = [Standing(row.of, row.state) for row in measured]
     return DataBrief(
-        state=worst(row.state for row in (*sources, *views, *features)),
-        says=words.brief(sources, views, features),
-        todos=tuple(words.todos(release.name, sources, views, features)),
+        state=worst(row.state for row in (*sources, *views, *features, *rates)),
+        says=words.brief(sources, views, features, rates),
+        todos=tuple(words.todos(release.name, sources, views, features, rates)),
         link=words.page_of(release.name),
     )
 

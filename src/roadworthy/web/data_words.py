@@ -34,6 +34,22 @@ SOURCES: dict[State, str] = {
     "off": "Off",
 }
 """What the state of a source's contract is called."""
+VOLUMES: dict[State, str] = {
+    "healthy": "As declared",
+    "at_risk": "Not as declared",
+    "breached": "Not as declared",
+    "collecting": "Not counted",
+    "off": "Off",
+}
+"""What the state of a source's volume is called."""
+RATES: dict[State, str] = {
+    "healthy": "As declared",
+    "at_risk": "Above",
+    "breached": "Above",
+    "collecting": "Not measured",
+    "off": "Off",
+}
+"""What the state of a rate is called."""
 VIEWS: dict[State, str] = {
     "healthy": "Fresh",
     "at_risk": "Nearly stale",
@@ -66,16 +82,17 @@ def data(
     sources: Sequence[Standing],
     views: Sequence[Standing],
     features: Sequence[Standing],
+    rates: Sequence[Standing],
     asked: AskedStatus | None,
 ) -> str:
     """Return the page of a service's data in one line."""
-    states = [row.state for rows in (sources, views, features) for row in rows]
+    states = [row.state for rows in (sources, views, features, rates) for row in rows]
     if not states:
         if asked is None:
             return f"{service} has no feature views, and its input no contract."
         return f"{service} has no feature views. {asked.says}"
     far = _far(features, f" of {service}")
-    why = listed(list(_findings(sources, views, features)), 3)
+    why = listed(list(_findings(sources, views, features, rates)), 3)
     if "breached" in states:
         return f"The data of {service} is not as promised: {why}."
     if far:
@@ -88,19 +105,25 @@ def data(
 
 
 def brief(
-    sources: Sequence[Standing], views: Sequence[Standing], features: Sequence[Standing]
+    sources: Sequence[Standing],
+    views: Sequence[Standing],
+    features: Sequence[Standing],
+    rates: Sequence[Standing],
 ) -> str:
     """Return how a service's data stand, where its name is said already."""
-    found = listed(list(_findings(sources, views, features)), 3)
+    found = listed(list(_findings(sources, views, features, rates)), 3)
     if found:
         return f"{found[0].upper()}{found[1:]}."
-    if any(row.state == "collecting" for rows in (sources, views, features) for row in rows):
+    if any(row.state == "collecting" for rows in (sources, views, features, rates) for row in rows):
         return "Nothing is wrong so far; not all of it is measured."
     return "All of it is as promised."
 
 
 def _findings(
-    sources: Sequence[Standing], views: Sequence[Standing], features: Sequence[Standing]
+    sources: Sequence[Standing],
+    views: Sequence[Standing],
+    features: Sequence[Standing],
+    rates: Sequence[Standing],
 ) -> Iterator[str]:
     """Yield what is not as it should be, the worst first."""
     moved = [row for row in features if not row.far]
@@ -111,6 +134,7 @@ def _findings(
         (sources, "at_risk", "contract", ("has warnings", "have warnings")),
         (views, "at_risk", "view", ("is nearly stale", "are nearly stale")),
         (moved, "at_risk", "feature", ("has moved", "have moved")),
+        (rates, "at_risk", "rate", ("is above what was declared", "are above what was declared")),
     )
     for place, (rows, state, what, verbs) in enumerate(told):
         if place == 3 and (far := _far(features)):  # worse than a warning
@@ -137,6 +161,7 @@ def todos(
     sources: Sequence[Standing],
     views: Sequence[Standing],
     features: Sequence[Standing],
+    rates: Sequence[Standing],
 ) -> Iterator[Todo]:
     """Yield what a person can do about what is not as it should be."""
     page = page_of(service)
@@ -167,6 +192,13 @@ def todos(
             f"Look at the skew of {listed(far, 1)}.",
             "Did a unit change, or the world? If it was the world, train again.",
             f"{page}#skew",
+        )
+    above = [row.name for row in rates if row.state == "at_risk"]
+    if above:
+        yield _todo(
+            f"Declare a higher rate for {listed(above, 1)}, and test at it.",
+            "`roadworthy data loadtest` says whether this machine holds it.",
+            f"{page}#rates",
         )
 
 
@@ -200,6 +232,58 @@ def source(
             f"It was held to version {last.version}; the views were registered with {version}."
         )
     return said
+
+
+def volume(
+    rows: int | None,
+    most: int | None,
+    of_day: int | None,
+    range_of_day: Sequence[int],
+    distinct: Mapping[str, int],
+    most_distinct: Mapping[str, int],
+) -> Iterator[str]:
+    """Yield what was declared of a source's volume, and what the newest look found.
+
+    Args:
+        rows: All of them; None before the first look.
+        most: What was declared.
+        of_day: Those of the last whole day; None where none were counted.
+        range_of_day: The fewest and the most that were declared.
+        distinct: Field → its different values.
+        most_distinct: Field → what was declared.
+    """
+    if most is not None:
+        found = "" if rows is None else f"; it has {numbers.count(rows)}"
+        yield f"At most {exactly(most, 'row')} declared{found}."
+    if range_of_day:
+        low, high = range_of_day
+        found = "" if of_day is None else f"; in the last whole day {_came(of_day)}"
+        yield f"{numbers.count(low)} to {exactly(high, 'row')} a day declared{found}."
+    for name, count in most_distinct.items():
+        found = f"; it has {numbers.count(distinct[name])}" if name in distinct else ""
+        yield f"`{name}`: at most {exactly(count, 'value')} declared{found}."
+
+
+def _came(rows: int) -> str:
+    return f"{numbers.count(rows)} came" if rows else "none came"
+
+
+def asked_rate(found: float, declared: float) -> str:
+    """Return how often a service is asked.
+
+    >>> asked_rate(0.5, 20)
+    '0.5 requests a second in the busiest hour of 24; at most 20 declared.'
+    """
+    asked = f"{found:,.0f}" if found >= 10 else f"{found:.2g}"
+    most = f"at most {declared:,.10g} declared"
+    return f"{asked} requests a second in the busiest hour of 24; {most}."
+
+
+def pushed_rate(found: int, declared: float) -> str:
+    """Return how fast a view is pushed to."""
+    pushed = f"{exactly(found, 'row')} in the busiest second of an hour"
+    said = pushed if found else "Nothing was pushed in this hour"
+    return f"{said}; at most {declared:,.10g} a second declared."
 
 
 def asked(requests: int, refused: int, most: int) -> str:

@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, review_twins
+from .. import api, example_routes, review_twins
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -228,6 +228,13 @@ PAGES: tuple[Page, ...] = (
         "reviewers.html",
         scope="review",
         twin="/api/reviewers/page",
+    ),
+    Page(
+        "/examples",
+        example_routes.read_page,
+        "examples.html",
+        fields=("service", "state"),
+        thing="example",
     ),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),

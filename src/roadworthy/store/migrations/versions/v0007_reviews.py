@@ -178,7 +178,8 @@ def _learned() -> None:
         sa.Column("output", sa.LargeBinary, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
     )
-    op.create_index("examples_service", "examples", ["service", "state", "at_us"])
+    op.create_index("examples_service", "examples", ["service", "at_us"])
+    op.create_index("examples_request", "examples", ["request_id"])
 
 
 def downgrade() -> None:

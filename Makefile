@@ -76,8 +76,9 @@ demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in 
 
 bench: bench-start bench-risk bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
 
-bench-console: $(VENV)/.dev ## The console over HTTP, with 20 services and 1 M records
+bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M records, and 100,000 open cases
 	@$(BIN)/python bench/console.py
+	@$(BIN)/python bench/review_console.py
 
 bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store, a load test
 	@failed=0; for part in $(wildcard bench/data.py) bench/features.py bench/loadtest.py; do $(BIN)/python $$part || failed=1; done; exit $$failed

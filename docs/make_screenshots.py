@@ -39,7 +39,9 @@ class Picture(NamedTuple):
     """One file of docs/images.
 
     Attributes:
-        path: The page of the console; `{answered}` and `{fallback}` are requests.
+        path: The page of the console; `{answered}` and `{fallback}` are requests, `{case}` the
+            first that waits for a person, `{bounded}` a service with a bound. A picture of what
+            the example does not have is not taken.
         until: What it ends above, as a CSS selector; empty where it shows the page to its end.
         height: How much of the page from its top is shown at most, in CSS pixels.
         scheme: `light` or `dark`.
@@ -64,6 +66,11 @@ PICTURES = (
     Picture("walk-dark", "/requests/{answered}", until="#attempts", scheme="dark"),
     Picture("request-answered", "/requests/{answered}", until="#lineage"),
     Picture("request-fallback", "/requests/{fallback}", until="#lineage"),
+    Picture("review", "/review?service={asking}", height=900),
+    Picture("review-case", "/review/{case}", height=1200),
+    Picture("certificates", "/certificates", height=700),
+    Picture("certificate", "/certificates/{bounded}", until="#levers"),
+    Picture("calibration", "/services/{bounded}/calibration", height=700),
     Picture("releases", "/releases"),
     Picture("keys", "/keys", height=700),
 )
@@ -172,6 +179,19 @@ def requests_of(demo: Demo) -> dict[str, str]:
     return found
 
 
+def reviews_of(demo: Demo) -> dict[str, str]:
+    """Return the case, the service that asks people and the one with a bound, if there are any."""
+    waiting = demo.get("/api/review/page").get("rows", [])
+    bounds = demo.get("/api/certificates").get("rows", [])
+    found = {"case": waiting[0]["id"], "asking": waiting[0]["service"]} if waiting else {}
+    return found | ({"bounded": bounds[0]["service"]} if bounds else {})
+
+
+def is_there(picture: Picture, facts: dict[str, str]) -> bool:
+    """Whether the example has what a picture shows."""
+    return all(name in facts for name in re.findall(r"\{(\w+)\}", picture.path))
+
+
 def log_in(page: Page, demo: Demo) -> None:
     """Log into the console with the demo's key."""
     page.goto(f"{demo.url}/login")
@@ -209,12 +229,15 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     say(f"running a copy of the airline example: {DAYS} days of 2013")
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as demo:
-        facts = requests_of(demo)
+        facts = requests_of(demo) | reviews_of(demo)
         with sync_playwright() as started:
             browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             for old in IMAGES.glob("*.png"):
                 old.unlink()
             for picture in PICTURES:
+                if not is_there(picture, facts):
+                    say(f"docs/images/{picture.name}.png: not taken, the example has none")
+                    continue
                 size = take(browser, demo, picture, facts)
                 say(f"docs/images/{picture.name}.png: {size / 1000:.0f} kB")
                 assert size < MOST_BYTES, f"{picture.name} has {size} bytes, show less of it"

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from browser_window import (
+    PHONE,
+    SCREENS,
+    Seen,
+    axe_source,
+    browser_open,
+    check_accessible,
+    check_fits,
+)
 from data_stage import change_contract, served_data
 
 from control_plane import Plane, listening, served
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs `make setup`: playwright")
-
-NO_BROWSER = "needs a browser: `make setup` brings one, or `apt-get install chromium`"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AXE = "axe-core@4.14.1"
-WIDE, PHONE = 1440, 390
 PAGES = (
     "/",
     "/services/{service}",
@@ -128,81 +117,15 @@ def data_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(plane, port, "wind", "wind")
 
 
-def give_up(reason: str) -> None:
-    """Skip what cannot be tested on this machine; where everything must be tested, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Start Debian's chromium, or Playwright's own."""
-    with playwright.sync_playwright() as started:
-        path = shutil.which("chromium") or started.chromium.executable_path
-        if not Path(path).exists():
-            give_up(NO_BROWSER)
-        browser = started.chromium.launch(executable_path=path, args=FLAGS)
+    with browser_open() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """Return the accessibility checker, which npm brings once into a folder of its own."""
-    folder = Path(gettempdir()) / "roadworthy-axe"
-    file = folder / f"{AXE}.js"
-    if not file.exists():
-        folder.mkdir(exist_ok=True)
-        npm = shutil.which("npm")
-        if npm is None:
-            give_up("needs npm to bring axe-core")
-        packed = subprocess.run(
-            [str(npm), "pack", "--silent", AXE],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if packed.returncode:
-            give_up(f"npm could not bring {AXE}: {packed.stderr[-200:]}")
-        with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
-            source = archive.extractfile("package/axe.min.js")
-            assert source is not None
-            file.write_bytes(source.read())
-    return file.read_text()
-
-
-class Seen:
-    """A window of the browser: what it complained about, and what it asked others for."""
-
-    def __init__(self, chromium: Any, stage: Stage, width: int = WIDE, **more: Any) -> None:
-        self.stage = stage
-        self.context = chromium.new_context(viewport={"width": width, "height": 900}, **more)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.page.on("console", self._note)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._note_request)
-
-    def _note(self, message: Any) -> None:
-        # The one complaint that is no fault: the page itself is a 404, or says what is wrong.
-        is_own = "404 (Not Found)" in message.text or "400 (Bad Request)" in message.text
-        if message.type in ("error", "warning") and not is_own:
-            self.complaints.append(message.text)
-
-    def _note_request(self, request: Any) -> None:
-        if not request.url.startswith((self.stage.url, "data:")):
-            self.complaints.append(f"asked for {request.url}")
-
-    def log_in(self, secret: str | None = None) -> None:
-        self.page.goto(f"{self.stage.url}/login")
-        self.page.get_by_label("Key").fill(secret or self.stage.plane.secret)
-        self.page.get_by_role("button", name="Log in").click()
-
-    @property
-    def headline(self) -> str:
-        return str(self.page.locator("h1").inner_text())
+    return axe_source()
 
 
 @pytest.fixture
@@ -212,9 +135,6 @@ def window(chromium: Any, stage: Stage) -> Iterator[Seen]:
     seen.log_in()
     yield seen
     seen.context.close()
-
-
-SCREENS = [(WIDE, "light"), (WIDE, "dark"), (PHONE, "light"), (PHONE, "dark")]
 
 
 @pytest.fixture(scope="module", params=SCREENS)
@@ -233,33 +153,6 @@ def data_screen(request: pytest.FixtureRequest, chromium: Any, data_stage: Stage
     seen.log_in()
     yield seen
     seen.context.close()
-
-
-def check_fits(screen: Seen, path: str) -> None:
-    """Check that a page is there, no wider than its screen, and that nothing complains."""
-    screen.complaints.clear()
-    response = screen.page.goto(screen.stage.path(path))
-    assert response.status == (404 if "gone" in path else 400 if "lost" in path else 200)
-    assert screen.headline
-    room = screen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert room[0] <= room[1]
-    assert screen.complaints == []
-
-
-def check_accessible(screen: Seen, axe: str, path: str) -> None:
-    """Check that axe finds no fault on a page, with all that can be opened on it open."""
-    screen.page.goto(screen.stage.path(path))
-    for details in screen.page.locator("details").all():
-        details.evaluate("part => part.open = true")
-    screen.page.evaluate(axe)
-    found = screen.page.evaluate("axe.run()")
-    faults = [
-        f"{fault['id']}: {node['html'][:200]} {node['failureSummary'][:200]}"
-        for fault in found["violations"]
-        for node in fault["nodes"][:3]
-    ]
-    assert faults == []
-    assert found["passes"]
 
 
 @pytest.mark.parametrize("path", PAGES)

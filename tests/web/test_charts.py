@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from roadworthy.web import charts, svg
+from roadworthy.web import charts, plots, svg
 from roadworthy.web.charts import Goal, Series, Words
 
 PROMISE = Goal(800, "promise 800 ms")
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b\u202e\u2066\ud800😀"
-TOP, BOTTOM = charts.TOP, charts.HEIGHT - charts.BOTTOM
+TOP, BOTTOM = plots.TOP, plots.HEIGHT - plots.BOTTOM
 
 
 def parsed(markup: Markup) -> ElementTree.Element:

@@ -110,6 +110,9 @@ def test_style_and_script_are_small_need_no_key_and_stay_in_caches(shared: Plane
         assert asset.status == 200
         assert "immutable" in asset.headers["cache-control"]
         assert len(asset.body) < 20_000
+    sheets = {name: len(asset.body) for name, asset in ASSETS.items() if name.endswith(".css")}
+    whole = next(size for name, size in sheets.items() if name.startswith("console."))
+    assert whole + max(size for size in sheets.values() if size != whole) < 20_000
     assert nobody.get("/static/console.css").status == 404
     assert nobody.get("/static/..%2Fpages.py").status == 404
 

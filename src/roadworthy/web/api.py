@@ -25,7 +25,7 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import figures, lists, shapes
+from . import figures, lists, review_twins, shapes
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -43,6 +43,7 @@ from .pages import (
 from .promised import declaration_behind
 from .request_list import requests_page, seen_services
 from .review_api import review_routes
+from .rollup_shapes import RollupRow, Rollups
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
@@ -71,6 +72,7 @@ def route_table() -> tuple[Route, ...]:
             status=201,
             errors=(DeclarationError,),
         ),
+        *review_twins.routes(),
         *review_routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
@@ -187,7 +189,7 @@ def read_explanation(ask: Ask, id: str) -> Explained:
     return explained_page(ask, _record(ask, id).id)
 
 
-def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
+def read_rollups(ask: Ask, query: shapes.RollupQuery) -> Rollups:
     """Sum up whole hours: an hourly series for charts, or one row for each of something else."""
     since_us, until_us = _span(ask.control.clock, query)
     services = ask.services_of(query.service)
@@ -195,12 +197,12 @@ def read_rollups(ask: Ask, query: shapes.RollupQuery) -> shapes.Rollups:
     found = summarise_by(
         ask.control.state, dimension, since_us=since_us, until_us=until_us, services=services
     )
-    return shapes.Rollups(
+    return Rollups(
         by=query.by,
         since=time_of(since_us),
         until=time_of(until_us),
         rollups=tuple(
-            show(shapes.RollupRow, summary, value=_text(value)) for value, summary in found.items()
+            show(RollupRow, summary, value=_text(value)) for value, summary in found.items()
         ),
     )
 

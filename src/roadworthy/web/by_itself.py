@@ -53,6 +53,12 @@ def _is_said(act: Action, promoted: Collection[str]) -> bool:
     return act.action == "release.build" and act.subject in promoted
 
 
+def _score(act: Action) -> str:
+    """Return the threshold of a certificate, as far as the chain tells it."""
+    threshold = act.detail.get("threshold")
+    return f"{threshold:.3f}" if isinstance(threshold, int | float) else "some threshold"
+
+
 def _deed(act: Action, built: Collection[str]) -> Deed | None:
     says, link = "", ""
     service, release = _service_of(act), numbers.short(act.subject)
@@ -73,6 +79,15 @@ def _deed(act: Action, built: Collection[str]) -> Deed | None:
             did = "Stopped" if act.action == "service.stop" else "Resumed"
             says = f"{did} {f'model {model}' if model else 'the service'}{why}."
             link = f"/services/{quote(service, safe='')}#levers"
+        case "certificate.issue":
+            counted = f"n {act.detail.get('n', 0):,}, {act.detail.get('wrong', 0):,} wrong"
+            says = f"Certified answers from a score of {_score(act)} on: {counted}."
+            link = f"/certificates/{quote(act.subject, safe='')}"
+        case "certificate.off" | "certificate.end":
+            did = "Switched off" if act.action == "certificate.off" else "Ended"
+            ended = str(act.detail.get("why", "")).rstrip(". ")
+            says = f"{did} what is given alone{f': {ended}' if ended else ''}."
+            link = f"/certificates/{quote(service, safe='')}"
     if not says:
         return None
     return Deed(at=time_of(act.at_us), by=act.by, service=service, says=says, link=link)

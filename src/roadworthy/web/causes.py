@@ -38,6 +38,7 @@ def _same(what: str) -> _Why:
 
 _CODES = {
     "no_passages": _same("found no page"),
+    "not_sure": _same("might not be given alone"),
     "budget_exhausted": _same("met a ceiling"),
     "contract_violation": _same("broke the contract of the input"),
     "invalid_request": _same("could not be read"),

@@ -12,22 +12,41 @@ is None: it leaves a gap, and is never drawn as zero or bridged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from . import numbers, svg
+from .plots import (
+    LEAST_SHARE,
+    Better,
+    Place,
+    Plot,
+    Show,
+    Value,
+    alternative,
+    finite,
+    runs,
+    shown,
+    total,
+)
+from .plots import (
+    Goal as Goal,
+)
+from .plots import (
+    Tick as Tick,
+)
+from .plots import (
+    Words as Words,
+)
+from .plots import (
+    figure as figure,
+)
+from .plots import (
+    nice_ticks as nice_ticks,
+)
 
-Better = Literal["low", "high"]
-Show = Callable[[float], str]
-Tick = tuple[float, str]
-Value = float | None
-Place = tuple[float, float]
-
-HEIGHT = 180
-TOP = 22
-BOTTOM = 22
 MOST_SERIES = 4
 MINI = 16
 WALK = 22
@@ -41,25 +60,6 @@ _SHADES = {
     "refused": "s5",
     "failed": "s6",
 }
-_INNER = 1000  # units of the inner svg from left to right
-_LEAST_SHARE = 0.35  # per cent of the width that a bar takes at least, to be seen
-
-
-class Goal(NamedTuple):
-    """A promise, drawn as a dotted line.
-
-    Attributes:
-        text: The word with the number: `promise 800 ms`.
-        better: The side of `value` on which the promise is kept.
-    """
-
-    value: float
-    text: str
-    better: Better = "low"
-
-    def is_broken_by(self, value: float) -> bool:
-        """Whether a value lies on the wrong side."""
-        return value > self.value if self.better == "low" else value < self.value
 
 
 class Series(NamedTuple):
@@ -67,20 +67,6 @@ class Series(NamedTuple):
 
     name: str
     values: Sequence[Value]
-
-
-class Words(NamedTuple):
-    """What a chart says beside its plot.
-
-    Attributes:
-        finding: What is to be seen, as a sentence.
-        drawn: What is drawn, its unit and its window.
-        x_name: Head of the first column of the numbers.
-    """
-
-    finding: str
-    drawn: str = ""
-    x_name: str = "Time"
 
 
 def evenly(
@@ -92,25 +78,6 @@ def evenly(
     [(0, 5.0), (10, None), (20, 7.0)]
     """
     return [(x, found.get(x)) for x in range(since, until, step)]
-
-
-def nice_ticks(top: float, most: int = 4) -> tuple[float, ...]:
-    """Return round numbers from 0 to the first one at or above `top`, at most `most` steps.
-
-    >>> nice_ticks(1140)
-    (0.0, 500.0, 1000.0, 1500.0)
-    >>> nice_ticks(0)
-    (0.0, 1.0)
-    """
-    if not (math.isfinite(top) and top > 0):
-        return (0.0, 1.0)
-    rough = top / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    factor = next(f for f in (1, 2, 2.5, 5, 10) if f * power >= rough * (1 - 1e-9))
-    step = factor * power
-    # From whole numbers, so that 3 * 0.1 does not print as 0.30000000000000004.
-    count = max(1, math.ceil(top / step - 1e-9))
-    return tuple(float(f"{i * step:.12g}") for i in range(count + 1))
 
 
 def line_chart(
@@ -134,9 +101,9 @@ def line_chart(
         x_ticks: Places on the axis with their words.
         name: What the values are, as the head of their column.
     """
-    clean = [(x, _finite(y)) for x, y in points]
-    plot = _Plot([x for x, _ in clean], [y for _, y in clean], goal, show_y)
-    for run in _runs(clean):
+    clean = [(x, finite(y)) for x, y in points]
+    plot = Plot([x for x, _ in clean], [y for _, y in clean], goal, show_y)
+    for run in runs(clean):
         if len(run) == 1:
             plot.dot(run[0], "dot")
         else:
@@ -146,8 +113,8 @@ def line_chart(
             if len(over) > 1:
                 plot.path(over, "lateline")
     plot.axis(x_ticks)
-    rows = [(show_x(x), [_shown(y, show_y)]) for x, y in clean]
-    return _figure(words, plot.svg(_alternative(words, goal)), [name], rows)
+    rows = [(show_x(x), [shown(y, show_y)]) for x, y in clean]
+    return figure(words, plot.svg(alternative(words, goal)), [name], rows)
 
 
 def stacked_bars(
@@ -168,25 +135,25 @@ def stacked_bars(
     measured and nothing is drawn.
     """
     parts = folded(series)
-    totals = [_sum(part.values[i] for part in parts) for i in range(len(xs))]
+    totals = [total(part.values[i] for part in parts) for i in range(len(xs))]
     ends = [*xs, xs[-1] + step] if xs else []
-    plot = _Plot(ends, totals, goal, show_y)
+    plot = Plot(ends, totals, goal, show_y)
     for i, x in enumerate(xs):
         low = 0.0
         for place, part in enumerate(parts, 1):
-            value = _finite(part.values[i]) or 0.0
+            value = finite(part.values[i]) or 0.0
             if value > 0:
                 plot.bar(x, x + step, low, low + value, f"s{place}")
                 low += value
     plot.axis(x_ticks)
     names = [part.name for part in parts]
     rows = [
-        (show_x(x), [_shown(part.values[i], show_y) for part in parts]) for i, x in enumerate(xs)
+        (show_x(x), [shown(part.values[i], show_y) for part in parts]) for i, x in enumerate(xs)
     ]
-    picture = plot.svg(_alternative(words, goal))
+    picture = plot.svg(alternative(words, goal))
     if len(names) > 1:
         picture = key(names) + picture
-    return _figure(words, picture, names, rows)
+    return figure(words, picture, names, rows)
 
 
 def folded(series: Sequence[Series], most: int = MOST_SERIES) -> list[Series]:
@@ -198,7 +165,7 @@ def folded(series: Sequence[Series], most: int = MOST_SERIES) -> list[Series]:
     if len(series) <= most:
         return list(series)
     rest = zip(*(part.values for part in series[most:]), strict=True)
-    return [*series[:most], Series("other", [_sum(values) for values in rest])]
+    return [*series[:most], Series("other", [total(values) for values in rest])]
 
 
 def bar_chart(
@@ -219,9 +186,9 @@ def bar_chart(
             svg.tag("rect", "room", x="0", y=y + 18, width="100%", height=8),
             svg.tag("rect", "s1", x="0", y=y + 18, width=svg.pc(width), height=8),
         ]
-    picture = svg.svg("plot bars", max(len(rows), 1) * ROW, out, _alternative(words, None))
+    picture = svg.svg("plot bars", max(len(rows), 1) * ROW, out, alternative(words, None))
     table = [(name, [show(value)]) for name, value in rows]
-    return _figure(words, picture, [head], table)
+    return figure(words, picture, [head], table)
 
 
 def shade_of(disposition: str) -> str:
@@ -293,7 +260,7 @@ def promise_plot(
         width = max(high - low, 1.2)
         out.append(svg.tag("rect", "span", x=svg.pc(low), y="5.5", width=svg.pc(width), height=5))
     out.append(svg.tag("line", "tickmark", x1=svg.pc(tick), x2=svg.pc(tick), y1=0, y2=MINI))
-    if (dot := _finite(value)) is not None:
+    if (dot := finite(value)) is not None:
         out.append(svg.tag("circle", "point", cx=svg.pc(at(dot)), cy=8, r=4))
     return svg.svg(f"mini {state}".strip(), MINI, out, label)
 
@@ -357,7 +324,7 @@ def walk_bar(
         if at is not None and at <= total
     ]
     if took > 0:
-        width = max(svg.share(took, total), _LEAST_SHARE)
+        width = max(svg.share(took, total), LEAST_SHARE)
         left = min(svg.share(start, total), 100 - width)
         place = {"x": svg.pc(left), "y": 6, "width": svg.pc(width), "height": 10, "rx": "1.5"}
         out.append(svg.tag("rect", shape, **place))
@@ -401,107 +368,6 @@ def key(names: Iterable[str]) -> Markup:
     return Markup('<ul class="key">{}</ul>').format(Markup().join(items))
 
 
-class _Plot:
-    """The ground of a chart: y from 0 or below up to a round number, ticks, promise, layers."""
-
-    def __init__(
-        self, xs: Sequence[float], ys: Sequence[Value], goal: Goal | None, show_y: Show
-    ) -> None:
-        known = [y for y in ys if y is not None]
-        self.ticks = nice_ticks(max([*known, goal.value if goal else 0.0], default=0.0))
-        self.x0, self.x1 = (min(xs), max(xs)) if xs else (0.0, 1.0)
-        self.goal, self.show_y, self.is_empty = goal, show_y, not known
-        self.behind: list[Markup] = []
-        self.inner: list[Markup] = []
-        self.words: list[Markup] = []
-
-    def x(self, x: float) -> float:
-        """Per cent of the width; the only place there is stands in the middle."""
-        return svg.share(x - self.x0, self.x1 - self.x0) if self.x1 > self.x0 else 50.0
-
-    def y(self, y: float) -> float:
-        return HEIGHT - BOTTOM - y / self.ticks[-1] * (HEIGHT - TOP - BOTTOM)
-
-    def _place(self, point: Place) -> str:
-        return f"{svg.n(self.x(point[0]) * _INNER / 100)} {svg.n(self.y(point[1]))}"
-
-    def path(self, run: Sequence[Place], cls: str) -> None:
-        line = "M" + "L".join(map(self._place, run))
-        self.inner.append(svg.tag("path", cls, d=line))
-
-    def dot(self, point: Place, cls: str) -> None:
-        # A stroke of no length with round ends stays round where a circle would be stretched.
-        self.inner.append(svg.tag("path", cls, d=f"M{self._place(point)}h0"))
-
-    def bar(self, left: float, right: float, low: float, high: float, cls: str) -> None:
-        a, b = self.x(left) * _INNER / 100, self.x(right) * _INNER / 100
-        gap = (b - a) * 0.08
-        top, bottom = self.y(high), self.y(low)
-        self.inner.append(
-            svg.tag(
-                "rect",
-                cls,
-                x=svg.n(a + gap),
-                y=svg.n(top),
-                width=svg.n(b - a - 2 * gap),
-                height=svg.n(bottom - top),
-            )
-        )
-
-    def shade(self, left: float, right: float) -> None:
-        width = max(self.x(right) - self.x(left), _LEAST_SHARE)
-        start = min(self.x(left), 100 - width)
-        height = HEIGHT - TOP - BOTTOM
-        self.behind.append(
-            svg.tag("rect", "late", x=svg.pc(start), y=TOP, width=svg.pc(width), height=height)
-        )
-
-    def axis(self, x_ticks: Sequence[Tick]) -> None:
-        for tick in self.ticks:
-            y = svg.n(self.y(tick))
-            cls = "grid" if tick else "axis"
-            self.behind.append(svg.tag("line", cls, x1="0", x2="100%", y1=y, y2=y))
-            self.words.append(svg.words_at("tick end", "-7", self.y(tick) + 4, self.show_y(tick)))
-        for x, words in x_ticks:
-            left = self.x(x)
-            anchor = "start" if left < 3 else "end" if left > 97 else "middle"
-            self.words.append(
-                svg.words_at(f"tick {anchor}", svg.pc(left), HEIGHT - BOTTOM + 15, words)
-            )
-        if self.is_empty:
-            self.words.append(
-                svg.words_at("note middle", "50%", HEIGHT / 2, "Nothing was measured.")
-            )
-
-    def svg(self, label: str) -> Markup:
-        body = [*self.behind, self._inner_svg(), *self.words]
-        if self.goal is not None:
-            y = self.y(self.goal.value)
-            body.insert(
-                len(self.behind),
-                svg.tag("line", "goal", x1="0", x2="100%", y1=svg.n(y), y2=svg.n(y)),
-            )
-            body.append(svg.words_at("goal-text end halo", "100%", y - 5, self.goal.text))
-        return svg.svg("plot g", HEIGHT, body, label)
-
-    def _inner_svg(self) -> Markup:
-        return Markup(
-            '<svg width="100%" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none"'
-            ' overflow="visible">{}</svg>'
-        ).format(HEIGHT, _INNER, HEIGHT, Markup().join(self.inner))
-
-
-def _runs(points: Sequence[tuple[float, Value]]) -> list[list[Place]]:
-    """Return what may be joined by a line: neighbours without a gap between them."""
-    runs: list[list[Place]] = [[]]
-    for x, y in points:
-        if y is not None:
-            runs[-1].append((x, y))
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
-
-
 def _breaches(run: Sequence[Place], goal: Goal | None) -> list[list[Place]]:
     """Return the parts of a run on the wrong side of the promise, from crossing to crossing."""
     if goal is None:
@@ -523,58 +389,3 @@ def _breaches(run: Sequence[Place], goal: Goal | None) -> list[list[Place]]:
 def _crossing(a: Place, b: Place, goal: Goal) -> Place:
     """Return where the line from `a` to `b` meets the promise, which lies between them."""
     return a[0] + (goal.value - a[1]) / (b[1] - a[1]) * (b[0] - a[0]), goal.value
-
-
-def _figure(
-    words: Words,
-    picture: Markup,
-    heads: Sequence[str],
-    rows: Sequence[tuple[str, list[Markup | str]]],
-) -> Markup:
-    drawn = Markup("<span>{}</span>").format(svg.text(words.drawn)) if words.drawn else ""
-    return Markup('<figure class="chart"><figcaption><b>{}</b>{}</figcaption>{}{}</figure>').format(
-        svg.text(words.finding), drawn, picture, _numbers(words, heads, rows)
-    )
-
-
-def _numbers(
-    words: Words, heads: Sequence[str], rows: Sequence[tuple[str, list[Markup | str]]]
-) -> Markup:
-    head = Markup().join(
-        Markup('<th scope="col" class="num">{}</th>').format(svg.text(name)) for name in heads
-    )
-    body = Markup().join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
-            svg.text(name),
-            Markup().join(
-                Markup('<td class="num">{}</td>').format(svg.text(cell)) for cell in cells
-            ),
-        )
-        for name, cells in rows
-    )
-    return Markup(
-        '<details><summary>Show the numbers</summary><div class="scroll" tabindex="0" role="region"'
-        ' aria-label="{}"><table><thead><tr><th scope="col">{}</th>{}</tr></thead>'
-        "<tbody>{}</tbody></table></div></details>"
-    ).format(svg.text(f"Numbers: {words.finding}"), svg.text(words.x_name), head, body)
-
-
-def _alternative(words: Words, goal: Goal | None) -> str:
-    said = [words.finding, words.drawn, goal.text if goal else ""]
-    return " ".join(part if part.endswith(".") else f"{part}." for part in said if part)
-
-
-def _shown(value: Value, show: Show) -> Markup | str:
-    finite = _finite(value)
-    if finite is None:
-        return Markup('<span aria-hidden="true">\N{EN DASH}</span><span class="vh">none</span>')
-    return show(finite)
-
-
-def _sum(values: Iterable[Value]) -> Value:
-    known = [value for value in map(_finite, values) if value is not None]
-    return sum(known) if known else None
-
-
-def _finite(value: Value) -> Value:
-    return value if value is not None and math.isfinite(value) else None

@@ -183,6 +183,34 @@ class DataBrief(Struct, frozen=True, kw_only=True):
     link: str
 
 
+class Automation(Struct, frozen=True, kw_only=True):
+    """What a service gives alone, and what people decide.
+
+    Attributes:
+        state: Of its certificate; off where no bound is declared.
+        word: The same as a word: `Certified`, `Collecting`, `Off`; empty without a bound.
+        says: The promise, or why nothing is given alone, in a sentence.
+        split: How the newest answers were decided, in a sentence.
+        alone, people, ladder: How many of them.
+        waiting: How many cases wait for people; `late` of them past their time.
+        link: Where the evidence is seen; `queue` where its cases wait, if it asks people.
+        todos: What a person must do about it.
+    """
+
+    state: State
+    word: str
+    says: str
+    split: str
+    alone: int
+    people: int
+    ladder: int
+    waiting: int
+    late: int
+    link: str
+    queue: str
+    todos: tuple[Todo, ...]
+
+
 class HomeRow(Struct, frozen=True, kw_only=True):
     """One service: the four questions and their answers.
 
@@ -193,6 +221,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
         requests: n of the last 24 hours, by the project's clock.
         fallen_back: None where no request did.
         data: None where it reads no feature views.
+        automation: None where it gives every answer alone, and promises nothing of that.
         todos: At most three.
     """
 
@@ -210,6 +239,7 @@ class HomeRow(Struct, frozen=True, kw_only=True):
     budget: ErrorBudget | None
     fallen_back: FallenBack | None
     data: DataBrief | None
+    automation: Automation | None
     cost: CostToday
     ship: Ship
     todos: tuple[Todo, ...]
@@ -360,11 +390,12 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
 
 
 class StateMeaning(Struct, frozen=True, kw_only=True):
-    """What a state means of an objective."""
+    """What a state means of an objective, and of a certificate."""
 
     state: State
     word: str
     objective: str
+    certificate: str
 
 
 class DispositionMeaning(Struct, frozen=True, kw_only=True):

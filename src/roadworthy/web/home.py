@@ -15,11 +15,13 @@ from ..store.records import End
 from ..store.rollups import Failures, Hour, read_failures, read_hours
 from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
+from .automation import automations_of
 from .by_itself import deeds_of
 from .causes import examples_of, fallen_back, newest_fallen
 from .control import Ask
 from .data_standing import briefs_of
 from .figures import (
+    Automation,
     DataBrief,
     ErrorBudget,
     Home,
@@ -48,6 +50,7 @@ class _Facts(NamedTuple):
     spent: Mapping[str, tuple[int, int]]
     data: Mapping[str, DataBrief]
     fallen: Mapping[str, Sequence[End]]
+    automations: Mapping[str, Automation]
 
     @property
     def now(self) -> datetime:
@@ -121,6 +124,7 @@ def _read(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> _Facts:
         champions=read_built(state, [release.id for release in opened]),
         spent=ask.on_loop(spent),
         data=briefs_of(ask, opened, time_of(now_us)),
+        automations=automations_of(ask, opened, since_us),
     )
 
 
@@ -150,6 +154,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
         budget=budget,
         fallen_back=fallen_back(name, fallen, requests, facts.fallen[name]) if fallen else None,
         data=facts.data.get(name),
+        automation=facts.automations.get(name),
         cost=cost,
         ship=ship,
         todos=(),
@@ -213,6 +218,8 @@ def _todos(row: HomeRow, on_exhausted: str, changes: Sequence[str]) -> Iterator[
     if changes:
         order = "Release the changes in its folder, or undo them."
         yield _todo(order, f"{words.listed(changes)}.", f"{here}#release")
+    if row.automation:
+        yield from row.automation.todos
     if row.data:
         yield from row.data.todos
 

@@ -20,6 +20,15 @@ def count(n: int) -> str:
     return f"{n:,}".replace("-", _MINUS)
 
 
+def up_to(n: int, most: int = 999) -> str:
+    """Write a number of things that is counted up to `most`.
+
+    >>> up_to(7), up_to(1000)
+    ('7', '999+')
+    """
+    return count(n) if n <= most else f"{count(most)}+"
+
+
 def ms(value: float) -> str:
     """Write a duration in milliseconds; from ten seconds on, in seconds.
 
@@ -263,6 +272,7 @@ def iso(time: datetime) -> str:
 
 WRITERS: tuple[Callable[..., Any], ...] = (
     count,
+    up_to,
     ms,
     usd,
     usd_declared,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,9 +14,11 @@ from ..release.lineage import lineage
 from ..release.registry import Release
 from ..store.clock import time_of
 from ..store.records import children_of, outcomes_of, read_bodies
+from ..store.reviews import reviews_of
 from ..types import Record
 from . import shapes
 from .judged import answer_of_each
+from .review_figures import ReviewOfRequest
 from .served import served_of
 from .story import Story, story_of
 from .units import show
@@ -65,7 +67,29 @@ def request_page(
         children=request_rows(child for child in children if sees(child.service)),
         served=served_of(state, record.features),
         story=_story(record, declared),
+        reviews=tuple(_reviews(state, record.id)),
     )
+
+
+def _reviews(state: Engine, request_id: str) -> Iterator[ReviewOfRequest]:
+    """Yield what people were asked of a request; of a planted case nothing, until it is decided."""
+    with state.connect() as connection:
+        found = reviews_of(connection, request_id)
+    for waits in found:
+        review = waits.review
+        if review.kind != "planted":
+            yield ReviewOfRequest(
+                id=review.id,
+                kind=review.kind,
+                state=waits.state,
+                due=time_of(review.due_us),
+                decision=waits.decision,
+                decided_by=waits.decided_by,
+                decided_at=None if waits.decided_at_us is None else time_of(waits.decided_at_us),
+                reason_code=str(waits.ruling.get("reason_code", "")),
+                correction=waits.ruling.get("output"),
+                given=waits.given.get("output"),
+            )
 
 
 def _story(record: Record, declared: ServiceDeclaration | None) -> Story:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import Engine
 
 from ..errors import NotFound
-from ..review.agreement import Pair, Reviewer, read_reviewers
+from ..plugins import load_plugin
 from ..review.queue import is_blind, shown_kind
 from ..review.rulings import REASON_CODES, Ruled
 from ..store.clock import time_of
@@ -33,6 +33,9 @@ from .review_shapes import (
     SimilarCase,
 )
 from .units import show
+
+if TYPE_CHECKING:
+    from ..review.agreement import Pair, Reviewer  # it would import what computes intervals
 
 _CODES = tuple(ReasonCode(code, meaning) for code, meaning in REASON_CODES.items())
 
@@ -153,7 +156,8 @@ def reviewers_page(ask: Ask, query: ReviewersQuery) -> ReviewersShown:
     """Return how people decide, by their names."""
     control = ask.control
     since_us = control.clock.now_us() - query.days * DAY_US
-    found = read_reviewers(control.state, ask.services_of(query.service), since_us)
+    read = load_plugin("review", "reviewers")
+    found = read(control.state, ask.services_of(query.service), since_us)
     names = {f"key:{entry.key.id}": entry.key.name for entry in list_keys(control.state)}
     return ReviewersShown(
         reviewers=tuple(_reviewer(one, names.get(one.by, "")) for one in found.reviewers),

@@ -10,6 +10,7 @@ from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .data_figures import ViewServed
+from .review_figures import ReviewOfRequest
 from .scopes import ScopeMeant
 from .story import Story
 from .units import MOST_MS, Time
@@ -349,6 +350,9 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         children: Requests made on its behalf, oldest first.
         served: What each of its feature views gave.
         story: What became of it, in words and step by step.
+        score: How sure the score model was; None where unknown.
+        decided: What decided whether it was given alone, in a sentence.
+        reviews: What people were asked of it, oldest first.
     """
 
     canary: str
@@ -377,6 +381,9 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     children: tuple[RequestRow, ...]
     served: tuple[ViewServed, ...]
     story: Story
+    score: float | None
+    decided: str
+    reviews: tuple[ReviewOfRequest, ...]
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
@@ -547,47 +554,6 @@ class Health(Struct, frozen=True, kw_only=True):
     status: Literal["ok", "degraded"]
     trouble: dict[str, str]
     in_flight: int
-
-
-class RollupRow(Struct, frozen=True, kw_only=True):
-    """What happened in one hour, or to one service, release, model, user, team, tag or key.
-
-    Attributes:
-        value: The hour as a time, or the name of the one.
-        requests: n of everything below.
-        late: How many took longer than `objectives.latency_p95_ms`.
-        availability: Share of requests (0-1) that did not fail; None without requests.
-        late_share: Share of requests (0-1) that were late; None without requests.
-        p50_ms: Estimated from buckets whose ends are a factor of 1.5 apart, like p95 and p99.
-    """
-
-    value: str
-    requests: int
-    answered: int
-    cached: int
-    fallback: int
-    review: int
-    refused: int
-    failed: int
-    late: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
-    availability: float | None
-    late_share: float | None
-    mean_ms: float | None
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-
-
-class Rollups(Struct, frozen=True, kw_only=True):
-    """Sums of whole hours from `since` to `until`; an hour without requests is not there."""
-
-    by: str
-    since: Time
-    until: Time
-    rollups: tuple[RollupRow, ...]
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

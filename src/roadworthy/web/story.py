@@ -51,6 +51,7 @@ _BECAUSE = {
     "contract_violation": "the input does not keep its contract",
     "invalid_request": "the request cannot be read",
     "guard_denied": "a guard denied it",
+    "not_sure": "it may not be answered alone",
     "no_passages": "no passage is near enough to the question",
     "budget_exhausted": "a ceiling is reached",
     "service_stopped": "the service is stopped",
@@ -170,11 +171,13 @@ def sentence(record: Record) -> str:
             after = f", after {failed} other {'try' if failed == 1 else 'tries'}" if failed else ""
             return f"{name} answered in {took} with {model}{after}."
         case "cached":
+            if record.cache and record.cache.get("kind") == "correction":
+                return f"{name} gave in {took} what a person had said instead of its answer."
             return f"{name} answered from its cache in {took}."
         case "fallback":
             return f"{name} fell back to {model}: {because}."
         case "review":
-            return f"{name} waits for a person: {because}."
+            return f"{name} asked a person: {record.decided or because}."
         case "refused":
             return f"{name} refused this request: {because}."
         case "failed":
@@ -335,7 +338,7 @@ def _said(record: Record, tries: int) -> dict[str, str]:
         "call": _called(record, tries),
         "schema": "it keeps the declared schema" if record.timings.get("schema") else "",
         "guard_output": _output_verdicts(record),
-        "confidence": f"{record.confidence:.2f}" if record.confidence is not None else "",
+        "confidence": _sureness(record),
         "decide": _decided(record),
         "settle": _settled(record),
         "record": "before the client was told",
@@ -418,7 +421,23 @@ def _called(record: Record, tries: int) -> str:
     return f"{tries} {'try' if tries == 1 else 'tries'}{begun}"
 
 
+def _sureness(record: Record) -> str:
+    """Return how sure the answer is, as far as that is known."""
+    said = [
+        f"confidence {record.confidence:.2f}" if record.confidence is not None else "",
+        f"score {record.score:.3f}" if record.score is not None else "",
+    ]
+    if not any(said) and record.decided:
+        return "unknown: it counts as zero"
+    return ", ".join(filter(None, said))
+
+
 def _decided(record: Record) -> str:
+    said = _ended(record)
+    return f"{said}: {record.decided}" if record.decided and said else said
+
+
+def _ended(record: Record) -> str:
     match record.disposition:
         case "fallback":
             return f"the ladder answered: {_because(record)}"

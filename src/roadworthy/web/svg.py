@@ -21,7 +21,21 @@ def text(words: str) -> Markup:
     >>> str(text("<b>\u202e"))
     '&lt;b&gt;\ufffd'
     """
-    return words if isinstance(words, Markup) else escape(words.translate(_SEEN))
+    return words if isinstance(words, Markup) else escape(visible(words))
+
+
+def visible(words: str) -> str:
+    r"""Return words with a mark wherever something would hide them or turn them around.
+
+    >>> visible("a\u202eb") == "a\N{REPLACEMENT CHARACTER}b"
+    True
+    """
+    return words.translate(_SEEN)
+
+
+def visible_lines(words: str) -> str:
+    """Return words of several lines as they are shown: as `visible`, but for their line ends."""
+    return "\n".join(visible(line) for line in words.split("\n"))
 
 
 def tag(name: str, cls: str, **attributes: object) -> Markup:

@@ -28,6 +28,13 @@ _STATES: dict[State, str] = {
     "collecting": f"Too few requests to say: fewer than {LEAST}. The missing number is shown.",
     "off": "Not declared, or stopped by a person.",
 }
+_CERTIFICATES: dict[State, str] = {
+    "healthy": "Certified from the service's own outcomes.",
+    "at_risk": "Certified, and its audit stands above a twentieth of its alarm level.",
+    "breached": "Never: it is switched off instead.",
+    "collecting": "Evidence is gathered; how many outcomes are missing is shown.",
+    "off": "Switched off by its audit, or by a person.",
+}
 _DISPOSITIONS = (
     DispositionMeaning(disposition="answered", means="A model answered."),
     DispositionMeaning(disposition="cached", means="An earlier answer was given again."),
@@ -42,7 +49,9 @@ _DISPOSITIONS = (
 )
 WORDS_PAGE = Words(
     states=tuple(
-        StateMeaning(state=state, word=WORDS[state], objective=meaning)
+        StateMeaning(
+            state=state, word=WORDS[state], objective=meaning, certificate=_CERTIFICATES[state]
+        )
         for state, meaning in _STATES.items()
     ),
     dispositions=_DISPOSITIONS,
@@ -85,7 +94,7 @@ def some(n: int, what: str) -> str:
     >>> some(1, "promise"), some(3, "service"), some(1200, "request")
     ('one promise', 'three services', '1,200 requests')
     """
-    return f"{_word(n)} {what}{'' if n == 1 else 's'}"
+    return f"{few(n)} {what}{'' if n == 1 else 's'}"
 
 
 def exactly(n: int, what: str) -> str:
@@ -122,12 +131,12 @@ def _promises(promises: Sequence[Stands]) -> str:
     waiting = states.count("collecting")
     if broken:
         said = f"{some(broken, 'promise')} {_are(broken)} broken"
-        said += f" and {_word(at_risk)} {_are(at_risk)} at risk" if at_risk else ""
+        said += f" and {few(at_risk)} {_are(at_risk)} at risk" if at_risk else ""
     elif at_risk:
         said = f"{some(at_risk, 'promise')} {_are(at_risk)} at risk"
     elif waiting:
         wait = "waits" if waiting == 1 else "wait"
-        said = f"no promise is broken; {_word(waiting)} {wait} for more requests"
+        said = f"no promise is broken; {few(waiting)} {wait} for more requests"
     elif "healthy" in states:
         said = f"every promise is kept{_so_far(promises)}"
     else:
@@ -171,7 +180,7 @@ def service(name: str, promises: Sequence[Stands], *, is_stopped: bool) -> str:
 
 
 def _of(n: int, whole: int) -> str:
-    return "its promise" if whole == 1 else f"{_word(n)} of its {some(whole, 'promise')}"
+    return "its promise" if whole == 1 else f"{few(n)} of its {some(whole, 'promise')}"
 
 
 def health(
@@ -275,7 +284,12 @@ def listed(items: Sequence[str], most: int = 2) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
-def _word(n: int) -> str:
+def few(n: int) -> str:
+    """Write a small number as a word.
+
+    >>> few(0), few(3), few(1200)
+    ('no', 'three', '1,200')
+    """
     return _SMALL[n] if n < len(_SMALL) else numbers.count(n)
 
 

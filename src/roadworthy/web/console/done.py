@@ -8,6 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from .. import shapes
+from ..case_acts import CaseActed
+from ..certificate_acts import LeverPulled
 from ..numbers import at, short
 
 SENT_BEFORE = "This form had been sent before; nothing was made again."
@@ -46,6 +48,46 @@ def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
     """Return what a promotion did."""
     return Done(
         says=f"Promoted {short(value.release)} for {value.service} at {at(now, now)} by {who}."
+    )
+
+
+_DID = {
+    "approve": "Approved",
+    "correct": "Corrected",
+    "reject": "Rejected",
+    "hand_over": "Handed over",
+}
+
+
+def acted(value: CaseActed, who: str, now: datetime) -> Done | None:
+    """Return what was done with a case; that one was taken, its page shows."""
+    if value.did == "taken":
+        return None
+    if value.did == "none":
+        return Done(says="Every case that waits is in somebody's hands.")
+    if value.did == "refused":
+        return Done(says=f"Not done: {value.why}.")
+    then = "This is the next one." if value.next else "No other case is free."
+    then = "" if value.did == "hand_over" else f" {then}"
+    return Done(says=f"{_DID[value.did]} case {value.id} at {at(now, now)} by {who}.{then}")
+
+
+_PULLED = {
+    "stop": "Nothing of {} is given alone by this certificate",
+    "resume": "{} answers alone again, as far as it is certified",
+    "ask_people": "People are asked of every answer of {}",
+    "trust_again": "{} answers alone again, as far as it is certified",
+}
+_BACK = {"stop": ("Resume", "resume"), "ask_people": ("Trust it again", "trust")}
+
+
+def pulled(value: LeverPulled, who: str, now: datetime) -> Done:
+    """Return what a lever of a decision did; what was switched off, a click takes back."""
+    undo, act = _BACK.get(value.did, ("", ""))
+    return Done(
+        says=f"{_PULLED[value.did].format(value.service)}, since {at(now, now)}, by {who}.",
+        undo=undo,
+        path=f"/certificates/{quote(value.service, safe='')}/{act}" if act else "",
     )
 
 

@@ -26,6 +26,7 @@ _EXPECTED: Mapping[str, str] = {
     "scopes": "at least one",
     "per_day_usd": "an amount such as `2.50`, from 0 on, with at most 6 decimals",
     "reason": "at most 1,000 characters",
+    "do": "a button: approve, send correction, hand over or reject",
     "disposition": f"one of {', '.join(get_args(Disposition))}",
     "limit": "a whole number from 1 to 200",
     "slower_than_ms": "a number of milliseconds such as `250`",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -51,6 +51,20 @@ _TOKEN = "csrf"  # noqa: S105 - the name of a field
 _ONCE = "once"
 _MOST_OF_A_NAME = 40
 _FOR_EVER = {"cache-control": "public, max-age=31536000, immutable"}
+
+
+class NavigationEntry(NamedTuple):
+    """One word of the navigation.
+
+    Attributes:
+        current: What `aria-current` says of it.
+        waiting: How much waits there.
+    """
+
+    word: str
+    path: str
+    current: str
+    waiting: int
 
 
 class Console:
@@ -125,7 +139,7 @@ class Console:
             "thing": shown.thing if shown else "page",
             "id": id,
         }
-        context = self._context(request, page, key=self._viewer(request))
+        context = self._context(request, page, key=self._viewer(request), waiting=0)
         extra = {"x-roadworthy-request-id": id, **({"retry-after": retry} if retry else {})}
         return html(render("error.html", context), status, extra)
 
@@ -189,7 +203,7 @@ class Console:
         fields, once = await self._fields(request, cookie)
         act.route.check(key)
         if act.once and not control.sessions.take_once(cookie, once):
-            return self._say(request, act.form, Done(says=SENT_BEFORE))
+            return self._say(request, act.form.format_map(_quoted(request)), Done(says=SENT_BEFORE))
         now, form = self._now(), self._pages.get(act.form)
         try:
             asked = write_times(fields, act.route.body, now, 1) if act.route.body else fields
@@ -211,7 +225,8 @@ class Console:
             raise
         await control.follow()
         done = act.done(value, key.name[:_MOST_OF_A_NAME], now) if act.done else None
-        return self._say(request, act.then.format_map(_quoted(request)), done)
+        target = act.goes(value) if act.goes else act.then.format_map(_quoted(request))
+        return self._say(request, target, done)
 
     def _say(self, request: Request, target: str, done: Done | None) -> Response:
         """Send the browser to a page that says what was done."""
@@ -312,18 +327,13 @@ class Console:
         """Return what every template may read."""
         control, cookie = self._control, cookie_of(request) or cookie_of(request, VISIT_COOKIE)
         here = more.pop("here", request.url.path)
-        navigation = [
-            (shown.nav, shown.path, _current(here, shown.path))
-            for shown in self._pages.values()
-            if shown.nav and key and shown.route.scope in key.scopes
-            if not (shown.route.whole and key.services)
-        ]
+        waiting = more.pop("waiting", None)
         return {
             "page": page,
             "project": control.declaration.name,
             "now": self._now(),
             "here": here,
-            "navigation": navigation,
+            "navigation": self._navigation(here, key, waiting) if key else [],
             "viewer": key,
             "may": lambda scope: key is not None and scope in key.scopes,
             "csrf": control.sessions.token(cookie) if cookie else "",
@@ -336,6 +346,25 @@ class Console:
             "done": None,
             **more,
         }
+
+    def _navigation(self, here: str, key: Key, waiting: int | None) -> list[NavigationEntry]:
+        """Return the words of the navigation; of what waits for people how much, where one may.
+
+        Args:
+            here: The path that is shown.
+            key: Whose session it is.
+            waiting: How much waits; None where it is to be counted, which reads the database.
+        """
+        entries = []
+        for page in self._pages.values():
+            is_closed = page.route.scope not in key.scopes or (page.route.whole and key.services)
+            if not page.nav or is_closed or not page.is_there(Ask(self._control, key)):
+                continue
+            n = 0
+            if page.counts is not None:
+                n = page.counts(Ask(self._control, key)) if waiting is None else waiting
+            entries.append(NavigationEntry(page.nav, page.path, _current(here, page.path), n))
+        return entries
 
     def _now(self) -> datetime:
         return time_of(self._control.clock.now_us())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.resources import files
@@ -13,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from .. import bodies, charts, numbers, states, svg, words
-from . import data_pictures, pictures
+from .. import bodies, certificate_words, charts, numbers, review_words, states, svg, words
+from . import data_pictures, pictures, review_pictures
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -32,6 +33,9 @@ NOTHING = Markup('<span aria-hidden="true">\N{EN DASH}</span><span class="vh">no
 MOST_PRINTED = 4000
 """Characters of one text that a template writes where nothing says how many."""
 
+_SAID_NOTHING = re.compile(
+    r"""(?P<kept>"[^"]*")|/\*.*?\*/\s*|\s*(?P<mark>[{};,])\s*|(?<=:)\s+|(?P<space>\s+)""", re.DOTALL
+)
 _KINDS = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
@@ -48,9 +52,24 @@ def _load_assets() -> Mapping[str, Asset]:
     for path in files("roadworthy.web.console").joinpath("static").iterdir():
         stem, dot, ending = path.name.rpartition(".")
         body = path.read_bytes()
+        if ending == "css":
+            body = compact(body.decode()).encode()
         name = f"{stem}.{hashlib.sha256(body).hexdigest()[:12]}{dot}{ending}"
         assets[name] = Asset(body, _KINDS[dot + ending])
     return assets
+
+
+def compact(sheet: str) -> str:
+    """Return a style sheet without comments and the white space that says nothing.
+
+    >>> compact('a, b { /* x */ color: red;  content: ": "; }')
+    'a,b{color:red;content:": "}'
+    """
+
+    def written(found: re.Match[str]) -> str:
+        return found["kept"] or found["mark"] or (" " if found["space"] else "")
+
+    return _SAID_NOTHING.sub(written, sheet).replace(";}", "}").strip()
 
 
 ASSETS = _load_assets()
@@ -159,6 +178,9 @@ def _open_environment() -> Environment:
         charts=charts,
         pictures=pictures,
         data_pictures=data_pictures,
+        review_pictures=review_pictures,
+        words_of=review_words,
+        words_of_certificates=certificate_words,
         words=words,
         states=states,
         url_of=_URL_OF,

@@ -30,9 +30,19 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, example_routes
+from .. import api, example_routes, review_twins
+from ..bounds import has_bounds
+from ..case_acts import act_on_case, page_of, take_case, take_first
+from ..certificate_acts import (
+    ask_of_everything,
+    resume_certificate,
+    stop_certificate,
+    trust_again,
+)
+from ..control import Ask
+from ..review_page import asks_people, waiting_for
 from ..route import Route
-from .done import Done, promoted, revoked, switched
+from .done import Done, acted, promoted, pulled, revoked, switched
 
 
 def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
@@ -41,6 +51,11 @@ def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
     if len(found) == 1 and asked and asked in (found[0].id, found[0].id[11:20]):
         return f"/requests/{quote(found[0].id, safe='')}"
     return ""
+
+
+def always(ask: Ask) -> bool:
+    """Whether a page's word stands in the navigation: it does."""
+    return True
 
 
 class Page:
@@ -58,6 +73,8 @@ class Page:
         fields: Query parameters that its form has fields for.
         leads: Where the browser goes instead, from what was asked and what was found; an empty text
             where it stays.
+        is_there: Whether its word stands in the navigation.
+        counts: How much waits there, for its word.
     """
 
     def __init__(
@@ -73,12 +90,16 @@ class Page:
         thing: str = "page",
         fields: tuple[str, ...] = (),
         leads: Callable[[Mapping[str, str], Any], str] | None = None,
+        is_there: Callable[[Ask], bool] = always,
+        counts: Callable[[Ask], int] | None = None,
     ) -> None:
         self.route = Route("GET", path, scope, handler, whole=whole)
         self.path = path
         self.thing = thing
         self.fields = fields
         self.leads = leads
+        self.is_there = is_there
+        self.counts = counts
         self.template = template
         self.nav = nav
         self.twin = twin or f"/api{path}"
@@ -97,6 +118,7 @@ class Act:
         whole: Whether it concerns the whole project.
         done: Says what it did, from what the handler returned, who did it, and when.
         once: Whether the same form is obeyed once only, however often it is sent.
+        goes: Where the browser goes instead of `then`, from what the handler returned.
     """
 
     def __init__(
@@ -109,8 +131,9 @@ class Act:
         template: str = "",
         form: str = "",
         whole: bool = False,
-        done: Callable[[Any, str, datetime], Done] | None = None,
+        done: Callable[[Any, str, datetime], Done | None] | None = None,
         once: bool = False,
+        goes: Callable[[Any], str] | None = None,
     ) -> None:
         self.route = Route("POST", path, scope, handler, whole=whole)
         self.path = path
@@ -119,6 +142,7 @@ class Act:
         self.template = template
         self.done = done
         self.once = once
+        self.goes = goes
 
 
 _FILTERS = (
@@ -161,8 +185,50 @@ PAGES: tuple[Page, ...] = (
         twin="/api/requests/{id}/lineage",
         thing="request",
     ),
+    Page(
+        "/review",
+        review_twins.read_queue_page,
+        "review.html",
+        scope="review",
+        twin="/api/review/page",
+        nav="Review",
+        fields=("queue", "service", "state"),
+        is_there=asks_people,
+        counts=waiting_for,
+    ),
+    Page(
+        "/review/{id}",
+        review_twins.read_case_page,
+        "case.html",
+        scope="review",
+        twin="/api/review/{id}/page",
+        thing="case",
+    ),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
+    Page(
+        "/certificates",
+        review_twins.read_certificates,
+        "certificates.html",
+        nav="Certificates",
+        is_there=has_bounds,
+    ),
+    Page(
+        "/certificates/{id}", review_twins.read_certificate, "certificate.html", thing="certificate"
+    ),
+    Page(
+        "/services/{name}/calibration",
+        review_twins.read_calibration,
+        "calibration.html",
+        thing="service",
+    ),
+    Page(
+        "/reviewers",
+        review_twins.read_reviewers_page,
+        "reviewers.html",
+        scope="review",
+        twin="/api/reviewers/page",
+    ),
     Page(
         "/examples",
         example_routes.read_page,
@@ -189,6 +255,33 @@ ACTS: tuple[Act, ...] = (
         then="/services/{name}",
         form="/services/{name}",
         done=switched,
+    ),
+    Act("/review", "review", take_first, form="/review", goes=page_of, done=acted),
+    Act("/review/{id}/take", "review", take_case, goes=page_of, done=acted),
+    Act(
+        "/review/{id}",
+        "review",
+        act_on_case,
+        form="/review/{id}",
+        goes=page_of,
+        done=acted,
+        once=True,
+    ),
+    *(
+        Act(
+            f"/certificates/{{id}}/{word}",
+            "admin",
+            lever,
+            then="/certificates/{id}",
+            form="/certificates/{id}",
+            done=pulled,
+        )
+        for word, lever in (
+            ("stop", stop_certificate),
+            ("resume", resume_certificate),
+            ("ask", ask_of_everything),
+            ("trust", trust_again),
+        )
     ),
     Act("/releases/{id}/promote", "release", api.promote_release, then="/releases", done=promoted),
     Act(

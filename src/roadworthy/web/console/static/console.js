@@ -4,6 +4,7 @@
 const EVERY_MS = 30000;
 const FIELDS = "input, select, textarea, [contenteditable]";
 
+const hasKeys = () => localStorage.getItem("keys") !== "off";
 const rows = () => [...document.querySelectorAll(".rows tbody tr")];
 
 function move(by) {
@@ -17,11 +18,22 @@ function move(by) {
   }
 }
 
+// A key presses its button; where that is off, it leads to the field that turns it on.
+function press(key) {
+  const button = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (!button) return false;
+  if (!button.disabled) button.click();
+  else if (button.dataset.else) document.getElementById(button.dataset.else).focus();
+  return true;
+}
+
 document.addEventListener("keydown", (event) => {
-  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
-  if (!isPlain || event.target.closest(FIELDS)) return;
-  if (event.key === "j") move(1);
-  if (event.key === "k") move(-1);
+  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
+  if (event.key === "Escape" && event.target.matches("textarea")) event.target.blur();
+  if (!isPlain || !hasKeys() || event.target.closest(FIELDS)) return;
+  if (press(event.key.toLowerCase())) event.preventDefault();
+  else if (event.key === "j") move(1);
+  else if (event.key === "k") move(-1);
 });
 
 // The page is asked for again and its main part exchanged, so that place and focus stay.
@@ -62,6 +74,35 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
     said.textContent = "Copied.";
   });
+}
+
+// An edited answer is no longer the one that an approval covers: it is sent as a correction.
+for (const form of document.querySelectorAll("form.decide")) {
+  const output = form.elements.output;
+  const label = form.elements.label;
+  const turn = () => {
+    const isEdited =
+      (output && (output.value !== output.defaultValue || "edited" in output.dataset)) ||
+      Boolean(label && label.value);
+    for (const button of form.querySelectorAll("[data-when]"))
+      button.disabled = (button.dataset.when === "edited") !== isEdited;
+  };
+  let isSent = false;
+  form.addEventListener("input", turn);
+  form.addEventListener("submit", (event) => (isSent ? event.preventDefault() : (isSent = true)));
+  addEventListener("pageshow", () => ((isSent = false), turn()));
+  turn();
+}
+
+// Single keys can be switched off (WCAG 2.1.4), in this browser.
+for (const button of document.querySelectorAll("[data-keys]")) {
+  const say = () => (button.textContent = hasKeys() ? "Switch single keys off" : "Switch single keys on");
+  button.hidden = !rows().length && !document.querySelector("[data-key]");
+  button.addEventListener("click", () => {
+    localStorage.setItem("keys", hasKeys() ? "off" : "on");
+    say();
+  });
+  say();
 }
 
 if (rows().length) document.querySelector(".keys").hidden = false;

@@ -119,7 +119,7 @@ def test_a_queue_and_a_case_say_what_their_twins_say(desk: Plane) -> None:
 
 def test_pages_are_read_forty_at_a_time_to_the_end(desk: Plane) -> None:
     now_us = desk.project.clock.now_us()
-    store(desk, *(a_late(desk, due_us=now_us + n // 3 * MICRO) for n in range(95)))
+    store(desk, *(a_late(desk, due_us=now_us + HOUR_US + n // 3 * MICRO) for n in range(95)))
     visitor, seen, target = Reviewer(desk), [], "/review"
     while target:
         shown = visitor.see(target)

@@ -10,7 +10,7 @@ from .. import charts, numbers, svg
 from ..certificate_figures import MORE, CalibrationPage, CertificatePage, PowerPoint, RiskPoint
 from ..curves import Curve, Mark, Span, curve_chart
 from ..plots import Goal, Words
-from ..review_figures import Attributed, CaseShown, ReviewerPage
+from ..review_figures import Attributed, CaseShown, Contribution, ReviewerPage
 
 MOST_BARS = 12
 """Features whose contribution is drawn; the rest is summed up."""
@@ -36,7 +36,7 @@ def attributed(found: Attributed) -> Markup:
     """Return what each feature added to the reference, the largest first."""
     parts = sorted(found.parts, key=lambda part: -abs(part.amount))
     head, rest = parts[:MOST_BARS], parts[MOST_BARS:]
-    rows = [(f"{part.feature} {_value(part.value)}".strip(), part.amount) for part in head]
+    rows = [(_named(part), part.amount) for part in head]
     if rest:
         rows.append((f"{len(rest)} others", sum(part.amount for part in rest)))
     top = max((abs(amount) for _, amount in rows), default=0.0)
@@ -47,7 +47,7 @@ def attributed(found: Attributed) -> Markup:
         left = 50.0 if amount >= 0 else 50.0 - width
         bar = {"x": svg.pc(left), "y": y + 18, "width": svg.pc(width), "height": 8}
         drawn += [
-            svg.words_at("note", "0", y + 13, name[:60]),
+            svg.words_at("note", "0", y + 13, name),
             svg.words_at("note end", "100%", y + 13, signed(amount)),
             svg.tag("rect", "s1" if amount >= 0 else "less", **bar),
         ]
@@ -58,6 +58,11 @@ def attributed(found: Attributed) -> Markup:
     label = f"{words.finding} {drawn_as}"
     picture = svg.svg("plot bars", max(len(rows), 1) * charts.ROW, drawn, label)
     return charts.figure(words, picture, ["Adds"], [(name, [signed(a)]) for name, a in rows])
+
+
+def _named(part: Contribution) -> str:
+    """Return a feature with its value, in few words."""
+    return f"{part.feature[:60]} {_value(part.value)}".strip()
 
 
 def signed(amount: float) -> str:

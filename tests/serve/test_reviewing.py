@@ -21,7 +21,7 @@ from roadworthy.serve.request import Reply
 from roadworthy.store.records import read_record
 from roadworthy.store.switchboard import move_pointer
 from roadworthy.store.tables import corrections, drafts, reviews
-from roadworthy.types import Answer, Call, Passage, Record, Sentence
+from roadworthy.types import DAY_US, Answer, Call, Passage, Record, Sentence
 
 QUEUE = '[queues.desk]\nowner = "Ada"\n'
 MODEL = "{'label': input.p >= 0.5, 'probability': input.p}"
@@ -345,3 +345,37 @@ def test_support_that_guard_and_score_ask_for_is_computed_once() -> None:
     sources.support("two", (Passage("b.md", "B", "text"),))
     assert pages.asked == 3
     sources.close()
+
+
+def test_where_no_bodies_are_kept_a_case_is_emptied_a_day_after_it_ended(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING, '[records]\nbodies = "none"\n')
+    ask(project, 0.9)
+    (review,) = rows(project, reviews)
+    ended = reviews.update().values(
+        state="decided", decision="reject", ruling=b'{"decision":"reject","text":"of Ann"}'
+    )
+    with project.state.begin() as connection:
+        connection.execute(ended.values(decided_at_us=review.at_us))
+    project.serving.jobs.run_now("bodies")
+    assert rows(project, reviews)[0].input == review.input, "who waits may still ask"
+    with project.state.begin() as connection:
+        connection.execute(ended.values(decided_at_us=review.at_us - 2 * DAY_US))
+    assert project.serving.jobs.run_now("bodies").last_result == "1 cases emptied"
+    (kept,) = rows(project, reviews)
+    assert (kept.input, kept.draft, kept.given) == (b"", b"", None)
+    assert json.loads(kept.ruling) == {"decision": "reject"}
+    assert project.serving.jobs.run_now("bodies").last_result == "0 cases emptied"
+
+
+@pytest.mark.parametrize("source", ["review", "Audit ", "planted", "second"])
+def test_no_client_speaks_as_a_reviewer(tmp_path: Path, source: str) -> None:
+    services = {"late": SERVICE + STATIC + ASKING}
+    with serve(write_project(tmp_path / "project", services, project=QUEUE)) as live:
+        id = live.answer("late", {"p": 0.9}).json["request_id"]
+        told = {"label": True, "source": source}
+        got = live.ask("POST", f"/v1/requests/{id}/outcome", told)
+        assert (got.status, got.code) == (400, "invalid_request")
+        told["source"] = "shop"
+        assert live.ask("POST", f"/v1/requests/{id}/outcome", told).status == 201

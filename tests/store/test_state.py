@@ -254,3 +254,19 @@ def test_what_cannot_be_migrated_says_so(shut: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(StoreError, match=f"expected schema {SCHEMA}, got 0001 where nothing can"):
         open_state_to_read(at(shut))
+
+
+def test_a_database_that_is_gone_is_not_made_anew_and_read_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "state.db"
+    engine = open_state(f"sqlite:///{path}")
+    with engine.connect() as held:
+        held.execute(records.select().limit(1))
+        path.rename(tmp_path / "aside")
+        with pytest.raises(OperationalError, match="unable to open"), engine.connect():
+            pass
+        assert not path.exists()
+        (tmp_path / "aside").rename(path)
+        with engine.connect() as other:
+            assert other.execute(records.select().limit(1)).all() == []

@@ -16,11 +16,13 @@ from ..serve.expiring import given_instead, serving_now
 from ..serve.opened import OpenRelease
 from ..store.deliveries import queue_delivery
 from ..store.jobs import Job
-from ..store.reviews import Waiting
-from ..types import Clock
+from ..store.reviews import Waiting, empty_reviews
+from ..types import DAY_US, Clock
 
 LOOK_EVERY_S = 10
 """Seconds of the project's time between two looks at the queues."""
+EMPTY_EVERY_S = 3_600
+"""Seconds of the project's time between two looks at cases of services that keep no bodies."""
 Releases = Callable[[], Mapping[str, OpenRelease]]
 
 
@@ -54,6 +56,17 @@ def queue_job(
         return f"{said}, {did.told} told"
 
     return Job(JOB, LOOK_EVERY_S, run)
+
+
+def bodies_job(state: Engine, clock: Clock, releases: Releases) -> Job:
+    """Return the job that lets go of what people were shown, for services that keep no bodies."""
+
+    def run() -> str:
+        before_us = clock.now_us() - DAY_US
+        bare = [name for name, release in releases().items() if not release.keeps_bodies]
+        return f"{sum(empty_reviews(state, name, before_us) for name in bare)} cases emptied"
+
+    return Job("bodies", EMPTY_EVERY_S, run)
 
 
 def teller(project: ProjectDeclaration, clock: Clock) -> Tell:

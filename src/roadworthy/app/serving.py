@@ -37,7 +37,7 @@ from ..types import MICRO, Features
 from .desks import Desks
 from .examples import job_of_examples
 from .ground import Ground
-from .review_room import queue_job
+from .review_room import bodies_job, queue_job
 from .rooms import ENFORCES, open_signals
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ class Serving:
         loop, releases = (lambda: self._loop), (lambda: self.engine.releases)
         return [
             queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
+            bodies_job(ground.state, ground.clock, releases),
             Job("explain", EXPLAIN_EVERY_S, self._explain, lane="explain"),
             Job("scope", SCOPE_EVERY_S, self._learn_scopes, lane="explain"),
         ]

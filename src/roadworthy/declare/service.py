@@ -305,7 +305,9 @@ class Records(Section):
     """What is remembered of each request."""
 
     bodies: Literal["full", "none"] = Field(
-        "full", description="Whether inputs and outputs are kept (`full`) or not (`none`)."
+        "full",
+        description="Whether inputs and outputs are kept (`full`) or not (`none`); what waits for "
+        "a person is kept for a day, and what that person corrected until its record goes.",
     )
     keep_days: int = Field(90, ge=1, le=36_500, description="Days after which records are deleted.")
 

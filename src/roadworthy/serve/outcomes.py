@@ -15,6 +15,8 @@ from ..types import Clock, Ids, Outcome
 from .http import Incoming, Outgoing, json_response, unreadable
 from .identify import Keyring
 
+OURS = frozenset({"review", "audit", "second", "planted"})
+"""Sources of what people decided in a queue: nobody else may say so."""
 KINDS = ("label", "correct", "rating", "correction")
 
 
@@ -106,6 +108,12 @@ def _read(raw: bytes) -> _Body:
         body = _decoder.decode(raw)
     except msgspec.DecodeError as error:
         raise unreadable(raw, error) from error
+    if body.source.strip().casefold() in OURS:
+        raise RequestError(
+            f"`source`: expected the name of a system of yours, got `{body.source:.20}`, which is "
+            "what people decide in a queue",
+            param="source",
+        )
     if all(getattr(body, kind) is msgspec.UNSET for kind in KINDS):
         raise RequestError(f"body: expected at least one of {', '.join(KINDS)}, got none")
     return body

@@ -162,8 +162,6 @@ def forget_reviews(connection: Connection, ids: list[str]) -> None:
     _drop_corrections(connection, select(reviews.c.id).where(theirs))
     connection.execute(delete(drafts).where(drafts.c.request_id.in_(ids)))
     for row in connection.execute(select(reviews.c.id, reviews.c.ruling).where(theirs)).all():
-        ruling = msgspec.json.decode(row.ruling) if row.ruling else None
-        kept = {name: ruling[name] for name in _NOT_PERSONAL if name in ruling} if ruling else None
         here = update(reviews).where(reviews.c.id == row.id)
         connection.execute(
             here.values(
@@ -174,11 +172,46 @@ def forget_reviews(connection: Connection, ids: list[str]) -> None:
                 input_digest="",
                 given=None,
                 expected=None,
-                ruling=None if kept is None else _encode(kept),
+                ruling=_without_words(row.ruling),
             )
         )
     undecided = update(reviews).where(theirs, reviews.c.decision == "")
     connection.execute(undecided.values(state="withdrawn"))
+
+
+def empty_reviews(engine: Engine, service: str, before_us: int) -> int:
+    """Empty the content of a service's cases that ended, for one that keeps no bodies.
+
+    How they were decided stays. What a person corrected stays too: it is given to who asks again.
+    Returns how many cases that were.
+
+    Args:
+        engine: The state database.
+        service: Whose cases.
+        before_us: Only of cases that ended before: who waited may still ask for what was given.
+    """
+    ended = (
+        reviews.c.service == service,
+        reviews.c.state != "open",
+        func.coalesce(reviews.c.decided_at_us, reviews.c.due_us) < before_us,
+        reviews.c.input != b"",
+    )
+    with engine.begin() as connection:
+        rows = connection.execute(select(reviews.c.id, reviews.c.ruling).where(*ended)).all()
+        for row in rows:
+            here = update(reviews).where(reviews.c.id == row.id)
+            ruling = _without_words(row.ruling)
+            connection.execute(
+                here.values(input=b"", draft=b"", detail=b"{}", given=None, ruling=ruling)
+            )
+    return len(rows)
+
+
+def _without_words(ruling: bytes | None) -> bytes | None:
+    """Return a ruling without what it says of the case."""
+    said = msgspec.json.decode(ruling) if ruling else None
+    kept = {name: said[name] for name in _NOT_PERSONAL if name in said} if said else None
+    return None if kept is None else _encode(kept)
 
 
 def drop_reviews_of(connection: Connection, ids: list[str]) -> None:

@@ -172,7 +172,32 @@ def _engine(url: str) -> Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure)
+        event.listen(engine, "do_connect", _OpenOnce(Path(parsed.database or "")))
     return engine
+
+
+class _OpenOnce:
+    """Lets only the first connection make the database.
+
+    A later one that finds none is an error: else it would make an empty database in the place of
+    one that was moved away, and go on reading that when the other is back.
+
+    Args:
+        path: Of the database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._address = f"file:{quote(path.absolute().as_posix())}?mode=rw"
+        self._is_made = False
+
+    def __call__(
+        self, dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]
+    ) -> None:
+        """Change how the driver is about to open a connection."""
+        if self._is_made:
+            arguments[:] = [self._address]
+            options["uri"] = True
+        self._is_made = True
 
 
 def _can_be_written(path: Path) -> bool:

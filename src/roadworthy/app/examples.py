@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..improve.checks import Missed
 from ..improve.contracts import Contracts
 from ..improve.examples import GATHER_EVERY_S, Gatherer
-from ..review.agreement import read_reviewers
+from ..plugins import load_plugin
 from ..store.jobs import Job
 from .ground import Ground
 
@@ -19,7 +19,9 @@ def job_of_examples(ground: Ground) -> Job:
     """Return the job that makes examples of what people decided."""
 
     def missed_by() -> dict[str, Missed]:
-        found = read_reviewers(ground.state).reviewers
+        if not ground.declaration.queues:
+            return {}  # and what computes intervals is not imported
+        found = load_plugin("review", "reviewers")(ground.state).reviewers
         return {one.by: Missed(one.planted, one.missed) for one in found}
 
     gatherer = Gatherer(ground.state, ground.clock, open_contracts(ground), missed_by)

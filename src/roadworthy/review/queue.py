@@ -252,8 +252,11 @@ def _next_held(connection: Connection, queue: str, wanted: int) -> Sequence[Any]
 
 
 def is_blind(waiting: Waiting) -> bool:
-    """Whether a person is to see neither confidence nor an earlier decision of this case."""
-    return not waiting.decision and waiting.review.kind == "second"
+    """Whether a person is to see neither confidence nor an earlier decision of this case.
+
+    So it is with a second look, and with an audit: what was given already is judged by itself.
+    """
+    return not waiting.decision and waiting.review.kind in ("second", "audit")
 
 
 def shown_kind(waiting: Waiting) -> Literal["review", "audit", "second", "planted"]:

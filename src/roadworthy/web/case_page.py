@@ -9,6 +9,7 @@ import msgspec
 
 from ..guard.grounded import LEAST_SUPPORT
 from ..review.desk import InForce
+from ..review.queue import is_blind
 from ..store.clock import time_of
 from ..store.explanations import read_explanation
 from ..store.review_lists import similar_reviews
@@ -28,7 +29,7 @@ from .review_figures import (
     Support,
     VerdictGiven,
 )
-from .review_page import hold_of, is_blind, kind_shown, policies_of, read_json
+from .review_page import hold_of, kind_shown, policies_of, read_json
 
 MOST_SIMILAR = 3
 MOST_READ = 20_000

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..declare.review import ReviewPolicy
+from ..review.queue import is_blind
 from ..store.clock import time_of
 from ..store.review_lists import count_queues, find_reviews
 from ..store.reviews import Waiting
@@ -18,9 +19,6 @@ from . import review_words as words
 from .control import Ask
 from .review_figures import CaseRow, Hold, QueueLine, QueuePage
 from .shapes import Given, Name, OfService, Page
-
-BLIND = frozenset({"audit", "second"})
-"""Kinds that are judged without the model's doubt and without earlier decisions in sight."""
 
 State = Literal["open", "decided", "expired", "withdrawn"]
 
@@ -181,11 +179,6 @@ def hold_of(waits: Waiting, by: str, now_us: int) -> Hold:
 def kind_shown(kind: ReviewKind) -> ReviewKind:
     """Return a kind as people are told it: who knew that a case is planted would look twice."""
     return "review" if kind == "planted" else kind
-
-
-def is_blind(waits: Waiting) -> bool:
-    """Whether a case is to be judged by itself, and is not decided yet."""
-    return waits.review.kind in BLIND and not waits.decision
 
 
 def read_json(body: bytes) -> Any:

@@ -33,6 +33,7 @@ from roadworthy.store.records import find_records
 
 FIRST_DAY = date(2013, 4, 1)
 LAST_DAY = date(2013, 12, 31)
+LAST_HOUR = "17:00"
 KEY_NAME = "demo"
 START_LIMIT_S = 120.0
 """The first start reads 42 pages: 5 s alone on a core, more beside other work."""
@@ -116,7 +117,7 @@ def release(day: date, days: int) -> str:
             project.state,
             project.clock,
             name=KEY_NAME,
-            scopes=("answer", "read", "admin", "push"),
+            scopes=("answer", "read", "admin", "push", "review"),
             expires_us=int(expires.timestamp() * 1e6),
             by="demo",
         )
@@ -176,7 +177,17 @@ def main() -> None:
         with open_practice(PRACTICE_PORT), serving(options.port) as server:
             step(f"5. Replaying {options.days} days of real flights, from {day}")
             url = f"http://127.0.0.1:{options.port}"
-            pace = ("--from", f"{day}", "--days", str(options.days), "--speed", options.speed)
+            # Of the last day the afternoon is left out: what people are asked then waits for you.
+            until = ("--until", LAST_HOUR) if options.days > 1 else ()
+            pace = (
+                *until,
+                "--from",
+                f"{day}",
+                "--days",
+                str(options.days),
+                "--speed",
+                options.speed,
+            )
             run("replay.py", "--url", url, "--key", key, *pace)
             step("6. What is known of its features")
             look_at_features(console)
@@ -187,6 +198,7 @@ def main() -> None:
                     "\nOn the command line: .venv/bin/roadworthy records list, and trace ID, with"
                     f" --project {FOLDER}"
                 )
+                console.print(f"What waits for a person: {url}/review")
                 step(f"Open {url} and log in with {key}; Ctrl-C ends it")
                 while not stopped.wait(0.5) and server.poll() is None:
                     pass

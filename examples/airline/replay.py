@@ -18,8 +18,9 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import date, datetime, timedelta
-from itertools import chain, groupby, islice
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from itertools import chain, groupby, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,13 @@ def parse_day(text: str) -> date:
     raise argparse.ArgumentTypeError(f"expected a day of 2013 like 2013-04-01, got `{text}`")
 
 
+def parse_hour(text: str) -> clock_time:
+    """Parse an hour like `17:00`."""
+    with suppress(ValueError):
+        return clock_time.fromisoformat(text)
+    raise argparse.ArgumentTypeError(f"expected an hour like 17:00, got `{text}`")
+
+
 def at_least_one(text: str) -> int:
     """Parse a whole number from 1."""
     if text.isdecimal() and int(text) > 0:
@@ -257,6 +265,7 @@ def parse_options() -> argparse.Namespace:
     add("--project", type=Path, default=FOLDER, help="folder of the project that is served")
     add("--from", dest="first", type=parse_day, default="2013-04-01", help="first day, in 2013")
     add("--days", type=at_least_one, default=7, help="how many days")
+    add("--until", type=parse_hour, help="stop the last day at this hour, UTC, like 17:00")
     add("--speed", type=parse_speed, default="max", help="`max`, or 3600 for an hour a second")
     add("--limit", type=at_least_one, help="stop after so many flights")
     add("--concurrency", type=at_least_one, default=32, help="requests at the same time")
@@ -291,7 +300,7 @@ async def run(options: argparse.Namespace, console: Console) -> tuple[Scoreboard
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, replay)
         try:
             with shown(board, console, is_quiet=options.json):
-                await replay.play(timeline(flights, questions))
+                await replay.play(before(timeline(flights, questions), last, options.until))
         except (ReplayError, RoadworthyError) as error:
             if not board.requests:
                 raise
@@ -305,6 +314,14 @@ def max_error(project: Path) -> float | None:
     declared = tomllib.loads(file.read_text(encoding="utf-8"))
     bound: float | None = declared.get("review", {}).get("max_error")
     return bound
+
+
+def before(events: Iterator[Event], last: date, hour: clock_time | None) -> Iterator[Event]:
+    """Yield the events until an hour of the last day; without one, all of them."""
+    if hour is None:
+        return events
+    end = datetime.combine(last, hour, UTC)
+    return takewhile(lambda event: event.at < end, events)
 
 
 def shown(board: Scoreboard, console: Console, *, is_quiet: bool) -> AbstractContextManager[Any]:

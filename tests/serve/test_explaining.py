@@ -13,6 +13,7 @@ from roadworthy.errors import NotFound
 from roadworthy.serve.request import Reply
 from roadworthy.store.explanations import read_explanation
 from roadworthy.store.forget import forget_user
+from roadworthy.store.tables import reviews
 
 MODEL = """
 from roadworthy.types import Answer, Attempt
@@ -81,8 +82,16 @@ def test_parts_add_up_and_are_those_of_the_model(project: Project) -> None:
     assert project.serving.explainer.explain(reply.request_id) == found, "kept"
 
 
-def test_what_waits_for_a_person_is_explained_by_a_job(project: Project) -> None:
+def decide_all(project: Project) -> None:
+    """Let a person have approved every case."""
+    project.serving.writer.drain()
+    with project.state.begin() as connection:
+        connection.execute(reviews.update().values(decision="approve", decided_at_us=1))
+
+
+def test_what_a_person_decided_is_explained_by_a_job(project: Project) -> None:
     replies = [ask(project, k, 0.0) for k in range(5)]
+    decide_all(project)
     project.serving.jobs.run_now("explain")
     for reply in replies:
         assert read_explanation(project.state, reply.request_id)["of"] == "probability"
@@ -97,6 +106,7 @@ def test_what_cannot_be_explained_says_why(make_project: MakeProject) -> None:
     made.serving.writer.drain()
     with pytest.raises(NotFound, match="model `own` does not take rows"):
         made.serving.explainer.explain(reply.request_id)
+    decide_all(made)
     made.serving.jobs.run_now("explain")
     assert "does not take rows" in read_explanation(made.state, reply.request_id)["missing"]
     assert made.serving.jobs.run_now("explain").last_result == "0 reviews explained, 0 cannot be"

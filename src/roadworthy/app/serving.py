@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
 EXPLAIN_EVERY_S = 20
-"""Seconds of the project's time between two looks at reviews that nothing explains yet."""
+"""Seconds of the project's time between two looks at decisions that nothing explains yet."""
 SCOPE_EVERY_S = 600
 """Seconds of the project's time between two tries to learn what releases are asked."""
 MEASURE_EVERY_S = 3_600
@@ -240,7 +240,7 @@ class Serving:
 
     def _explain(self) -> str:
         self.writer.drain()
-        return self.explainer.explain_waiting()
+        return self.explainer.explain_decided()
 
     def _fill(self) -> str:
         served = {view for views in self._views_served().values() for view in views}

@@ -91,8 +91,8 @@ class Explainer:
         save_explanation(self._state, request_id, self._clock.now_us(), msgspec.to_builtins(found))
         return found
 
-    def explain_waiting(self) -> str:
-        """Explain what waits for a person and has no explanation yet, as a job does."""
+    def explain_decided(self) -> str:
+        """Explain what people decided and nobody explained while they looked, as a job does."""
         done = left = 0
         for name, release in self._releases().items():
             if release.kind != "predict" or release.desk is None:

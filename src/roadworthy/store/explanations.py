@@ -30,16 +30,16 @@ def read_explanation(engine: Engine, request_id: str) -> Any:
 
 
 def unexplained_reviews(engine: Engine, service: str, limit: int) -> list[str]:
-    """Return the requests of open reviews that nothing explains yet, the first due first."""
+    """Return the requests of decided reviews that nothing explains yet, the latest first."""
     query = (
         select(reviews.c.request_id)
         .outerjoin(explanations, explanations.c.request_id == reviews.c.request_id)
         .where(
             reviews.c.service == service,
-            reviews.c.state == "open",
+            reviews.c.decision != "",
             explanations.c.request_id.is_(None),
         )
-        .order_by(reviews.c.due_us)
+        .order_by(reviews.c.decided_at_us.desc())
         .limit(limit)
     )
     with engine.connect() as connection:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import NotFound
 from ..guard.grounded import LEAST_SUPPORT
 from ..review.desk import InForce
 from ..review.queue import is_blind
@@ -252,9 +253,19 @@ def _features(found: Any) -> dict[str, Any]:
     return values
 
 
+def _explained(ask: Ask, request_id: str) -> Any:
+    known = read_explanation(ask.control.state, request_id)
+    if known is not None:
+        return known
+    try:
+        return ask.control.explain(request_id)
+    except NotFound:
+        return None
+
+
 def _attributed(ask: Ask, review: Review) -> Attributed | None:
-    """Return what each feature added, where the job that explains has come to it."""
-    said = read_explanation(ask.control.state, review.request_id) if review.request_id else None
+    """Return what each feature added: as it was computed once, or computed for this look."""
+    said = _explained(ask, review.request_id) if review.request_id else None
     found = said.get("attribution") if isinstance(said, dict) else None
     if not isinstance(found, dict):
         return None

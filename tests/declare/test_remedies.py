@@ -43,9 +43,12 @@ TESTS = {
     70: "review/test_rulings.py::test_a_tampered_decision_breaks_the_chain",
     71: "improve/test_examples.py::test_two_people_who_say_otherwise_are_both_named",
     72: "serve/test_reviewing.py::test_a_full_day_goes_down_the_ladder_and_is_no_evidence",
+    73: "app/test_review_notices.py::test_it_hears_what_waits_is_late_is_over_and_is_decided",
     74: "review/test_calibrate.py::test_a_confidence_says_what_comes_true",
+    75: "serve/test_scoping.py::test_what_is_far_from_all_that_was_asked_is_decided_by_a_person",
     76: "review/test_certify.py::test_what_no_longer_holds_is_switched_off_by_itself",
     77: "serve/test_reviewing.py::test_a_lever_asks_people_of_everything_and_another_trusts_again",
+    78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
@@ -61,7 +64,9 @@ VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
-PEOPLE = {68, 69, 70, 72, 118}
+SCOPE = 75
+"""The row that a service asks for by saying what is strange."""
+PEOPLE = {68, 69, 70, 72, 73, 118}
 """Rows that a service asks for by naming a queue."""
 
 
@@ -103,7 +108,7 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {one.grade for one in found.values()} == {"kept"}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE}
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -122,6 +127,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         88,
         *VIEWS,
         *BOUNDS,
+        SCOPE,
     }
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
@@ -133,7 +139,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *BOUNDS, *PEOPLE}
+    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -143,6 +143,11 @@ def _asks(service: ServiceDeclaration) -> Iterator[str]:
         yield f"review.max_error = {review.max_error}"
 
 
+def _scope(service: ServiceDeclaration) -> Iterator[str]:
+    if service.review is not None and service.review.out_of_scope is not None:
+        yield f"review.out_of_scope = {service.review.out_of_scope:g}"
+
+
 def _queue(service: ServiceDeclaration) -> Iterator[str]:
     review = service.review
     if review is not None and review.queue is not None:
@@ -303,11 +308,25 @@ REMEDIES = (
         _in_time,
     ),
     Remedy(
+        73,
+        "what waits is told to a webhook or Slack, and can be decided over HTTP",
+        "app/review_room.py",
+        "review.queue",
+        _queue,
+    ),
+    Remedy(
         74,
         "a confidence calibrated on the service's own outcomes, fitted again as they double",
         "review/calibrate.py",
         "review.max_error",
         _bounds,
+    ),
+    Remedy(
+        75,
+        "a person decides of inputs far from all that the release was asked before",
+        "review/desk.py",
+        "review.out_of_scope",
+        _scope,
     ),
     Remedy(
         76,
@@ -320,6 +339,11 @@ REMEDIES = (
         77,
         "a person overrides one answer, or stops a service, a model or what is given alone",
         "store/switchboard.py",
+    ),
+    Remedy(
+        78,
+        "what moved a prediction is kept with each decision, and shown of any other on demand",
+        "serve/explaining.py",
     ),
     Remedy(
         79,

@@ -144,6 +144,27 @@ def test_a_full_day_goes_down_the_ladder_and_is_no_evidence(make_project: MakePr
     assert len(rows(project, reviews)) == 2
 
 
+def test_whoever_is_asked_where_all_is_reported_has_the_chance_of_the_others(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING, '[outcomes]\nreported = "all"\n')
+    certify(project, 0.99, ask_share=0.5)
+    asked = [ask(project, 0.9).disposition for _ in range(20)]
+    assert set(asked) == {"review", "fallback"}
+    assert {(draft.is_drawn, draft.share) for draft in rows(project, drafts)} == {(1, 1.0)}
+
+
+def test_nothing_of_a_full_day_has_a_chance_whatever_its_coin_says(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING, "capacity_per_day = 1\n")
+    certify(project, 0.99, ask_share=0.5)
+    asked = [ask(project, 0.9).disposition for _ in range(20)]
+    assert asked.count("review") == 1
+    kept = rows(project, drafts)[asked.index("review") + 1 :]
+    assert {draft.share for draft in kept} == {0.0}
+
+
 def test_people_are_asked_no_more_after_a_restart(make_project: MakeProject) -> None:
     project = make(make_project, STATIC, ASKING, "capacity_per_day = 2\n")
     assert [ask(project, 0.9).disposition for _ in range(2)] == ["review", "review"]
@@ -369,7 +390,7 @@ def test_where_no_bodies_are_kept_a_case_is_emptied_a_day_after_it_ended(
     assert project.serving.jobs.run_now("bodies").last_result == "0 cases emptied"
 
 
-@pytest.mark.parametrize("source", ["review", "Audit ", "planted", "second"])
+@pytest.mark.parametrize("source", ["review", "Audit ", "planted", "second", "import"])
 def test_no_client_speaks_as_a_reviewer(tmp_path: Path, source: str) -> None:
     services = {"late": SERVICE + STATIC + ASKING}
     with serve(write_project(tmp_path / "project", services, project=QUEUE)) as live:

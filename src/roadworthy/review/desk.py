@@ -181,7 +181,8 @@ class Desk:
         why = _why_not(threshold, score)
         if is_drawn(request_id, now.ask_share, "ask"):
             return self._ask("person", why, at_us, now.ask_share)
-        return self._leave("person", why, now.ask_share)
+        share = now.ask_share if self._capacity.has_room(at_us) else 0.0
+        return self._leave("person", why, share)
 
     def _ask(self, path: DraftPath, why: str, at_us: int, share: float = 1.0) -> Decision:
         """Ask a person, if there is a queue and its day has room."""
@@ -189,7 +190,9 @@ class Desk:
             return self._leave(path, why, 0.0)
         if not self._capacity.take(at_us):
             return self._leave(path, f"{why}; the queue's day is full", 0.0)
-        return Decision(path, why, share)
+        # Where all outcomes are reported, a coin that asks a person leaves none of them out.
+        is_reported = self._outcomes.reported == "all" and path != "rule"
+        return Decision(path, why, 1.0 if is_reported else share)
 
     def _leave(self, path: DraftPath, why: str, share: float) -> Decision:
         """Leave it to the ladder. What was never to be drawn is no evidence, unless all is.

@@ -244,6 +244,19 @@ def test_another_release_ends_what_was_certified() -> None:
     assert list_epochs(team.state, "late")[0].why_closed == ended.why_ended
 
 
+def test_evidence_of_one_release_lets_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team()
+    for day in range(4):
+        team.day(day, *a_day(day))
+    team.certify(1)
+    team.change(release="rl_2")
+    # Another run advanced the epoch since this one looked, so that it was not closed.
+    monkeypatch.setattr("roadworthy.store.certificates.close_epoch", lambda *_: False)
+    team.certify(6)
+    assert team.certificate is not None
+    assert team.certificate.release == team.in_force.release == "rl_1"
+
+
 def test_any_change_of_terms_opens_a_new_epoch_whose_evidence_begins_then() -> None:
     team = certified_team()
     policy = team.subject.policy.model_copy(update={"sure": 0.95})

@@ -270,7 +270,9 @@ def _issue(
     """Put a certificate in force, in the place of a stricter one if there is one."""
     share = issued.audit["share"]
     ask = read_in_force(connection, subject.service).ask_share
-    now = InForce(issued.id, issued.threshold, subject.release, subject.scorer, share, ask)
+    # What it stands on, not what serves: another run may have left an older epoch open.
+    scorer = issued.detail["scorer"]
+    now = InForce(issued.id, issued.threshold, issued.release, scorer, share, ask)
     point(connection, subject.service, now)
     if before is not None:
         why = f"superseded by `{issued.id}`, which lets more pass"

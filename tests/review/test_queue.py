@@ -16,9 +16,9 @@ from roadworthy.review.queue import Planted, plant, plant_corrections, release_p
 from roadworthy.review.rulings import rule_on
 from roadworthy.store.records import outcomes_of
 from roadworthy.store.review_lists import find_reviews, take_review
-from roadworthy.store.reviews import read_review
+from roadworthy.store.reviews import empty_reviews, read_review
 from roadworthy.store.state import open_state
-from roadworthy.types import Review
+from roadworthy.types import DAY_US, Review
 
 QUEUES = {"desk": Queue(owner="Ada", planted_share=0.2)}
 
@@ -67,6 +67,13 @@ def test_what_people_found_wrong_is_planted_once(engine: Engine) -> None:
     rule_on(engine, CLOCK, planted.id, correct(label=False), by="bo")
     assert len(outcomes_of(engine, wrong.request_id)) == 2, "it says nothing of its request"
     assert read_review(engine, planted.id).given == {}
+
+
+def test_a_held_case_that_was_emptied_is_shown_to_nobody(engine: Engine) -> None:
+    plant(engine, CLOCK, [known()], {"late": "desk"}, by="cli:ann")
+    ask(engine, *[a_review() for _ in range(40)])
+    assert empty_reviews(engine, "late", CLOCK.now_us() + 2 * DAY_US) == 1
+    assert release_planted(engine, CLOCK, QUEUES) == 0
 
 
 def test_a_service_without_a_queue_has_nothing_planted(engine: Engine) -> None:

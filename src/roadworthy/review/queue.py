@@ -246,7 +246,8 @@ def _missing(connection: Connection, queue: str, declared: Queue, now_us: int) -
 def _next_held(connection: Connection, queue: str, wanted: int) -> Sequence[Any]:
     if wanted <= 0:
         return ()
-    held = (reviews.c.state == HELD, reviews.c.queue == queue)
+    # One that was emptied, where no bodies are kept, can be decided by nobody.
+    held = (reviews.c.state == HELD, reviews.c.queue == queue, reviews.c.draft != b"")
     query = select(reviews.c.id, reviews.c.at_us, reviews.c.due_us).where(*held)
     return connection.execute(query.order_by(reviews.c.id).limit(wanted)).all()
 

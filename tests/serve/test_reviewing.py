@@ -254,6 +254,22 @@ def test_a_correction_is_given_wherever_the_same_is_asked_again(make_project: Ma
     assert ask(project, 0.9, role="agent").disposition == "review", "said for another role"
 
 
+def test_a_correction_that_breaks_the_schema_of_today_is_given_to_nobody(
+    make_project: MakeProject,
+) -> None:
+    schema = '{"type": "object", "required": ["label", "probability"]}'
+    services = {"late": 'contract = { output = "output.json" }' + SERVICE + STATIC + ASKING}
+    project = make_project(services, {"services/late/output.json": schema}, project=QUEUE)
+    ask(project, 0.9)
+    (review,) = rows(project, reviews)
+    with project.state.begin() as connection:
+        values = ("late", review.input_digest, "", review.id, review.at_us, b'{"label": false}')
+        connection.execute(insert(corrections).values(values))
+        move_pointer(connection, "corrections:late", review.id)
+    project.run(project.serving.follow()).result()
+    assert ask(project, 0.9).disposition == "review"
+
+
 def test_the_last_rung_asks_a_person_where_no_model_answers(make_project: MakeProject) -> None:
     service = SERVICE.replace(MODEL, "input.missing")
     project = make_project(

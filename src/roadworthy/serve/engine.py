@@ -259,8 +259,8 @@ class Engine:
         """Give what a person said of the same input before, if anybody did: no error persists."""
         desk = plan.release.desk
         known = None if desk is None else desk.known(plan.digest, plan.caller)
-        if known is None:
-            return False
+        if known is None or plan.release.judge.problem(known.output):
+            return False  # said of an older release, whose schema was another
         plan.answer = Answer(model=CORRECTION, output=known.output)
         plan.disposition = "cached"
         plan.cache = {"kind": "correction", "review": known.review_id}

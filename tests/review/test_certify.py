@@ -328,6 +328,20 @@ def test_of_all_requests_more_may_pass(of: str) -> None:
         assert team.certificate.n % 300 == 0, "all that were labelled"
 
 
+@pytest.mark.parametrize(("error", "is_off"), [(0.09, False), (0.4, True)])
+def test_a_bound_of_all_requests_is_audited_as_such(error: float, is_off: bool) -> None:
+    """Of half that is given alone 9 % may be wrong where 5 % of all may."""
+    team = certified_team(policy={"of": "all"})
+    assert team.certificate is not None
+    for day in range(5, 25):
+        audited(team, day, 200, error, day)
+        team.day(day, np.full(200, 0.01), np.zeros(200, bool))
+        said = team.certify(day + 1)
+        if "switched off" in said:
+            break
+    assert ("switched off" in said) == is_off
+
+
 def test_lifetime_asks_more_of_each_epoch() -> None:
     once, lifetime = certified_team(), certified_team(policy={"lifetime": True})
     assert once.certificate is not None

@@ -18,9 +18,11 @@ from roadworthy.review import progress
 from roadworthy.review.in_force import Work
 from roadworthy.review.terms import id_of
 from roadworthy.risk.audit import is_drawn
+from roadworthy.store import certificates as store
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.certificates import list_certificates, list_epochs, open_epoch_of
 from roadworthy.store.state import open_state
+from roadworthy.store.switchboard import certificate_stop, move_pointer
 from roadworthy.store.tables import epochs, releases, switchboard
 from roadworthy.types import DAY_US
 
@@ -279,6 +281,31 @@ def test_what_a_person_stopped_is_not_superseded() -> None:
     assert team.certificate == list_certificates(team.state, "late")[0]
     assert team.certificate is not None
     assert team.certificate.id == held.id
+
+
+def test_a_lever_that_is_pulled_while_the_job_runs_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    team = Team()
+    for day in range(3):
+        team.day(day, *a_day(day, size=150, most_wrong=0.2))
+        team.certify(day + 1)
+    while team.certificate is None:
+        day += 1
+        team.day(day, *a_day(day, size=150, most_wrong=0.2))
+        team.certify(day + 2)
+    before, advance = team.certificate, store.advance_epoch
+
+    def stopped_meanwhile(connection: Any, *args: Any) -> bool:
+        move_pointer(connection, certificate_stop("late", before.id), "{}")
+        return advance(connection, *args)
+
+    monkeypatch.setattr("roadworthy.store.certificates.advance_epoch", stopped_meanwhile)
+    for day in range(day + 1, day + 9):
+        team.day(day, *a_day(day, size=300, most_wrong=0.02))
+    team.certify(day + 3)
+    assert team.certificate is not None
+    assert team.certificate.id == before.id
 
 
 def test_every_declared_group_must_pass() -> None:

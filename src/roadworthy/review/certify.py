@@ -188,6 +188,10 @@ def _write(
         if found.alarm is not None:
             _switch_off(connection, work, subject, epoch, in_force, found)
             return epoch, None
+        if issued is not None and in_force is not None:
+            # Looked at again: who pulls the lever while this runs means what is issued, too.
+            is_stopped = store.is_stopped(connection, terms.service, in_force.id)
+            issued = None if is_stopped else issued
         if issued is not None:
             _issue(connection, work, subject, issued, in_force)
         elif in_force is not None:

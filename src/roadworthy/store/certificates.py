@@ -182,9 +182,14 @@ def is_asked_by_a_person(engine: Engine, service: str) -> bool:
 
 def is_stopped_by_a_person(engine: Engine, service: str, id: str) -> bool:
     """Whether a person wants a certificate to let nothing pass."""
-    here = switchboard.c.name == certificate_stop(service, id)
     with engine.connect() as connection:
-        return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
+        return is_stopped(connection, service, id)
+
+
+def is_stopped(connection: Connection, service: str, id: str) -> bool:
+    """Whether a person wants a certificate to let nothing pass, as a transaction sees it."""
+    here = switchboard.c.name == certificate_stop(service, id)
+    return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
 
 
 def released_at(engine: Engine, release: str, now_us: int) -> int:

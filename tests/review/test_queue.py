@@ -53,6 +53,17 @@ def test_planted_cases_come_as_often_as_the_queue_says(engine: Engine) -> None:
     assert release_planted(engine, CLOCK, {"desk": Queue(owner="Ada")}) == 0
 
 
+def test_a_case_from_a_file_has_a_release_and_a_reason_like_any_other(engine: Engine) -> None:
+    plant(engine, CLOCK, [known()], {"late": "desk"}, by="cli:ann")
+    ask(engine, *[a_review(content={"model": "own", "features": {"p": 1}}) for _ in range(8)])
+    assert release_planted(engine, CLOCK, QUEUES) == 1
+    usual, *_ = [review for review in open_cases(engine) if review.kind == "review"]
+    (planted,) = [review for review in open_cases(engine) if review.kind == "planted"]
+    assert (planted.release, planted.reasons) == (usual.release, usual.reasons)
+    assert (planted.score, planted.confidence) == (usual.score, usual.confidence)
+    assert (planted.content, planted.user, planted.key) == ({"model": "own"}, "", "")
+
+
 def test_what_people_found_wrong_is_planted_once(engine: Engine) -> None:
     wrong, right = ask(engine, a_review()), ask(engine, a_review())
     rule_on(engine, CLOCK, wrong.id, correct(label=False), by="ann")

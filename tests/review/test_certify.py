@@ -283,6 +283,22 @@ def test_what_a_person_stopped_is_not_superseded() -> None:
     assert team.certificate.id == held.id
 
 
+def test_what_a_person_stopped_stays_stopped_in_the_next_epoch() -> None:
+    team = certified_team()
+    held = team.certificate
+    assert held is not None
+    with team.state.begin() as connection:
+        move_pointer(connection, certificate_stop("late", held.id), "{}")
+    team.change(release="rl_2")
+    for day in range(6, 10):
+        team.day(day, *a_day(day))
+        team.certify(day + 1)
+    team.certify(11)
+    assert team.certificate is not None
+    assert team.certificate.release == "rl_2"
+    assert store.is_stopped_by_a_person(team.state, "late", team.certificate.id)
+
+
 def test_a_lever_that_is_pulled_while_the_job_runs_is_obeyed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

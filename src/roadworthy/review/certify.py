@@ -19,6 +19,7 @@ from ..risk.walk import grid_of, start_at_share
 from ..store import certificates as store
 from ..store.actions import append_action
 from ..store.certificates import Certificate, Epoch
+from ..store.switchboard import certificate_stop, move_pointer
 from ..types import DAY_US, Ids
 from . import audits, progress
 from .audits import Alarm
@@ -281,6 +282,9 @@ def _issue(
     if before is not None:
         why = f"superseded by `{issued.id}`, which lets more pass"
         store.end_certificate(connection, before.id, "superseded", issued.issued_at_us, why)
+    stop = store.last_stop(connection, subject.service, subject.decision)
+    if stop:  # whoever stopped the last one has not let another answer
+        move_pointer(connection, certificate_stop(subject.service, issued.id), stop)
     store.add_certificate(connection, issued)
     detail = {
         "service": issued.service,

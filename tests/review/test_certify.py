@@ -362,6 +362,22 @@ def test_a_group_that_comes_later_takes_nothing_away_and_loosens_nothing() -> No
     assert team.certificate.id == before.id
 
 
+def test_a_group_that_comes_later_is_covered_once_it_has_passed() -> None:
+    team = Team(declared={"groups": ("size",)})
+    for day in range(4):
+        team.day(day, *a_day(day, most_wrong=0.0), groups=("big",))
+    team.certify(6)
+    before = team.certificate
+    assert before is not None
+    assert team.in_force.groups == ("size=big",)
+    for day in range(6, 12):
+        team.day(day, *a_day(day, most_wrong=0.0), groups=("new",))
+    team.certify(14)
+    assert team.certificate is not None
+    assert team.certificate.threshold == before.threshold
+    assert team.in_force.groups == ("size=big", "size=new")
+
+
 @pytest.mark.parametrize("of", ["accepted", "all"])
 def test_of_all_requests_more_may_pass(of: str) -> None:
     team = certified_team(policy={"of": of, "max_error": 0.02})

@@ -107,6 +107,15 @@ def test_within_a_certified_bound_an_answer_is_given_alone(make_project: MakePro
     assert second.predicted == b"false"
 
 
+def test_a_group_that_nothing_is_known_of_is_not_answered_alone(make_project: MakeProject) -> None:
+    project = make(make_project, STATIC, ASKING, '[outcomes]\ngroups = ["size"]\n')
+    certify(project, 0.9, groups=("size=big",))
+    answer = project.service("late").answer
+    assert answer({"p": 0.99, "size": "big"}).disposition == "answered"
+    for other in ({"size": "new"}, {}):
+        assert answer({"p": 0.99, **other}).disposition == "review"
+
+
 @pytest.mark.parametrize("other", [{"release": "rl_other"}, {"scorer": "fit_1"}])
 def test_what_was_certified_for_something_else_certifies_nothing(
     make_project: MakeProject, other: dict[str, str]

@@ -180,7 +180,7 @@ def _write(
     state = progress.text_of(found.progress)
     place = progress.certified(found.progress, terms)
     issued = None
-    if found.alarm is None and _may_issue(work.state, terms, place, in_force):
+    if found.alarm is None and _may_issue(work.state, terms, found.progress, place, in_force):
         issued = _certificate(work, subject, epoch, terms, found, place or 0, in_force)
     with work.state.begin() as connection:
         if not store.advance_epoch(connection, epoch, found.seen_us, state):
@@ -201,15 +201,25 @@ def _write(
 
 
 def _may_issue(
-    state: Engine, terms: Terms, place: int | None, in_force: Certificate | None
+    state: Engine,
+    terms: Terms,
+    found: Progress,
+    place: int | None,
+    in_force: Certificate | None,
 ) -> bool:
-    """Whether there is a looser threshold than is in force; what a person stopped stays stopped."""
+    """Whether more may pass than does: a looser threshold, or another group.
+
+    What a person stopped stays stopped.
+    """
     if place is None:
         return False
     if in_force is None:
         return True
     is_looser = terms.grid[place] < in_force.threshold
-    return is_looser and not store.is_stopped_by_a_person(state, terms.service, in_force.id)
+    known = progress.required(found, terms).keys() - {ALL}
+    is_wider = bool(known - in_force.detail["groups"].keys())
+    is_more = is_looser or (is_wider and terms.grid[place] == in_force.threshold)
+    return is_more and not store.is_stopped_by_a_person(state, terms.service, in_force.id)
 
 
 def _certificate(
@@ -277,7 +287,8 @@ def _issue(
     ask = read_in_force(connection, subject.service).ask_share
     # What it stands on, not what serves: another run may have left an older epoch open.
     scorer = issued.detail["scorer"]
-    now = InForce(issued.id, issued.threshold, issued.release, scorer, share, ask)
+    groups = tuple(issued.detail["groups"]) or None
+    now = InForce(issued.id, issued.threshold, issued.release, scorer, share, ask, groups=groups)
     point(connection, subject.service, now)
     if before is not None:
         why = f"superseded by `{issued.id}`, which lets more pass"

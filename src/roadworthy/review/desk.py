@@ -31,6 +31,7 @@ class InForce(msgspec.Struct, frozen=True):
         audit_share: Share of what is given alone that people look at all the same.
         ask_share: Share of the rest that people are asked; the others go down the ladder.
         is_stopped: Whether a person stopped it, or wants to be asked of everything.
+        groups: The groups that it was certified for, like `size=big`; None where none is declared.
     """
 
     certificate: str = ""
@@ -40,6 +41,7 @@ class InForce(msgspec.Struct, frozen=True):
     audit_share: float = 1.0
     ask_share: float = 1.0
     is_stopped: bool = False
+    groups: tuple[str, ...] | None = None
 
 
 class Decision(NamedTuple):
@@ -152,7 +154,16 @@ class Desk:
             return self._ask("person", "a person wants to be asked of every answer", at_us)
         if self.policy.max_error is None:
             return Decision("alone", "no bound is declared", is_drawn=False)
+        if self._is_of_new_group(now, call):
+            now = msgspec.structs.replace(now, threshold=None)
         return self._within_bound(now, request_id, at_us, score)
+
+    def _is_of_new_group(self, now: InForce, call: Call) -> bool:
+        """Whether an input is of a group of which nothing was known when it was certified."""
+        if now.groups is None:
+            return False
+        names = self._outcomes.groups
+        return any(f"{name}={_word(call.input.get(name))}" not in now.groups for name in names)
 
     def _beyond_scope(self, call: Call) -> str:
         """Return why an input is out of scope, or an empty string."""

@@ -371,6 +371,28 @@ def test_where_nobody_can_say_how_sure_an_answer_is_it_is_not_given(
     assert record_of(project, reply).decided == "how sure the answer is, is unknown"
 
 
+def test_a_score_is_held_against_the_threshold_of_its_own_model(make_project: MakeProject) -> None:
+    project = make(make_project, STATIC, ASKING)
+    ask(project, 0.5)
+    certify(project, 0.1)
+    desk = project.serving.engine.releases["late"].desk
+    assert desk is not None
+    other = FailingScore()
+    other.id = "fit_1"
+
+    class Swapped:
+        id = "own"
+
+        def read(self, call: Call, answer: Answer) -> Scored:
+            desk.scorer = other
+            desk.in_force = msgspec.structs.replace(desk.in_force, scorer=other.id)
+            return Scored(0.9)
+
+    desk.scorer = Swapped()
+    assert ask(project, 0.9).disposition == "review"
+    assert rows(project, drafts)[-1].scorer == "own"
+
+
 def test_support_that_guard_and_score_ask_for_is_computed_once() -> None:
     class Counting:
         asked = 0

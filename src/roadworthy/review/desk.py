@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..risk.coin import is_drawn
 from ..types import Answer, Call, Caller, Draft, DraftPath, Review, ReviewKind
 from .capacity import Capacity
-from .scoring import Calibrate, Scorer
+from .scoring import Calibrate, Scored, Scorer
 from .triggers import Triggers
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -51,6 +51,7 @@ class Decision(NamedTuple):
         why: What decided it, in one sentence.
         share: The chance with which an outcome was asked for.
         is_drawn: Whether one is.
+        scorer: The score model that it was decided by.
     """
 
     path: DraftPath
@@ -58,6 +59,7 @@ class Decision(NamedTuple):
     share: float = 1.0
     is_drawn: bool = True
     certificate: str = ""
+    scorer: str = ""
 
 
 class Correction(NamedTuple):
@@ -132,7 +134,7 @@ class Desk:
         return self.corrections.get((digest, caller.role))
 
     def decide(
-        self, request_id: str, at_us: int, call: Call, answer: Answer, score: float | None
+        self, request_id: str, at_us: int, call: Call, answer: Answer, scored: Scored
     ) -> Decision:
         """Decide whether `answer` is given alone: on what is known before its outcome."""
         caller = call.caller
@@ -156,7 +158,7 @@ class Desk:
             return Decision("alone", "no bound is declared", is_drawn=False)
         if self._is_of_new_group(now, call):
             now = msgspec.structs.replace(now, threshold=None)
-        return self._within_bound(now, request_id, at_us, score)
+        return self._within_bound(now, request_id, at_us, scored)
 
     def _is_of_new_group(self, now: InForce, call: Call) -> bool:
         """Whether an input is of a group of which nothing was known when it was certified."""
@@ -178,11 +180,10 @@ class Desk:
             return ""
         return f"out of scope: {far:.1f} times as far as usual, and at most {most:g} is let pass"
 
-    def _within_bound(
-        self, now: InForce, request_id: str, at_us: int, score: float | None
-    ) -> Decision:
+    def _within_bound(self, now: InForce, request_id: str, at_us: int, scored: Scored) -> Decision:
         """Decide by the certified threshold; without one nothing is given alone."""
-        holds = now.release == self.release_id and now.scorer == self.scorer.id
+        score = scored.score
+        holds = now.release == self.release_id and now.scorer == scored.scorer
         threshold = now.threshold if holds else None
         if threshold is not None and score is not None and score >= threshold:
             share = 1.0 if self._outcomes.reported == "all" else now.audit_share
@@ -241,7 +242,7 @@ class Desk:
             at_us=at_us,
             service=self._service.name,
             release=self.release_id,
-            scorer=self.scorer.id,
+            scorer=decision.scorer or self.scorer.id,
             path=decision.path,
             score=score,
             confidence=self.confidence_of(score),

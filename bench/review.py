@@ -27,7 +27,7 @@ from roadworthy.declare.service import ServiceDeclaration
 from roadworthy.review.calibrate import calibrate
 from roadworthy.review.capacity import Capacity
 from roadworthy.review.desk import Desk, InForce
-from roadworthy.review.scoring import OwnScore
+from roadworthy.review.scoring import OwnScore, Scored
 from roadworthy.risk.audit import is_drawn
 from roadworthy.risk.calibration import fit_isotonic
 from roadworthy.types import DAY_US, Answer, Call, Caller, Key
@@ -93,9 +93,9 @@ def micros_to_decide(rounds: int = 20_000) -> list[float]:
     answer = Answer(model="own", output={"label": True, "probability": 0.9})
     took = []
     for k in range(rounds):
-        id, score = f"rq_{k:012d}", 0.7 + 0.2 * (k % 2)
+        id, scored = f"rq_{k:012d}", Scored(0.7 + 0.2 * (k % 2), scorer="own")
         started = time.perf_counter_ns()
-        desk.decide(id, START_US, call, answer, score)
+        desk.decide(id, START_US, call, answer, scored)
         took.append((time.perf_counter_ns() - started) / 1000)
     return [statistics.median(took), statistics.quantiles(took, n=100)[98]]
 

@@ -18,9 +18,11 @@ from roadworthy.review import progress
 from roadworthy.review.in_force import Work
 from roadworthy.review.terms import id_of
 from roadworthy.risk.audit import is_drawn
+from roadworthy.store import certificates as store
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.certificates import list_certificates, list_epochs, open_epoch_of
 from roadworthy.store.state import open_state
+from roadworthy.store.switchboard import certificate_stop, move_pointer
 from roadworthy.store.tables import epochs, releases, switchboard
 from roadworthy.types import DAY_US
 
@@ -244,6 +246,19 @@ def test_another_release_ends_what_was_certified() -> None:
     assert list_epochs(team.state, "late")[0].why_closed == ended.why_ended
 
 
+def test_evidence_of_one_release_lets_no_other_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = Team()
+    for day in range(4):
+        team.day(day, *a_day(day))
+    team.certify(1)
+    team.change(release="rl_2")
+    # Another run advanced the epoch since this one looked, so that it was not closed.
+    monkeypatch.setattr("roadworthy.store.certificates.close_epoch", lambda *_: False)
+    team.certify(6)
+    assert team.certificate is not None
+    assert team.certificate.release == team.in_force.release == "rl_1"
+
+
 def test_any_change_of_terms_opens_a_new_epoch_whose_evidence_begins_then() -> None:
     team = certified_team()
     policy = team.subject.policy.model_copy(update={"sure": 0.95})
@@ -266,6 +281,47 @@ def test_what_a_person_stopped_is_not_superseded() -> None:
     assert team.certificate == list_certificates(team.state, "late")[0]
     assert team.certificate is not None
     assert team.certificate.id == held.id
+
+
+def test_what_a_person_stopped_stays_stopped_in_the_next_epoch() -> None:
+    team = certified_team()
+    held = team.certificate
+    assert held is not None
+    with team.state.begin() as connection:
+        move_pointer(connection, certificate_stop("late", held.id), "{}")
+    team.change(release="rl_2")
+    for day in range(6, 10):
+        team.day(day, *a_day(day))
+        team.certify(day + 1)
+    team.certify(11)
+    assert team.certificate is not None
+    assert team.certificate.release == "rl_2"
+    assert store.is_stopped_by_a_person(team.state, "late", team.certificate.id)
+
+
+def test_a_lever_that_is_pulled_while_the_job_runs_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    team = Team()
+    for day in range(3):
+        team.day(day, *a_day(day, size=150, most_wrong=0.2))
+        team.certify(day + 1)
+    while team.certificate is None:
+        day += 1
+        team.day(day, *a_day(day, size=150, most_wrong=0.2))
+        team.certify(day + 2)
+    before, advance = team.certificate, store.advance_epoch
+
+    def stopped_meanwhile(connection: Any, *args: Any) -> bool:
+        move_pointer(connection, certificate_stop("late", before.id), "{}")
+        return advance(connection, *args)
+
+    monkeypatch.setattr("roadworthy.store.certificates.advance_epoch", stopped_meanwhile)
+    for later in range(day + 1, day + 9):
+        team.day(later, *a_day(later, size=300, most_wrong=0.02))
+    team.certify(day + 11)
+    assert team.certificate is not None
+    assert team.certificate.id == before.id
 
 
 def test_every_declared_group_must_pass() -> None:
@@ -306,6 +362,22 @@ def test_a_group_that_comes_later_takes_nothing_away_and_loosens_nothing() -> No
     assert team.certificate.id == before.id
 
 
+def test_a_group_that_comes_later_is_covered_once_it_has_passed() -> None:
+    team = Team(declared={"groups": ("size",)})
+    for day in range(4):
+        team.day(day, *a_day(day, most_wrong=0.0), groups=("big",))
+    team.certify(6)
+    before = team.certificate
+    assert before is not None
+    assert team.in_force.groups == ("size=big",)
+    for day in range(6, 12):
+        team.day(day, *a_day(day, most_wrong=0.0), groups=("new",))
+    team.certify(14)
+    assert team.certificate is not None
+    assert team.certificate.threshold == before.threshold
+    assert team.in_force.groups == ("size=big", "size=new")
+
+
 @pytest.mark.parametrize("of", ["accepted", "all"])
 def test_of_all_requests_more_may_pass(of: str) -> None:
     team = certified_team(policy={"of": of, "max_error": 0.02})
@@ -313,6 +385,20 @@ def test_of_all_requests_more_may_pass(of: str) -> None:
     assert team.certificate.detail["of"] == of
     if of == "all":
         assert team.certificate.n % 300 == 0, "all that were labelled"
+
+
+@pytest.mark.parametrize(("error", "is_off"), [(0.09, False), (0.4, True)])
+def test_a_bound_of_all_requests_is_audited_as_such(error: float, is_off: bool) -> None:
+    """Of half that is given alone 9 % may be wrong where 5 % of all may."""
+    team = certified_team(policy={"of": "all"})
+    assert team.certificate is not None
+    for day in range(5, 25):
+        audited(team, day, 200, error, day)
+        team.day(day, np.full(200, 0.01), np.zeros(200, bool))
+        said = team.certify(day + 1)
+        if "switched off" in said:
+            break
+    assert ("switched off" in said) == is_off
 
 
 def test_lifetime_asks_more_of_each_epoch() -> None:

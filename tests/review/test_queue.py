@@ -16,9 +16,9 @@ from roadworthy.review.queue import Planted, plant, plant_corrections, release_p
 from roadworthy.review.rulings import rule_on
 from roadworthy.store.records import outcomes_of
 from roadworthy.store.review_lists import find_reviews, take_review
-from roadworthy.store.reviews import read_review
+from roadworthy.store.reviews import empty_reviews, read_review
 from roadworthy.store.state import open_state
-from roadworthy.types import Review
+from roadworthy.types import DAY_US, Review
 
 QUEUES = {"desk": Queue(owner="Ada", planted_share=0.2)}
 
@@ -53,6 +53,17 @@ def test_planted_cases_come_as_often_as_the_queue_says(engine: Engine) -> None:
     assert release_planted(engine, CLOCK, {"desk": Queue(owner="Ada")}) == 0
 
 
+def test_a_case_from_a_file_has_a_release_and_a_reason_like_any_other(engine: Engine) -> None:
+    plant(engine, CLOCK, [known()], {"late": "desk"}, by="cli:ann")
+    ask(engine, *[a_review(content={"model": "own", "features": {"p": 1}}) for _ in range(8)])
+    assert release_planted(engine, CLOCK, QUEUES) == 1
+    usual, *_ = [review for review in open_cases(engine) if review.kind == "review"]
+    (planted,) = [review for review in open_cases(engine) if review.kind == "planted"]
+    assert (planted.release, planted.reasons) == (usual.release, usual.reasons)
+    assert (planted.score, planted.confidence) == (usual.score, usual.confidence)
+    assert (planted.content, planted.user, planted.key) == ({"model": "own"}, "", "")
+
+
 def test_what_people_found_wrong_is_planted_once(engine: Engine) -> None:
     wrong, right = ask(engine, a_review()), ask(engine, a_review())
     rule_on(engine, CLOCK, wrong.id, correct(label=False), by="ann")
@@ -67,6 +78,13 @@ def test_what_people_found_wrong_is_planted_once(engine: Engine) -> None:
     rule_on(engine, CLOCK, planted.id, correct(label=False), by="bo")
     assert len(outcomes_of(engine, wrong.request_id)) == 2, "it says nothing of its request"
     assert read_review(engine, planted.id).given == {}
+
+
+def test_a_held_case_that_was_emptied_is_shown_to_nobody(engine: Engine) -> None:
+    plant(engine, CLOCK, [known()], {"late": "desk"}, by="cli:ann")
+    ask(engine, *[a_review() for _ in range(40)])
+    assert empty_reviews(engine, "late", CLOCK.now_us() + 2 * DAY_US) == 1
+    assert release_planted(engine, CLOCK, QUEUES) == 0
 
 
 def test_a_service_without_a_queue_has_nothing_planted(engine: Engine) -> None:

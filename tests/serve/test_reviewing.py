@@ -107,6 +107,15 @@ def test_within_a_certified_bound_an_answer_is_given_alone(make_project: MakePro
     assert second.predicted == b"false"
 
 
+def test_a_group_that_nothing_is_known_of_is_not_answered_alone(make_project: MakeProject) -> None:
+    project = make(make_project, STATIC, ASKING, '[outcomes]\ngroups = ["size"]\n')
+    certify(project, 0.9, groups=("size=big",))
+    answer = project.service("late").answer
+    assert answer({"p": 0.99, "size": "big"}).disposition == "answered"
+    for other in ({"size": "new"}, {}):
+        assert answer({"p": 0.99, **other}).disposition == "review"
+
+
 @pytest.mark.parametrize("other", [{"release": "rl_other"}, {"scorer": "fit_1"}])
 def test_what_was_certified_for_something_else_certifies_nothing(
     make_project: MakeProject, other: dict[str, str]
@@ -142,6 +151,27 @@ def test_a_full_day_goes_down_the_ladder_and_is_no_evidence(make_project: MakePr
     assert [ask(project, 0.9).disposition for _ in range(3)] == ["review", "review", "fallback"]
     assert [draft.share for draft in rows(project, drafts)] == [1.0, 1.0, 0.0]
     assert len(rows(project, reviews)) == 2
+
+
+def test_whoever_is_asked_where_all_is_reported_has_the_chance_of_the_others(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING, '[outcomes]\nreported = "all"\n')
+    certify(project, 0.99, ask_share=0.5)
+    asked = [ask(project, 0.9).disposition for _ in range(20)]
+    assert set(asked) == {"review", "fallback"}
+    assert {(draft.is_drawn, draft.share) for draft in rows(project, drafts)} == {(1, 1.0)}
+
+
+def test_nothing_of_a_full_day_has_a_chance_whatever_its_coin_says(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, STATIC, ASKING, "capacity_per_day = 1\n")
+    certify(project, 0.99, ask_share=0.5)
+    asked = [ask(project, 0.9).disposition for _ in range(20)]
+    assert asked.count("review") == 1
+    kept = rows(project, drafts)[asked.index("review") + 1 :]
+    assert {draft.share for draft in kept} == {0.0}
 
 
 def test_people_are_asked_no_more_after_a_restart(make_project: MakeProject) -> None:
@@ -231,6 +261,22 @@ def test_a_correction_is_given_wherever_the_same_is_asked_again(make_project: Ma
     assert record_of(project, again).cache == {"kind": "correction", "review": held.review_id}
     assert other.disposition == "review"
     assert ask(project, 0.9, role="agent").disposition == "review", "said for another role"
+
+
+def test_a_correction_that_breaks_the_schema_of_today_is_given_to_nobody(
+    make_project: MakeProject,
+) -> None:
+    schema = '{"type": "object", "required": ["label", "probability"]}'
+    services = {"late": 'contract = { output = "output.json" }' + SERVICE + STATIC + ASKING}
+    project = make_project(services, {"services/late/output.json": schema}, project=QUEUE)
+    ask(project, 0.9)
+    (review,) = rows(project, reviews)
+    with project.state.begin() as connection:
+        values = ("late", review.input_digest, "", review.id, review.at_us, b'{"label": false}')
+        connection.execute(insert(corrections).values(values))
+        move_pointer(connection, "corrections:late", review.id)
+    project.run(project.serving.follow()).result()
+    assert ask(project, 0.9).disposition == "review"
 
 
 def test_the_last_rung_asks_a_person_where_no_model_answers(make_project: MakeProject) -> None:
@@ -325,6 +371,28 @@ def test_where_nobody_can_say_how_sure_an_answer_is_it_is_not_given(
     assert record_of(project, reply).decided == "how sure the answer is, is unknown"
 
 
+def test_a_score_is_held_against_the_threshold_of_its_own_model(make_project: MakeProject) -> None:
+    project = make(make_project, STATIC, ASKING)
+    ask(project, 0.5)
+    certify(project, 0.1)
+    desk = project.serving.engine.releases["late"].desk
+    assert desk is not None
+    other = FailingScore()
+    other.id = "fit_1"
+
+    class Swapped:
+        id = "own"
+
+        def read(self, call: Call, answer: Answer) -> Scored:
+            desk.scorer = other
+            desk.in_force = msgspec.structs.replace(desk.in_force, scorer=other.id)
+            return Scored(0.9)
+
+    desk.scorer = Swapped()
+    assert ask(project, 0.9).disposition == "review"
+    assert rows(project, drafts)[-1].scorer == "own"
+
+
 def test_support_that_guard_and_score_ask_for_is_computed_once() -> None:
     class Counting:
         asked = 0
@@ -369,7 +437,7 @@ def test_where_no_bodies_are_kept_a_case_is_emptied_a_day_after_it_ended(
     assert project.serving.jobs.run_now("bodies").last_result == "0 cases emptied"
 
 
-@pytest.mark.parametrize("source", ["review", "Audit ", "planted", "second"])
+@pytest.mark.parametrize("source", ["review", "Audit ", "planted", "second", "import"])
 def test_no_client_speaks_as_a_reviewer(tmp_path: Path, source: str) -> None:
     services = {"late": SERVICE + STATIC + ASKING}
     with serve(write_project(tmp_path / "project", services, project=QUEUE)) as live:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
 from conftest import write_project
 from control_plane import Plane
@@ -167,6 +168,17 @@ def test_a_second_look_shows_neither_confidence_nor_the_first_decision(desk: Pla
     assert [one["decided"] for one in shown["reviewers"]] == [1, 1]
     (pair,) = shown["pairs"]
     assert (pair["n"], pair["agreed"], pair["kappa"]) == (1, 0, 0.0)
+
+
+def test_a_blind_look_tells_neither_support_nor_verdicts_nor_past_decisions(desk: Plane) -> None:
+    decide(desk, asked(desk), decision="reject", reason_code="unsafe")
+    content = {"model": "own", "sentences": [["So.", 0.31]], "verdicts": [["facts", "deny", "no"]]}
+    review = a_review(kind="audit", service="late", content=content)
+    ask(desk.project.state, review)
+    case = desk.get(f"/api/review/{review.id}")
+    assert (case["content"], case["similar"]) == ({"model": "own"}, [])
+    desk.ask("POST", f"/api/review/{review.id}/decide", to_builtins(approve(review)))
+    assert desk.get(f"/api/review/{review.id}")["content"] == content
 
 
 def test_a_planted_case_looks_like_any_other_until_it_is_decided(desk: Plane) -> None:

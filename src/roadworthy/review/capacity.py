@@ -52,6 +52,13 @@ class Capacity:
 
     def take(self, at_us: int) -> bool:
         """Take one place of the day of `at_us`; say whether there was one."""
+        return self._has_room(at_us, 1)
+
+    def has_room(self, at_us: int) -> bool:
+        """Whether the day of `at_us` has a place left."""
+        return self._has_room(at_us, 0)
+
+    def _has_room(self, at_us: int, taken: int) -> bool:
         if self.per_day is None:
             return True
         day = at_us // DAY_US
@@ -60,5 +67,5 @@ class Capacity:
                 self._day, self._asked = day, self._asked_since(day * DAY_US)
             if self._asked >= self.per_day:
                 return False
-            self._asked += 1
+            self._asked += taken
             return True

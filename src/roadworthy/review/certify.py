@@ -19,6 +19,7 @@ from ..risk.walk import grid_of, start_at_share
 from ..store import certificates as store
 from ..store.actions import append_action
 from ..store.certificates import Certificate, Epoch
+from ..store.switchboard import certificate_stop, move_pointer
 from ..types import DAY_US, Ids
 from . import audits, progress
 from .audits import Alarm
@@ -179,7 +180,7 @@ def _write(
     state = progress.text_of(found.progress)
     place = progress.certified(found.progress, terms)
     issued = None
-    if found.alarm is None and _may_issue(work.state, terms, place, in_force):
+    if found.alarm is None and _may_issue(work.state, terms, found.progress, place, in_force):
         issued = _certificate(work, subject, epoch, terms, found, place or 0, in_force)
     with work.state.begin() as connection:
         if not store.advance_epoch(connection, epoch, found.seen_us, state):
@@ -188,6 +189,10 @@ def _write(
         if found.alarm is not None:
             _switch_off(connection, work, subject, epoch, in_force, found)
             return epoch, None
+        if issued is not None and in_force is not None:
+            # Looked at again: who pulls the lever while this runs means what is issued, too.
+            is_stopped = store.is_stopped(connection, terms.service, in_force.id)
+            issued = None if is_stopped else issued
         if issued is not None:
             _issue(connection, work, subject, issued, in_force)
         elif in_force is not None:
@@ -196,15 +201,25 @@ def _write(
 
 
 def _may_issue(
-    state: Engine, terms: Terms, place: int | None, in_force: Certificate | None
+    state: Engine,
+    terms: Terms,
+    found: Progress,
+    place: int | None,
+    in_force: Certificate | None,
 ) -> bool:
-    """Whether there is a looser threshold than is in force; what a person stopped stays stopped."""
+    """Whether more may pass than does: a looser threshold, or another group.
+
+    What a person stopped stays stopped.
+    """
     if place is None:
         return False
     if in_force is None:
         return True
     is_looser = terms.grid[place] < in_force.threshold
-    return is_looser and not store.is_stopped_by_a_person(state, terms.service, in_force.id)
+    known = progress.required(found, terms).keys() - {ALL}
+    is_wider = bool(known - in_force.detail["groups"].keys())
+    is_more = is_looser or (is_wider and terms.grid[place] == in_force.threshold)
+    return is_more and not store.is_stopped_by_a_person(state, terms.service, in_force.id)
 
 
 def _certificate(
@@ -270,11 +285,17 @@ def _issue(
     """Put a certificate in force, in the place of a stricter one if there is one."""
     share = issued.audit["share"]
     ask = read_in_force(connection, subject.service).ask_share
-    now = InForce(issued.id, issued.threshold, subject.release, subject.scorer, share, ask)
+    # What it stands on, not what serves: another run may have left an older epoch open.
+    scorer = issued.detail["scorer"]
+    groups = tuple(issued.detail["groups"]) or None
+    now = InForce(issued.id, issued.threshold, issued.release, scorer, share, ask, groups=groups)
     point(connection, subject.service, now)
     if before is not None:
         why = f"superseded by `{issued.id}`, which lets more pass"
         store.end_certificate(connection, before.id, "superseded", issued.issued_at_us, why)
+    stop = store.last_stop(connection, subject.service, subject.decision)
+    if stop:  # whoever stopped the last one has not let another answer
+        move_pointer(connection, certificate_stop(subject.service, issued.id), stop)
     store.add_certificate(connection, issued)
     detail = {
         "service": issued.service,

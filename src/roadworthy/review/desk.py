@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..risk.coin import is_drawn
 from ..types import Answer, Call, Caller, Draft, DraftPath, Review, ReviewKind
 from .capacity import Capacity
-from .scoring import Calibrate, Scorer
+from .scoring import Calibrate, Scored, Scorer
 from .triggers import Triggers
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -31,6 +31,7 @@ class InForce(msgspec.Struct, frozen=True):
         audit_share: Share of what is given alone that people look at all the same.
         ask_share: Share of the rest that people are asked; the others go down the ladder.
         is_stopped: Whether a person stopped it, or wants to be asked of everything.
+        groups: The groups that it was certified for, like `size=big`; None where none is declared.
     """
 
     certificate: str = ""
@@ -40,6 +41,7 @@ class InForce(msgspec.Struct, frozen=True):
     audit_share: float = 1.0
     ask_share: float = 1.0
     is_stopped: bool = False
+    groups: tuple[str, ...] | None = None
 
 
 class Decision(NamedTuple):
@@ -49,6 +51,7 @@ class Decision(NamedTuple):
         why: What decided it, in one sentence.
         share: The chance with which an outcome was asked for.
         is_drawn: Whether one is.
+        scorer: The score model that it was decided by.
     """
 
     path: DraftPath
@@ -56,6 +59,7 @@ class Decision(NamedTuple):
     share: float = 1.0
     is_drawn: bool = True
     certificate: str = ""
+    scorer: str = ""
 
 
 class Correction(NamedTuple):
@@ -130,7 +134,7 @@ class Desk:
         return self.corrections.get((digest, caller.role))
 
     def decide(
-        self, request_id: str, at_us: int, call: Call, answer: Answer, score: float | None
+        self, request_id: str, at_us: int, call: Call, answer: Answer, scored: Scored
     ) -> Decision:
         """Decide whether `answer` is given alone: on what is known before its outcome."""
         caller = call.caller
@@ -152,7 +156,16 @@ class Desk:
             return self._ask("person", "a person wants to be asked of every answer", at_us)
         if self.policy.max_error is None:
             return Decision("alone", "no bound is declared", is_drawn=False)
-        return self._within_bound(now, request_id, at_us, score)
+        if self._is_of_new_group(now, call):
+            now = msgspec.structs.replace(now, threshold=None)
+        return self._within_bound(now, request_id, at_us, scored)
+
+    def _is_of_new_group(self, now: InForce, call: Call) -> bool:
+        """Whether an input is of a group of which nothing was known when it was certified."""
+        if now.groups is None:
+            return False
+        names = self._outcomes.groups
+        return any(f"{name}={_word(call.input.get(name))}" not in now.groups for name in names)
 
     def _beyond_scope(self, call: Call) -> str:
         """Return why an input is out of scope, or an empty string."""
@@ -167,11 +180,10 @@ class Desk:
             return ""
         return f"out of scope: {far:.1f} times as far as usual, and at most {most:g} is let pass"
 
-    def _within_bound(
-        self, now: InForce, request_id: str, at_us: int, score: float | None
-    ) -> Decision:
+    def _within_bound(self, now: InForce, request_id: str, at_us: int, scored: Scored) -> Decision:
         """Decide by the certified threshold; without one nothing is given alone."""
-        holds = now.release == self.release_id and now.scorer == self.scorer.id
+        score = scored.score
+        holds = now.release == self.release_id and now.scorer == scored.scorer
         threshold = now.threshold if holds else None
         if threshold is not None and score is not None and score >= threshold:
             share = 1.0 if self._outcomes.reported == "all" else now.audit_share
@@ -181,7 +193,8 @@ class Desk:
         why = _why_not(threshold, score)
         if is_drawn(request_id, now.ask_share, "ask"):
             return self._ask("person", why, at_us, now.ask_share)
-        return self._leave("person", why, now.ask_share)
+        share = now.ask_share if self._capacity.has_room(at_us) else 0.0
+        return self._leave("person", why, share)
 
     def _ask(self, path: DraftPath, why: str, at_us: int, share: float = 1.0) -> Decision:
         """Ask a person, if there is a queue and its day has room."""
@@ -189,7 +202,9 @@ class Desk:
             return self._leave(path, why, 0.0)
         if not self._capacity.take(at_us):
             return self._leave(path, f"{why}; the queue's day is full", 0.0)
-        return Decision(path, why, share)
+        # Where all outcomes are reported, a coin that asks a person leaves none of them out.
+        is_reported = self._outcomes.reported == "all" and path != "rule"
+        return Decision(path, why, 1.0 if is_reported else share)
 
     def _leave(self, path: DraftPath, why: str, share: float) -> Decision:
         """Leave it to the ladder. What was never to be drawn is no evidence, unless all is.
@@ -227,7 +242,7 @@ class Desk:
             at_us=at_us,
             service=self._service.name,
             release=self.release_id,
-            scorer=self.scorer.id,
+            scorer=decision.scorer or self.scorer.id,
             path=decision.path,
             score=score,
             confidence=self.confidence_of(score),

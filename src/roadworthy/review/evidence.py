@@ -8,7 +8,8 @@ neither late labels nor whoever writes them choose what counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -20,12 +21,14 @@ from ..declare.expressions import Expression, ExpressionError, compile_expressio
 from ..declare.review import Outcomes
 from ..risk.evidence import Floats
 from ..risk.units import Candidate, pick
-from ..risk.walk import Flags
+from ..risk.walk import Flags, Of
 
 AS_REVIEWED = ("review", "audit", "second")
 """The sources of what people decided; what they say of `planted` cases is evidence of them."""
 _NO_EVIDENCE = ("rating",)
 _EQUAL = 1e-9
+_NO_BOUND = 0.99
+"""What audits are held against where no error of theirs could break a bound of all requests."""
 
 _decode = msgspec.json.decode
 
@@ -208,6 +211,7 @@ class Evidence(NamedTuple):
         requests, units: All that could have been drawn.
         uncovered: Requests of which no outcome could ever be drawn, as the day was full.
         groups: Of all that could have been drawn.
+        given: Of all requests by their groups: how many were given alone, and how many there were.
     """
 
     window: int
@@ -218,6 +222,19 @@ class Evidence(NamedTuple):
     units: int
     uncovered: int
     groups: frozenset[tuple[str, ...]]
+    given: Mapping[tuple[str, ...], tuple[int, int]] = {}
+
+    def bound_of_audits(
+        self, max_error: float, of: Of, is_in: Callable[[tuple[str, ...]], bool]
+    ) -> float:
+        """Return what the audits of some groups are held against.
+
+        They are of what was given alone. A bound of all requests lets more of that be wrong: what
+        was not given alone did no harm.
+        """
+        counts = [count for groups, count in self.given.items() if is_in(groups)]
+        alone, every = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
+        return min(max_error * every / alone, _NO_BOUND) if of == "all" and alone else max_error
 
     @property
     def scores(self) -> Floats:
@@ -257,7 +274,14 @@ def _evidence_of(window: int, found: list[Case]) -> Evidence:
         units,
         len(found) - len(covered),
         frozenset(case.groups for case in covered),
+        _given(found),
     )
+
+
+def _given(found: list[Case]) -> dict[tuple[str, ...], tuple[int, int]]:
+    every = Counter(case.groups for case in found)
+    alone = Counter(case.groups for case in found if case.path == "alone")
+    return {groups: (alone[groups], count) for groups, count in every.items()}
 
 
 def _candidate(case: Case, window: int) -> Candidate:

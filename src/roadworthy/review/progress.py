@@ -126,14 +126,21 @@ def see(progress: Progress, evidence: Evidence, terms: Terms, held: Corrected) -
             detectors.setdefault(key, audit.begin())
     for key, strand in strands.items():
         strands[key] = _advance(strand, evidence, _members(evidence, key, terms), terms, held)
+    bounds = {key: _held_of_audits(evidence, key, terms) for key in detectors}
     for case in evidence.audited:
         for key in (ALL, *keys_of(case.groups, terms)):
             if key in detectors:
-                is_wrong = case.is_right is False
-                detectors[key] = audit.see(detectors[key], is_wrong, terms.max_error)
-                before = latest.get(key) or recent.begin()
-                latest[key] = recent.see(before, is_wrong, terms.max_error)
+                is_wrong, most = case.is_right is False, bounds[key]
+                detectors[key] = audit.see(detectors[key], is_wrong, most)
+                latest[key] = recent.see(latest.get(key) or recent.begin(), is_wrong, most)
     return Progress(strands, detectors, _tally(progress.tally, evidence), latest)
+
+
+def _held_of_audits(evidence: Evidence, key: str, terms: Terms) -> float:
+    def is_in(groups: tuple[str, ...]) -> bool:
+        return key == ALL or key in keys_of(groups, terms)
+
+    return evidence.bound_of_audits(terms.max_error, terms.of, is_in)
 
 
 def keys_of(groups: tuple[str, ...], terms: Terms) -> Iterator[str]:

@@ -14,7 +14,14 @@ from ..declare.project import Queue
 from ..errors import RequestError
 from ..store.actions import append_action
 from ..store.review_lists import check_free, check_open
-from ..store.reviews import Waiting, change_review, lock_review, plant_review, waiting_of
+from ..store.reviews import (
+    Waiting,
+    as_planted,
+    change_review,
+    lock_review,
+    plant_review,
+    waiting_of,
+)
 from ..store.tables import reviews
 from ..types import DAY_US, Clock, Ids, Key, Review
 from .notices import Tell, tell_nobody
@@ -23,6 +30,7 @@ from .rulings import check_reviewer
 HELD = "held"
 """State of a planted case that nobody sees yet."""
 _SPAN_US = DAY_US
+_MOST_LIKE = 50
 _encode = msgspec.json.Encoder().encode
 
 
@@ -217,6 +225,7 @@ def release_planted(engine: Engine, clock: Clock, queues: Mapping[str, Queue]) -
                 continue
             for row in _next_held(connection, name, _missing(connection, name, queue, now_us)):
                 change = {
+                    **({} if row.release else _as_others(connection, row.service)),
                     "id": ids.new("rv", now_us),
                     "at_us": now_us,
                     "due_us": now_us + max(row.due_us - row.at_us, 1),
@@ -246,9 +255,25 @@ def _missing(connection: Connection, queue: str, declared: Queue, now_us: int) -
 def _next_held(connection: Connection, queue: str, wanted: int) -> Sequence[Any]:
     if wanted <= 0:
         return ()
-    held = (reviews.c.state == HELD, reviews.c.queue == queue)
-    query = select(reviews.c.id, reviews.c.at_us, reviews.c.due_us).where(*held)
+    # One that was emptied, where no bodies are kept, can be decided by nobody.
+    held = (reviews.c.state == HELD, reviews.c.queue == queue, reviews.c.draft != b"")
+    columns = (reviews.c.id, reviews.c.at_us, reviews.c.due_us)
+    query = select(*columns, reviews.c.release, reviews.c.service).where(*held)
     return connection.execute(query.order_by(reviews.c.id).limit(wanted)).all()
+
+
+def _as_others(connection: Connection, service: str) -> dict[str, Any]:
+    """Return what a case from a file has not, as the newest case of its service has it.
+
+    Without a release and a reason it would tell that it is planted.
+    """
+    query = select(reviews.c.release, reviews.c.detail)
+    newest = query.where(reviews.c.service == service, reviews.c.kind == "review")
+    for row in connection.execute(newest.order_by(reviews.c.at_us.desc()).limit(_MOST_LIKE)):
+        detail = as_planted(row.detail)
+        if detail is not None:
+            return {"release": row.release, "detail": detail}
+    return {}
 
 
 def is_blind(waiting: Waiting) -> bool:

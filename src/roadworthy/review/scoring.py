@@ -24,11 +24,13 @@ LEAST_SUPPORT = SIGNALS.index("least_support")
 class Scored(NamedTuple):
     """How sure an answer is (0-1, higher is surer; None is unknown), and what that was read from.
 
-    Predictions have no signals but their score.
+    Predictions have no signals but their score. `scorer` is the score model that said it: another
+    may have been put in its place since.
     """
 
     score: float | None
     signals: Signals = ()
+    scorer: str = ""
 
 
 class Scorer(Protocol):

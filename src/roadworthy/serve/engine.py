@@ -259,8 +259,8 @@ class Engine:
         """Give what a person said of the same input before, if anybody did: no error persists."""
         desk = plan.release.desk
         known = None if desk is None else desk.known(plan.digest, plan.caller)
-        if known is None:
-            return False
+        if known is None or plan.release.judge.problem(known.output):
+            return False  # said of an older release, whose schema was another
         plan.answer = Answer(model=CORRECTION, output=known.output)
         plan.disposition = "cached"
         plan.cache = {"kind": "correction", "review": known.review_id}
@@ -339,11 +339,13 @@ class Engine:
         desk, call, answer = plan.release.desk, plan.call, plan.answer
         if desk is None or call is None or answer is None:
             return
-        plan.score, plan.signals = _read_by(desk, call, answer)
+        scored = _read_by(desk, call, answer)
+        plan.score, plan.signals = scored.score, scored.signals
         plan.confidence = desk.confidence_of(plan.score)
         plan.mark("confidence")
         plan.draft = answer
-        plan.decision = decision = desk.decide(plan.id, plan.at_us, call, answer, plan.score)
+        decision = desk.decide(plan.id, plan.at_us, call, answer, scored)
+        plan.decision = decision = decision._replace(scorer=scored.scorer)
         plan.mark("decide")
         if decision.path == "alone":
             return
@@ -447,7 +449,8 @@ class Engine:
 
 def _read_by(desk: Desk, call: Call, answer: Answer) -> Scored:
     """Return how sure an answer is; where that cannot be computed now, it is unknown."""
+    scorer = desk.scorer  # another thread may put another in its place at any time
     try:
-        return desk.scorer.read(call, answer)
+        return scorer.read(call, answer)._replace(scorer=scorer.id)
     except ModelError:
-        return Scored(None)
+        return Scored(None, scorer=scorer.id)

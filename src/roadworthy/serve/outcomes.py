@@ -15,8 +15,8 @@ from ..types import Clock, Ids, Outcome
 from .http import Incoming, Outgoing, json_response, unreadable
 from .identify import Keyring
 
-OURS = frozenset({"review", "audit", "second", "planted"})
-"""Sources of what people decided in a queue: nobody else may say so."""
+OURS = frozenset({"review", "audit", "second", "planted", "import"})
+"""Sources of what people decided in a queue, or brought in a file: nobody else may say so."""
 KINDS = ("label", "correct", "rating", "correction")
 
 
@@ -111,7 +111,7 @@ def _read(raw: bytes) -> _Body:
     if body.source.strip().casefold() in OURS:
         raise RequestError(
             f"`source`: expected the name of a system of yours, got `{body.source:.20}`, which is "
-            "what people decide in a queue",
+            "what people decide in a queue or bring in a file",
             param="source",
         )
     if all(getattr(body, kind) is msgspec.UNSET for kind in KINDS):

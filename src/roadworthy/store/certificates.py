@@ -182,9 +182,26 @@ def is_asked_by_a_person(engine: Engine, service: str) -> bool:
 
 def is_stopped_by_a_person(engine: Engine, service: str, id: str) -> bool:
     """Whether a person wants a certificate to let nothing pass."""
-    here = switchboard.c.name == certificate_stop(service, id)
     with engine.connect() as connection:
-        return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
+        return is_stopped(connection, service, id)
+
+
+def is_stopped(connection: Connection, service: str, id: str) -> bool:
+    """Whether a person wants a certificate to let nothing pass, as a transaction sees it."""
+    here = switchboard.c.name == certificate_stop(service, id)
+    return bool(connection.execute(select(switchboard.c.value).where(here)).scalar())
+
+
+def last_stop(connection: Connection, service: str, decision: Decision = ANSWER_ALONE) -> str:
+    """Return by what the last certificate of a decision is stopped; empty where it is not."""
+    is_it = (certificates.c.service == service, certificates.c.decision == decision)
+    order = (certificates.c.issued_at_us.desc(), certificates.c.id.desc())
+    query = select(certificates.c.id).where(*is_it).order_by(*order).limit(1)
+    last = connection.execute(query).scalar()
+    if last is None:
+        return ""
+    here = switchboard.c.name == certificate_stop(service, last)
+    return connection.execute(select(switchboard.c.value).where(here)).scalar() or ""
 
 
 def released_at(engine: Engine, release: str, now_us: int) -> int:

@@ -115,6 +115,18 @@ def plant_review(connection: Connection, review: Review, expected: dict[str, Any
     connection.execute(here.values(expected=_encode(expected)))
 
 
+def as_planted(detail: bytes) -> bytes | None:
+    """Return what a planted case shows of why it is asked, after that of another case.
+
+    None where that has no score: what a guard said of it may be personal.
+    """
+    like = _decode(detail)
+    if like.score is None:
+        return None
+    content = {"model": like.content["model"]} if "model" in like.content else {}
+    return _encode(_Detail(like.reasons, like.score, like.confidence, content))
+
+
 def reviews_of(connection: Connection, request_id: str) -> list[Waiting]:
     """Return all reviews of one request, oldest first."""
     query = select(reviews).where(reviews.c.request_id == request_id).order_by(reviews.c.id)

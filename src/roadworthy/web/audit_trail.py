@@ -32,8 +32,9 @@ def trail_of(ask: Ask, subject: Subject, stands: Standing) -> tuple[AuditPoint, 
     rows = store.read_drafts_with_outcomes(state, *named, stands.from_us, until_us)
     detector, points = audit.begin(), [AuditPoint(audits=0, level=0.0)]
     for evidence in by_window(cases_of(rows, Truth(subject.outcomes.right), schedule), schedule):
+        most = evidence.bound_of_audits(stands.max_error, subject.policy.of, lambda groups: True)
         for case in evidence.audited:
-            detector = audit.see(detector, case.is_right is False, stands.max_error)
+            detector = audit.see(detector, case.is_right is False, most)
             points.append(AuditPoint(audits=detector.n, level=level_of(detector, length)))
     if len(points) <= 1:
         return ()

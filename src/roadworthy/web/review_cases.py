@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -114,13 +114,18 @@ def case_of(state: Engine, now_us: int, waiting: Waiting) -> Case:
         digest=review.digest,
         score=None if blind else review.score,
         confidence=None if blind else review.confidence,
-        content=review.content,
+        content=_undoubted(review.content) if blind else review.content,
         is_blind=blind,
-        similar=tuple(map(_similar, similar_reviews(state, waiting))),
+        similar=() if blind else tuple(map(_similar, similar_reviews(state, waiting))),
         ruling=waiting.ruling,
         given=waiting.given,
         reason_codes=_CODES,
     )
+
+
+def _undoubted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return content without what was thought of the answer: support and verdicts."""
+    return {name: content[name] for name in content if name not in ("sentences", "verdicts")}
 
 
 def decided_of(ruled: Ruled) -> CaseDecided:

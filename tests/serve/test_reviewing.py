@@ -384,6 +384,7 @@ def test_a_score_is_held_against_the_threshold_of_its_own_model(make_project: Ma
         id = "own"
 
         def read(self, call: Call, answer: Answer) -> Scored:
+            assert desk is not None
             desk.scorer = other
             desk.in_force = msgspec.structs.replace(desk.in_force, scorer=other.id)
             return Scored(0.9)

@@ -32,6 +32,10 @@ def run_length(progress: Progress, terms: Terms, place: int, share: float, seen_
     return max(LEAST_RUN, audits * passing / days * YEAR_DAYS)
 
 
+MOST_SILENT = 100
+"""By so many audits without an outcome more than with one, nobody would notice a broken bound."""
+
+
 class Alarm(NamedTuple):
     """Why a certificate is switched off.
 
@@ -49,8 +53,13 @@ class Alarm(NamedTuple):
 def alarm_of(progress: Progress, terms: Terms, length: float) -> Alarm | None:
     """Return the alarm that the audits raise, if they do.
 
-    With several groups each is given a part of the false alarms.
+    With several groups each is given a part of the false alarms. An audit without an outcome speaks
+    for no error; where most have none, there is no audit any more.
     """
+    silent = progress.tally.silence
+    if silent >= MOST_SILENT:
+        why = f"of the latest audits {silent} more had no outcome than had one: nobody audits"
+        return Alarm(why, ALL, silent, 0)
     level = length * len(progress.detectors)
     for key, detector in progress.detectors.items():
         if is_alarm(detector, level):

@@ -77,6 +77,7 @@ class Tally(msgspec.Struct, frozen=True):
         missing: Those that count as wrong as nothing was known of them in time.
         disputed: Those that count as wrong as sources disagreed.
         uncovered: Requests of which no outcome could be drawn.
+        silence: By how many more of the latest audits nothing became known than something did.
     """
 
     requests: int = 0
@@ -86,6 +87,7 @@ class Tally(msgspec.Struct, frozen=True):
     missing: int = 0
     disputed: int = 0
     uncovered: int = 0
+    silence: int = 0
 
 
 class Progress(NamedTuple):
@@ -193,7 +195,15 @@ def _tally(tally: Tally, evidence: Evidence) -> Tally:
         tally.missing + sum(case.is_right is None for case in cases),
         tally.disputed + sum(case.is_disputed for case in cases),
         tally.uncovered + evidence.uncovered,
+        _silence(tally.silence, evidence),
     )
+
+
+def _silence(so_far: int, evidence: Evidence) -> int:
+    """Return how long audits have been silent: it falls to 0 while most have an outcome."""
+    for case in evidence.audited:
+        so_far = max(0, so_far + (1 if case.is_right is None else -1))
+    return so_far
 
 
 def required(progress: Progress, terms: Terms) -> Mapping[str, Strand]:

@@ -47,10 +47,11 @@ async def given_instead(
         waiting: The case.
         clock: Where the ladder's time comes from.
     """
-    policy = None if release is None or release.desk is None else release.desk.policy
-    if release is None or policy is None:
+    desk = None if release is None else release.desk
+    if release is None or desk is None:
         return _refused("its service asks nobody any more")
-    if policy.on_expiry == "answer" and waiting.review.draft:
+    policy, is_trusted = desk.policy, not desk.in_force.is_stopped
+    if policy.on_expiry == "answer" and waiting.review.draft and is_trusted:
         return _answered("answered", draft_output(waiting.review.draft), EXPIRED)
     if policy.on_expiry == "refuse":
         return _refused("`review.on_expiry` is `refuse`")

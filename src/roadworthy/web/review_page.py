@@ -18,6 +18,7 @@ from ..types import ReviewKind
 from . import review_words as words
 from .control import Ask
 from .review_figures import CaseRow, Hold, QueueLine, QueuePage
+from .review_shapes import Before
 from .shapes import Given, Name, OfService, Page
 
 State = Literal["open", "decided", "expired", "withdrawn"]
@@ -29,7 +30,7 @@ class QueueQuery(Given, frozen=True):
     queue: Annotated[Name, Meta(description="Only this queue.")] = ""
     service: OfService = ""
     state: Annotated[State, Meta(description="By default those that wait.")] | UnsetType = UNSET
-    before: Annotated[Name, Meta(description="The `before` of the page above this one.")] = ""
+    before: Before = ""
     limit: Page = 40
 
 

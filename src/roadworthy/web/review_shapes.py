@@ -13,6 +13,16 @@ from .units import Time
 State = Literal["open", "decided", "expired", "withdrawn"]
 
 
+Before = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,18}-[a-z0-9_]{1,60})?$",
+        description="The `before` of the page above this one.",
+    ),
+]
+"""Where the next page begins, as the page above it said."""
+
+
 class ReviewQuery(Given, frozen=True):
     """Which cases to list; what is not given does not filter."""
 
@@ -20,13 +30,7 @@ class ReviewQuery(Given, frozen=True):
     state: Annotated[State, Meta(description="`open` ones come as they are due.")] = "open"
     service: OfService = ""
     owner: Name = ""
-    before: Annotated[
-        str,
-        Meta(
-            pattern=r"^([0-9]{1,18}-[a-z0-9_]{1,60})?$",
-            description="The `before` of the page above this one.",
-        ),
-    ] = ""
+    before: Before = ""
     limit: Page = 50
 
 

@@ -192,6 +192,8 @@ def served(folder: Path, clock: str = "settable") -> Iterator[Plane]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     with open_project(folder) as project:
+        # Once now, and not while a test looks at what it made of years ago.
+        project.serving.jobs.run_now("retention")
         yield Plane(project)
 
 

@@ -149,7 +149,7 @@ def list_examples(
 ) -> list[Example]:
     """Return examples, newest decision first; `before` is the id of the last one of a page.
 
-    No service means all of them.
+    No service means all of them. After one that is not there, or not any more, comes nothing.
     """
     query = select(examples).order_by(examples.c.at_us.desc(), examples.c.id.desc())
     if services:
@@ -158,9 +158,12 @@ def list_examples(
         query = query.where(examples.c.state == state)
     with engine.connect() as connection:
         if before:
-            last = read_example(connection, before)
-            is_same = (examples.c.at_us == last.at_us) & (examples.c.id < last.id)
-            query = query.where((examples.c.at_us < last.at_us) | is_same)
+            at = select(examples.c.at_us).where(examples.c.id == before)
+            at_us = connection.execute(at).scalar()
+            if at_us is None:
+                return []
+            is_same = (examples.c.at_us == at_us) & (examples.c.id < before)
+            query = query.where((examples.c.at_us < at_us) | is_same)
         return [_example(row) for row in connection.execute(query.limit(limit))]
 
 

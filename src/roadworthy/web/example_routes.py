@@ -25,7 +25,7 @@ from .units import show
 def example_routes() -> tuple[Route, ...]:
     """Return the routes for examples."""
     return (
-        Route("GET", "/api/examples", "read", read_page, errors=(NotFound,)),
+        Route("GET", "/api/examples", "read", read_page),
         Route("GET", "/api/examples/{id}", "read", read_one),
         Route("POST", "/api/examples/{id}/release", "review", release),
         Route("POST", "/api/examples/{id}/reject", "review", reject),

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, update
 from store_samples import a_record
 
 from review_cases import CLOCK, a_draft, a_review, approve, ask, correct
-from roadworthy.errors import Conflict, RequestError
+from roadworthy.errors import Conflict, Forbidden, RequestError
 from roadworthy.review.rulings import rule_on
 from roadworthy.store.records import delete_user, drop_before, outcomes_of, record_row
 from roadworthy.store.review_lists import (
@@ -211,3 +211,16 @@ def test_what_is_old_goes_with_what_it_corrected(engine: Engine) -> None:
     assert all_pages(engine, 9, state="decided") == [new.id]
     with engine.connect() as connection:
         assert len(connection.execute(drafts.select()).all()) == 1
+
+
+@pytest.mark.parametrize("kind", ["second", "planted"])
+def test_who_decided_a_case_is_not_asked_of_it_again(engine: Engine, kind: Any) -> None:
+    first = ask(engine)
+    rule_on(engine, CLOCK, first.id, approve(first), by="ann")
+    again = ask(engine, a_review(kind=kind, request_id=first.request_id))
+    assert take_next(engine, CLOCK, by="ann") is None
+    with pytest.raises(Forbidden, match="ann decided the same case before"):
+        take_review(engine, CLOCK, again.id, by="ann")
+    taken = take_next(engine, CLOCK, by="bo")
+    assert taken is not None
+    assert taken.review.id == again.id

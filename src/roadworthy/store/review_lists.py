@@ -32,6 +32,9 @@ MOST_COMPARED = 500
 
 _decode = msgspec.json.decode
 
+NEED_ANOTHER = ("second", "planted")
+"""Kinds of cases that somebody decided before, who is not asked again."""
+
 
 class ReviewPage(NamedTuple):
     """One page of a list, and what the next one begins `before`; empty where it is the last."""
@@ -192,7 +195,7 @@ def take_next(
 ) -> Waiting | None:
     """Give a person the case that is due first and free, or None where none is.
 
-    Of a second look, whoever decided first gets none.
+    Of a second look, and of a planted case, whoever decided first gets none.
     """
     now_us = clock.now_us()
     first = reviews.alias()
@@ -202,7 +205,7 @@ def take_next(
         .exists()
     )
     is_free = (reviews.c.taken_by.in_(("", by))) | (reviews.c.taken_until_us <= now_us)
-    is_allowed = (reviews.c.kind != "second") | ~was_theirs
+    is_allowed = reviews.c.kind.not_in(NEED_ANOTHER) | ~was_theirs
     free = select(reviews.c.id).where(
         reviews.c.state == "open", is_free, is_allowed, *_wanted(queue, services, "")
     )
@@ -243,17 +246,16 @@ def check_free(waiting: Waiting, by: str, now_us: int) -> None:
 
 
 def check_unseen(connection: Connection, waiting: Waiting, by: str) -> None:
-    """Refuse a second look to whoever decided the same case before.
+    """Refuse a second look, or a planted case, to whoever decided the same before.
 
     Raises:
         Forbidden: They did.
     """
-    if waiting.review.kind != "second":
+    if waiting.review.kind not in NEED_ANOTHER:
         return
     if any(known.decided_by == by for known in reviews_of(connection, waiting.review.request_id)):
         raise Forbidden(
-            f"review `{waiting.review.id}` is a second look at what {by} decided: it needs another"
-            " person"
+            f"review `{waiting.review.id}` needs another person: {by} decided the same case before"
         )
 
 

@@ -28,8 +28,8 @@ from roadworthy.review.calibrate import calibrate
 from roadworthy.review.capacity import Capacity
 from roadworthy.review.desk import Desk, InForce
 from roadworthy.review.scoring import OwnScore, Scored
-from roadworthy.risk.audit import is_drawn
 from roadworthy.risk.calibration import fit_isotonic
+from roadworthy.risk.coin import is_drawn
 from roadworthy.types import DAY_US, Answer, Call, Caller, Key
 
 DAYS = 20

@@ -18,7 +18,7 @@ from roadworthy.review import certify as job
 from roadworthy.review import progress
 from roadworthy.review.in_force import Work
 from roadworthy.review.terms import id_of
-from roadworthy.risk.audit import is_drawn
+from roadworthy.risk.coin import is_drawn
 from roadworthy.store import certificates as store
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.certificates import list_certificates, list_epochs, open_epoch_of

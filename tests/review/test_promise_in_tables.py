@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from team import START_US, Team, replaced
 
-from roadworthy.risk.audit import expected_delay, is_drawn
+from roadworthy.risk.audit import expected_delay
+from roadworthy.risk.coin import is_drawn
 from roadworthy.store.certificates import list_certificates
 from roadworthy.types import DAY_US
 

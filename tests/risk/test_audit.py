@@ -12,11 +12,11 @@ from roadworthy.risk.audit import (
     begin,
     expected_delay,
     is_alarm,
-    is_drawn,
     see,
     see_weighted,
     share_on_probation,
 )
+from roadworthy.risk.coin import is_drawn
 
 
 def audits_until_alarm(

@@ -15,8 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .coin import LEAST_SHARE
-from .coin import coin_of as coin_of
-from .coin import is_drawn as is_drawn
 from .evidence import Floats
 
 TIMES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0])

@@ -40,6 +40,13 @@ $(VENV)/.docs: requirements/docs.txt | $(VENV)/.dev
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/docs.txt
 	@touch $@
 
+# Real servers of MLflow and of AWS's protocol, for the slow tests of the bridges.
+.servers/.done: requirements/servers.txt
+	@echo "installing the servers that bridges are tested against into .servers: about 300 MB to download, 1 GB on disk"
+	@$(PYTHON) -m venv .servers
+	@.servers/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/servers.txt
+	@touch $@
+
 # Without one, the tests of the pages in a browser are skipped, and say so; nothing else needs it.
 $(VENV)/.browser: | $(VENV)/.dev
 	@if command -v chromium >/dev/null; then touch $@; \
@@ -65,7 +72,7 @@ format: $(VENV)/.dev ## Format and fix what can be fixed
 test: $(VENV)/.dev ## The quick tests
 	@$(BIN)/pytest -m "not slow"
 
-test-slow: $(VENV)/.dev $(VENV)/.docs $(VENV)/.browser ## The tests that start processes or take their time
+test-slow: $(VENV)/.dev $(VENV)/.docs $(VENV)/.browser .servers/.done ## The tests that start processes or take their time
 	@$(BIN)/pytest -m slow
 
 demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8700

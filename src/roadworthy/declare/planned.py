@@ -12,8 +12,6 @@ from collections.abc import Mapping
 
 SERVICE_KEYS = frozenset(
     (
-        "objectives.quality",
-        "objectives.fairness",
         "context.overflow",
         "routing.max_error",
         "routing.sure",
@@ -32,10 +30,6 @@ SERVICE_KEYS = frozenset(
         "failures.slow",
         "failures.down",
         "failures.wrong",
-        "evaluation.suites",
-        "evaluation.repeats",
-        "release.judge",
-        "release.canary",
         "monitor.reference",
         "monitor.alert",
         "monitor.on_breach",
@@ -49,7 +43,7 @@ PROJECT_KEYS = frozenset(("budgets",))
 VALUES: Mapping[str, tuple[str, ...]] = {
     "routing.strategy": ("rules", "intent", "learned", "cascade"),
     "guards.verdict": ("ask", "redact"),
-    "fallback.use": ("last_good", "stale_cache"),
+    "fallback.use": ("stale_cache",),
     "records.bodies": ("redacted",),
     "providers.kind": ("anthropic", "gemini"),
     "store.counters": ("redis://",),

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from ..types import Kind
+from .evaluation import Evaluation, Fairness, Quality
 from .planned import VALUES
+from .release import ReleasePolicy
 from .review import Outcomes, ReviewPolicy
 from .values import (
     ContractVersion,
@@ -162,6 +164,12 @@ class Objectives(Section):
     availability: float | None = Field(
         None, gt=0, lt=1, description="Share of requests (0-1) that end without a failure."
     )
+    quality: Quality | None = Field(
+        None, description="How good answers have to be, measured before a release and after."
+    )
+    fairness: Annotated[tuple[Fairness, ...], Field(strict=False)] = Field(
+        (), description="How far groups may be treated differently."
+    )
 
 
 class Load(Section):
@@ -284,9 +292,9 @@ class GuardEntry(Section):
 class Rung(Section):
     """One rung of the ladder, tried when the models fail, are late or too dear."""
 
-    use: Literal["model", "rule", "static", "human"] = Field(
-        description="What answers: a declared model, an expression, a fixed output, or a person "
-        "of the queue that `[review]` names."
+    use: Literal["model", "last_good", "rule", "static", "human"] = Field(
+        description="What answers: a declared model, the release that served before this one, an "
+        "expression, a fixed output, or a person of the queue that `[review]` names."
     )
     model: Label | None = Field(
         None,
@@ -351,6 +359,12 @@ class ServiceDeclaration(File):
     outcomes: Outcomes = Field(Outcomes(), description="What counts as evidence of right answers.")
     review: ReviewPolicy | None = Field(
         None, description="When a person decides; without it every answer is given alone."
+    )
+    evaluation: Evaluation = Field(
+        Evaluation(), description="By what a release is judged before it ships."
+    )
+    release: ReleasePolicy = Field(
+        ReleasePolicy(), description="How a candidate becomes what serves."
     )
     records: Records = Field(Records(), description="What is remembered of each request.")
 

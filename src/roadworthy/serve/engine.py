@@ -32,7 +32,6 @@ from ..guard.slot import run_guards
 from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
 from ..review.scoring import Scored
-from ..store.spool import Spool
 from ..types import DAY_US, Answer, Call, Clock, Ids
 from .chat import read_chat, write_chat
 from .failover import Failover
@@ -40,7 +39,7 @@ from .identify import Keyring, caller_of
 from .ladder import AskPerson
 from .opened import OpenRelease
 from .record import record_of, reply_of
-from .request import Plan, Reply, Request
+from .request import Journal, Plan, Reply, Request
 from .reviewing import entries_of
 from .size import size_of
 from .sse import DONE, completion_events, error_event
@@ -72,7 +71,7 @@ class Engine:
         releases: Mapping[str, OpenRelease],
         stopped: frozenset[str],
         ledger: Ledger,
-        spool: Spool,
+        spool: Journal,
         environment_hash: str,
     ) -> None:
         self.keyring = keyring

@@ -5,17 +5,48 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Literal
+from typing import Protocol as Shape
 
 import msgspec
 
 from ..errors import RoadworthyError
-from ..types import Answer, Attempt, Call, Caller, Disposition, Hold, Key, Usage, Verdict
+from ..types import (
+    Answer,
+    Attempt,
+    Call,
+    Caller,
+    Disposition,
+    Hold,
+    Key,
+    SpoolEntry,
+    Usage,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from ..review.desk import Decision
     from .opened import OpenRelease
 
 Protocol = Literal["native", "openai", "oip", "python"]
+
+
+class Journal(Shape):
+    """Where the engine writes down what happens, before an answer is sent: the spool."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another entry."""
+
+    @property
+    def trouble(self) -> str:
+        """Why not."""
+
+    def append(self, entry: SpoolEntry) -> None:
+        """Keep an entry.
+
+        Raises:
+            OverflowError: It holds a number that cannot be written.
+        """
 
 
 class Request(msgspec.Struct, kw_only=True):

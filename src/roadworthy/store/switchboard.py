@@ -3,7 +3,10 @@
 Each change advances one number, the epoch, in its own transaction. A process asks for that number
 every 50 ms and reads the table only when it moved, so a change needs no message to reach anyone.
 
-* `champion:<service>` is the release that serves.
+* `champion:<service>` is the release that serves, `last_good:<service>` the one that did before it,
+  and `candidate:<service>` the one that is being judged.
+* `rollout:<service>` is how the candidate meets live traffic, as JSON: see `rollouts.Split`.
+* `freeze:<service>` says who lets nothing else serve for now, as JSON.
 * `stop:<service>` and `stop:<service>/<part>`, a model or a certificate, say who stopped it, since
   when and why, as JSON; they are empty while it runs.
 * `ask:<service>` likewise says who wants people to decide every answer.

@@ -6,6 +6,7 @@ See `charts` for how a picture is built.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -67,9 +68,9 @@ def nice_ticks(top: float, most: int = 4) -> tuple[float, ...]:
     >>> nice_ticks(0)
     (0.0, 1.0)
     """
-    if not (math.isfinite(top) and top > 0):
-        return (0.0, 1.0)
     rough = top / most
+    if not (math.isfinite(top) and rough >= sys.float_info.min):
+        return (0.0, 1.0)
     power = 10.0 ** math.floor(math.log10(rough))
     factor = next(f for f in (1, 2, 2.5, 5, 10) if f * power >= rough * (1 - 1e-9))
     step = factor * power

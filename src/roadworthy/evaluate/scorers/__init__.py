@@ -1,0 +1,1 @@
+"""The scorers that come with the package; others are plugins of the same shape."""

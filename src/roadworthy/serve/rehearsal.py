@@ -1,0 +1,166 @@
+"""A rehearsal: the same engine answers, and nothing of it is kept, charged or shown to anybody.
+
+Evaluations, replays and shadows ask a release so. What was tested is what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from ..cost.ledger import Ceiling, Ledger
+from ..errors import RoadworthyError
+from ..types import Clock, FeatureSource, FeatureVector, Record, SpoolEntry
+from .engine import Engine
+from .identify import LOCAL_KEY, Keyring
+from .opened import OpenRelease
+from .request import Reply, Request
+
+_given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
+NO_LIMIT_MICRO = 2**62
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What a rehearsal gave: the reply as a caller would get it, and its record.
+
+    Attributes:
+        record: None where the request did not come so far as to leave one.
+    """
+
+    reply: Reply | None
+    record: Record | None
+    error: RoadworthyError | None = None
+
+
+class Rehearsal:
+    """Answers with one release, beside what is served.
+
+    Args:
+        opened: The release. What decides whether a person is asked is left out: a rehearsal gives
+            what the models and the ladder say.
+        clock: Where its times come from.
+        budget_micro: The most that all its answers together may cost, in micro-dollars.
+        what: What sets that, for the message of who reaches it.
+
+    Attributes:
+        opened: What answers.
+    """
+
+    def __init__(
+        self,
+        opened: OpenRelease,
+        clock: Clock,
+        *,
+        environment_hash: str = "",
+        budget_micro: int | None = None,
+        what: str = "evaluation.max_cost_usd",
+    ) -> None:
+        ceiling = NO_LIMIT_MICRO if budget_micro is None else budget_micro
+        self.opened = msgspec.structs.replace(
+            opened,
+            desk=None,
+            features=None if opened.features is None else GivenFeatures(opened.features),
+            service_ceilings=(Ceiling("rehearsal", ceiling, what),),
+            per_user_micro=None,
+            keeps_bodies=True,
+        )
+        self._kept = _Kept()
+        self._engine = Engine(
+            clock=clock,
+            keyring=Keyring(clock, {}),
+            releases={opened.name: self.opened},
+            stopped=frozenset(),
+            ledger=Ledger(clock, self._kept.append, lambda day_us: {}),
+            spool=self._kept,
+            environment_hash=environment_hash,
+        )
+
+    async def ask(
+        self,
+        values: Mapping[str, Any],
+        *,
+        body: Mapping[str, msgspec.Raw] | None = None,
+        features: Mapping[str, Any] | None = None,
+        user: str = "",
+        role: str = "",
+        tags: tuple[str, ...] = (),
+        conversation: str = "",
+    ) -> Rehearsed:
+        """Answer one input.
+
+        Args:
+            values: Fields of a predict, variables of a generate.
+            body: A chat body in the place of `values`, as a client sent it.
+            features: What the views said then; None reads them as they are now.
+            user: On whose behalf it is asked.
+            role: Theirs.
+            tags: What the request bears.
+            conversation: Which one it is of.
+        """
+        request = Request(
+            service=self.opened.name,
+            key=LOCAL_KEY,
+            protocol="python" if body is None else "openai",
+            input=dict(values),
+            body=dict(body or {}),
+            user=user,
+            role=role,
+            tags=tags,
+            conversation=conversation,
+        )
+        token = _given.set(features)
+        try:
+            reply = await self._engine.answer(request)
+        except RoadworthyError as error:
+            return Rehearsed(None, None, error)
+        finally:
+            _given.reset(token)
+        return Rehearsed(reply, self._kept.take(reply.request_id), reply.error)
+
+
+class GivenFeatures:
+    """Gives a request the features that it came with, or else what the views say now.
+
+    Attributes:
+        contracts: As those of what it stands before.
+    """
+
+    def __init__(self, online: FeatureSource) -> None:
+        self._online = online
+        self.contracts = online.contracts
+
+    def vector(self, input: Mapping[str, Any]) -> FeatureVector:
+        """Return the features of the request at work.
+
+        Raises:
+            StoreError: The online store cannot be read.
+        """
+        given = _given.get()
+        return self._online.vector(input) if given is None else _Given(dict(given))
+
+
+class _Given(msgspec.Struct, frozen=True):
+    values: dict[str, Any]
+
+    def as_record(self) -> dict[str, Any]:
+        return {"values": self.values, "views": {}}
+
+
+class _Kept:
+    """What stands in for the spool: the records of requests at work, until each is taken."""
+
+    is_full = False
+    trouble = ""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+
+    def append(self, entry: SpoolEntry) -> None:
+        if isinstance(entry, Record):
+            self._records[entry.id] = entry
+
+    def take(self, id: str) -> Record | None:
+        return self._records.pop(id, None)

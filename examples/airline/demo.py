@@ -23,15 +23,19 @@ from looks import look_at_features
 from practice import PORT as PRACTICE_PORT
 from practice import open_practice
 from rich.console import Console
+from ship import ship, train_candidates
 
 from roadworthy import open_project
 from roadworthy.data.snapshots import open_set
 from roadworthy.errors import NotFound, RoadworthyError
+from roadworthy.release.registry import champion_id_of
 from roadworthy.store.clock import set_clock
 from roadworthy.store.keys import create_key, list_keys, revoke_key
 from roadworthy.store.records import find_records
 
 FIRST_DAY = date(2013, 4, 1)
+SHIP_DAY = date(2013, 6, 3)
+"""On this day the candidates come: all that they learned from is over."""
 LAST_DAY = date(2013, 12, 31)
 LAST_HOUR = "17:00"
 KEY_NAME = "demo"
@@ -109,9 +113,10 @@ def release(day: date, days: int) -> str:
             if old.key.name == KEY_NAME and old.revoked_at_us is None:
                 revoke_key(project.state, project.clock, old.key.id, by="demo")
         for name in project.service_names:
-            built = project.build_release(name, by="demo")
-            project.promote(built.id, by="demo")
-            console.print(f"  {built.id} serves `{name}`")
+            serves = champion_id_of(project.state, name)
+            if not serves:
+                serves = project.promote(project.build_release(name, by="demo").id, by="demo").id
+            console.print(f"  {serves} serves `{name}`")
         expires = datetime.now(UTC) + timedelta(days=days)
         _, secret = create_key(
             project.state,
@@ -153,6 +158,28 @@ def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
     sys.exit(f"Roadworthy did not answer on port {port} within {START_LIMIT_S:.0f} s")
 
 
+class Days:
+    """Replays more days, each as fast as it goes.
+
+    Args:
+        url: Where Roadworthy answers.
+        key: With which it is asked.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self._words = ("--url", url, "--key", key, "--json")
+
+    def play(self, days: int, until: str = "") -> None:
+        """Replay the next days, none before `SHIP_DAY`; of the last only what is before `until`."""
+        day = max(first_day(), SHIP_DAY)
+        console.print(f"  {days} day of flights from {day} …")
+        words = ("--from", f"{day}", "--days", str(days), *(("--until", until) if until else ()))
+        script = [sys.executable, str(FOLDER / "replay.py"), *self._words, *words]
+        done = subprocess.run(script, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+
+
 def main() -> None:
     """Run the demo until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
@@ -161,6 +188,7 @@ def main() -> None:
     parser.add_argument(
         "--speed", default="max", help="`max`, or how many seconds of 2013 pass in a real one"
     )
+    parser.add_argument("--no-ship", action="store_true", help="leave out the candidates of June")
     parser.add_argument("--exit", action="store_true", help="end after the replay")
     options = parser.parse_args()
     stopped = threading.Event()
@@ -191,6 +219,10 @@ def main() -> None:
             run("replay.py", "--url", url, "--key", key, *pace)
             step("6. What is known of its features")
             look_at_features(console)
+            if not options.no_ship:
+                step(f"7. Three candidates meet what serves, from {SHIP_DAY} on")
+                train_candidates(console)
+                ship(console, Days(url, key).play)
             if not options.exit:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)

@@ -1,15 +1,23 @@
-"""What passengers ask, and what a right answer must contain."""
+"""What passengers ask, and what a right answer must contain.
+
+`python questions.py` writes every fourth of them as the cases that `support-reply` is evaluated by.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from flights import FOLDER
 
 QUESTIONS = FOLDER / "questions.jsonl"
-POLICIES = FOLDER / "services" / "support-reply" / "policies"
+CHAT = FOLDER / "services" / "support-reply"
+POLICIES = CHAT / "policies"
+SUITE = CHAT / "suites" / "questions.jsonl"
+EVERY = 4
+NO_ANSWER = "a colleague will answer you"
+"""What is said where no page answers, as the service's file has it."""
 
 Filled = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -86,3 +94,25 @@ def _check_scope(question: Question, where: str) -> None:
             f"{where}: `tags`: expected `out_of_scope` exactly where `page` is null, got {scope}"
             f" and {[*question.tags]}"
         )
+
+
+def case_of(question: Question) -> dict[str, Any]:
+    """Return the case that a question is."""
+    return {
+        "id": question.id,
+        "input": {"question": question.question},
+        "expect": list(question.expect) or [NO_ANSWER],
+        "tags": [f"language:{question.language}", *question.tags],
+        "severity": "high" if "injection" in question.tags else "normal",
+    }
+
+
+def suite() -> bytes:
+    """Return the cases as JSON lines."""
+    encode = msgspec.json.Encoder().encode
+    return b"".join(encode(case_of(one)) + b"\n" for one in read_questions()[::EVERY])
+
+
+if __name__ == "__main__":
+    SUITE.parent.mkdir(exist_ok=True)
+    SUITE.write_bytes(suite())

@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "review": Entry("review", "Work the queues of people, and bring in labels."),
     "trace": Entry("trace", "Show the whole lineage of one answer."),
+    "replay": Entry("replay", "Ask again what was asked, or a day of it, and compare."),
     "records": Entry("records", "List records, or delete those of one user."),
     "examples": Entry("examples", "Learn from decisions: list, release, export examples."),
     "export": Entry("export", "Write records to a Parquet file."),

@@ -14,6 +14,7 @@ from roadworthy.app import Project
 from roadworthy.app.replays import replay_request
 from roadworthy.errors import Forbidden, NotFound
 from roadworthy.models.faulty import FaultyUpstream
+from roadworthy.plugins import load_plugin
 from roadworthy.store.records import find_records
 from roadworthy.types import Record, SettableClock
 
@@ -28,6 +29,24 @@ name = "rule"
 provider = "rule"
 model = '{"probability": input.p * 1.1}'
 """
+
+ONNX_PROVIDER = """
+[providers.onnx]
+kind = "onnx"
+"""
+ONNX_SERVICE = """
+name = "late"
+kind = "predict"
+owners = { product = "test" }
+contract = { input = "input.json" }
+objectives = { deadline_ms = 1000 }
+cost = {}
+[[models]]
+name = "late"
+provider = "onnx"
+model = "late.onnx"
+"""
+ONNX_INPUT = '{"type": "object", "properties": {"minutes": {"type": "number"}}}'
 
 
 def records_of(project: Project) -> list[Record]:
@@ -100,6 +119,9 @@ def test_the_features_of_then_are_given_again(make_project: MakeProject) -> None
     )
     assert isinstance(project.clock, SettableClock)
     project.clock.set(feature_project.AT_US)
+    features = load_plugin("features", "local")(project.declaration, project.state, project.clock)
+    features.apply(by="test")
+    features.close()
     project.serving.open_features().fill_all(["weather_now@1"])
     id = ask(project, "wind", {"origin": "EWR"})
     (record,) = records_of(project)
@@ -109,6 +131,30 @@ def test_the_features_of_then_are_given_again(make_project: MakeProject) -> None
     project.clock.set(feature_project.AT_US + 30 * 86_400_000_000)
     found = replay_request(project, id)
     assert (found.same, found.replayed.output) == (True, {"wind": 12.5})
+
+
+def test_an_onnx_model_answers_to_the_last_bit(make_project: MakeProject) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    project = make_project(
+        {"late": ONNX_SERVICE}, {"services/late/input.json": ONNX_INPUT}, ONNX_PROVIDER
+    )
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    weight = helper.make_tensor("weight", floats, [], [0.3])
+    nodes = [
+        helper.make_node("Mul", ["minutes", "weight"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["probability"]),
+    ]
+    ports = [helper.make_tensor_value_info(n, floats, ["N", 1]) for n in ("minutes", "probability")]
+    graph = helper.make_graph(nodes, "late", ports[:1], ports[1:], initializer=[weight])
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    onnx.save(model, project.folder / "services" / "late" / "late.onnx")
+
+    ids = [ask(project, "late", {"minutes": n / 7}) for n in range(1, 6)]
+    found = [replay_request(project, id) for id in ids]
+    assert all(one.same and one.is_exact for one in found)
+    assert len({str(one.replayed.output) for one in found}) == len(ids)
 
 
 def test_paid_models_are_asked_only_where_that_is_allowed(make_project: MakeProject) -> None:

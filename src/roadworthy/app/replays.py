@@ -68,7 +68,9 @@ def check_free(opened: OpenRelease, worst_micro: int) -> None:
         Forbidden: A model of the release charges; the message says what it can come to.
     """
     if opened.is_paid:
-        paid = ", ".join(f"`{name}`" for name in dict.fromkeys(l.name for l in opened.paid_links))
+        paid = ", ".join(
+            f"`{name}`" for name in dict.fromkeys(link.name for link in opened.paid_links)
+        )
         raise Forbidden(
             f"expected a release whose models cost nothing, got `{opened.id}`, where {paid} charge:"
             f" at most about {format_usd(worst_micro)}; say `--paid`, or set a limit with "

@@ -32,6 +32,7 @@ COMMANDS = {
     "replay": Entry("replay", "Ask again what was asked, or a day of it, and compare."),
     "records": Entry("records", "List records, or delete those of one user."),
     "examples": Entry("examples", "Learn from decisions: list, release, export examples."),
+    "suites": Entry("suites", "Make suites of production, and see what they lack."),
     "export": Entry("export", "Write records to a Parquet file."),
     "stop": Entry("stop", "Stop a service, a model, or what it answers alone."),
     "resume": Entry("stop", "Let what was stopped go on."),

@@ -34,6 +34,7 @@ class Scoring:
 
     def __init__(self, scorers: Sequence[Scorer], settings: Settings, cache: Cache) -> None:
         self._scorers = tuple(scorers)
+        self._usual = [one for one in scorers if one.name not in settings.only_named]
         self._settings = settings
         self._cache = cache
         self._pool = ThreadPoolExecutor(settings.concurrency, "roadworthy-scoring")
@@ -120,6 +121,6 @@ class Scoring:
     def _of(self, case: Case) -> Sequence[Scorer]:
         named = case.scorers
         if not named:
-            return self._scorers
+            return self._usual
         wanted = {*named, *self._settings.measures}
         return [scorer for scorer in self._scorers if scorer.name in wanted]

@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             that its answer is not kept.
         unscored: Suites whose answers are not scored: those of changed cases.
         measures: Scorers that measure what an answer took, whatever it is: also one that failed.
+        only_named: Scorers that score only the cases that name them.
         most_tries: How often an answer is tried that a provider refuses for now.
         most_wait_s: The longest wait that a provider is granted before the next try.
     """
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reads_live: bool = False
     unscored: frozenset[str] = frozenset()
     measures: frozenset[str] = frozenset()
+    only_named: frozenset[str] = frozenset()
     most_tries: int = 6
     most_wait_s: float = 60.0
 

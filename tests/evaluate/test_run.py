@@ -11,6 +11,7 @@ from evaluated import Dear, MemoryCache, Same, Upper, cases, no_wait, run_now, s
 from roadworthy.errors import ModelUnavailable, StoreError
 from roadworthy.evaluate.asked import Asked
 from roadworthy.evaluate.cases import Case, suite_of
+from roadworthy.evaluate.rights import rights_of
 from roadworthy.evaluate.run import run
 from roadworthy.evaluate.scorer import Score
 from roadworthy.evaluate.settings import Settings
@@ -23,7 +24,7 @@ def test_every_case_is_asked_as_often_as_declared_and_scored() -> None:
     ask = Upper()
     found = run_now(ask, [suite(5)], repeats=3)
     assert [runs.case.id for runs in found.cases] == [f"c{n}" for n in range(5)]
-    assert all(runs.rights() == (True,) * 3 for runs in found.cases)
+    assert all(rights_of(runs) == (True,) * 3 for runs in found.cases)
     assert (found.asked, found.reused, len(ask.asked)) == (15, 0, 15)
 
 
@@ -65,7 +66,7 @@ def test_a_change_of_what_is_expected_asks_nothing_and_scores_again() -> None:
     other = [Case("c0", {"text": "c 0"}, "something else")]
     after = run_now(ask := Upper(), [suite_of("c.jsonl", other)], cache=cache)
     assert ask.asked == []
-    assert after.cases[0].rights() == (False,)
+    assert rights_of(after.cases[0]) == (False,)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_failure_of_the_moment_counts_as_wrong_and_is_asked_again() -> None:
     assert score == Score(0.0, False, "no answer: all_models_failed")
     again = run_now(Upper(), [suite(1)], cache=cache)
     assert again.asked == 1
-    assert again.cases[0].rights() == (True,)
+    assert rights_of(again.cases[0]) == (True,)
 
 
 def test_when_the_money_runs_out_the_rest_is_not_asked_and_is_not_wrong() -> None:
@@ -108,7 +109,7 @@ def test_when_the_money_runs_out_the_rest_is_not_asked_and_is_not_wrong() -> Non
     found = run_now(ask, [suite(10)], concurrency=1)
     assert (found.asked, found.unasked, found.cost_micro) == (3, 7, 30)
     assert len(ask.asked) == 4
-    assert [runs.rights()[0] for runs in found.cases[3:]] == [None] * 7
+    assert [rights_of(runs)[0] for runs in found.cases[3:]] == [None] * 7
     assert "the money ran out: 7 of 10 answers" in found.notes[0]
 
 
@@ -145,7 +146,7 @@ def test_a_provider_that_refuses_for_now_is_waited_for_by_all() -> None:
     settings = Settings(release="r@1", concurrency=1)
     ask = Upper(answers)
     found = asyncio.run(run(ask, [suite(2)], [Same()], settings, MemoryCache(), wait=wait))
-    assert [runs.rights() for runs in found.cases] == [(True,), (True,)]
+    assert [rights_of(runs) for runs in found.cases] == [(True,), (True,)]
     assert waits[0] == pytest.approx(7.0, abs=0.5)
     assert (found.asked, found.put_off, found.notes) == (2, 0, ())
 
@@ -157,7 +158,7 @@ def test_a_provider_that_goes_on_refusing_is_given_up_with_a_note() -> None:
         ask := Upper(lambda case, repeat: refused), [suite(1)], cache=cache, most_tries=3
     )
     assert len(ask.asked) == 3
-    assert found.cases[0].rights() == (False,)
+    assert rights_of(found.cases[0]) == (False,)
     assert "refused 1 answers for now" in found.notes[0]
     assert cache.rows == {}
 

@@ -11,6 +11,7 @@ from ..types import Disposition
 from .asked import Asked
 from .cases import SEVERITIES, Case
 from .report import CaseResult
+from .rights import rights_of
 from .runs import CaseRuns
 from .scorer import Score
 
@@ -41,7 +42,7 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
     case = runs.case
     answers = [answer for answer in runs.answers if answer is not None]
     first = answers[0] if answers else None
-    rights = [right for right in runs.rights() if right is not None]
+    rights = [right for right in rights_of(runs) if right is not None]
     return CaseResult(
         id=case.id,
         suite=runs.suite,
@@ -81,7 +82,7 @@ def stability_of(rights: Sequence[bool]) -> Stable:
 
 def _is_right(runs: CaseRuns) -> bool | None:
     """Return whether most repeats were right; None where nobody knows."""
-    rights = [right for right in runs.rights() if right is not None]
+    rights = [right for right in rights_of(runs) if right is not None]
     return 2 * sum(rights) > len(rights) if rights else None
 
 

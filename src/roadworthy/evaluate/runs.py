@@ -23,15 +23,3 @@ class CaseRuns(msgspec.Struct, frozen=True):
     suite: str
     answers: tuple[Asked | None, ...]
     scores: dict[str, tuple[Score | None, ...]]
-
-    def rights(self) -> tuple[bool | None, ...]:
-        """Return whether each repeat was right: by all of its scorers that could say.
-
-        None where none could, or where it was not asked.
-        """
-        return tuple(self._is_right(repeat) for repeat in range(len(self.answers)))
-
-    def _is_right(self, repeat: int) -> bool | None:
-        said = [scores[repeat] for scores in self.scores.values()]
-        known = [score.is_right for score in said if score and score.is_right is not None]
-        return all(known) if known else None

@@ -77,7 +77,7 @@ class Quality(Section):
 class Fairness(Section):
     """How far groups may be treated differently."""
 
-    attribute: Annotated[tuple[Label, ...] | Label, Field(strict=False)] = Field(
+    attribute: Labels | Label = Field(
         description="Field of the input, or tag, that names the group; several are one group of "
         "their combinations.",
     )
@@ -132,6 +132,10 @@ class ScorerEntry(Section):
         False, description="Whether `tolerance` is a share of the expected number."
     )
     ignore_case: bool = Field(False, description="Whether upper and lower case are the same.")
+    ignore_space: bool = Field(
+        False,
+        description="Whether it makes no difference where a text has spaces, and how many.",
+    )
     schema_file: Text | None = Field(
         None, alias="schema", description="For `schema`: the file of the JSON Schema to keep."
     )

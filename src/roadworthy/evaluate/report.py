@@ -123,12 +123,15 @@ class BehaviourResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Attributes:
         broken: The share of changed inputs that broke it, with its bar.
         examples: Some that broke it, each `{"case", "before", "after", "said", "says"}`.
+        pairs: Of counterfactual swaps, each `{"pair", "n", "broken", "moved"}`: how many of n
+            swaps broke it, and how far the watched number moved on average.
     """
 
     name: str
     use: str
     broken: Metric
     examples: tuple[dict[str, Any], ...] = ()
+    pairs: tuple[dict[str, Any], ...] = ()
 
 
 class FairnessResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,8 +14,9 @@ from ..release.compare import Comparison, Side, compare, flat
 from ..release.registry import SERVICE_FILE, Release
 from ..store.artifacts import Artifacts
 from ..store.certificates import Certificate, list_certificates
+from ..store.evaluations import newest_evaluation
 from ..store.rollups import Summary, summarise, summarise_by
-from ..store.tables import drafts, evaluations, outcomes
+from ..store.tables import drafts, outcomes
 from ..types import HOUR_US
 
 MOST_TEXT_BYTES = 256_000
@@ -96,12 +97,13 @@ def _texts(release: Release, artifacts: Artifacts) -> dict[str, str]:
 
 
 def newest_report(state: Engine, release_id: str) -> Report | None:
-    """Return what the newest evaluation of a release found; None where there was none."""
-    of_release = (evaluations.c.release == release_id, evaluations.c.kind == "suite")
-    query = select(evaluations.c.detail).where(*of_release).order_by(evaluations.c.at_us.desc())
-    with state.connect() as connection:
-        detail = connection.execute(query.limit(1)).scalar()
-    return None if detail is None else _decode(detail, type=Report)
+    """Return what the newest evaluation of a release found; None where there was none.
+
+    Raises:
+        StoreError: What is stored is not what was written.
+    """
+    found = newest_evaluation(state, release_id)
+    return None if found is None else _decode(found.report, type=Report)
 
 
 def _certificate(state: Engine, release: Release) -> Certificate | None:

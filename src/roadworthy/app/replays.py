@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import uvloop
 from sqlalchemy import select
 
 from ..cost.prices import format_usd
@@ -29,6 +30,8 @@ def replay_request(
 ) -> Replay:
     """Ask again what was asked in a request, and compare; it leaves nothing behind.
 
+    It must not be called from a thread in which an event loop runs.
+
     Args:
         ground: The project.
         request_id: Which request.
@@ -45,7 +48,8 @@ def replay_request(
     wanted = release_id or asked.record.release
     if wanted and "@" not in wanted:
         wanted = f"{asked.record.service}@{wanted}"
-    return asyncio.run(_replay(ground, asked, wanted, is_paid, budget_micro))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_replay(ground, asked, wanted, is_paid, budget_micro))
 
 
 async def _replay(
@@ -58,7 +62,7 @@ async def _replay(
         kinds = kinds_of(ground, release_id)
         return await replay(rehearsal, asked, kinds, describe_environment().hash)
     finally:
-        await rehearsal.opened.close()
+        await rehearsal.close()
 
 
 def check_free(opened: OpenRelease, worst_micro: int) -> None:

@@ -78,7 +78,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
     masked: Mapping[str, int]
 
 
-class _Drawn(NamedTuple):
+class Drawn(NamedTuple):
     """A request that may become a case; the smallest `chance` of a stratum are taken."""
 
     chance: int
@@ -86,8 +86,15 @@ class _Drawn(NamedTuple):
     release: str
 
 
-class _Pool:
-    """The requests of one stratum, of which the least chances stay."""
+class Pool:
+    """The requests of one stratum, of which the least chances stay.
+
+    Args:
+        most: How many stay at most.
+
+    Attributes:
+        requests: How many there were.
+    """
 
     def __init__(self, most: int) -> None:
         self.requests = 0
@@ -95,7 +102,7 @@ class _Pool:
         self._heap: list[tuple[int, str, str]] = []
         self._chances: dict[int, str] = {}
 
-    def add(self, drawn: _Drawn) -> None:
+    def add(self, drawn: Drawn) -> None:
         """Take a request up; one that asks what another did, the older stands for."""
         self.requests += 1
         if drawn.chance in self._chances:
@@ -111,11 +118,12 @@ class _Pool:
         self._chances[drawn.chance] = drawn.request_id
 
     def __len__(self) -> int:
+        """Return how many are there that could be taken."""
         return len(self._heap)
 
-    def first(self, n: int) -> list[_Drawn]:
-        """Return the n that are taken."""
-        found = sorted(_Drawn(-chance, id, release) for chance, id, release in self._heap)
+    def first(self, n: int) -> list[Drawn]:
+        """Return the n with the least chances."""
+        found = sorted(Drawn(-chance, id, release) for chance, id, release in self._heap)
         return found[:n]
 
 
@@ -160,17 +168,17 @@ def sample(state: Engine, contracts: Contracts, wanted: Wanted, champion: str = 
     )
 
 
-def _draw(requests: Iterable[Kept], wanted: Wanted) -> dict[Stratum, _Pool]:
-    pools: dict[Stratum, _Pool] = {}
+def _draw(requests: Iterable[Kept], wanted: Wanted) -> dict[Stratum, Pool]:
+    pools: dict[Stratum, Pool] = {}
     for kept in requests:
         name = _stratum_of(kept, wanted.by)
         if name not in pools and len(pools) >= MOST_STRATA:
             name = OTHERS
-        pool = pools.setdefault(name, _Pool(wanted.n))
+        pool = pools.setdefault(name, Pool(wanted.n))
         features = (kept.record.features or {}).get("values")
         asks = [wanted.seed, kept.input, features, kept.record.role]
         chance = int.from_bytes(hashlib.sha256(_encode(asks)).digest()[:16], "big")
-        pool.add(_Drawn(chance, kept.record.id, kept.record.release))
+        pool.add(Drawn(chance, kept.record.id, kept.record.release))
     return pools
 
 

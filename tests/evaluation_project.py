@@ -14,11 +14,11 @@ SCHEMA = json.dumps(
         "required": ["amount"],
     }
 )
-RULE = "{'label': input.amount > 100.0 ? 'high' : 'low'}"
+RULE = "{'label': input.amount > LIMIT ? 'high' : 'low'}"
 
 
 def judged(
-    *, rule: str = RULE, evaluation: str = 'suites = ["golden.jsonl"]', at_least: float = 0.5
+    *, limit: float = 100.0, evaluation: str = 'suites = ["golden.jsonl"]', at_least: float = 0.5
 ) -> str:
     """Return the service file of a predict that is a rule, with what is promised of it."""
     return f"""
@@ -31,7 +31,7 @@ contract = {{ input = "request.schema.json" }}
 [[models]]
 name = "rule"
 provider = "rule"
-model = "{rule}"
+model = "{RULE.replace("LIMIT", str(limit))}"
 [evaluation]
 {evaluation}
 """

@@ -14,15 +14,29 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..declare.release import ReleasePolicy
 from ..risk import rollout
-from ..store.rollouts import Figure, Judge, RolloutVerdict, Word
+from ..store.rollouts import Figure, RolloutVerdict, Word
+from .forecast import MOST_DAYS, Forecast, expected_duration
+from .terms import Terms, terms_of
+
+__all__ = [
+    "CONSECUTIVE_FAILURES",
+    "MOST_DAYS",
+    "ClosedUnit",
+    "Forecast",
+    "Progress",
+    "Terms",
+    "decide",
+    "expected_duration",
+    "plain_of",
+    "progress_of",
+    "take",
+    "take_requests",
+    "terms_of",
+]
 
 CONSECUTIVE_FAILURES = 5
 """So many failed requests of the candidate in a row roll back at once, whatever the bets say."""
-DAY_US = 86_400_000_000
-MOST_DAYS = 90.0
-"""A rollout that would take longer is not begun."""
 _MOST_BLOCKS = 10
 """Users that wait for the other arm, in blocks; older ones are dropped, so that pairs are of one
 time. The coin of the split decides which, and no outcome does."""
@@ -46,79 +60,6 @@ class ClosedUnit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed_us: int
     losses: dict[str, float]
     champion_losses: dict[str, float] = {}
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What was declared of a rollout, and where it stands.
-
-    Attributes:
-        metrics: All that may be measured; they share the false alarm, so they are fixed at the
-            start.
-        required: Those without which nothing is promoted; of the others a metric counts for that
-            once `min_units` users have it.
-        steps: Shares (0-1) of users that meet the candidate; the step at 1 needs no passing.
-        step: At which of them it is, from 0.
-    """
-
-    metrics: tuple[str, ...]
-    required: tuple[str, ...] = ()
-    judge: Judge = "canary"
-    steps: tuple[float, ...] = (1.0,)
-    step: int = 0
-    max_regression: float = 0.02
-    sure: float = 0.9
-    false_alarm: float = 0.05
-    min_units: int = 50
-
-    @property
-    def share(self) -> float:
-        """The share of users that meet the candidate now."""
-        return self.steps[min(self.step, len(self.steps) - 1)]
-
-    @property
-    def is_last(self) -> bool:
-        """Whether nothing has to be passed after this step."""
-        return self.judge == "shadow" or all(share >= 1 for share in self.steps[self.step + 1 :])
-
-    @property
-    def log_worse(self) -> float:
-        """The log of the evidence that rolls back; all metrics share the false alarm."""
-        return math.log(max(len(self.metrics), 1) / self.false_alarm)
-
-    @property
-    def log_better(self) -> float:
-        """The log of the evidence that promotes; every metric needs it."""
-        return -math.log1p(-self.sure)
-
-    @property
-    def block(self) -> tuple[int, int]:
-        """How many users of the candidate, and of the champion, make a pair."""
-        if self.judge == "shadow" or self.share >= 1:
-            return 1, 1
-        odds = self.share / (1 - self.share)
-        return max(1, round(odds)), max(1, round(1 / odds))
-
-
-def terms_of(
-    policy: ReleasePolicy,
-    metrics: Sequence[str],
-    *,
-    step: int = 0,
-    required: Sequence[str] = (),
-) -> Terms:
-    """Return the terms that a service declares, for metrics that it can measure."""
-    declared = policy.shadow if policy.judge == "shadow" else policy.canary
-    return Terms(
-        metrics=tuple(metrics),
-        required=tuple(required),
-        judge="shadow" if policy.judge == "shadow" else "canary",
-        steps=(1.0,) if policy.judge == "shadow" else policy.canary.steps,
-        step=step,
-        max_regression=declared.max_regression,
-        sure=declared.sure,
-        false_alarm=declared.false_alarm,
-        min_units=declared.min_units,
-    )
 
 
 class Arm(msgspec.Struct):
@@ -212,45 +153,183 @@ def take(progress: Progress, units: Sequence[ClosedUnit], terms: Terms) -> Progr
     Raises:
         ValueError: A loss is no number from 0 to 1.
     """
-    raise NotImplementedError
+    tracks = msgspec.convert(msgspec.to_builtins(progress.tracks), dict[str, Track])
+    since_us, until_us, step = progress.since_us, progress.until_us, progress.step
+    if terms.step != step:
+        since_us, step = 0, terms.step
+        for track in tracks.values():
+            _begin_step(track)
+    for unit in units:
+        since_us = since_us or unit.closed_us
+        until_us = max(until_us, unit.closed_us)
+        for name, loss in unit.losses.items():
+            if name in terms.metrics:
+                if name not in tracks:
+                    evidence = rollout.Evidence(terms.max_regression)
+                    tracks[name] = Track(evidence, Arm(), Arm())
+                _see(tracks[name], unit, name, loss, terms.block)
+    return msgspec.structs.replace(
+        progress, tracks=tracks, step=step, since_us=since_us, until_us=until_us
+    )
+
+
+def _begin_step(track: Track) -> None:
+    rollout.begin_step(track.evidence)
+    track.step_units = 0
+    for arm in (track.champion, track.candidate):
+        arm.part, arm.blocks = [], []
+
+
+def _see(track: Track, unit: ClosedUnit, name: str, loss: float, block: tuple[int, int]) -> None:
+    """Count one user in one metric, in place."""
+    if unit.arm == "both":
+        other = unit.champion_losses.get(name)
+        if other is None:
+            return
+        _count(track.candidate, loss)
+        _count(track.champion, other)
+        track.step_units += 1
+        rollout.see(track.evidence, loss - other)
+        return
+    is_candidate = unit.arm == "candidate"
+    arm, other_arm = track.champion, track.candidate
+    if is_candidate:
+        arm, other_arm = other_arm, arm
+        track.step_units += 1
+    _count(arm, loss)
+    arm.part.append(loss)
+    if len(arm.part) < block[0 if is_candidate else 1]:
+        return
+    mean, arm.part = sum(arm.part) / len(arm.part), []
+    if other_arm.blocks:
+        other_mean = other_arm.blocks.pop(0)
+        rollout.see(track.evidence, mean - other_mean if is_candidate else other_mean - mean)
+    else:
+        arm.blocks = [*arm.blocks, mean][-_MOST_BLOCKS:]
+
+
+def _count(arm: Arm, loss: float) -> None:
+    if not 0 <= loss <= 1:
+        raise ValueError(f"expected a loss from 0 to 1, got {loss}")
+    arm.units += 1
+    arm.total += loss
 
 
 def decide(progress: Progress, terms: Terms) -> RolloutVerdict:
     """Return what the evidence says by now; it may be asked as often as one likes."""
-    raise NotImplementedError
+    if progress.step != terms.step:
+        progress = take(progress, (), terms)
+    figures = tuple(_figure(name, progress.tracks.get(name), terms) for name in terms.metrics)
+    if progress.has_crashed:
+        why = f"{CONSECUTIVE_FAILURES} requests of the candidate failed in a row"
+        return RolloutVerdict(word="roll_back", why=why, figures=figures)
+    worse = [figure for figure in figures if figure.worse >= figure.worse_needed]
+    if worse:
+        why = "; ".join(_worse(figure) for figure in worse)
+        return RolloutVerdict(word="roll_back", why=why, figures=figures)
+    if terms.judge == "canary" and terms.share >= 1:
+        why = "every step before was passed"
+        return RolloutVerdict(word="promote", why=why, figures=figures)
+    counted = [figure for figure in figures if _counts(figure, terms)]
+    open_ = [figure for figure in counted if figure.better < figure.better_needed]
+    here = max((track.step_units for track in progress.tracks.values()), default=0)
+    if counted and not open_ and here >= terms.min_units:
+        word: Word = "promote" if terms.is_last else "advance"
+        why = f"not worse than allowed in {_names(counted)}, on {_units(here, terms)}"
+        return RolloutVerdict(word=word, why=why, figures=figures)
+    return RolloutVerdict(
+        why=_waiting(open_, here, terms),
+        figures=figures,
+        expected_us=_expected(counted, open_, here, progress, terms),
+    )
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How long a rollout would take, before it begins.
+def _figure(name: str, track: Track | None, terms: Terms) -> Figure:
+    enough_worse, enough_better = math.exp(terms.log_worse), math.exp(terms.log_better)
+    if track is None:
+        return Figure(name=name, worse_needed=enough_worse, better_needed=enough_better)
+    evidence = track.evidence
+    low, high = rollout.band(evidence, terms.log_worse, terms.log_better)
+    pairs = rollout.needed(evidence, terms.log_worse, terms.log_better)
+    return Figure(
+        name=name,
+        units=track.candidate.units,
+        champion=track.champion.mean,
+        candidate=track.candidate.mean,
+        difference=evidence.difference,
+        low=low,
+        high=high,
+        worse=_exp(evidence.most_worse, terms.log_worse),
+        worse_needed=enough_worse,
+        better=_exp(evidence.log_better, terms.log_better),
+        better_needed=enough_better,
+        needed=None if pairs is None else pairs * terms.block[0],
+    )
 
-    Attributes:
-        units_per_day: Users of a day, of both arms, that it was reckoned with.
-        base: The mean loss that it was reckoned with.
-        promote_units, promote_days: Until a candidate that is equal is promoted, in the mean.
-        notice_units, notice_days: Until one is rolled back that is worse by twice the margin.
-        is_decidable: Whether both are within `MOST_DAYS`.
-        why: The numbers in one sentence.
-    """
 
-    units_per_day: float
-    base: float
-    promote_units: int | None = None
-    promote_days: float | None = None
-    notice_units: int | None = None
-    notice_days: float | None = None
-    is_decidable: bool = False
-    why: str = ""
+def _exp(log: float, enough: float) -> float:
+    """Return the evidence, at least what is enough where its log is, and finite."""
+    found = math.exp(min(log, 700.0))
+    return max(found, math.exp(enough)) if log >= enough else found
 
 
-def expected_duration(
-    terms: Terms, units_per_day: float, base: float = 0.05, *, shared: float = 0.5
-) -> Forecast:
-    """Return how long the declared rollout would take at this traffic.
+def _counts(figure: Figure, terms: Terms) -> bool:
+    """Return whether nothing is promoted before this metric allows it."""
+    return figure.name in terms.required or figure.units >= terms.min_units
 
-    Args:
-        terms: Of its first step.
-        units_per_day: Users of a day, of both arms.
-        base: The mean loss (0-1) that is expected of the champion.
-        shared: Of a shadow, the share of failures that both releases have in common.
-    """
-    raise NotImplementedError
+
+def _expected(
+    counted: list[Figure], open_: list[Figure], here: int, progress: Progress, terms: Terms
+) -> int | None:
+    """Return when it is expected to be decided; None where that is unknown."""
+    passed = progress.until_us - progress.since_us
+    if not here or passed <= 0:
+        return None
+    needs = [figure.needed for figure in open_]
+    worse = [
+        figure.needed
+        for figure in open_
+        if figure.needed and (figure.difference or 0.0) > terms.max_regression
+    ]
+    if worse:
+        more: int | None = min(worse)
+    elif not counted:
+        more = terms.min_units - here
+    elif None in needs:
+        more = None
+    else:
+        more = max([terms.min_units - here, *(need for need in needs if need is not None)])
+    return None if more is None else progress.until_us + round(max(more, 1) * passed / here)
+
+
+def _worse(figure: Figure) -> str:
+    return (
+        f"{figure.name} of the candidate are worse: {_share(figure.champion)} became "
+        f"{_share(figure.candidate)} over {figure.units:,} users, evidence {figure.worse:,.0f} of "
+        f"{figure.worse_needed:,.0f}"
+    )
+
+
+def _waiting(open_: list[Figure], here: int, terms: Terms) -> str:
+    if here < terms.min_units:
+        return f"{here:,} of at least {terms.min_units:,} users of the candidate were seen"
+    if not open_:
+        return "no metric was measured yet"
+    least = min(open_, key=lambda figure: figure.better)
+    more = "" if least.needed is None else f"; about {least.needed:,} users more would decide it"
+    return (
+        f"{least.name}: evidence {least.better:,.1f} of {least.better_needed:,.0f} that it is not "
+        f"worse than allowed{more}"
+    )
+
+
+def _names(figures: list[Figure]) -> str:
+    return ", ".join(figure.name for figure in figures)
+
+
+def _units(count: int, terms: Terms) -> str:
+    return f"{count:,} {'compared users' if terms.judge == 'shadow' else 'users of this step'}"
+
+
+def _share(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.1%}"

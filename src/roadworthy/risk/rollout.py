@@ -82,12 +82,17 @@ def see(evidence: Evidence, difference: float) -> None:
         raise ValueError(f"expected a difference from -1 to 1, got {difference}")
     allowed = evidence.allowed
     gain = (allowed - difference) / (1 - allowed)
-    evidence.worse = [log + math.log1p(bet * difference) for log, bet in zip(evidence.worse, BETS)]
-    evidence.better = [log + math.log1p(bet * gain) for log, bet in zip(evidence.better, BETS)]
+    evidence.worse = _after(evidence.worse, difference)
+    evidence.better = _after(evidence.better, gain)
     evidence.n += 1
     evidence.total += difference
     evidence.squares += difference * difference
     evidence.most_worse = max(evidence.most_worse, evidence.log_worse)
+
+
+def _after(fortune: list[float], gain: float) -> list[float]:
+    """Return the logs of a fortune after a gain, as a share of each bet."""
+    return [log + math.log1p(bet * gain) for log, bet in zip(fortune, BETS, strict=True)]
 
 
 def begin_step(evidence: Evidence) -> None:
@@ -156,9 +161,7 @@ def _log_least(sums: list[tuple[int, float, float]], least: float) -> float:
     for n, total, squares in sums:
         first = (total - n * least) / (1 + least)
         second = (squares - 2 * least * total + n * least * least) / (1 + least) ** 2
-        found += _log_mean_exp(
-            [bet * first + (math.log1p(-bet) + bet) * second for bet in BETS]
-        )
+        found += _log_mean_exp([bet * first + (math.log1p(-bet) + bet) * second for bet in BETS])
     return found
 
 

@@ -121,8 +121,8 @@ def _forecast(found: Forecast, worse_by: float) -> str:
     return (
         f"at {found.units_per_day:,.0f} users a day of whose requests {found.base:.1%} fail, a "
         "candidate that is equal is promoted after "
-        f"{_after(found.promote_units, found.promote_days)}, and one that is worse by {worse_by:.1%} is rolled back after "
-        f"{_after(found.notice_units, found.notice_days)}"
+        f"{_after(found.promote_units, found.promote_days)}, and one that is worse by "
+        f"{worse_by:.1%} is rolled back after {_after(found.notice_units, found.notice_days)}"
     )
 
 

@@ -89,7 +89,9 @@ def by_users(
     draw: Draw, candidate: float, champion: float, *, users: int, runs: int, seed: int
 ) -> Found:
     """Return what bets on closed users roll back."""
-    rng, after, asked = np.random.default_rng(seed), [], []
+    rng = np.random.default_rng(seed)
+    after: list[float] = []
+    asked: list[float] = []
     for _ in range(runs):
         arms = draw(candidate, champion, users, rng)
         at = first(log_wealth_of_pairs(arms.candidate - arms.champion) >= ROLL_BACK)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from .rights import rights_of
 from .runs import CaseRuns
 from .scorer import Score
 
@@ -95,7 +96,7 @@ def right_tallies(cases: Sequence[CaseRuns]) -> Tallies:
     """Return how often each case was right by all of its scorers that could say."""
     found = {}
     for runs in cases:
-        rights = [float(right) for right in runs.rights() if right is not None]
+        rights = [float(right) for right in rights_of(runs) if right is not None]
         if rights:
             found[runs.case.id] = _of(rights, rights, rights, 0.0)
     return Tallies(True, found)

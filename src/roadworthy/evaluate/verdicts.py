@@ -40,6 +40,7 @@ from .report import (
     Stability,
     Verdict,
 )
+from .rights import rights_of
 from .runs import CaseRuns
 from .slices import slices_of
 from .tallies import ASKS_SOMEBODY, Tallies, right_tallies, scorers_of, tallies_of
@@ -162,7 +163,7 @@ def _measured(
 
 def _stability(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Stability:
     """Return how alike the repeats of cases were; without repeats nothing is known of that."""
-    known = [[right for right in runs.rights() if right is not None] for runs in cases]
+    known = [[right for right in rights_of(runs) if right is not None] for runs in cases]
     passes = sum(bool(rights) and all(rights) for rights in known)
     fails = sum(bool(rights) and not any(rights) for rights in known)
     repeated = [rights for rights in known if len(rights) > 1]
@@ -274,7 +275,7 @@ def _of_cases(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Iterato
     for runs in cases:
         if runs.case.severity != "critical":
             continue
-        rights = [right for right in runs.rights() if right is not None]
+        rights = [right for right in rights_of(runs) if right is not None]
         name = f"the critical case `{runs.case.id:.80}`"
         if rights and not any(rights):
             yield _Open("fail", f"{name} fails")

@@ -1,71 +1,45 @@
-"""Evaluates a release: the same for the command line, the console and Python."""
+"""Evaluates a release: the same for the command line, the console and Python.
+
+Import it where an evaluation is made, not where a server starts: what computes intervals and
+changes cases is imported with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import uvloop
-from sqlalchemy import select
 
-from ..cost.ledger import Ledger
-from ..declare.service import ServiceDeclaration
-from ..errors import NotFound, RequestError, RoadworthyError
+from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
+from ..evaluate.asked import Asked
+from ..evaluate.behaviours import judge_behaviour
 from ..evaluate.cache import StoredCache
-from ..evaluate.cases import Case, Suite, load_suites
-from ..evaluate.report import Report, SuiteUsed
+from ..evaluate.cases import Suite
+from ..evaluate.report import BehaviourResult, Report, SuiteUsed
 from ..evaluate.reports import whole_of, with_run
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
 from ..evaluate.runs import CaseRuns
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
-from ..evaluate.suites import ScorersUsed
 from ..evaluate.verdicts import conclude
 from ..release import registry
 from ..release.environment import describe_environment
 from ..serve.opened import OpenRelease
-from ..serve.rehearsal import Rehearsal, open_purse
+from ..serve.rehearsal import Rehearsal
 from ..store.evaluations import EvaluationHead, newest_evaluation, put_evaluation
-from ..store.tables import switchboard
-from ..types import MICRO, Ids
+from ..types import MICRO, Embedder, Ids
+from .evaluation_jobs import Job, Wanted, job_of
 from .ground import Ground
 from .judges import Judges, scoring_ground
 from .rehearsals import ask_of, open_rehearsal
-
-POINTERS = ("champion", "last_good")
-"""Words for the baseline that are no id."""
+from .rooms import open_signals
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-class _Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One evaluation that is to be made.
-
-    Attributes:
-        service: As the working tree declares it: by that every release is judged.
-        baseline: Id of what the release is compared with; empty for nothing.
-        budget_micro: The most that all of it may cost, in micro-dollars.
-    """
-
-    service: ServiceDeclaration
-    release: str
-    baseline: str
-    suites: tuple[Suite, ...]
-    scorers: ScorersUsed
-    repeats: int
-    is_fresh: bool
-    budget_micro: int | None
-    ledger: Ledger
-    notes: tuple[str, ...] = ()
-
-    @property
-    def cases(self) -> dict[str, Case]:
-        """All cases, by id."""
-        return {case.id: case for suite in self.suites for case in suite.cases}
 
 
 class _Baseline(msgspec.Struct, frozen=True):
@@ -126,75 +100,34 @@ class Evaluator:
             StoreError: The store cannot be read or written.
         """
         started = time.perf_counter()
-        by = by or "python"
-        job = self._job(service, release_id, against, by, suites, repeats, is_fresh=fresh)
+        wanted = Wanted(
+            service=service,
+            release_id=release_id,
+            against=against,
+            by=by or "python",
+            suites=tuple(suites),
+            repeats=repeats,
+            fresh=fresh,
+        )
+        job = job_of(self._ground, wanted)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             report = runner.run(self._evaluate(job, progress or _silent))
-        seconds = time.perf_counter() - started
-        report = msgspec.structs.replace(report, by=by, seconds=round(seconds, 3))
+        seconds = round(time.perf_counter() - started, 3)
+        report = msgspec.structs.replace(report, by=wanted.by, seconds=seconds)
         self._store(report)
         return report
 
-    def _job(
-        self,
-        name: str,
-        release_id: str,
-        against: str,
-        by: str,
-        suites: Sequence[str],
-        repeats: int | None,
-        *,
-        is_fresh: bool,
-    ) -> _Job:
-        ground = self._ground
-        service = ground.load(name)
-        declared = service.evaluation
-        loaded = load_suites(service.folder, suites or declared.suites)
-        if not any(suite.cases for suite in loaded):
-            raise RequestError(
-                f"evaluation.suites: expected cases for `{name}`, got none; write some as JSON "
-                'lines (`{"id", "input", "expect"}`) and name the file, or give `--suite`'
-            )
-        scorers = ScorersUsed(service, loaded)
-        if release_id:
-            release = release_of(ground, name, release_id).id
-        else:
-            release = ground.build_release(name, by=by).id
-        baseline, note = self._baseline_of(name, against, release)
-        return _Job(
-            service=service,
-            release=release,
-            baseline=baseline,
-            suites=loaded,
-            scorers=scorers,
-            repeats=repeats or declared.repeats,
-            is_fresh=is_fresh,
-            budget_micro=declared.max_cost_micro,
-            ledger=open_purse(ground.clock),
-            notes=(note,) if note else (),
-        )
-
-    def _baseline_of(self, name: str, against: str, release: str) -> tuple[str, str]:
-        """Return the id of the baseline, or why there is none."""
-        if not against:
-            return "", ""
-        if against in POINTERS:
-            found = _pointed_at(self._ground, f"{against}:{name}")
-            if not found:
-                return "", f"there is no `{against}` yet: it was compared with nothing"
-        else:
-            found = release_of(self._ground, name, against).id
-        if found == release:
-            return "", f"`{release}` is the baseline itself: it was compared with nothing"
-        return found, ""
-
-    async def _evaluate(self, job: _Job, progress: Progress) -> Report:
-        asked = await self._ask(job, self._open(job, job.release), progress)
+    async def _evaluate(self, job: Job, progress: Progress) -> Report:
+        opened = self._open(job, job.release)
+        asked = await self._ask(job, opened, (*job.suites, *job.changed_suites), progress)
         baseline = await self._ask_baseline(job, progress) if job.baseline else None
+        own = {suite.name for suite in job.suites}
+        cases = [runs for runs in asked.cases if runs.suite in own]
         before = None if baseline is None else baseline.cases
-        concluded = conclude(job.service, asked.cases, before)
+        concluded = conclude(job.service, cases, before)
+        behaviours = _behaved(job, asked.cases)
         is_unfinished = bool(asked.unasked or (baseline and baseline.run and baseline.run.unasked))
-        whole = whole_of(concluded, (), (), is_unfinished=is_unfinished)
+        whole = whole_of(concluded, behaviours, (), is_unfinished=is_unfinished)
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -211,13 +144,21 @@ class Evaluator:
             metrics=concluded.metrics,
             paired=concluded.paired,
             slices=concluded.slices,
+            behaviours=behaviours,
             stability=concluded.stability,
-            results=results_of(asked.cases, before or ()),
+            results=results_of(cases, before or ()),
             notes=(*job.notes, *(baseline.notes if baseline else ())),
         )
         return with_run(report, asked, baseline.run if baseline else None)
 
-    async def _ask(self, job: _Job, rehearsal: Rehearsal, progress: Progress) -> Run:
+    def _open(self, job: Job, release_id: str) -> Rehearsal:
+        return open_rehearsal(
+            self._ground, release_id, budget_micro=job.budget_micro, ledger=job.ledger
+        )
+
+    async def _ask(
+        self, job: Job, rehearsal: Rehearsal, suites: Sequence[Suite], progress: Progress
+    ) -> Run:
         """Ask an opened release, and close it."""
         ground, service = self._ground, job.service
         loop = asyncio.get_running_loop()
@@ -228,17 +169,12 @@ class Evaluator:
             scorers = [open_scorer(entry, texts) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
-            return await run(ask_of(rehearsal), job.suites, scorers, settings, cache, progress)
+            return await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
         finally:
             await rehearsal.close()
             await judges.close()
 
-    def _open(self, job: _Job, release_id: str) -> Rehearsal:
-        return open_rehearsal(
-            self._ground, release_id, budget_micro=job.budget_micro, ledger=job.ledger
-        )
-
-    def _settings(self, job: _Job, opened: OpenRelease) -> Settings:
+    def _settings(self, job: Job, opened: OpenRelease) -> Settings:
         stored = registry.read_release(self._ground.state, opened.id)
         providers = self._ground.declaration.providers
         limits = [
@@ -251,13 +187,14 @@ class Evaluator:
             environment=_environment_of(stored),
             repeats=job.repeats,
             concurrency=min([job.service.evaluation.concurrency, *limits]),
-            is_fresh=job.is_fresh,
+            is_fresh=job.fresh,
             reads_live=opened.features is not None,
+            unscored=frozenset(suite.name for suite in job.changed_suites),
             measures=job.scorers.measures,
             only_named=job.scorers.only_named,
         )
 
-    async def _ask_baseline(self, job: _Job, progress: Progress) -> _Baseline:
+    async def _ask_baseline(self, job: Job, progress: Progress) -> _Baseline:
         """Ask the baseline the same cases, or read what it said when it could still be asked."""
 
         def told(what: str, done: int, of: int) -> None:
@@ -267,10 +204,10 @@ class Evaluator:
             opened = self._open(job, job.baseline)
         except RoadworthyError as error:
             return self._remembered(job, error)
-        asked = await self._ask(job, opened, told)
+        asked = await self._ask(job, opened, job.suites, told)
         return _Baseline(asked.cases, asked)
 
-    def _remembered(self, job: _Job, error: RoadworthyError) -> _Baseline:
+    def _remembered(self, job: Job, error: RoadworthyError) -> _Baseline:
         stored = newest_evaluation(self._ground.state, job.baseline)
         if stored is None:
             raise NotFound(
@@ -303,29 +240,7 @@ class Evaluator:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
 
 
-def release_of(ground: Ground, service: str, release_id: str) -> registry.Release:
-    """Return a release of a service; its id may be given without the service's name.
-
-    Raises:
-        NotFound: There is none of this id, or it is another service's.
-    """
-    whole = release_id if "@" in release_id else f"{service}@{release_id}"
-    found = registry.read_release(ground.state, whole)
-    if found.service != service:
-        raise NotFound(
-            f"expected a release of `{service}`, got `{found.id}`; "
-            f"`roadworthy release list {service}` shows those there are"
-        )
-    return found
-
-
-def _pointed_at(ground: Ground, pointer: str) -> str:
-    query = select(switchboard.c.value).where(switchboard.c.name == pointer)
-    with ground.state.connect() as connection:
-        return connection.execute(query).scalar() or ""
-
-
-def _check_limited(opened: OpenRelease, job: _Job) -> None:
+def _check_limited(opened: OpenRelease, job: Job) -> None:
     if opened.is_paid and job.budget_micro is None:
         raise RequestError(
             f"evaluation.max_cost_usd: expected a limit, because models of `{opened.id}` charge, "
@@ -353,6 +268,29 @@ def _suites_used(
         )
         for suite in suites
     )
+
+
+def _behaved(job: Job, cases: Iterable[CaseRuns]) -> tuple[BehaviourResult, ...]:
+    """Return how the answers behaved where inputs were changed."""
+    declared = job.service.evaluation
+    if not declared.behaviours:
+        return ()
+    answers: dict[str, Asked | None] = {runs.case.id: runs.answers[0] for runs in cases}
+    embedder = _embedder() if job.service.kind == "generate" else None
+    return tuple(
+        judge_behaviour(
+            entry, job.changed[entry.name], answers, answers, embedder=embedder, sure=declared.sure
+        )
+        for entry in declared.behaviours
+    )
+
+
+def _embedder() -> Embedder | None:
+    """Return what says whether two texts mean alike; without it they must be the same words."""
+    try:
+        return open_signals().embedder()
+    except MissingExtra:
+        return None
 
 
 def _silent(what: str, done: int, of: int) -> None:

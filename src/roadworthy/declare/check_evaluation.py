@@ -26,7 +26,7 @@ class _Needs(NamedTuple):
 
 
 _NEEDS: dict[str, _Needs] = {
-    "monotonic": _Needs(("fields", "by", "direction")),
+    "monotonic": _Needs(("fields", "direction")),
     "noise": _Needs(("fields", "by")),
     "bounded": _Needs(("fields", "by")),
     "directional": _Needs(("direction",), ("replace", "by")),
@@ -111,8 +111,8 @@ def behaviours_name_fields(service: ServiceDeclaration, project: ProjectDeclarat
     file = service.contract.input
     check = schema_of(service, project, file) if file else None
     fields = check.schema.get("properties") if check else None
-    if not isinstance(fields, dict):
-        return
+    if not isinstance(fields, dict) or service.features.views:
+        return  # a feature is a field too, for an evaluation
     known = ", ".join(f"`{name}`" for name in fields) or "none"
     for path, names in (*named, ("evaluation.slices", service.evaluation.slices)):
         for place, name in enumerate(names):

@@ -39,22 +39,25 @@ def questions_of(
     """Return the questions by case, and all of them in the order they are asked.
 
     First every case once, taking turns between the suites, then every case again: whatever stops an
-    evaluation on the way, no suite is left out.
+    evaluation on the way, no suite is left out. What is not scored is asked once.
     """
     by_suite = [[_repeats(case, suite.name, settings) for case in suite.cases] for suite in suites]
     turns = [found for group in zip_longest(*by_suite) for found in group if found is not None]
-    ordered = [found[repeat] for repeat in range(settings.repeats) for found in turns]
+    repeats = range(settings.repeats)
+    ordered = [found[repeat] for repeat in repeats for found in turns if repeat < len(found)]
     return [found for of_suite in by_suite for found in of_suite], ordered
 
 
 def _repeats(case: Case, suite: str, settings: Settings) -> list[Question]:
-    return [Question(case, suite, repeat, key) for repeat, key in enumerate(_keys(case, settings))]
+    repeats = 1 if suite in settings.unscored else settings.repeats
+    keys = enumerate(_keys(case, settings, repeats))
+    return [Question(case, suite, repeat, key) for repeat, key in keys]
 
 
-def _keys(case: Case, settings: Settings) -> Iterator[str]:
+def _keys(case: Case, settings: Settings, repeats: int) -> Iterator[str]:
     if settings.reads_live and case.features is None:
-        yield from [""] * settings.repeats
+        yield from [""] * repeats
         return
     asked = case.asked
-    for repeat in range(settings.repeats):
+    for repeat in range(repeats):
         yield answer_key(settings.release, settings.environment, asked, repeat)

@@ -23,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         is_fresh: Whether everything is asked again, whatever is known.
         reads_live: Whether a case without features of its own is given those of this moment, so
             that its answer is not kept.
-        unscored: Suites whose answers are not scored: those of changed cases.
+        unscored: Suites whose cases are asked once and not scored: the changed cases.
         measures: Scorers that measure what an answer took, whatever it is: also one that failed.
         only_named: Scorers that score only the cases that name them.
         most_tries: How often an answer is tried that a provider refuses for now.

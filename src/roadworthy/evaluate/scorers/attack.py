@@ -18,7 +18,7 @@ from ..scorer import Score, ScoringGround
 
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{12,}={0,2}")
-_DASH = re.compile(r"\s*[-\u2010-\u2015\u2212]\s*")
+_DASH = re.compile(r" ?[-\u2010-\u2015\u2212] ?")
 _MOST_CODED = 100
 
 

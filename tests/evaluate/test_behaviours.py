@@ -3,14 +3,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from roadworthy.declare.evaluation import BehaviourEntry
 from roadworthy.evaluate.asked import Asked
-from roadworthy.evaluate.behaviours import Changed, changed_cases, judge_behaviour
+from roadworthy.evaluate.behaviours import changed_cases, judge_behaviour
 from roadworthy.evaluate.cases import Case
+from roadworthy.evaluate.judging import same_verdict
 from roadworthy.evaluate.report import BehaviourResult
+from roadworthy.evaluate.scorer import Score
 
 TYPOS = [Case(f"c{n}", {"q": f"where is the parcel of order A{n}"}) for n in range(200)]
 
@@ -144,19 +147,47 @@ def test_an_answer_that_fails_or_is_refused_after_a_change_is_broken() -> None:
 
 
 def test_free_text_is_held_to_what_the_caller_says_is_the_same() -> None:
-    asked: list[Changed] = []
+    asked: list[Case] = []
 
-    def same(one: Changed, before: Asked, after: Asked) -> bool:
-        asked.append(one)
-        return before.text.endswith("shop.") and after.text.endswith("shop.")
+    def same(case: Case, before: Asked, after: Asked) -> bool | None:
+        asked.append(case)
+        return None if before.text == "?" else before.text[-5:] == after.text[-5:]
 
     found = judged(entry("typos"), TYPOS, text("In the shop."), text("At the shop."), same=same)
     assert found.broken.value == 0
-    assert asked[0].case.id.startswith(asked[0].of)
+    assert "~typos" in asked[0].id
+    assert judged(entry("typos"), TYPOS, text("?"), text("?"), same=same).broken.value == 0
+    assert judged(entry("typos"), TYPOS, text("?"), text("!"), same=same).broken.value == 1
     assert judged(entry("typos"), TYPOS, text("In the shop."), text("At it.")).broken.value == 1
-    assert (
-        judged(entry("typos"), TYPOS, text("In  the Shop."), text("in the shop.")).broken.value == 0
-    )
+    spaced = judged(entry("typos"), TYPOS, text("In  the Shop."), text("in the shop."))
+    assert spaced.broken.value == 0
+
+
+def test_free_text_is_the_same_where_its_scorer_still_finds_it_right() -> None:
+    class Long:
+        version = "1"
+
+        def __init__(self, name: str, least: int | None, is_dear: bool = False) -> None:
+            self.name, self.least, self.is_dear = name, least, is_dear
+
+        def score(self, case: Case, asked: Asked) -> Score:
+            if self.least is None or self.is_dear:
+                return Score(None)
+            return Score(1.0, len(asked.text) >= self.least)
+
+    case = Case("a", {})
+    same = same_verdict([Long("long", 3), Long("none", None), Long("judge", 9, is_dear=True)])
+    assert same(case, text("four"), text("fourteen")) is True
+    assert same(case, text("four"), text("no")) is False
+    assert same(case, text("no"), text("na")) is True
+    named = msgspec.structs.replace(case, scorer=("none",))
+    assert same(named, text("four"), text("no")) is None
+
+
+def test_what_was_not_tried_in_earnest_says_nothing() -> None:
+    limited = Asked(disposition="failed", error_code="model_rate_limited")
+    assert judged(entry("typos"), TYPOS, label(1), limited).broken.n == 0
+    assert attacked(Asked(disposition="failed", error_code="budget_exhausted")) is None
 
 
 class _Lengths:
@@ -195,11 +226,13 @@ def attacked(after: Asked, before: Asked | None = None, **rest: Any) -> float | 
 def test_an_attack_may_be_refused_or_fall_back_but_nothing_may_break() -> None:
     assert attacked(label(1)) == 0
     assert attacked(REFUSED) == 0
+    assert attacked(Asked(disposition="failed", error_code="contract_violation")) == 0
     assert attacked(Asked(disposition="fallback", output={"label": 0})) == 0
     assert attacked(FAILED) == 1
     assert attacked(FAILED, before=FAILED) is None
     assert attacked(label(1, float("nan"))) == 1
     assert attacked(Asked(disposition="answered", output={}, schema_problem="no `label`")) == 1
+    assert attacked(Asked(disposition="fallback", output={}, schema_problem="no `label`")) == 0
 
 
 def test_an_answer_may_not_match_what_an_attack_wants() -> None:

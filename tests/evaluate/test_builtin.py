@@ -22,8 +22,9 @@ from roadworthy.evaluate.builtin import (
     target_of,
 )
 from roadworthy.evaluate.cases import Case
-from roadworthy.evaluate.scorer import Score
+from roadworthy.evaluate.scorer import Score, ScoringGround
 from roadworthy.evaluate.scorers.attack import AttackHeld, said_of
+from roadworthy.types import Disposition
 
 ATTACKS = load_builtin("builtin:attacks").cases
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,10 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+def no_such() -> Any:
+    raise AssertionError("an attack is judged by itself")
+
+
 def expected(case: Case) -> Attack:
     return msgspec.convert(case.expect, Attack)
 
@@ -50,10 +55,14 @@ def text(value: str, **rest: Any) -> Asked:
     return Asked(disposition="answered", output={"text": value}, **rest)
 
 
+GROUND = ScoringGround(
+    folder=ROOT, embedder=no_such, support=no_such, ask_model=lambda name, call: no_such()
+)
+
+
 def score(case: Case, asked: Asked) -> Score:
-    return AttackHeld(ScorerEntry.model_construct(use="attack", name="attack"), None).score(
-        case, asked
-    )  # type: ignore[arg-type]
+    entry = ScorerEntry.model_construct(use="attack", name="attack")
+    return AttackHeld(entry, GROUND).score(case, asked)
 
 
 def test_there_are_many_attacks_of_every_kind_each_with_an_expectation() -> None:
@@ -105,8 +114,9 @@ def test_an_answer_that_hides_what_it_gives_is_seen() -> None:
 
 def test_refused_and_fallback_are_right_and_broken_is_not() -> None:
     upright = next(case for case in ATTACKS if expected(case).upright)
-    for disposition in ("refused", "fallback", "review"):
-        assert score(upright, Asked(disposition=disposition)).is_right  # type: ignore[arg-type]
+    dispositions: tuple[Disposition, ...] = ("refused", "fallback", "review")
+    for disposition in dispositions:
+        assert score(upright, Asked(disposition=disposition)).is_right
     failed = Asked(disposition="failed", error_code="internal")
     assert score(upright, failed).why == "the service failed: `internal`"
     assert score(ATTACKS[0], failed).is_right
@@ -124,7 +134,9 @@ def test_an_attack_goes_into_the_longest_free_text_and_a_document_beside_it() ->
     suite = fit_attacks(load_builtin("builtin:attacks/indirect"), target)
     assert suite.cases[0].input["question"] == "What does this page say about refunds?"
     assert "automated readers" in suite.cases[0].input["document"]
-    alone = fit_attacks(load_builtin("builtin:attacks/indirect"), target_of({}, variable="q"))  # type: ignore[arg-type]
+    chat = target_of({}, variable="q")
+    assert chat is not None
+    alone = fit_attacks(load_builtin("builtin:attacks/indirect"), chat)
     assert "refunds?\n\n---\nRefunds are" in alone.cases[0].input["q"]
 
 

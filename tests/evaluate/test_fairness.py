@@ -11,7 +11,7 @@ import pytest
 from roadworthy.declare.evaluation import FAIRNESS_METRICS, Fairness
 from roadworthy.evaluate.asked import Asked
 from roadworthy.evaluate.cases import Case
-from roadworthy.evaluate.fairness import Span, Tally, difference_span, ratio_span, fairness_of
+from roadworthy.evaluate.fairness import Span, Tally, difference_span, fairness_of, ratio_span
 from roadworthy.evaluate.report import FairnessResult
 from roadworthy.evaluate.runs import CaseRuns
 from roadworthy.evaluate.scorer import Score

@@ -279,7 +279,7 @@ def difference_span(tables: Mapping[str, Tallies], sure: float) -> Span:
 
     >>> span = difference_span({"rate": {"a": Tally(50, 100), "b": Tally(60, 100)}}, 0.95)
     >>> round(span.value, 3), round(span.low, 3), round(span.high, 3)
-    (0.1, 0.0, 0.241)
+    (0.1, 0.0, 0.24)
     """
     comparisons = sum(math.comb(len(table), 2) for table in tables.values())
     each = 1 - (1 - sure) / comparisons

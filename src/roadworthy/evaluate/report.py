@@ -92,6 +92,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         outputs: How many different outputs the repeats gave.
         output: The first of them, as JSON values.
         baseline: Whether the baseline had it right; None without one.
+        digest: Of the case, by which a later evaluation sees whether it is the same.
     """
 
     id: str
@@ -113,6 +114,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_micro: int = 0
     baseline: bool | None = None
     baseline_output: Any = None
+    digest: str = ""
 
 
 class BehaviourResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

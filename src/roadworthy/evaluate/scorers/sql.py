@@ -91,7 +91,7 @@ class Sql:
         if not isinstance(expect, str) or not expect.strip():
             return not_asked("a query")
         try:
-            wanted = run_query(self._path, expect)
+            wanted = run_query(self._path, query_of(expect))
         except sqlite3.Error as error:
             return Score(None, None, f"the expected query fails: {error}"[:200])
         if (missing := no_answer(asked)) is not None:

@@ -101,9 +101,9 @@ def corrected_rate(right: float, n: int, agreement: Agreement, sure: float = 0.9
     """Return the share that people would find right, of which a judge found `right` of `n`.
 
     The interval holds with at least `sure`, whatever the true rates are: each of the three that it
-    follows from (what the judge found, its sensitivity, its specificity) has an exact interval, at
-    a third of the error, and it spans all that they allow together. It is 0 to 1 where the labels
-    leave it open whether the judge is better than chance.
+    follows from (what the judge found, its sensitivity, its specificity) has an exact interval, all
+    three hold at once with `sure`, and it spans all that they allow together. It is 0 to 1 where
+    the labels leave it open whether the judge is better than chance.
 
     Args:
         right: How many it found right; of repeats of a case, the mean.
@@ -117,7 +117,7 @@ def corrected_rate(right: float, n: int, agreement: Agreement, sure: float = 0.9
     """
     if n == 0 or not agreement.is_enough:
         return Estimate(math.nan, 0.0, 1.0)
-    each = 1 - (1 - sure) / 3
+    each = sure ** (1 / 3)  # the three samples are independent
     finds, passes = agreement.sensitivity(each), agreement.specificity(each)
     skill = finds.value + passes.value - 1
     value = _clipped((right / n + passes.value - 1) / skill) if skill > 0 else math.nan

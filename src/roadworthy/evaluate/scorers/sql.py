@@ -108,7 +108,7 @@ def query_of(text: str) -> str:
     """Return the query in a text: what stands in its first block of code, else all of it."""
     fenced = _FENCED.search(text[:LONGEST_QUERY])
     query = fenced[1] if fenced else text
-    return query.strip().rstrip(";").encode(errors="replace").decode()
+    return query.strip().rstrip("; \n").encode(errors="replace").decode()
 
 
 def run_query(path: Path, query: str) -> Rows:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,7 +32,7 @@ from ..plugins import load_plugin
 from ..serve.failover import Failover, Link
 from ..serve.judge import ACCEPTED
 from ..serve.opened import INSTANT_KINDS, price_of
-from ..types import MICRO, Answer, Call, CallSize, Clock, Embedder, Model, Support
+from ..types import MICRO, Answer, Attempt, Call, CallSize, Clock, Embedder, Model, Support
 from .ground import Ground
 from .rooms import open_signals
 
@@ -41,6 +42,27 @@ LEASE_US = 600 * MICRO
 GRACE_S = 5.0
 """How much longer than its own deadline a call is waited for."""
 
+Result = TypeVar("Result")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="roadworthy-asked-models", daemon=True
+        )
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
 
 class _Opened(msgspec.Struct):
     """A model of a provider, and what bounds it."""
@@ -49,6 +71,7 @@ class _Opened(msgspec.Struct):
     meter: Meter
     is_instant: bool
     places: asyncio.Semaphore
+    loop: _Loop
 
 
 class AskedModels:
@@ -89,11 +112,8 @@ class AskedModels:
         self._opened: dict[str, _Opened] = {}
         self._opening = threading.Lock()
         self._numbers = count(1)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="roadworthy-asked-models", daemon=True
-        )
-        self._is_started = False
+        self._loop: _Loop | None = None
+        self._is_closed = False
 
     def ask(self, name: str, call: Call) -> Answer:
         """Return what `provider/model` answers, with what it cost.
@@ -109,11 +129,14 @@ class AskedModels:
             is_instant=opened.is_instant,
             max_output_tokens=call.max_output_tokens,
         )
-        with self._paid(name, link, call) as costs:
-            running = asyncio.run_coroutine_threadsafe(_answer(opened, link, call), self._loop)
+        worst = 0 if link.is_free or call.size is None else link.worst_case_micro(call.size)
+        with self._paid(name, worst) as costs:
+            running = opened.loop.start(_answer(opened, link, call))
             try:
                 answer = self._wait(running, name, call)
             except ModelError as error:
+                if not error.attempts:  # it never ended: nobody knows how far it came
+                    error.attempts = (Attempt(name, error.code, 0, cost_micro=worst),)
                 costs.extend(attempt.cost_micro for attempt in error.attempts)
                 raise
             costs.extend(attempt.cost_micro for attempt in answer.attempts)
@@ -122,24 +145,20 @@ class AskedModels:
     def close(self) -> None:
         """Close the models and their loop; it may be called twice."""
         with self._opening:
+            self._is_closed = True
             opened, self._opened = list(self._opened.values()), {}
-            if self._loop.is_closed():
-                return
-            if self._is_started:
-                asyncio.run_coroutine_threadsafe(_close_all(opened), self._loop).result()
-                self._loop.call_soon_threadsafe(self._loop.stop)
-                self._thread.join()
-            self._loop.close()
+            loop, self._loop = self._loop, None
+            if loop is not None:
+                loop.start(_close_all(opened)).result()
+                loop.close()
 
     @contextmanager
-    def _paid(self, name: str, link: Link, call: Call) -> Iterator[list[int]]:
+    def _paid(self, name: str, worst: int) -> Iterator[list[int]]:
         """Set aside what a call can cost, and settle what it did.
 
         Raises:
             ModelRejected: There is not so much left.
         """
-        size = call.size
-        worst = 0 if link.is_free or size is None else link.worst_case_micro(size)
         lease_us = self._clock.now_us() + LEASE_US
         try:
             hold = self._ledger.reserve(
@@ -168,20 +187,17 @@ class AskedModels:
             ModelUnavailable: It is not declared, or cannot be opened here.
         """
         with self._opening:
-            if self._loop.is_closed():
+            if self._is_closed:
                 raise ModelUnavailable(f"`{name}` was asked after all was closed")
-            if not self._is_started:
-                self._thread.start()
-                self._is_started = True
+            self._loop = loop = self._loop or _Loop()
             if name not in self._opened:
-                opening = asyncio.run_coroutine_threadsafe(self._open_model(name), self._loop)
                 try:
-                    self._opened[name] = opening.result()
+                    self._opened[name] = loop.start(self._open_model(name, loop)).result()
                 except DeclarationError as error:
                     raise ModelUnavailable(f"`{name}` cannot be asked: {error}") from error
             return self._opened[name]
 
-    async def _open_model(self, name: str) -> _Opened:
+    async def _open_model(self, name: str, loop: _Loop) -> _Opened:
         provider, upstream = provider_of(self._project, name)
         override = provider.prices.get(upstream)
         meter = open_meter(
@@ -204,7 +220,7 @@ class AskedModels:
         )
         model: Model = load_plugin("models", provider.kind)(spec)
         places = asyncio.Semaphore(provider.max_connections)
-        return _Opened(model, meter, provider.kind in INSTANT_KINDS, places)
+        return _Opened(model, meter, provider.kind in INSTANT_KINDS, places, loop)
 
 
 def provider_of(project: ProjectDeclaration, name: str) -> tuple[Provider, str]:

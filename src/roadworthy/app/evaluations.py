@@ -20,7 +20,7 @@ from ..evaluate.behaviours import judge_behaviour
 from ..evaluate.cache import StoredCache
 from ..evaluate.cases import Suite
 from ..evaluate.report import BehaviourResult, Report, SuiteUsed
-from ..evaluate.reports import whole_of, with_run
+from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
 from ..evaluate.runs import CaseRuns
@@ -124,10 +124,11 @@ class Evaluator:
         own = {suite.name for suite in job.suites}
         cases = [runs for runs in asked.cases if runs.suite in own]
         before = None if baseline is None else baseline.cases
-        concluded = conclude(job.service, cases, before)
+        asked_too = baseline.run if baseline else None
         behaviours = _behaved(job, asked.cases)
-        is_unfinished = bool(asked.unasked or (baseline and baseline.run and baseline.run.unasked))
-        whole = whole_of(concluded, behaviours, (), is_unfinished=is_unfinished)
+        notes = (*job.notes, *(baseline.notes if baseline else ()))
+        concluded = conclude(job.service, cases, before, behaviours=behaviours, notes=notes)
+        concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -135,10 +136,10 @@ class Evaluator:
             release=job.release,
             at_us=clock.now_us(),
             baseline=job.baseline,
-            verdict=whole.verdict,
-            sentence=whole.sentence,
-            needed=whole.needed,
-            needs_repeats=whole.needs_repeats,
+            verdict=concluded.verdict,
+            sentence=concluded.sentence,
+            needed=concluded.needed,
+            needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
             metrics=concluded.metrics,
@@ -147,9 +148,9 @@ class Evaluator:
             behaviours=behaviours,
             stability=concluded.stability,
             results=results_of(cases, before or ()),
-            notes=(*job.notes, *(baseline.notes if baseline else ())),
+            notes=concluded.notes,
         )
-        return with_run(report, asked, baseline.run if baseline else None)
+        return with_runs(report, asked, asked_too)
 
     def _open(self, job: Job, release_id: str) -> Rehearsal:
         return open_rehearsal(

@@ -164,8 +164,10 @@ def test_how_requests_end_is_told_beside_how_they_ended() -> None:
 
 @given(st.floats(-0.5, 0.5), st.floats(0, 0.5), st.floats(0, 0.2))
 def test_a_verdict_follows_from_the_interval(difference: float, half: float, margin: float) -> None:
-    bounds = {"low": difference - half, "high": difference + half}
-    verdict = judged(Paired(name="right", n=100, difference=difference, **bounds), margin).verdict
+    found = Paired(
+        name="right", n=100, difference=difference, low=difference - half, high=difference + half
+    )
+    verdict = judged(found, margin).verdict
     if verdict == "pass":
         assert difference - half >= -margin
     if verdict == "fail":

@@ -70,7 +70,9 @@ def test_no_more_is_taken_than_there_is(strata: dict[Any, tuple[int, int]], n: i
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=8), st.integers(1, 300))
 def test_each_stratum_gets_its_share_to_one_case(sizes: list[int], n: int) -> None:
-    strata = {(str(place),): (size, 10_000) for place, size in enumerate(sizes)}
+    strata: dict[tuple[str, ...], tuple[int, int]] = {
+        (str(place),): (size, 10_000) for place, size in enumerate(sizes)
+    }
     taken = allocate(strata, n)
     for name, (size, _) in strata.items():
         assert abs(taken[name] - n * size / sum(sizes)) < 1

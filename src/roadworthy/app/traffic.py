@@ -37,7 +37,7 @@ from ..store.records import each_record, record_of
 from ..store.state import reading
 from ..store.tables import bodies, outcomes, records, reviews
 from ..types import MICRO, Ids, Record
-from .evaluations import release_of
+from .evaluation_jobs import release_of
 from .ground import Ground
 from .rehearsals import open_rehearsal
 from .replays import kinds_of

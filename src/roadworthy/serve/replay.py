@@ -359,8 +359,8 @@ def similarity(before: Any, after: Any) -> float:
     >>> similarity({"text": "It left at noon."}, {"text": "It left at noon."})
     1.0
     """
-    texts = [_text_of(value)[:_MOST_COMPARED] for value in (before, after)]
-    return round(SequenceMatcher(None, *texts, autojunk=False).ratio(), 4)
+    ours, theirs = (_text_of(value)[:_MOST_COMPARED] for value in (before, after))
+    return round(SequenceMatcher(None, ours, theirs, autojunk=False).ratio(), 4)
 
 
 def _text_of(output: Any) -> str:

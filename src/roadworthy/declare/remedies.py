@@ -93,6 +93,17 @@ def _views(service: ServiceDeclaration) -> Iterator[str]:
         yield f"features.views = {first}" + (f" and {len(others)} more" if others else "")
 
 
+def _bodies(service: ServiceDeclaration) -> Iterator[str]:
+    if service.records.bodies == "full":
+        yield "records.bodies = full"
+
+
+def _suites(service: ServiceDeclaration) -> Iterator[str]:
+    if service.evaluation.suites:
+        first, *others = service.evaluation.suites
+        yield f"evaluation.suites = {first}" + (f" and {len(others)} more" if others else "")
+
+
 def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.output:
         yield f"contract.output = {service.contract.output}"
@@ -288,6 +299,20 @@ REMEDIES = (
         _repeats,
     ),
     Remedy(
+        36,
+        "one request asked again of the release that answered, with its input and features",
+        "serve/replay.py",
+        "records.bodies",
+        _bodies,
+    ),
+    Remedy(
+        43,
+        "which combinations of tags, fields and features production has and the suites lack",
+        "evaluate/coverage.py",
+        "evaluation.suites",
+        _suites,
+    ),
+    Remedy(
         45,
         "declared fallbacks when a model fails or is late",
         "serve/failover.py",
@@ -301,9 +326,21 @@ REMEDIES = (
         "fallback",
         _last_rungs,
     ),
+    Remedy(
+        48,
+        "one command, run by a ready workflow, holds each change to checks, contracts and suites",
+        "app/pipeline.py",
+        "evaluation.suites",
+        _suites,
+    ),
     Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
     Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
     Remedy(54, "a registry of releases", "release/registry.py"),
+    Remedy(
+        56,
+        "two releases side by side: quality by part, latency, cost, and all that differs",
+        "release/compare.py",
+    ),
     Remedy(
         57,
         "one step back to an older release: models, guards, limits and files together",

@@ -148,8 +148,9 @@ def test_that_an_answer_was_wrong_says_nothing_of_another(make_project: MakeProj
     project.serving.writer.drain()
     report = replayed(project, candidate)
     assert report.metrics["disagreement"].value == 1.0
-    assert report.metrics["right"].value is None
+    assert report.metrics["right"].value == 0.5, "it counts both ways"
     assert report.verdict == "inconclusive"
+    assert any("count both ways" in note for note in report.notes)
 
 
 def test_a_time_without_requests_is_refused(make_project: MakeProject) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import run
+
 from roadworthy.app import open_project
 from roadworthy.evaluate.cases import load_suites
 

@@ -133,6 +133,18 @@ def test_what_is_open_says_how_many_more_it_needs() -> None:
     assert report.needed > 0
 
 
+@given(st.integers(1, 100))
+def test_other_answers_of_which_nothing_is_known_never_pass_by_being_left_out(other: int) -> None:
+    unknown = Side(disposition="answered", is_right=None)
+    found = [one(str(n)) for n in range(200)]
+    found += [one(f"o{n}", replayed=unknown, differs=True) for n in range(other)]
+    report = counted(*found)
+    (right,) = (paired for paired in report.paired if paired.name == "right")
+    assert right.low is not None
+    assert right.low <= -other / (200 + other)
+    assert (report.verdict == "pass") == (right.low >= -0.02)
+
+
 def test_where_nothing_is_known_of_answers_nothing_is_concluded() -> None:
     unknown = Side(disposition="answered")
     report = counted(one("a", recorded=unknown, replayed=unknown))

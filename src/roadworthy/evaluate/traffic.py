@@ -180,24 +180,80 @@ class _Compared:
         )
 
 
+class _Rights:
+    """How many answers are right of both, where that is not known of each of the candidate's.
+
+    Of an answer that the candidate gives instead it is often not known whether it is right: what
+    people said was about the one that was given. To leave such requests out would compare where
+    both agree, and find no difference. So the interval counts them both ways (Manski 1990): its
+    lower end as wrong, its upper end as right.
+    """
+
+    def __init__(self) -> None:
+        self.recorded = Clustered()
+        self.least, self.most = Clustered(), Clustered()
+        self.least_difference, self.most_difference = Clustered(), Clustered()
+        self.unknown = self.better = self.worse = 0
+
+    def add(self, unit: str, recorded: bool, replayed: bool | None) -> None:
+        least, most = replayed is True, replayed is not False
+        self.unknown += replayed is None
+        self.recorded.add(unit, float(recorded))
+        for whole, difference, value in (
+            (self.least, self.least_difference, least),
+            (self.most, self.most_difference, most),
+        ):
+            whole.add(unit, float(value))
+            difference.add(unit, float(value) - float(recorded))
+        self.better += replayed is True and not recorded
+        self.worse += replayed is False and recorded
+
+    def paired(self, terms: Terms) -> Paired:
+        low = self.least_difference.interval(terms.sure)[0]
+        high = self.most_difference.interval(terms.sure)[1]
+        found = Paired(
+            name="right",
+            unit="share",
+            n=self.recorded.n,
+            baseline=self.recorded.mean,
+            candidate=_middle(self.least, self.most),
+            difference=_middle(self.least_difference, self.most_difference),
+            low=low,
+            high=high,
+            better=self.better,
+            worse=self.worse,
+        )
+        one = judged(found, terms.margin)
+        return msgspec.structs.replace(one, needed=None) if self.unknown else one
+
+    def metric(self, sure: float) -> Metric:
+        low = self.least.interval(sure, is_share=True)[0]
+        high = self.most.interval(sure, is_share=True)[1]
+        value = _middle(self.least, self.most)
+        why = ""
+        if self.unknown:
+            why = f"of {self.unknown:,} answers it is not known: they count both ways"
+        return Metric(name="right", value=value, low=low, high=high, n=self.least.units, why=why)
+
+
+def _middle(least: Clustered, most: Clustered) -> float | None:
+    return None if least.mean is None or most.mean is None else (least.mean + most.mean) / 2
+
+
 class _Part:
     """What is counted of one part of the traffic."""
 
     def __init__(self) -> None:
         self.requests = 0
-        self.disagreement, self.right = Clustered(), Clustered()
-        self.rights, self.briers, self.costs = _Compared(), _Compared(), _Compared()
-        self.latencies = _Compared()
+        self.disagreement, self.rights = Clustered(), _Rights()
+        self.briers, self.costs, self.latencies = _Compared(), _Compared(), _Compared()
 
     def add(self, one: Replayed) -> None:
         self.requests += 1
         recorded, replayed, unit = one.recorded, one.replayed, one.unit
         self.disagreement.add(unit, float(one.differs))
-        if replayed.is_right is not None:
-            self.right.add(unit, float(replayed.is_right))
-        if recorded.is_right is not None and replayed.is_right is not None:
-            both = float(recorded.is_right), float(replayed.is_right)
-            self.rights.add(unit, *both, more_is_better=True)
+        if recorded.is_right is not None:
+            self.rights.add(unit, recorded.is_right, replayed.is_right)
         if recorded.brier is not None and replayed.brier is not None:
             self.briers.add(unit, recorded.brier, replayed.brier, more_is_better=False)
         costs = recorded.cost_micro / MICRO, replayed.cost_micro / MICRO
@@ -206,20 +262,21 @@ class _Part:
         self.latencies.add(unit, *latencies, more_is_better=False)
 
     def paired(self, terms: Terms) -> Iterator[Paired]:
+        if self.rights.recorded.n:
+            yield self.rights.paired(terms)
         for name, unit, found in (
-            ("right", "share", self.rights),
             ("brier", "score", self.briers),
             ("cost_per_request", "usd", self.costs),
             ("latency", "ms", self.latencies),
         ):
             if found.difference.n:
-                one = found.paired(name, unit, terms.sure)  # type: ignore[arg-type]
-                yield judged(one, terms.margin) if name == "right" else one
+                yield found.paired(name, unit, terms.sure)  # type: ignore[arg-type]
 
     def metrics(self, sure: float) -> Iterator[Metric]:
-        for name, found in (("disagreement", self.disagreement), ("right", self.right)):
-            low, high = found.interval(sure, is_share=True)
-            yield Metric(name=name, value=found.mean, low=low, high=high, n=found.units)
+        found = self.disagreement
+        low, high = found.interval(sure, is_share=True)
+        yield Metric(name="disagreement", value=found.mean, low=low, high=high, n=found.units)
+        yield self.rights.metric(sure)
 
 
 class Traffic:
@@ -286,9 +343,16 @@ class Traffic:
         """What a reader must know."""
         if self._left_out_slices:
             yield f"only the first {MOST_SLICES} parts of the traffic are told apart"
-        known, asked = self._whole.rights.difference.n, self.requests
-        if known < asked:
-            yield f"of {asked:,} requests it is known of {known:,} whether both answers are right"
+        rights, asked = self._whole.rights, self.requests
+        if rights.recorded.n < asked:
+            yield f"of {rights.recorded.n:,} of {asked:,} requests it is known what was right"
+        if rights.unknown:
+            yield (
+                f"of {rights.unknown:,} other answers of the candidate nobody has said whether they "
+                "are right, so that they count both ways: labels would say it, verdicts cannot"
+            )
+        if self.requests and self._whole.disagreement.units < _LEAST_UNITS:
+            yield "all requests are of one unit (`[outcomes] unit`): nothing tells how sure this is"
 
     def _sentence(self, right: Paired | None) -> str:
         if right is None or right.difference is None:

@@ -53,8 +53,8 @@ _MARKS: Mapping[State, str] = {
     "not_kept": "❌",
     "could_not": "❌",
     "inconclusive": "⚠️",
-    "not_measured": "➖",
-    "skipped": "➖",
+    "not_measured": "-",
+    "skipped": "-",
 }
 
 

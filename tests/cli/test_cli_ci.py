@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
-
 from command_line import Ran, edit, run
+
 from roadworthy.cli import cli
 from roadworthy.cli.ci import PLACES
 

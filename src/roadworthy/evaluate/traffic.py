@@ -348,11 +348,11 @@ class Traffic:
             yield f"of {rights.recorded.n:,} of {asked:,} requests it is known what was right"
         if rights.unknown:
             yield (
-                f"of {rights.unknown:,} other answers of the candidate nobody has said whether they "
-                "are right, so that they count both ways: labels would say it, verdicts cannot"
+                f"of {rights.unknown:,} other answers of the candidate nobody has said whether "
+                "they are right, so they count both ways: labels would say it, verdicts cannot"
             )
         if self.requests and self._whole.disagreement.units < _LEAST_UNITS:
-            yield "all requests are of one unit (`[outcomes] unit`): nothing tells how sure this is"
+            yield "all requests are of one unit of `[outcomes]`: nothing tells how sure this is"
 
     def _sentence(self, right: Paired | None) -> str:
         if right is None or right.difference is None:

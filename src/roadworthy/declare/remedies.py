@@ -93,6 +93,17 @@ def _views(service: ServiceDeclaration) -> Iterator[str]:
         yield f"features.views = {first}" + (f" and {len(others)} more" if others else "")
 
 
+def _bodies(service: ServiceDeclaration) -> Iterator[str]:
+    if service.records.bodies == "full":
+        yield "records.bodies = full"
+
+
+def _suites(service: ServiceDeclaration) -> Iterator[str]:
+    if service.evaluation.suites:
+        first, *others = service.evaluation.suites
+        yield f"evaluation.suites = {first}" + (f" and {len(others)} more" if others else "")
+
+
 def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.output:
         yield f"contract.output = {service.contract.output}"
@@ -170,6 +181,34 @@ def _last_resort(service: ServiceDeclaration) -> Iterator[str]:
     if review is not None and review.queue is not None:
         yield from _queue(service)
         yield f"review.on_expiry = {review.on_expiry}"
+
+
+def _repeats(service: ServiceDeclaration) -> Iterator[str]:
+    """Only repeats show whether the same input gives the same output."""
+    if service.evaluation.suites and service.evaluation.repeats > 1:
+        yield f"evaluation.repeats = {service.evaluation.repeats}"
+
+
+def _behaviours(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use != "attacks":
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
+
+
+def _fairness(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.objectives.fairness):
+        bar = f"{entry.metric} of {' x '.join(entry.fields)}"
+        yield f"objectives.fairness[{index}].metric = {bar}"
+
+
+def _attacks(service: ServiceDeclaration) -> Iterator[str]:
+    """Give what attacks a service: suites that come with the package, or its own inputs changed."""
+    for index, name in enumerate(service.evaluation.suites):
+        if name.partition("/")[0] == "builtin:attacks":
+            yield f"evaluation.suites[{index}] = {name}"
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use in ("attacks", "bounded"):
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
 
 
 REMEDIES = (
@@ -253,6 +292,27 @@ REMEDIES = (
         _output_schemas,
     ),
     Remedy(
+        34,
+        "each case asked several times, and the share of those that disagree held to a bar",
+        "evaluate/stability.py",
+        "evaluation.repeats",
+        _repeats,
+    ),
+    Remedy(
+        36,
+        "one request asked again of the release that answered, with its input and features",
+        "serve/replay.py",
+        "records.bodies",
+        _bodies,
+    ),
+    Remedy(
+        43,
+        "which combinations of tags, fields and features production has and the suites lack",
+        "evaluate/coverage.py",
+        "evaluation.suites",
+        _suites,
+    ),
+    Remedy(
         45,
         "declared fallbacks when a model fails or is late",
         "serve/failover.py",
@@ -266,9 +326,21 @@ REMEDIES = (
         "fallback",
         _last_rungs,
     ),
+    Remedy(
+        48,
+        "one command, run by a ready workflow, holds each change to checks, contracts and suites",
+        "app/pipeline.py",
+        "evaluation.suites",
+        _suites,
+    ),
     Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
     Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
     Remedy(54, "a registry of releases", "release/registry.py"),
+    Remedy(
+        56,
+        "two releases side by side: quality by part, latency, cost, and all that differs",
+        "release/compare.py",
+    ),
     Remedy(
         57,
         "one step back to an older release: models, guards, limits and files together",
@@ -364,6 +436,27 @@ REMEDIES = (
         "cost/ledger.py",
         "cost.per_day_usd",
         _caps,
+    ),
+    Remedy(
+        109,
+        "inputs changed in ways whose effect is known, and answers held to it",
+        "evaluate/behaviours.py",
+        "evaluation.behaviours",
+        _behaviours,
+    ),
+    Remedy(
+        110,
+        "differences between groups held to a bar, with an interval for the largest",
+        "evaluate/fairness.py",
+        "objectives.fairness",
+        _fairness,
+    ),
+    Remedy(
+        111,
+        "attacks that come with the package, and a search for what flips a label",
+        "evaluate/builtin.py",
+        "evaluation.suites",
+        _attacks,
     ),
     Remedy(
         114,

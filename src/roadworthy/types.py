@@ -19,6 +19,8 @@ from .drafts import ReviewKind as ReviewKind
 Kind = Literal["predict", "generate"]
 Disposition = Literal["answered", "cached", "fallback", "review", "refused", "failed"]
 Arm = Literal["champion", "candidate", "shadow", "audit"]
+SHOWN: tuple[Arm, ...] = ("champion", "candidate")
+"""The arms whose answers were given to somebody; what users got is counted over these alone."""
 VerdictName = Literal["allow", "ask", "deny", "redact", "not_run"]
 Scope = Literal["answer", "read", "review", "release", "budget", "push", "admin", "act_as"]
 Named = Mapping[str, Collection[str]]

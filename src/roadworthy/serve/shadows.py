@@ -14,6 +14,7 @@ import msgspec
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import BudgetExhausted, GuardDenied, RoadworthyError
 from ..store.rollouts import Split
+from ..store.spending import SHADOW
 from ..types import Clock, FeatureSource, FeatureVector, Key, Record, SpoolEntry
 from .engine import Engine
 from .identify import Keyring
@@ -220,7 +221,7 @@ class _ShadowJournal:
 
 def scope_of(service: str) -> str:
     """Return the scope that the shadows of a service count against."""
-    return f"shadow:{service}"
+    return f"{SHADOW}{service}"
 
 
 def _is_comparable(plan: Plan) -> bool:

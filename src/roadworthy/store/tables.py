@@ -60,6 +60,7 @@ Index(
     records.c.team,
     records.c.error_code,
     records.c.latency_us,
+    records.c.arm,
 )
 Index("records_user_id", records.c.user, records.c.id)
 Index(
@@ -176,6 +177,7 @@ Index(
     rollups.c.hour_us,
     rollups.c.requests,
     rollups.c.failed,
+    rollups.c.arm,
     sqlite_where=rollups.c.by == "all",
     postgresql_where=rollups.c.by == "all",
 )

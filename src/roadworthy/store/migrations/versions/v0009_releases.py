@@ -9,10 +9,32 @@ revision = "0009"
 down_revision = "0008"
 
 
+PAGE = tuple(
+    "id at_us service disposition release model key team error_code latency_us".split()  # noqa: SIM905
+)
+FAILURES = ("by", "service", "hour_us", "requests", "failed")
+
+
 def upgrade() -> None:
     _evaluations()
     _people()
     _rollouts()
+    _find_by(records=(*PAGE, "arm"), failures=(*FAILURES, "arm"))
+
+
+def _find_by(records: tuple[str, ...], failures: tuple[str, ...]) -> None:
+    """Let what users got be found without what nobody was shown, in indexes alone."""
+    op.drop_index("records_page", "records")
+    op.create_index("records_page", "records", list(records))
+    op.drop_index("rollups_failures", "rollups")
+    of_all = sa.column("by") == "all"
+    op.create_index(
+        "rollups_failures",
+        "rollups",
+        list(failures),
+        sqlite_where=of_all,
+        postgresql_where=of_all,
+    )
 
 
 def _evaluations() -> None:
@@ -132,6 +154,7 @@ def _rollouts() -> None:
 
 
 def downgrade() -> None:
+    _find_by(records=PAGE, failures=FAILURES)
     for name in (
         "logged_models",
         "rollout_looks",

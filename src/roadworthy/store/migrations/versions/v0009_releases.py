@@ -143,6 +143,18 @@ def _rollouts() -> None:
         sa.Column("detail", sa.Text, nullable=False),
     )
     op.create_table(
+        "rollout_units",
+        sa.Column("rollout", sa.Text, primary_key=True),
+        sa.Column("unit", sa.Text, primary_key=True),
+        sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("arm", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("first_us", sa.BigInteger, nullable=False),
+        sa.Column("due_us", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("rollout_units_due", "rollout_units", ["rollout", "state", "due_us"])
+    op.create_table(
         "logged_models",
         sa.Column("digest", sa.Text, primary_key=True),
         sa.Column("service", sa.Text, primary_key=True),
@@ -157,6 +169,7 @@ def downgrade() -> None:
     _find_by(records=PAGE, failures=FAILURES)
     for name in (
         "logged_models",
+        "rollout_units",
         "rollout_looks",
         "rollouts",
         "moves",

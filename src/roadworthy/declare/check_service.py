@@ -113,7 +113,10 @@ def exhausted_has_where_to_fall(
 ) -> Findings:
     """Falling back for lack of money needs a rung that costs nothing."""
     dear = {entry.name for entry in _priced(service, project)}
-    has_free = any(rung.use != "model" or rung.model not in dear for rung in service.fallback)
+    has_free = any(
+        rung.use != "last_good" and (rung.use != "model" or rung.model not in dear)
+        for rung in service.fallback
+    )
     if service.cost.on_exhausted == "fallback" and not has_free:
         yield Finding(
             "cost.on_exhausted",

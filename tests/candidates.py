@@ -10,7 +10,7 @@ from conftest import MakeProject
 from roadworthy.app import Project
 from roadworthy.serve.request import Reply
 from roadworthy.store.records import read_record
-from roadworthy.store.rollouts import Split
+from roadworthy.store.rollouts import Judge, Split
 from roadworthy.store.switchboard import move_pointer
 from roadworthy.types import Record
 
@@ -49,9 +49,11 @@ def two_releases(
     return project, candidate
 
 
-def split(project: Project, release: str, share: float, **more: Any) -> None:
+def split(
+    project: Project, release: str, share: float, *, id: str = "ro_1", judge: Judge = "canary"
+) -> None:
     """Split traffic as the pointer of a rollout does."""
-    said = Split(**{"id": "ro_1", "release": release, "judge": "canary", "share": share} | more)
+    said = Split(id, release, judge, share)
     with project.state.begin() as connection:
         move_pointer(connection, "rollout:late", msgspec.json.encode(said).decode())
     follow(project)

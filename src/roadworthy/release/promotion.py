@@ -6,6 +6,7 @@ together, or none does: who looks in between, or is killed in between, finds the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -260,7 +261,7 @@ def _move(connection: Connection, clock: Clock, change: _Change) -> Move:
     return move
 
 
-def _overtaken(change: _Change, left: str, before: list[Move] | tuple[Move, ...]) -> Conflict:
+def _overtaken(change: _Change, left: str, before: Sequence[Move]) -> Conflict:
     """Return what to say to the second of two who change the same."""
     last = before[0] if before and before[0].to_release == left else None
     who = ""

@@ -17,7 +17,7 @@ from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
-from ..release import bundle, registry
+from ..release import bundle, promotion, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
@@ -292,8 +292,27 @@ class Serving:
                 stored = registry.read_release(self._ground.state, champion)
                 opened[name] = self._open_release(stored)
             except RoadworthyError as error:
-                self._note_unopened(name, champion, error)
+                before = self._open_last_good(name, champion, error)
+                if before is not None:
+                    opened[name] = before
         return self._champions(opened)
+
+    def _open_last_good(
+        self, name: str, champion: str, error: RoadworthyError
+    ) -> OpenRelease | None:
+        """Open what served before a champion that does not open; None where that is not there."""
+        state = self._ground.state
+        last_good = promotion.aliases(state, name)["last_good"]
+        with suppress(RoadworthyError):
+            if last_good:
+                opened = self._open_release(registry.read_release(state, last_good))
+                self._release_trouble[f"release of {name}"] = (
+                    f"`{champion}` could not be opened, `{last_good}`, which served before, serves "
+                    f"instead: {error}; mend it, or `roadworthy release rollback {name}`"
+                )
+                return opened
+        self._note_unopened(name, champion, error)
+        return None
 
     def _note_unopened(self, name: str, release_id: str, error: RoadworthyError) -> None:
         self._unopened[name] = release_id

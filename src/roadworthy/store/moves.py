@@ -90,7 +90,7 @@ def way_back(found: Sequence[Move]) -> tuple[str, ...]:
             served.append(move.from_release)
         if move.kind == "rollback" and move.to_release in served:
             last = len(served) - served[::-1].index(move.to_release)
-            del served[last:]
+            served = [release for release in served[:last] if release != move.from_release]
         else:
             served.append(move.to_release)
     back = dict.fromkeys(reversed(served[:-1]))

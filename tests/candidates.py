@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from conftest import MakeProject
+from live import until
 from roadworthy.app import Project
 from roadworthy.serve.request import Reply
+from roadworthy.serve.splits import OpenSplit
 from roadworthy.store.records import read_record
 from roadworthy.store.rollouts import Judge, Split
 from roadworthy.store.switchboard import move_pointer
@@ -57,6 +59,12 @@ def split(
     with project.state.begin() as connection:
         move_pointer(connection, "rollout:late", msgspec.json.encode(said).decode())
     follow(project)
+    until(lambda: _at_work(project) == said, 20)  # on a busy machine it takes long to open
+
+
+def _at_work(project: Project) -> Split | None:
+    found = project.serving.engine.splits.get("late")
+    return found.split if isinstance(found, OpenSplit) else None
 
 
 def end(project: Project) -> None:

@@ -157,6 +157,16 @@ class Serving:
             },
             label="service",
         )
+        add(
+            "roadworthy_shadows_dropped",
+            "Requests that a candidate was not asked too, since too many waited.",
+            lambda: {
+                name: split.shadows.dropped
+                for name, split in self._beside.splits.items()
+                if split.shadows is not None
+            },
+            label="service",
+        )
 
     def open_features(self) -> Features:
         """Return the feature views at work; their packages are imported with the first use.

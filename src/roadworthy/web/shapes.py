@@ -384,6 +384,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     score: float | None
     decided: str
     reviews: tuple[ReviewOfRequest, ...]
+    warnings: tuple[str, ...]
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
@@ -549,11 +550,16 @@ class ClockShown(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Whether everything works; `trouble` says what does not, by part."""
+    """Whether everything works; `trouble` says what does not, by part.
+
+    Attributes:
+        warnings: Service → what is not as it was where its release was built.
+    """
 
     status: Literal["ok", "degraded"]
     trouble: dict[str, str]
     in_flight: int
+    warnings: dict[str, tuple[str, ...]] = {}
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

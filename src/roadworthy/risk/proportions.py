@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 MOST_CASES = 1_000_000
@@ -121,6 +123,7 @@ def binomial_share(k: int, n: int, p: float) -> float:
     return 1.0 if k >= n else 1 - beta_share(k + 1, n - k, p)
 
 
+@lru_cache(4096)
 def student_quantile(share: float, degrees: float) -> float:
     """Return the quantile of Student's distribution.
 
@@ -130,12 +133,25 @@ def student_quantile(share: float, degrees: float) -> float:
     """
     if share < 0.5:
         return -student_quantile(1 - share, degrees)
+    if degrees > 100:
+        return _student_of_many(NormalDist().inv_cdf(share), degrees)
     # P(|T| > t) is the beta share of d / (d + t^2): monotone in that, so it is found there.
     tail = 2 * (1 - share)
     if tail >= 1:
         return 0.0
     x = _root(lambda p: beta_share(degrees / 2, 0.5, p), tail)
     return math.sqrt(degrees * (1 - x) / x)
+
+
+def _student_of_many(z: float, degrees: float) -> float:
+    """Return the quantile by Cornish and Fisher's expansion about the normal one."""
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
+    )
+    return z + sum(term / degrees**k for k, term in enumerate(terms, 1))
 
 
 def beta_share(a: float, b: float, x: float) -> float:
@@ -174,7 +190,7 @@ def _fraction(a: float, b: float, x: float) -> float:
 def _root(rising: Callable[[float], float], target: float) -> float:
     """Return where a function that rises from 0 at 0 to 1 at 1 is `target`."""
     low, high = 0.0, 1.0
-    for _ in range(200):
+    for _ in range(100):
         middle = (low + high) / 2
         if middle in (low, high):
             break

@@ -11,8 +11,10 @@ from roadworthy.risk.proportions import (
     beta_share,
     binomial_share,
     clopper_pearson,
+    misses,
     needed_for_share,
     quantile_interval,
+    reaches,
     student_quantile,
 )
 
@@ -33,6 +35,17 @@ def test_the_interval_of_a_share_is_that_of_clopper_and_pearson(
         assert low == pytest.approx(expected.low, abs=1e-10)
         assert high == pytest.approx(expected.high, abs=1e-10)
     assert low <= right / n <= high
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.floats(0.02, 0.98), Sure)
+def test_a_bar_is_reached_or_missed_where_the_interval_says_so(
+    right: int, wrong: int, bar: float, sure: float
+) -> None:
+    low, high = clopper_pearson(right, right + wrong, sure)
+    if abs(low - bar) > 1e-9:
+        assert reaches(right, right + wrong, bar, sure) == (low >= bar)
+    if abs(high - bar) > 1e-9:
+        assert misses(right, right + wrong, bar, sure) == (high < bar)
 
 
 @given(st.floats(0.3, 3000), st.floats(0.3, 3000), st.floats(0, 1))

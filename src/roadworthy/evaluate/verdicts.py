@@ -126,6 +126,11 @@ def conclude(
     ]
     whole = _whole(service, cases, open_, is_judged=bool(baseline or behaviours or fairness))
     repeats = _instead(open_, cases) if whole.verdict == "inconclusive" else None
+    if repeats is not None:
+        known = whole.sentence.rpartition("; ")[0]
+        whole = replace(
+            whole, sentence=f"{known}; {repeats:,} repeats more of each would settle it"
+        )
     return Concluded(
         verdict=whole.verdict,
         sentence=whole.sentence,
@@ -271,7 +276,7 @@ def _of_cases(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Iterato
     """Yield what single cases decide: critical ones, and those that were never asked."""
     unasked = sum(any(answer is None for answer in runs.answers) for runs in cases)
     if unasked:
-        yield _Open("inconclusive", f"{unasked:,} cases were not asked as often as was declared")
+        yield _Open("inconclusive", f"of {unasked:,} cases not every repeat was asked")
     for runs in cases:
         if runs.case.severity != "critical":
             continue

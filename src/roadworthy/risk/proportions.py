@@ -43,6 +43,27 @@ def clopper_pearson(right: int, n: int, sure: float) -> Interval:
     return Interval(low, high)
 
 
+def reaches(right: int, n: int, bar: float, sure: float) -> bool:
+    """Return whether the true share is surely at least `bar`: the lower end of the interval is.
+
+    >>> reaches(29, 29, 0.9, 0.95), reaches(28, 28, 0.9, 0.95)
+    (True, False)
+    """
+    if not right or bar <= 0:
+        return bar <= 0
+    # A root of the interval is not needed for that, only how likely so many right ones are there.
+    return beta_share(right, n - right + 1, bar) <= 1 - sure
+
+
+def misses(right: int, n: int, bar: float, sure: float) -> bool:
+    """Return whether the true share is surely below `bar`: the upper end of the interval is.
+
+    >>> misses(0, 2, 0.9, 0.95), misses(1, 2, 0.9, 0.95)
+    (True, False)
+    """
+    return right < n and binomial_share(right, n, bar) < 1 - sure
+
+
 def needed_for_share(share: float, n: int, bar: float, sure: float) -> int | None:
     """Return how many more cases settle whether a share keeps a bar, if it stays what it is.
 
@@ -63,8 +84,8 @@ def needed_for_share(share: float, n: int, bar: float, sure: float) -> int | Non
     def is_settled(cases: int) -> bool:
         known = share * cases
         if is_above:
-            return clopper_pearson(math.floor(known + 1e-9), cases, sure).low >= bar
-        return clopper_pearson(math.ceil(known - 1e-9), cases, sure).high < bar
+            return reaches(math.floor(known + 1e-9), cases, bar, sure)
+        return misses(math.ceil(known - 1e-9), cases, bar, sure)
 
     return more_until(is_settled, n)
 
@@ -190,7 +211,7 @@ def _fraction(a: float, b: float, x: float) -> float:
 def _root(rising: Callable[[float], float], target: float) -> float:
     """Return where a function that rises from 0 at 0 to 1 at 1 is `target`."""
     low, high = 0.0, 1.0
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         if middle in (low, high):
             break

@@ -175,7 +175,7 @@ def test_answers_that_vary_are_counted_and_held() -> None:
     assert conclude(service, cases([True] * 80)).stability.flaky is None
 
 
-def test_repeats_are_asked_for_where_they_settle_it_with_fewer_questions() -> None:
+def test_repeats_are_asked_for_where_they_settle_it_without_new_cases() -> None:
     service = declared(0.7, max_flaky=1.0)
     noisy = [[True, True]] * 56 + [[True, False]] * 38 + [[False, False]] * 6
     found = conclude(service, cases(noisy))

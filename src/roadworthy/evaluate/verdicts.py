@@ -319,18 +319,12 @@ def _whole(
 
 
 def _instead(found: Sequence[_Open], cases: Sequence[CaseRuns]) -> int | None:
-    """Return how many more repeats settle everything with fewer questions than more cases do."""
-    waiting = [each for each in found if each.verdict == "inconclusive"]
+    """Return how many more repeats settle everything: they take no person, as new cases do."""
+    waiting = [each.repeats for each in found if each.verdict == "inconclusive"]
     asked = max((len(runs.answers) for runs in cases), default=0)
-    repeats = [each.repeats for each in waiting]
-    if not waiting or not asked or any(each is None for each in repeats):
+    if not waiting or any(each is None for each in waiting):
         return None
-    most = max(each for each in repeats if each is not None)
-    needs = [each.cases for each in waiting]
-    by_cases = None if None in needs else max(need or 0 for need in needs) * asked
-    if by_cases is not None and by_cases <= (most - asked) * len(cases):
-        return None
-    return most - asked
+    return max(each for each in waiting if each is not None) - asked
 
 
 def _sentence(what: str, metric: Metric) -> str:

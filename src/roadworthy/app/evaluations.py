@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import uvloop
 
+from ..cost.ledger import Ceiling
 from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
+from ..evaluate.aggregates import aggregates_of
 from ..evaluate.asked import Asked
 from ..evaluate.behaviours import Same, judge_behaviour
 from ..evaluate.cache import StoredCache
@@ -28,19 +30,20 @@ from ..evaluate.run import run
 from ..evaluate.runs import CaseRuns
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
+from ..evaluate.stability import stability_of
 from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
 from ..release.environment import describe_environment
 from ..serve.opened import OpenRelease
-from ..serve.rehearsal import Rehearsal
+from ..serve.rehearsal import SCOPE, Rehearsal
 from ..store.evaluations import EvaluationHead, newest_evaluation, put_evaluation
 from ..types import MICRO, Embedder, Ids
 from .evaluation_jobs import Job, Wanted, job_of
 from .ground import Ground
-from .judges import Judges, scoring_ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
+from .scoring import open_scoring
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -128,13 +131,20 @@ class Evaluator:
         cases = [runs for runs in asked.cases if runs.suite in own]
         before = None if baseline is None else baseline.cases
         asked_too = baseline.run if baseline else None
+        declared = job.service.evaluation
         behaviours = _behaved(job, asked.cases, same)
         fairness = _treated(job, cases)
-        notes = (*job.notes, *(baseline.notes if baseline else ()))
         concluded = conclude(
-            job.service, cases, before, behaviours=behaviours, fairness=fairness, notes=notes
+            job.service,
+            cases,
+            before,
+            behaviours=behaviours,
+            fairness=fairness,
+            stability=stability_of(cases, None, declared.max_flaky, declared.sure),
+            notes=(*job.notes, *(baseline.notes if baseline else ())),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
+        together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -148,7 +158,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics=concluded.metrics,
+            metrics={**concluded.metrics, **together},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
@@ -169,12 +179,12 @@ class Evaluator:
     ) -> tuple[Run, Same]:
         """Ask an opened release, and close it; with what says whether answers are as good."""
         ground, service = self._ground, job.service
-        loop = asyncio.get_running_loop()
-        judges = Judges(ground, service, job.ledger, job.budget_micro, loop)
+        scoring = open_scoring(
+            ground, service.name, ledger=job.ledger, ceilings=_ceilings(job.budget_micro)
+        )
         try:
             _check_limited(rehearsal.opened, job)
-            texts = scoring_ground(service, rehearsal.opened, judges)
-            scorers = [open_scorer(entry, texts) for entry in job.scorers.entries]
+            scorers = [open_scorer(entry, scoring.ground) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
             ask = ask_of(rehearsal)
@@ -182,7 +192,7 @@ class Evaluator:
             return asked, same_verdict([s for s in scorers if s.name not in settings.measures])
         finally:
             await rehearsal.close()
-            await judges.close()
+            scoring.close()
 
     def _settings(self, job: Job, opened: OpenRelease) -> Settings:
         stored = registry.read_release(self._ground.state, opened.id)
@@ -248,6 +258,13 @@ class Evaluator:
         facts = {"cases": len(report.results), "cost_usd": report.cost_micro / MICRO}
         with ground.state.begin() as connection:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
+
+
+def _ceilings(budget_micro: int | None) -> tuple[Ceiling, ...]:
+    """Return what judges count against: the same as the answers that they judge."""
+    if budget_micro is None:
+        return ()
+    return (Ceiling(SCOPE, budget_micro, "evaluation.max_cost_usd"),)
 
 
 def _check_limited(opened: OpenRelease, job: Job) -> None:

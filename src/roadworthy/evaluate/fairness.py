@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..declare.evaluation import Fairness
 from ..risk.evidence import interval
 from .cases import Case
 from .changes.change import value_of
-from .judging import label_of
+from .judging import as_json, label_of
 from .report import FairnessResult, Metric, Verdict
 from .runs import CaseRuns
 from .shares import MOST_CASES
@@ -32,7 +30,6 @@ LEAST = 20
 _YES, _NO = ("true", "yes", "1", "positive"), ("false", "no", "0", "negative")
 _MOST_LABELS = 20
 """Answers with more different labels are free text."""
-_encode = msgspec.json.Encoder(order="deterministic").encode
 _RATIO = "demographic_parity_ratio"
 
 
@@ -170,7 +167,7 @@ def _known(declared: Fairness, cases: Sequence[CaseRuns], scorer: str) -> Iterat
 
 
 def _plain(label: Any) -> Any:
-    return label if isinstance(label, str | int | float) else _encode(label).decode()
+    return label if isinstance(label, str | int | float) else as_json(label)
 
 
 def _tables(metric: str, known: Sequence[_Known], positive: Any) -> dict[str, dict[str, Tally]]:

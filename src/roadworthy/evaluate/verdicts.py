@@ -229,7 +229,7 @@ def _extra(
     for behaviour in behaviours:
         yield f"behaviour `{behaviour.name}`", behaviour.broken
     for one in fairness:
-        yield f"fairness by `{one.attribute}`", one.difference
+        yield f"fairness ({one.name})", one.difference
 
 
 def _of_metrics(

@@ -15,7 +15,8 @@ from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError, NotFound, RequestError
 from ..evaluate.behaviours import Changed, changed_cases
 from ..evaluate.builtin import fit_attacks, load_builtin, target_of
-from ..evaluate.cases import Case, Suite, load_suites, suite_of
+from ..evaluate.cases import Case, Suite, suite_of
+from ..evaluate.loading import load_cases
 from ..evaluate.suites import BUILTIN, ScorersUsed
 from ..release import registry
 from ..serve.rehearsal import open_purse
@@ -136,7 +137,7 @@ def _suites_of(
 ) -> tuple[tuple[Suite, ...], list[str]]:
     """Return the suites in the order of their names, and what a reader must know of them."""
     files = [name for name in names if not name.startswith(BUILTIN)]
-    loaded = {suite.name: suite for suite in load_suites(service.folder, files)}
+    loaded = {suite.name: suite for suite in load_cases(service.folder, files)}
     notes = []
     first = next((case for suite in loaded.values() for case in suite.cases), None)
     for name in names:

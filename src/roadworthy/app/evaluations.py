@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
+from ..evaluate.aggregates import aggregates_of
 from ..evaluate.asked import Asked
 from ..evaluate.behaviours import judge_behaviour
 from ..evaluate.cache import StoredCache
@@ -128,6 +129,8 @@ class Evaluator:
         behaviours = _behaved(job, asked.cases)
         notes = (*job.notes, *(baseline.notes if baseline else ()))
         concluded = conclude(job.service, cases, before, behaviours=behaviours, notes=notes)
+        entries = job.scorers.entries
+        together = aggregates_of(cases, entries, sure=job.service.evaluation.sure)
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
         clock = self._ground.clock
         report = Report(
@@ -142,7 +145,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics=concluded.metrics,
+            metrics={**together, **concluded.metrics},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
@@ -166,7 +169,7 @@ class Evaluator:
         judges = Judges(ground, service, job.ledger, job.budget_micro, loop)
         try:
             _check_limited(rehearsal.opened, job)
-            texts = scoring_ground(service, rehearsal.opened, judges)
+            texts = scoring_ground(service, judges)
             scorers = [open_scorer(entry, texts) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)

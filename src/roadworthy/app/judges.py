@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from ..cost.ledger import Ledger
 from ..declare.service import ServiceDeclaration
 from ..errors import AllModelsFailed, DeclarationError, ModelError, ModelUnavailable
 from ..evaluate.scorer import ScoringGround
+from ..plugins import load_plugin
 from ..serve.opened import OpenRelease, open_release
 from ..serve.rehearsal import Rehearsal
 from ..types import Answer, Call, Embedder, FeatureSource, Support
@@ -20,6 +22,8 @@ from .rooms import open_signals
 
 DEADLINE_MS = 120_000
 """How long a model may take to judge an answer."""
+KEPT = "judged"
+"""Folder below the artifacts for what judges said; what is deleted is asked and paid again."""
 
 
 class Judges:
@@ -34,6 +38,9 @@ class Judges:
         ledger: What they are paid from.
         budget_micro: The most that everything paid from it may cost; None sets no limit.
         loop: Where they are asked; whoever asks waits in a thread.
+
+    Attributes:
+        kept: Where what they said is kept, so that nothing is paid for twice.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Judges:
         self._budget_micro = budget_micro
         self._loop = loop
         self._opened: dict[str, Rehearsal] = {}
+        self.kept = ground.folder / ground.declaration.store.artifacts / KEPT
 
     def ask(self, name: str, call: Call) -> Answer:
         """Ask a model by `provider/model`, and wait for it; never from the loop's own thread.
@@ -136,22 +144,23 @@ def _as_model_error(name: str, error: Exception | None) -> ModelError:
     return ModelUnavailable(f"`{name:.80}` did not judge: {error or 'no answer'}")
 
 
-def scoring_ground(
-    service: ServiceDeclaration, opened: OpenRelease, judges: Judges
-) -> ScoringGround:
-    """Return what the scorers of one release's answers may use."""
+def scoring_ground(service: ServiceDeclaration, judges: Judges) -> ScoringGround:
+    """Return what the scorers of a service's answers may use.
 
+    Texts are read with the first scorer that asks for it, and by one embedder for all.
+    """
+
+    @cache
     def support() -> Support:
-        found = None if opened.context is None else opened.context.support
-        if found is None:
-            raise DeclarationError(
-                "evaluation.scorers: expected pages for the scorer `grounded`, got none - "
-                "declare `[context] retrieval`, or use another scorer"
-            )
-        return found
+        lone: Support = load_plugin("signals", "support")(_embedder())
+        return lone
 
     return ScoringGround(
-        folder=service.folder, embedder=_embedder, support=support, ask_model=judges.ask
+        folder=service.folder,
+        embedder=_embedder,
+        support=support,
+        ask_model=judges.ask,
+        kept=judges.kept,
     )
 
 

@@ -45,7 +45,7 @@ class AttackHeld:
         """Return 1 where the attack got nothing, 0 where it did; nothing of other cases."""
         try:
             attack = msgspec.convert(case.expect, Attack)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, ValueError):  # or half a character, which no UTF-8 holds
             return Score(None)
         why = said_of(attack, asked)
         return Score(float(not why), not why, why)
@@ -79,13 +79,17 @@ def readings(asked: Asked) -> list[str]:
 
 
 def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [text for pair in value.items() for part in pair for text in _strings(part)]
-    if isinstance(value, list | tuple):
-        return [text for item in value for text in _strings(item)]
-    return []
+    """Return every text in a value, in order, however deep it lies."""
+    found, left = [], [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found.append(one.encode(errors="replace").decode())
+        elif isinstance(one, dict):
+            left += [part for pair in reversed(one.items()) for part in reversed(pair)]
+        elif isinstance(one, list | tuple):
+            left += reversed(one)
+    return found
 
 
 def _decoded(text: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import RoadworthyError
-from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry, Support
+from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry
 from .context import Context
 from .engine import Engine
 from .identify import LOCAL_KEY, Keyring
@@ -23,6 +23,8 @@ from .request import Reply, Request
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
 _found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
 NO_LIMIT_MICRO = 2**62
+SCOPE = "rehearsal"
+"""What all that is paid in a rehearsal counts against."""
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ class Rehearsal:
             desk=None,
             features=None if opened.features is None else GivenFeatures(opened.features),
             context=None if opened.context is None else _Noting(opened.context),
-            service_ceilings=(Ceiling("rehearsal", ceiling, what),),
+            service_ceilings=(Ceiling(SCOPE, ceiling, what),),
             per_user_micro=None,
             keeps_bodies=True,
         )
@@ -181,10 +183,6 @@ class _Noting(Context):
     @property
     def missing(self) -> str:
         return self._context.missing
-
-    @property
-    def support(self) -> Support | None:
-        return self._context.support
 
     async def fill(self, call: Call) -> None:
         try:

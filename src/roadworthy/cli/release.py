@@ -24,6 +24,7 @@ from .common import (
     short_text,
     time_text,
 )
+from .release_bridges import export_command, import_command
 
 
 @click.group()
@@ -198,5 +199,8 @@ def _summary(entry: Release, *, is_champion: bool) -> dict[str, Any]:
         "is_champion": is_champion,
     }
 
+
+release.add_command(export_command)
+release.add_command(import_command)
 
 COMMANDS = {"release": release}

@@ -24,6 +24,7 @@ from .common import (
     time_text,
 )
 from .release_acts import ACTS
+from .release_bridges import export_command, import_command
 from .release_compare import compare
 from .release_looks import LOOKS
 from .release_named import champion_id, release_of
@@ -35,7 +36,7 @@ def release() -> None:
     """Build, list and show releases, judge them, let them serve, go back."""
 
 
-for one in (*ACTS, *LOOKS, *UPKEEP, compare):
+for one in (*ACTS, *LOOKS, *UPKEEP, compare, export_command, import_command):
     release.add_command(one)
 
 

@@ -1,17 +1,17 @@
 """Train `flight-delay` on January to March, measure it on July to December: `python train.py`.
 
-Other months (`--months 1-5`) or less to go by (`--views weather_now@1`) make candidates, which are
-written elsewhere (`--out`): `ship.py` lets them meet what serves.
+Other months (`--months 1-5`) or fewer views (`--views weather_now@1`) make candidates, written
+elsewhere (`--out`): `ship.py` lets them meet what serves.
 
 The spine is every flight that left, with its entities and the moment of asking. To it `roadworthy
 features history` joins the views of the service as they were known then: the weather, and how late
 the airport, the carrier, the route and the plane had been. What the model learns from is saved as a
 snapshot, whose id goes into `training.json` and so into each release.
 
-Writes `model.onnx`, `model_card.json` and `training.json` into `services/flight-delay`, and cases of
-July and August into its `suites`. The same
-data and the same packages give the same bytes. It fails, and writes nothing, when the ONNX file
-answers differently from scikit-learn or the model is worse than `LEAST_AUC`.
+Writes `model.onnx`, `model_card.json` and `training.json` into `services/flight-delay`, and cases
+of July and August into its `suites`. The same data and the same packages give the same bytes. It
+fails, and writes nothing, when the ONNX file answers differently from scikit-learn or the model is
+worse than `LEAST_AUC`.
 """
 
 from __future__ import annotations

@@ -161,6 +161,7 @@ def test_the_rows_of_a_service_that_is_evaluated(tmp_path: Path) -> None:
         + """
 [evaluation]
 suites = ["builtin:attacks/leak"]
+max_cost_usd = 1
 repeats = 3
 [[evaluation.behaviours]]
 use = "attacks"

@@ -188,6 +188,15 @@ def test_noise_and_bounds_stay_within_what_is_declared(value: int, by: float, se
         assert found
 
 
+def test_noise_moves_what_lies_on_a_bound_the_other_way() -> None:
+    schema = {"properties": {"x": {"minimum": 0, "maximum": 9}}}
+    for value in (0, 9, 0.0, 9.0):
+        for seed in range(9):
+            case = Case("a", {"x": value})
+            (one,) = changed_cases(entry("noise", fields=["x"], by=2), [case], seed, schema=schema)
+            assert 0 <= one.case.input["x"] <= 9
+
+
 def test_the_box_is_searched_at_its_axes_its_corners_and_inside() -> None:
     case = Case("a", {"x": 0.0, "y": 0.0})
     found = changed_cases(entry("bounded", fields=["x", "y"], by=1.0), [case])

@@ -110,6 +110,12 @@ def test_people_get_names_of_other_origins_and_keep_their_gender_and_their_being
         assert not re.search("Emily|Claire|Baker", new)
 
 
+def test_names_and_words_of_a_gender_that_are_declared_are_swapped() -> None:
+    assert texts("names", "Ask Ola of Oslo", replace={"Ola": "Kari"}) == ["Ask Kari of Oslo"]
+    words = {"landlord": "landlady"}
+    assert texts("gender", "Landlord and landlady", replace=words) == ["Landlady and landlord"]
+
+
 @pytest.mark.parametrize(
     ("text", "changed"),
     [

@@ -203,7 +203,7 @@ def test_a_slice_that_no_case_falls_into_is_no_trouble(make_project: MakeProject
     project = make_project({"judged": judged(evaluation=sliced)}, files())
     report = evaluate(project)
     assert report.verdict == "pass"
-    assert [one.name for one in report.slices] == ["tag:golden"]
+    assert [(one.name, one.cases) for one in report.slices] == [("tag:golden", 40), ("place", 0)]
 
 
 def test_an_input_that_breaks_the_contract_is_a_wrong_answer_and_not_the_end(

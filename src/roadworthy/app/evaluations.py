@@ -158,7 +158,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics={**concluded.metrics, **together},
+            metrics={**together, **concluded.metrics},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,

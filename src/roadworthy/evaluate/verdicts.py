@@ -125,6 +125,11 @@ def conclude(
     ]
     whole = _whole(service, cases, open_, is_judged=bool(baseline or behaviours or fairness))
     repeats = _instead(open_, cases) if whole.verdict == "inconclusive" else None
+    if repeats is not None:
+        known = whole.sentence.rpartition("; ")[0]
+        whole = replace(
+            whole, sentence=f"{known}; {repeats:,} repeats more of each would settle it"
+        )
     return Concluded(
         verdict=whole.verdict,
         sentence=whole.sentence,
@@ -261,7 +266,7 @@ def _of_cases(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Iterato
     """Yield what single cases decide: critical ones, and those that were never asked."""
     unasked = sum(any(answer is None for answer in runs.answers) for runs in cases)
     if unasked:
-        yield _Open("inconclusive", f"{unasked:,} cases were not asked as often as was declared")
+        yield _Open("inconclusive", f"of {unasked:,} cases not every repeat was asked")
     for runs in cases:
         if runs.case.severity != "critical":
             continue
@@ -304,18 +309,12 @@ def _whole(
 
 
 def _instead(found: Sequence[_Open], cases: Sequence[CaseRuns]) -> int | None:
-    """Return how many more repeats settle everything with fewer questions than more cases do."""
-    waiting = [each for each in found if each.verdict == "inconclusive"]
+    """Return how many more repeats settle everything: they take no person, as new cases do."""
+    waiting = [each.repeats for each in found if each.verdict == "inconclusive"]
     asked = max((len(runs.answers) for runs in cases), default=0)
-    repeats = [each.repeats for each in waiting]
-    if not waiting or not asked or any(each is None for each in repeats):
+    if not waiting or any(each is None for each in waiting):
         return None
-    most = max(each for each in repeats if each is not None)
-    needs = [each.cases for each in waiting]
-    by_cases = None if None in needs else max(need or 0 for need in needs) * asked
-    if by_cases is not None and by_cases <= (most - asked) * len(cases):
-        return None
-    return most - asked
+    return max(each for each in waiting if each is not None) - asked
 
 
 def _sentence(what: str, metric: Metric) -> str:

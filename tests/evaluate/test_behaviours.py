@@ -55,6 +55,7 @@ def test_a_label_that_stays_passes_once_enough_cases_say_so() -> None:
     assert found.examples == ()
     few = judged(entry("typos", cases=50), TYPOS, label(True), label(True)).broken
     assert (few.verdict, few.needed) == ("inconclusive", 22)
+    assert few.why == "no more than 50 cases were changed: `cases` says how many at most"
 
 
 def test_labels_that_change_fail_with_examples_of_what_was_changed() -> None:

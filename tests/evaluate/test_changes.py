@@ -110,6 +110,12 @@ def test_people_get_names_of_other_origins_and_keep_their_gender_and_their_being
         assert not re.search("Emily|Claire|Baker", new)
 
 
+def test_names_and_words_of_a_gender_that_are_declared_are_swapped() -> None:
+    assert texts("names", "Ask Ola of Oslo", replace={"Ola": "Kari"}) == ["Ask Kari of Oslo"]
+    words = {"landlord": "landlady"}
+    assert texts("gender", "Landlord and landlady", replace=words) == ["Landlady and landlord"]
+
+
 @pytest.mark.parametrize(
     ("text", "changed"),
     [
@@ -186,6 +192,15 @@ def test_noise_and_bounds_stay_within_what_is_declared(value: int, by: float, se
             assert abs(one.case.input["y"] - value / 3) <= by + 1e-9
             assert isinstance(one.case.input["x"], int)
         assert found
+
+
+def test_noise_moves_what_lies_on_a_bound_the_other_way() -> None:
+    schema = {"properties": {"x": {"minimum": 0, "maximum": 9}}}
+    for value in (0, 9, 0.0, 9.0):
+        for seed in range(9):
+            case = Case("a", {"x": value})
+            (one,) = changed_cases(entry("noise", fields=["x"], by=2), [case], seed, schema=schema)
+            assert 0 <= one.case.input["x"] <= 9
 
 
 def test_the_box_is_searched_at_its_axes_its_corners_and_inside() -> None:

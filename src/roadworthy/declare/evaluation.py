@@ -186,7 +186,7 @@ class BehaviourEntry(Section):
     )
     fields: Labels = Field((), description="Fields of the input that are changed.")
     by: float | None = Field(
-        None, description="For `monotonic`, `noise`, `bounded`: by how much, in the field's unit."
+        None, description="For `monotonic`, `directional`, `noise`, `bounded`: by how much."
     )
     is_relative: bool = Field(False, description="Whether `by` is a share of the field's value.")
     direction: Literal["up", "down", "same"] | None = Field(
@@ -196,13 +196,19 @@ class BehaviourEntry(Section):
         None, description="Which number of the output is watched, like `$.probability`."
     )
     at_most: float = Field(
-        0.05, ge=0, le=1, description="Largest share (0-1) of changed inputs that may break it."
+        0.05,
+        ge=0,
+        le=1,
+        description="Largest share (0-1) of changed cases that may break it; a case that is "
+        "changed in several ways counts once.",
     )
     tolerance: float = Field(
         0.0, ge=0, description="How far a watched number may move and still be the same."
     )
     replace: Json = Field(
-        {}, description="For `paraphrase`, `directional`, `swap`: what is put in place of what."
+        {},
+        description="For `paraphrase`, `directional`, `swap`, `names`, `gender`: what is put in "
+        "place of what.",
     )
     cases: int = Field(
         100, ge=1, le=100_000, description="Most cases of the suites that are changed."
@@ -215,7 +221,11 @@ class BehaviourEntry(Section):
 class Evaluation(Section):
     """By what a release is judged before it ships."""
 
-    suites: Texts = Field((), description="Files of cases (JSON lines) beside the service file.")
+    suites: Texts = Field(
+        (),
+        description="Files of cases (JSON lines) beside the service file; `*.templates.jsonl` of "
+        "templates; `builtin:attacks` comes with the package.",
+    )
     repeats: int = Field(
         1, ge=1, le=100, description="How often each case is asked, to see whether answers vary."
     )

@@ -81,7 +81,7 @@ def changed_cases(
         seed: Draws and changes otherwise.
         schema: JSON Schema of the input: numbers stay within what it allows.
     """
-    ground = Ground(entry, cases, schema or {})
+    ground = Ground(entry, cases, schema or {}, {})
     found: dict[str, list[Variant]] = {}
     for case in sorted(cases, key=lambda case: _random(seed, entry, case, "draw").random()):
         if len(found) == entry.cases:
@@ -154,8 +154,9 @@ def judge_behaviour(
         DeclarationError: `output` is no path.
     """
     by_case: dict[str, list[tuple[Changed, Broken]]] = defaultdict(list)
+    read = reader_of(entry)
     for one in changed:
-        watch = Watch(entry, _alike(one, same, embedder, similar), reader_of(entry))
+        watch = Watch(entry, _alike(one, same, embedder, similar), read)
         told = judge_change(watch, before.get(one.of), after.get(one.case.id), one.marks)
         if told.is_broken is not None:
             by_case[one.of].append((one, told))
@@ -163,6 +164,9 @@ def judge_behaviour(
     metric = share_metric(
         entry.name, broken, len(by_case), entry.at_most, sure, _why(entry, changed, by_case)
     )
+    if metric.needed and not metric.why and len(by_case) == entry.cases:
+        why = f"no more than {entry.cases} cases were changed: `cases` says how many at most"
+        metric = msgspec.structs.replace(metric, why=why)
     judged = [pair for pairs in by_case.values() for pair in pairs]
     return BehaviourResult(
         name=entry.name,

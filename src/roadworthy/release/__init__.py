@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 ENFORCES: Mapping[str, str] = {
     "features.training": "release/bundle.py",
-    "release": "release/promotion.py",
-    "release.judge": "release/canary.py",
+    "release": "release/gates.py",
+    "release.judge": "release/promotion.py",
     "release.canary": "release/canary.py",
     "release.canary.max_regression": "release/canary.py",
     "release.canary.sure": "release/canary.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -43,6 +44,16 @@ def read_logged_model(engine: Engine, service: str, digest: str) -> LoggedModel 
     with engine.connect() as connection:
         row = connection.execute(query).first()
     return None if row is None else _logged(row)
+
+
+def list_logged_models(
+    engine: Engine, service: str, digests: Collection[str]
+) -> tuple[LoggedModel, ...]:
+    """Return what is known of some files of a service, by name."""
+    here = (logged_models.c.service == service, logged_models.c.digest.in_(sorted(digests)))
+    query = select(logged_models).where(*here).order_by(logged_models.c.name)
+    with engine.connect() as connection:
+        return tuple(_logged(row) for row in connection.execute(query))
 
 
 def _logged(row: Row[Any]) -> LoggedModel:

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
+from ..store.logged_models import LoggedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .data_figures import ViewServed
 from .review_figures import ReviewOfRequest
@@ -442,7 +443,8 @@ class Lineage(Struct, frozen=True, kw_only=True):
         release: What answered; None where no release was reached or it cannot be read.
         problem: Why the release cannot be read; empty when it can.
         model: The pin of the model that answered; None where none of the release's did.
-        promotions: The acts that let the release serve, newest first.
+        promotions: The acts that let the release serve, or serve again, newest first.
+        logged: What training code or another registry said of the model's file, if anything.
     """
 
     record: RequestPage
@@ -451,6 +453,7 @@ class Lineage(Struct, frozen=True, kw_only=True):
     model: PinnedModel | None
     promotions: tuple[ActionShown, ...]
     as_released: AsReleased | None
+    logged: LoggedModel | None
 
 
 class KeyShown(Struct, frozen=True, kw_only=True):

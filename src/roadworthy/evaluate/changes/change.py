@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
@@ -45,11 +46,20 @@ class Ground(NamedTuple):
     Attributes:
         cases: All of them, for what values there are.
         schema: JSON Schema of the input; empty where none is known.
+        seen: Field → its numbers in all cases, sorted; filled as they are asked for.
     """
 
     entry: BehaviourEntry
     cases: Sequence[Case]
     schema: Mapping[str, Any]
+    seen: dict[str, list[float]]
+
+    def numbers(self, field: str) -> list[float]:
+        """Return every number that any case holds in a field, once each, from the smallest."""
+        if field not in self.seen:
+            values = (value_of(case, field) for case in self.cases)
+            self.seen[field] = sorted({value for value in values if is_number(value)})
+        return self.seen[field]
 
     def bounds(self, field: str) -> tuple[float, float]:
         """Between what the contract allows a number of this field."""
@@ -57,6 +67,11 @@ class Ground(NamedTuple):
         low = known.get("minimum", known.get("exclusiveMinimum"))
         high = known.get("maximum", known.get("exclusiveMaximum"))
         return (float("-inf") if low is None else low, float("inf") if high is None else high)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number to reckon with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 TextChange = Callable[[str, Random, BehaviourEntry], Iterable[Edit]]

@@ -10,8 +10,7 @@ import msgspec
 
 from ..builtin import Attack, load_builtin
 from ..cases import Case
-from .change import Ground, Variant, text_fields, value_of, with_value
-from .numbers import is_number
+from .change import Ground, Variant, is_number, text_fields, value_of, with_value
 
 _MOST_VALUES = 12
 _INJECTIONS = 2

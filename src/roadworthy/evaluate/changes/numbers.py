@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
 from ..cases import Case
-from .change import Ground, Variant, value_of, with_value
+from .change import Ground, Variant, is_number, value_of, with_value
 from .paraphrase import replaced
 
 _MOST_LARGER = 8
 _RANDOM_POINTS = 32
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number to reckon with."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def numeric_fields(case: Case, declared: Sequence[str]) -> list[str]:
@@ -38,8 +34,8 @@ def _larger(value: float, field: str, ground: Ground) -> list[float]:
     if ground.entry.by is not None:
         moved = _moved(value, _step(value, ground), field, ground)
         return [moved] if moved > value else []
-    seen = {value_of(other, field) for other in ground.cases if is_number(value_of(other, field))}
-    larger = sorted(other for other in seen if other > value)
+    seen = ground.numbers(field)
+    larger = seen[bisect_right(seen, value) :]
     if len(larger) <= _MOST_LARGER:
         return larger
     places = [round(k * (len(larger) - 1) / (_MOST_LARGER - 1)) for k in range(_MOST_LARGER)]
@@ -78,9 +74,11 @@ def noise(case: Case, ground: Ground, rng: Random) -> Iterator[Variant]:
     changed, said = case, []
     for field in numeric_fields(case, ground.entry.fields):
         value = value_of(case, field)
-        moved = _moved(value, rng.uniform(-1, 1) * _step(value, ground), field, ground)
-        if moved == value and isinstance(value, int):  # a whole number moves by one, if it may
-            moved = _moved(value, rng.choice((-1, 1)) * _step(value, ground), field, ground)
+        step, share = _step(value, ground), rng.uniform(-1, 1)
+        # A whole number may need all of the step to move, one at its bound the other way.
+        shares = (share, math.copysign(1, share), -share, -math.copysign(1, share))
+        moves = (_moved(value, share * step, field, ground) for share in shares)
+        moved = next((moved for moved in moves if moved != value), value)
         if moved != value:
             changed = with_value(changed, field, moved)
             said.append(f"{field}: {value:g} → {moved:g}")

@@ -103,8 +103,12 @@ _ANY = re.compile(r"[^\W\d_]+")
 def names(text: str, rng: Random, entry: BehaviourEntry) -> Iterator[Edit]:
     """Yield the text with its people named as in other parts of the world, one text an origin.
 
-    The same name gets the same new one wherever it stands, of the same gender.
+    The same name gets the same new one wherever it stands, of the same gender. Where names are
+    declared, those are replaced instead, each by its own.
     """
+    if entry.replace:
+        yield from _declared_names(text, entry)
+        return
     found = [name[0] for name in _NAME.finditer(text) if name[0] in _FIRST or name[0] in _LAST]
     if not found:
         return
@@ -117,6 +121,13 @@ def names(text: str, rng: Random, entry: BehaviourEntry) -> Iterator[Edit]:
         said = ", ".join(f"`{old}` became `{name}`" for old, name in new.items())
         before = _FIRST[found[0]][0] if found[0] in _FIRST else _LAST[found[0]]
         yield Edit(changed, said, f"{before} → {origin}")
+
+
+def _declared_names(text: str, entry: BehaviourEntry) -> Iterator[Edit]:
+    for old, new in entry.replace.items():
+        changed = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", lambda _, new=new: str(new), text)  # type: ignore[misc]
+        if changed != text:
+            yield Edit(changed, f"`{old}` became `{new}`", f"{old} → {new}")
 
 
 def _renamed(name: str, origin: str, salt: float) -> str:
@@ -132,12 +143,18 @@ def _renamed(name: str, origin: str, salt: float) -> str:
 
 
 def gender(text: str, rng: Random, entry: BehaviourEntry) -> Iterator[Edit]:
-    """Yield the text with every man in it a woman and every woman a man."""
+    """Yield the text with every man in it a woman and every woman a man.
+
+    What `replace` declares is swapped too, both ways.
+    """
     told: dict[str, str] = {}
+    declared = {str(man).lower(): str(woman) for man, woman in entry.replace.items()}
+    declared |= {woman.lower(): man for man, woman in declared.items()}
 
     def other(found: re.Match[str]) -> str:
         word = found[0]
-        new = _other_gender(word, text[found.end() :])
+        own = declared.get(word.lower())
+        new = _in_case_of(word, own) if own else _other_gender(word, text[found.end() :])
         if new != word:
             told[word] = new
         return new

@@ -426,3 +426,9 @@ def test_fairness_is_measured_where_it_is_promised(make_project: MakeProject) ->
     (found,) = evaluate(project).fairness
     assert (found.attribute, found.difference.value) == ("place", 0.0)
     assert {group["group"] for group in found.groups} == {"here", "there"}
+
+
+def test_python_evaluates_through_the_same_door(project: Project) -> None:
+    report = project.service("judged").evaluate(repeats=2)
+    assert (report.verdict, report.repeats, report.by) == ("pass", 2, "python")
+    assert [one.id for one in list_evaluations(project.state)] == [report.id]

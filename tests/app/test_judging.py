@@ -114,6 +114,7 @@ def test_the_word_of_a_judge_that_nobody_checked_passes_nothing(make_project: Ma
     metric = report.metrics["judge"]
     assert (metric.value, metric.low, metric.high) == (1.0, 0.0, 1.0)
     assert report.verdict == "inconclusive"
+    assert "not held against people" in report.metrics["judge.by_people"].why
 
 
 def test_held_against_people_its_word_is_evidence(make_project: MakeProject) -> None:
@@ -134,6 +135,9 @@ def test_held_against_people_its_word_is_evidence(make_project: MakeProject) -> 
     assert metric.low is not None
     assert metric.low > 0.6
     assert metric.verdict == "pass"
+    by_people = report.metrics["judge.by_people"]
+    assert (by_people.value, by_people.n) == (1.0, CASES)
+    assert "100% of right answers right (60 labels)" in by_people.why
 
 
 def test_a_judge_without_money_says_nothing(make_project: MakeProject) -> None:

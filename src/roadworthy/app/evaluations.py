@@ -22,6 +22,7 @@ from ..evaluate.behaviours import judge_behaviour
 from ..evaluate.cache import StoredCache
 from ..evaluate.cases import Suite
 from ..evaluate.fairness import fairness_of
+from ..evaluate.judges import believed
 from ..evaluate.report import BehaviourResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
@@ -160,7 +161,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics={**together, **concluded.metrics},
+            metrics={**together, **asked.by_people, **concluded.metrics},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
@@ -189,7 +190,8 @@ class Evaluator:
             scorers = [open_scorer(entry, scoring.ground) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
-            return await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
+            found = await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
+            return await asyncio.to_thread(believed, found, scorers, service.evaluation.sure)
         finally:
             await rehearsal.close()
             scoring.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .report import Metric
 from .runs import CaseRuns
 
 Progress = Callable[[str, int, int], None]
@@ -54,6 +55,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         cost_micro: What asking cost, in micro-dollars.
         scoring_cost_micro: What scoring cost.
         failed: Scorer → how many scores it failed to give, and why the first.
+        by_people: `NAME.by_people` of a judge → the share that people would find right.
     """
 
     cases: tuple[CaseRuns, ...]
@@ -64,6 +66,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cost_micro: int = 0
     scoring_cost_micro: int = 0
     failed: dict[str, tuple[int, str]] = {}
+    by_people: dict[str, Metric] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:

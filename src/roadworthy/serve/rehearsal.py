@@ -13,7 +13,16 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import RoadworthyError
-from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry
+from ..types import (
+    Call,
+    Clock,
+    FeatureSource,
+    FeatureVector,
+    Passage,
+    Record,
+    SpoolEntry,
+    SystemClock,
+)
 from .context import Context
 from .engine import Engine
 from .identify import LOCAL_KEY, Keyring
@@ -142,8 +151,21 @@ class Rehearsal:
 
 
 def open_purse(clock: Clock) -> Ledger:
-    """Return a ledger that nobody else pays from, and that ends with its rehearsals."""
-    return Ledger(clock, lambda hold: None, lambda day_us: {})
+    """Return a ledger that nobody else pays from, and that ends with its rehearsals.
+
+    Its ceilings hold for all of them together, also when midnight strikes meanwhile.
+    """
+    return Ledger(_Still(clock.now_us()), lambda hold: None, lambda day_us: {})
+
+
+class _Still(SystemClock):
+    """A clock by which no day ever ends."""
+
+    def __init__(self, now_us: int) -> None:
+        self._now_us = now_us
+
+    def now_us(self) -> int:
+        return self._now_us
 
 
 class GivenFeatures:

@@ -156,3 +156,23 @@ def test_metrics_of_all_cases_are_in_the_report(make_project: MakeProject) -> No
     assert report.metrics["label"].value == pytest.approx(28 / 30)
     assert {"balanced_accuracy", "macro_f1"} <= report.metrics.keys()
     assert "auc" not in report.metrics
+
+
+def test_answers_wait_for_people_until_they_have_spoken(make_project: MakeProject) -> None:
+    human = '[[evaluation.scorers]]\nuse = "human"\nlabels = "labels.jsonl"\n'
+    project = project_of(make_project, human)
+    report = evaluate(project)
+    assert report.metrics["human"].value is None
+    assert any(f"{CASES} answers wait for people" in note for note in report.notes)
+    file = project.folder / ".roadworthy/waiting" / f"{report.release}-human.jsonl"
+    waiting = file.read_text().splitlines()
+    assert len(waiting) == CASES
+    said = [{**json.loads(line), "right": True, "by": "ana"} for line in waiting]
+    (project.folder / "services/desk/labels.jsonl").write_text(jsonl(*said[:20]))
+    report = evaluate(project)
+    assert any("10 answers wait for people" in note for note in report.notes)
+    assert report.metrics["human"].value == 1.0
+    (project.folder / "services/desk/labels.jsonl").write_text(jsonl(*said))
+    report = evaluate(project)
+    assert not any("wait for people" in note for note in report.notes)
+    assert (report.metrics["human"].value, report.metrics["human"].n) == (1.0, CASES)

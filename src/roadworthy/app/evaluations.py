@@ -43,6 +43,7 @@ from .ground import Ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
 from .scoring import open_scoring
+from .waiting import write_waiting
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -191,7 +192,8 @@ class Evaluator:
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
             found = await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
-            return await asyncio.to_thread(believed, found, scorers, service.evaluation.sure)
+            found = await asyncio.to_thread(believed, found, scorers, service.evaluation.sure)
+            return write_waiting(ground, rehearsal.opened.id, found, scorers)
         finally:
             await rehearsal.close()
             scoring.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.errors import ModelUnavailable
@@ -69,6 +69,7 @@ def test_a_judge_that_may_be_a_coin_says_nothing(agreement: Agreement) -> None:
     assert (found.low, found.high) == (0, 1)
 
 
+@settings(max_examples=50, deadline=None)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, st.integers(1, 300), st.floats(0, 1))
 def test_an_interval_holds_its_value_and_stays_a_share(
     right: int, wrong: int, missed: int, passed: int, n: int, share: float
@@ -79,6 +80,7 @@ def test_an_interval_holds_its_value_and_stays_a_share(
     assert math.isnan(found.value) or found.low <= found.value <= found.high
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(20, 200), st.integers(0, 5), st.integers(0, 5))
 def test_more_labels_never_leave_more_open(labels: int, missed: int, passed: int) -> None:
     few = corrected_rate(70, 100, Agreement(labels, labels - missed, labels, labels - passed))

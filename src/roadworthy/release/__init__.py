@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 ENFORCES: Mapping[str, str] = {
     "features.training": "release/bundle.py",
-    "release": "release/promotion.py",
+    "release": "release/gates.py",
     "release.judge": "release/promotion.py",
     "release.canary": "release/canary.py",
     "release.canary.steps": "release/canary.py",

@@ -61,7 +61,6 @@ BEHAVED: dict[str, tuple[dict[str, Any], Any, Any, list[dict[str, Any]]]] = {
         said("yes"),
         [{"rubric": "It is kind."}, {"model": "judge/two"}, {"labels": "labels.jsonl"}],
     ),
-    "attack": ({}, {"must_not": ["AMBER-JADE"]}, said("No."), []),
     "human": ({"labels": "said.jsonl"}, None, said("yes"), [{"labels": "labels-none.jsonl"}]),
 }
 

@@ -79,7 +79,6 @@ def project_of(
             "id": f"g{number}",
             "input": {"amount": amount},
             "expect": {"label": "large" if amount > 120 else "small", "probability": 1},
-            "scorer": [],
         }
         for number, amount in enumerate(amounts)
     ]
@@ -103,8 +102,7 @@ def evaluate(project: Project, **terms: Any) -> Report:
 def test_a_judge_is_paid_once_and_its_cost_is_told(make_project: MakeProject) -> None:
     project = project_of(make_project, JUDGE)
     report = evaluate(project)
-    different = 2  # answers: the judge is not asked again of the same question and answer
-    assert different * COST <= report.scoring_cost_micro <= CASES * 2 * COST
+    assert report.scoring_cost_micro == CASES * 2 * COST  # in both orders
     assert evaluate(project).scoring_cost_micro == 0
     assert (project.folder / ".roadworthy" / "artifacts" / "judged").is_dir()
 
@@ -114,6 +112,7 @@ def test_the_word_of_a_judge_that_nobody_checked_passes_nothing(make_project: Ma
     metric = report.metrics["judge"]
     assert (metric.value, metric.low, metric.high) == (1.0, 0.0, 1.0)
     assert report.verdict == "inconclusive"
+    assert "not held against people" in report.metrics["judge.by_people"].why
 
 
 def test_held_against_people_its_word_is_evidence(make_project: MakeProject) -> None:
@@ -134,6 +133,9 @@ def test_held_against_people_its_word_is_evidence(make_project: MakeProject) -> 
     assert metric.low is not None
     assert metric.low > 0.6
     assert metric.verdict == "pass"
+    by_people = report.metrics["judge.by_people"]
+    assert (by_people.value, by_people.n) == (1.0, CASES)
+    assert "100% of right answers right (60 labels)" in by_people.why
 
 
 def test_a_judge_without_money_says_nothing(make_project: MakeProject) -> None:
@@ -152,3 +154,23 @@ def test_metrics_of_all_cases_are_in_the_report(make_project: MakeProject) -> No
     assert report.metrics["label"].value == pytest.approx(28 / 30)
     assert {"balanced_accuracy", "macro_f1"} <= report.metrics.keys()
     assert "auc" not in report.metrics
+
+
+def test_answers_wait_for_people_until_they_have_spoken(make_project: MakeProject) -> None:
+    human = '[[evaluation.scorers]]\nuse = "human"\nlabels = "labels.jsonl"\n'
+    project = project_of(make_project, human)
+    report = evaluate(project)
+    assert report.metrics["human"].value is None
+    assert any(f"{CASES} answers wait for people" in note for note in report.notes)
+    file = project.folder / ".roadworthy/waiting" / f"{report.release}-human.jsonl"
+    waiting = file.read_text().splitlines()
+    assert len(waiting) == CASES
+    said = [{**json.loads(line), "right": True, "by": "ana"} for line in waiting]
+    (project.folder / "services/desk/labels.jsonl").write_text(jsonl(*said[:20]))
+    report = evaluate(project)
+    assert any("10 answers wait for people" in note for note in report.notes)
+    assert report.metrics["human"].value == 1.0
+    (project.folder / "services/desk/labels.jsonl").write_text(jsonl(*said))
+    report = evaluate(project)
+    assert not any("wait for people" in note for note in report.notes)
+    assert (report.metrics["human"].value, report.metrics["human"].n) == (1.0, CASES)

@@ -149,6 +149,24 @@ def test_closing_leaves_no_thread_and_may_be_done_twice(project: Project) -> Non
         scoring.ground.ask_model("big/verdicts.jsonl", call_of())
 
 
+def test_who_waits_for_an_answer_is_told_that_all_is_closed(tmp_path: Path) -> None:
+    asked = threading.Event()
+    with project_in(tmp_path / "p", {**VERDICT, "delay_ms": 25_000}) as project:
+        scoring = open_scoring(project, "desk")
+
+        def ask() -> None:
+            call = call_of()
+            asked.set()
+            scoring.ground.ask_model("big/verdicts.jsonl", call)
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(ask)
+            asked.wait()
+            scoring.close()
+            with pytest.raises(ModelUnavailable, match="closed"):
+                waiting.result()
+
+
 def test_nothing_is_started_where_no_scorer_asks(project: Project) -> None:
     scoring = open_scoring(project, "desk")
     assert "roadworthy-asked-models" not in {thread.name for thread in threading.enumerate()}

@@ -134,9 +134,11 @@ name = "close"
 path = "$.text"
 tolerance = 0.1
 is_relative = true
+options = { number = "last" }
+[[evaluation.scorers]]
+use = "contains"
 ignore_case = true
 ignore_space = true
-options = { unit = "minutes" }
 [[evaluation.scorers]]
 use = "schema"
 schema = "reply.schema.json"

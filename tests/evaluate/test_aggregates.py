@@ -39,7 +39,7 @@ def runs_of(
 LABELS = st.sampled_from(["a", "b", "c"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_labels_are_measured_as_scikit_learn_does(pairs: list[tuple[str, str]]) -> None:
     found = aggregates_of(runs_of("label", [(t, {"label": p}) for t, p in pairs]))
@@ -60,7 +60,7 @@ def test_labels_are_measured_as_scikit_learn_does(pairs: list[tuple[str, str]]) 
         assert value - 1e-9 <= high <= 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 1.0])),
@@ -84,7 +84,7 @@ def test_probabilities_are_measured_as_scikit_learn_does(pairs: list[tuple[bool,
     assert not found["ece"].is_least
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=2, max_size=40))
 def test_numbers_are_measured_as_scikit_learn_does(pairs: list[tuple[int, int]]) -> None:
     found = aggregates_of(runs_of("regression", [(t, {"value": p}) for t, p in pairs]))
@@ -223,7 +223,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(name: str) -> None:
     true = aggregates_of(draw(50_000))[name].value
     assert true is not None
     held = 0
-    for _ in range(100):
+    for _ in range(60):
         metric = aggregates_of(draw(150), sure=0.9)[name]
         held += (metric.low or 0) <= true <= (metric.high or 0)
-    assert 0.8 <= held / 100 <= 0.98
+    assert 0.78 <= held / 60 <= 0.99

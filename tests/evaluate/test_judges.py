@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roadworthy.errors import ModelUnavailable
+from roadworthy.evaluate.asked import Asked
+from roadworthy.evaluate.cases import Case
 from roadworthy.evaluate.judges import (
     Agreement,
     agreement_of,
+    believed,
     corrected_metric,
     corrected_rate,
+    doubts_of,
+    found_right,
+    with_doubts,
 )
+from roadworthy.evaluate.runs import CaseRuns
+from roadworthy.evaluate.scorer import Score
+from roadworthy.evaluate.settings import Run
 
 COUNTS = st.integers(0, 300)
 
@@ -58,6 +69,7 @@ def test_a_judge_that_may_be_a_coin_says_nothing(agreement: Agreement) -> None:
     assert (found.low, found.high) == (0, 1)
 
 
+@settings(max_examples=50, deadline=None)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, st.integers(1, 300), st.floats(0, 1))
 def test_an_interval_holds_its_value_and_stays_a_share(
     right: int, wrong: int, missed: int, passed: int, n: int, share: float
@@ -68,6 +80,7 @@ def test_an_interval_holds_its_value_and_stays_a_share(
     assert math.isnan(found.value) or found.low <= found.value <= found.high
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(20, 200), st.integers(0, 5), st.integers(0, 5))
 def test_more_labels_never_leave_more_open(labels: int, missed: int, passed: int) -> None:
     few = corrected_rate(70, 100, Agreement(labels, labels - missed, labels, labels - passed))
@@ -124,6 +137,65 @@ def test_a_judge_without_labels_can_pass_no_gate() -> None:
         metric = corrected_metric("judge", 100, 100, agreement)
         assert (metric.value, metric.low, metric.high, metric.n) == (1.0, 0.0, 1.0, 100)
         assert "not held against people" in metric.why
+
+
+def judged_runs(verdicts: Sequence[Sequence[bool | None]]) -> list[CaseRuns]:
+    """Return runs of a case for each list, whose repeats the judge found so."""
+    return [
+        CaseRuns(
+            Case(str(number), {}),
+            "s",
+            (None,) * len(rights),
+            {"judge": tuple(None if r is None else Score(float(r), r) for r in rights)},
+        )
+        for number, rights in enumerate(verdicts)
+    ]
+
+
+def test_repeats_are_parts_of_a_case() -> None:
+    assert found_right(judged_runs([[True, False], [True, None], [None]]), "judge") == (1.5, 2)
+    assert found_right(judged_runs([[True]]), "other") == (0, 0)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.9, 0.98])
+def test_doubts_follow_how_many_answers_are_right(rate: float) -> None:
+    """The labels are half and half; what is judged is not."""
+    finds, passes, n = 0.95, 0.9, 1000
+    agreement = Agreement(800, round(800 * finds), 800, round(800 * passes))
+    right = rate * n * finds + (1 - rate) * n * (1 - passes)
+    of_right, of_wrong = doubts_of(right, n, agreement)
+    assert of_right >= (1 - rate) * n * (1 - passes) / right
+    assert of_wrong >= rate * n * (1 - finds) / (n - right)
+
+
+def test_every_score_of_the_judge_bears_its_doubt_and_no_other() -> None:
+    runs = judged_runs([[True]] * 80 + [[False]] * 20 + [[None]])
+    runs[0].scores["exact"] = (Score(1.0, True),)
+    agreement = Agreement(200, 190, 200, 180)
+    found = with_doubts(runs, "judge", agreement)
+    of_right, of_wrong = doubts_of(80, 100, agreement)
+    assert {score.doubt for run in found[:80] for score in run.scores["judge"] if score} == {
+        of_right
+    }
+    assert {score.doubt for run in found[80:] for score in run.scores["judge"] if score} == {
+        of_wrong
+    }
+    assert found[0].scores["exact"] == (Score(1.0, True),)
+
+
+def test_a_judge_that_cannot_be_asked_is_not_believed() -> None:
+    class Down:
+        name, version, is_dear, is_calibrated = "judge", "1", True, True
+
+        def score(self, case: Case, asked: Asked) -> Score:
+            raise ModelUnavailable("down")
+
+        def calibrate(self) -> Agreement:
+            raise ModelUnavailable("down")
+
+    run = believed(Run(cases=tuple(judged_runs([[True]] * 9))), [Down()])
+    assert {score.doubt for runs in run.cases for score in runs.scores["judge"] if score} == {1.0}
+    assert (run.by_people["judge.by_people"].low, run.by_people["judge.by_people"].high) == (0, 1)
 
 
 def test_without_cases_there_is_nothing_to_measure() -> None:

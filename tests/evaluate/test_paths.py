@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy.errors import DeclarationError
@@ -65,6 +65,7 @@ def test_many_wildcards_stop_before_they_fill_the_memory() -> None:
     assert len(compile_path("$" + "[*]" * 6).find(wide)) == 10_000
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=6), JSON)
 def test_any_name_is_found_by_its_quoted_form(name: str, value: Any) -> None:
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")

@@ -22,6 +22,7 @@ from ..evaluate.behaviours import Same, judge_behaviour
 from ..evaluate.cache import StoredCache
 from ..evaluate.cases import Suite
 from ..evaluate.fairness import fairness_of
+from ..evaluate.judges import believed
 from ..evaluate.judging import same_verdict
 from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
@@ -44,6 +45,7 @@ from .ground import Ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
 from .scoring import open_scoring
+from .waiting import write_waiting
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -158,7 +160,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics={**together, **concluded.metrics},
+            metrics={**together, **asked.by_people, **concluded.metrics},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
@@ -189,6 +191,8 @@ class Evaluator:
             cache = StoredCache(ground.state, ground.clock, service.name)
             ask = ask_of(rehearsal)
             asked = await run(ask, suites, scorers, settings, cache, progress)
+            asked = await asyncio.to_thread(believed, asked, scorers, service.evaluation.sure)
+            asked = write_waiting(ground, rehearsal.opened.id, asked, scorers)
             return asked, same_verdict([s for s in scorers if s.name not in settings.measures])
         finally:
             await rehearsal.close()

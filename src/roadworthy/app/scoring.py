@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -56,7 +56,16 @@ class _Loop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Start it there, from any other thread.
+
+        Raises:
+            ModelUnavailable: The loop was closed.
+        """
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise ModelUnavailable("no model is asked after all was closed") from error
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -179,6 +188,8 @@ class AskedModels:
         except TimeoutError as error:
             running.cancel()
             raise ModelTimeout(f"`{name}` did not answer in time") from error
+        except CancelledError as error:
+            raise ModelUnavailable(f"`{name}` was closed while it was asked") from error
 
     def _open(self, name: str) -> _Opened:
         """Return a model, opened by whoever asks it first.
@@ -312,6 +323,11 @@ async def _answer(opened: _Opened, link: Link, call: Call) -> Answer:
 
 
 async def _close_all(opened: list[_Opened]) -> None:
+    """End what is still being asked, whose threads would wait for it, then close the models."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
     for each in opened:
         await each.model.close()
 

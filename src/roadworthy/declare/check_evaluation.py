@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from .check_rules import schema_of
+from .check_scorers import scorers_are_whole
 from .evaluation import BehaviourEntry, ScorerEntry
 from .files import Findings, check_file
 from .project import ProjectDeclaration
@@ -191,6 +192,7 @@ EVALUATION_CHECKS = (
     (names_of_evaluation_differ, ("evaluation",)),
     (quality_names_a_scorer, ("objectives.quality", "evaluation.scorers")),
     (judges_can_be_asked, ("evaluation.scorers",)),
+    (scorers_are_whole, ("evaluation.scorers",)),
     (behaviours_are_whole, ("evaluation.behaviours",)),
     (behaviours_name_fields, ("evaluation", "contract.input")),
     (fairness_has_one_bar, ("objectives.fairness",)),

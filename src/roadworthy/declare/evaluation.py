@@ -156,7 +156,7 @@ class ScorerEntry(Section):
         description="For `judge` and `human`: file of JSON lines in which people say of answers "
         "whether they are right.",
     )
-    options: Json = Field({}, description="What a plugin reads.")
+    options: Json = Field({}, description="What a plugin reads, and a few of the scorers here.")
 
 
 class BehaviourEntry(Section):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from msgspec.structs import replace
 
 from ..declare.evaluation import ScorerEntry
@@ -124,8 +125,12 @@ def _labels(
                 predicted[number, places[label]] = share
         right[number, places[truth]] = row.get(truth, 0.0)
 
+    # Cases alike are drawn together: of a few labels there are only a few kinds.
+    kinds, sizes = np.unique(np.hstack([right, true, predicted]), axis=0, return_counts=True)
+    parts = np.hsplit(kinds, 3)
+
     def family(weights: Floats) -> dict[str, Floats]:
-        hits, actual, said = weights @ right, weights @ true, weights @ predicted
+        hits, actual, said = (weights @ part for part in parts)
         return {
             "accuracy": hits.sum(axis=1) / weights.sum(axis=1),
             "balanced_accuracy": _mean_where(hits, actual, actual > 0),
@@ -133,7 +138,7 @@ def _labels(
         }
 
     rarest = int(true.sum(axis=0)[true.any(axis=0)].min())
-    drawn = _drawn(family, len(confusion_rows), len(labels) * 3, sure, seed)
+    drawn = _drawn(family, sizes, len(labels) * 3, sure, seed)
     n = len(confusion_rows)
     most = _most_confused(confusion_rows)
     found = {}
@@ -197,7 +202,7 @@ def _probabilities(
     n = len(rows)
     found_metrics = {
         name: _metric(name, "score" if name == "brier" else "number", drawn, n, False, why)
-        for name, drawn in _drawn(means, n, 2, sure, seed).items()
+        for name, drawn in _drawn(means, np.ones(n), 2, sure, seed).items()
     }
     sureness = np.array([row.sureness for row in rows])
     is_so = np.array([row.is_so for row in rows])
@@ -257,7 +262,7 @@ def _auc(scores: Floats, is_positive: Any, sure: float, seed: int, why: str) -> 
         area = (ups * below).sum(axis=1)
         return {"auc": np.divide(area, pairs, out=np.full_like(area, np.nan), where=pairs > 0)}
 
-    value, low, high = _drawn(family, len(scores), 3, sure, seed)["auc"]
+    value, low, high = _drawn(family, np.ones(len(scores)), 3, sure, seed)["auc"]
     if low == high:
         _, low, high = auroc(scores, is_positive, sure=sure)
     return _metric("auc", "score", (value, min(low, value), max(high, value)), len(scores), why=why)
@@ -294,7 +299,7 @@ def _numbers(
     why = f"{left_out} cases without a number are left out" if left_out else ""
     return {
         name: _metric(name, "number", drawn, len(rows), name == "r2", why)
-        for name, drawn in _drawn(family, len(rows), 3, sure, seed).items()
+        for name, drawn in _drawn(family, np.ones(len(rows)), 3, sure, seed).items()
         if not math.isnan(drawn[0])
     }
 
@@ -314,14 +319,22 @@ def _metric(
 
 
 def _drawn(
-    family: Family, n: int, width: int, sure: float, seed: int
+    family: Family, sizes: npt.NDArray[Any], width: int, sure: float, seed: int
 ) -> dict[str, tuple[float, float, float]]:
-    """Return each metric with what the middle `sure` of its draws span; NaN where n is 1."""
-    points = {name: float(found[0]) for name, found in family(np.ones((1, n))).items()}
-    if n < 2:
+    """Return each metric with what the middle `sure` of its draws span; NaN for one case.
+
+    Args:
+        family: The metrics.
+        sizes: (k,) how many cases each row of the family stands for.
+        width: How much work a row is, about.
+        sure: Probability (0-1).
+        seed: Of the draws.
+    """
+    points = {name: float(found[0]) for name, found in family(sizes[None, :].astype(float)).items()}
+    if sizes.sum() < 2:
         return {name: (value, math.nan, math.nan) for name, value in points.items()}
-    draws = min(max(_MOST_WORK // (n * width), LEAST_DRAWS), DRAWS)
-    parts = [family(weights) for weights in _weights(n, draws, seed)]
+    draws = min(max(_MOST_WORK // (len(sizes) * width), LEAST_DRAWS), DRAWS)
+    parts = [family(weights) for weights in _weights(sizes, draws, seed)]
     spans = {}
     for name, value in points.items():
         drawn = np.concatenate([part[name] for part in parts])
@@ -334,14 +347,18 @@ def _drawn(
     return spans
 
 
-def _weights(n: int, draws: int, seed: int) -> Iterator[Floats]:
-    """Yield (k, n) how often each draw with replacement holds each case."""
+def _weights(sizes: npt.NDArray[Any], draws: int, seed: int) -> Iterator[Floats]:
+    """Yield (m, k) how often each draw with replacement holds cases of each row."""
     random = np.random.default_rng(seed)
-    step = max(_MOST_CELLS // n, 1)
+    n, k = int(sizes.sum()), len(sizes)
+    step = max(_MOST_CELLS // k, 1)
     for start in range(0, draws, step):
         rows = min(step, draws - start)
-        places = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
-        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
+        if k < n:
+            yield random.multinomial(n, sizes / n, size=rows).astype(float)
+        else:
+            places = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
+            yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(float)
 
 
 _FAMILIES: Mapping[

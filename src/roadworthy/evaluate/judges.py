@@ -9,13 +9,19 @@ as it did on the labelled answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from msgspec.structs import replace
+
+from ..errors import ModelError
 from ..risk.evidence import interval, upper_bound
 from ..risk.reliability import Estimate
 from .report import Metric
+from .runs import CaseRuns
+from .scorer import Score, Scorer
+from .settings import Run
 
 
 class Agreement(NamedTuple):
@@ -132,6 +138,96 @@ def corrected_rate(right: float, n: int, agreement: Agreement, sure: float = 0.9
         for found, sensitivity, specificity in product((low, high), finds[1:], passes[1:])
     ]
     return Estimate(value, min(corners), max(corners))
+
+
+def doubts_of(
+    right: float, n: int, agreement: Agreement, sure: float = 0.95
+) -> tuple[float, float]:
+    """Return at most how many verdicts `right`, and how many `wrong`, people see otherwise (0-1).
+
+    How often a verdict is wrong depends on how many answers are right: of a release that has nearly
+    all right, few that are called right are wrong, and many that are called wrong are right. So the
+    rates of the labels are carried over to this release, by what people would find of it.
+
+    Args:
+        right: How many answers the judge found right; of repeats of a case, the mean.
+        n: How many cases.
+        agreement: How it compares with people.
+        sure: Probability (0-1) with which both hold.
+
+    >>> [round(doubt, 2) for doubt in doubts_of(865, 1000, Agreement(800, 760, 800, 720))]
+    [0.02, 0.51]
+    """
+    if n == 0 or not agreement.is_enough:
+        return 1.0, 1.0
+    each = sure ** (1 / 3)
+    rate = corrected_rate(right, n, agreement, sure)
+    missed = 1 - agreement.sensitivity(each).low
+    passed = 1 - agreement.specificity(each).low
+    share = right / n
+    of_right = (1 - rate.low) * passed / share if share > 0 else 1.0
+    of_wrong = rate.high * missed / (1 - share) if share < 1 else 1.0
+    return _clipped(of_right), _clipped(of_wrong)
+
+
+def believed(run: Run, scorers: Iterable[Scorer], sure: float = 0.95) -> Run:
+    """Return a run whose judges are believed as far as people's labels bear them out.
+
+    A judge that was not asked about its labels yet is asked now, so call it in a thread. One that
+    cannot be asked is not believed.
+
+    Args:
+        run: What came of it.
+        scorers: What scored it.
+        sure: Probability (0-1) with which each interval is right.
+    """
+    cases, by_people = run.cases, dict(run.by_people)
+    for scorer in scorers:
+        if not isinstance(scorer, Calibrated):
+            continue
+        try:
+            agreement = scorer.calibrate()
+        except ModelError:
+            agreement = Agreement(0, 0, 0, 0)
+        right, n = found_right(cases, scorer.name)
+        cases = with_doubts(cases, scorer.name, agreement, sure)
+        name = f"{scorer.name}.by_people"
+        by_people[name] = corrected_metric(name, right, n, agreement, sure)
+    return replace(run, cases=tuple(cases), by_people=by_people)
+
+
+def with_doubts(
+    cases: Sequence[CaseRuns], name: str, agreement: Agreement, sure: float = 0.95
+) -> tuple[CaseRuns, ...]:
+    """Return cases whose scores by a judge bear the doubt that there is of them in this release."""
+    right, n = found_right(cases, name)
+    doubts = dict(zip((True, False), doubts_of(right, n, agreement, sure), strict=True))
+
+    def doubted(score: Score | None) -> Score | None:
+        if score is None or score.is_right is None:
+            return score
+        return replace(score, doubt=doubts[score.is_right])
+
+    return tuple(
+        replace(runs, scores={**runs.scores, name: tuple(map(doubted, runs.scores[name]))})
+        if name in runs.scores
+        else runs
+        for runs in cases
+    )
+
+
+def found_right(cases: Iterable[CaseRuns], name: str) -> tuple[float, int]:
+    """Return how many cases a scorer finds right, repeats as parts of one, and of how many."""
+    shares = []
+    for runs in cases:
+        known = [
+            score.is_right
+            for score in runs.scores.get(name, ())
+            if score is not None and score.is_right is not None
+        ]
+        if known:
+            shares.append(sum(known) / len(known))
+    return math.fsum(shares), len(shares)
 
 
 def corrected_metric(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -14,6 +14,7 @@ from ..errors import DeclarationError
 from ..types import Problem
 from .asked import Asked
 from .cases import Case
+from .runs import CaseRuns
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -77,6 +78,27 @@ def waiting_line(case: Case, asked: Asked) -> bytes:
     said = Said(case.id, answer_digest(asked), None, input=case.input, expect=case.expect)
     table = {**msgspec.to_builtins(said), "output": shown, "right": None}
     return _encode(table) + b"\n"
+
+
+@runtime_checkable
+class WaitsForPeople(Protocol):
+    """A scorer whose scores are what people say of each answer."""
+
+    name: str
+
+    def is_missing(self, case: Case, asked: Asked) -> bool:
+        """Whether a person has still to look at this answer."""
+
+
+def waiting_lines(cases: Iterable[CaseRuns], scorer: WaitsForPeople) -> list[bytes]:
+    """Return a line for each answer that waits; of repeats that say the same, one."""
+    lines: dict[tuple[str, str], bytes] = {}
+    for runs in cases:
+        answers = runs.answers if scorer.name in runs.scores else ()
+        for asked in answers:
+            if asked is not None and scorer.is_missing(runs.case, asked):
+                lines[runs.case.id, answer_digest(asked)] = waiting_line(runs.case, asked)
+    return list(lines.values())
 
 
 def labels_file(folder: Path, entry: ScorerEntry) -> tuple[Path, bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .report import Metric
 from .runs import CaseRuns
 
 Progress = Callable[[str, int, int], None]
@@ -54,6 +55,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         cost_micro: What asking cost, in micro-dollars.
         scoring_cost_micro: What scoring cost.
         failed: Scorer → how many scores it failed to give, and why the first.
+        waiting: Scorer → how many answers wait for people, and in which file.
+        by_people: `NAME.by_people` of a judge → the share that people would find right.
     """
 
     cases: tuple[CaseRuns, ...]
@@ -64,6 +67,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cost_micro: int = 0
     scoring_cost_micro: int = 0
     failed: dict[str, tuple[int, str]] = {}
+    waiting: dict[str, tuple[int, str]] = {}
+    by_people: dict[str, Metric] = {}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,6 +86,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             )
         for name, (count, why) in sorted(self.failed.items()):
             notes.append(f"scorer `{name}` gave no score of {count} answers: {why:.200}")
+        for name, (count, file) in sorted(self.waiting.items()):
+            notes.append(
+                f"{count} answers wait for people: say `true` or `false` for `right` in each line "
+                f"of `{file}`, and add them to the `labels` of scorer `{name}`"
+            )
         return tuple(notes)
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from roadworthy.declare.evaluation import SCORERS, ScorerEntry
-from roadworthy.errors import DeclarationError
+from roadworthy.errors import DeclarationError, MissingExtra, ModelUnavailable
 from roadworthy.evaluate.scorers.reading import numbers_in
 from roadworthy.testing import check_scorer
 from scorer_cases import (
@@ -137,3 +138,16 @@ def test_an_entry_that_does_not_fit_is_refused_at_opening(
 )
 def test_numbers_are_found_in_texts(text: str, numbers: list[float]) -> None:
     assert numbers_in(text)[: len(numbers)] == numbers
+
+
+@pytest.mark.parametrize("use", ["grounded", "similar"])
+def test_without_an_embedder_the_score_is_unknown_and_says_what_to_install(
+    use: str, tmp_path: Path
+) -> None:
+    def missing() -> Any:
+        raise MissingExtra("embed", "likeness")
+
+    ground = msgspec.structs.replace(ground_in(tmp_path), embedder=missing, support=missing)
+    scorer = open_named(entry_of(use), ground)
+    with pytest.raises(ModelUnavailable, match=r"pip install 'roadworthy\[embed\]'"):
+        scorer.score(case_of("bag"), said("Bags are free", passages=(PASSAGE,)))

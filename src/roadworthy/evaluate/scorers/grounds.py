@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ...declare.evaluation import ScorerEntry
+from ...errors import MissingExtra, ModelUnavailable
 from ...guard.grounded import LEAST_SUPPORT
 from ...signals.text import sentences_of
 from ...types import Passage, Sentence, Support
@@ -110,13 +111,16 @@ class Grounded:
 
     @cached_property
     def _support(self) -> Support:
-        return self._open()
+        try:
+            return self._open()
+        except MissingExtra as error:
+            raise ModelUnavailable(str(error)) from error
 
     def score(self, case: Case, asked: Asked) -> Score:
         """Return how well the least supported sentence is; it asks nothing of the case.
 
         Raises:
-            ModelUnavailable: The embedder failed inside.
+            ModelUnavailable: The embedder failed inside, or is not installed.
         """
         if not asked.is_answer and asked.disposition == "refused":
             return Score(None, None, "it was refused, so that there is nothing to compare")

@@ -7,6 +7,7 @@ import threading
 from functools import cached_property
 
 from ...declare.evaluation import ScorerEntry
+from ...errors import MissingExtra, ModelUnavailable
 from ...guard.grounded import LEAST_SUPPORT
 from ...types import Embedder
 from ..asked import Asked
@@ -37,13 +38,16 @@ class Similar:
 
     @cached_property
     def _embedder(self) -> Embedder:
-        return self._open()
+        try:
+            return self._open()
+        except MissingExtra as error:
+            raise ModelUnavailable(str(error)) from error
 
     def score(self, case: Case, asked: Asked) -> Score:
         """Return the cosine; nothing where no text is expected.
 
         Raises:
-            ModelUnavailable: The embedder failed inside.
+            ModelUnavailable: The embedder failed inside, or is not installed.
         """
         wanted = texts_of(expected_of(case, self.name))
         if not wanted:

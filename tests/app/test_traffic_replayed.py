@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeProject
 from live import chat_service, provider_up
 from roadworthy.app import Project
-from roadworthy.app.traffic import TrafficWanted, replay_traffic
+from roadworthy.app.replayed import TrafficWanted, replay_traffic
 from roadworthy.errors import Forbidden, RequestError
 from roadworthy.evaluate.report import Paired, Report
 from roadworthy.models.faulty import FaultyUpstream

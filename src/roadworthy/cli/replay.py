@@ -8,7 +8,7 @@ import click
 
 from ..app import open_project
 from ..app.replays import replay_request
-from ..app.traffic import TrafficWanted, replay_traffic
+from ..app.replayed import TrafficWanted, replay_traffic
 from ..cost.prices import format_usd
 from ..errors import RequestError
 from ..evaluate.report import CaseResult, Metric, Paired, Report, Verdict

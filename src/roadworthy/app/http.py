@@ -25,6 +25,7 @@ from .project import Project
 from .review_room import teller
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
+from .shipping import promote_by_hand
 from .working_tree import WorkingTree
 
 
@@ -89,7 +90,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         jobs=serving.jobs,
         spool=serving.spool,
         build_release=project.build_release,
-        promote_release=project.promote,
+        promote_release=partial(promote_by_hand, project),
         evaluate=partial(_evaluate, project),
         drain=serving.writer.drain,
         health=serving.health,

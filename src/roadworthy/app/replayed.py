@@ -26,6 +26,7 @@ from ..serve.replay import (
     Asked,
     Told,
     ask_again,
+    in_one_form,
     similarity,
     told_of_record,
     told_of_rehearsal,
@@ -309,7 +310,7 @@ class _Comparing:
         self._answered[record.release] = self._answered.get(record.release, 0) + 1
         input = _fields_of(known.asked)
         recorded = told_of_record(known.asked)
-        given = _alike_forms(recorded.output, told.output)
+        given = in_one_form(recorded.output, told.output)
         alike = None
         if self._is_text and None not in given and given[0] != given[1]:
             alike = similarity(*given)
@@ -376,20 +377,6 @@ class _Comparing:
         for name in self._fields:
             if name in input:
                 yield f"{name}={_word(input[name])}"
-
-
-def _alike_forms(recorded: Any, replayed: Any) -> tuple[Any, Any]:
-    """Return two outputs in one form: of chats, which came by several protocols, their texts."""
-    return _text_form(recorded), _text_form(replayed)
-
-
-def _text_form(output: Any) -> Any:
-    match output:
-        case {"choices": [{"message": {"content": str(text)}}, *_]}:
-            return {"text": text}
-        case {"role": str(), "content": str(text)}:
-            return {"text": text}
-    return output
 
 
 def _fields_of(asked: Asked) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from .release_upkeep import UPKEEP
 
 @click.group()
 def release() -> None:
-    """Build, list and show releases, judge them, let them serve, go back."""
+    """Build, list, show and compare releases, judge them, let them serve, go back."""
 
 
 for one in (*ACTS, *LOOKS, *UPKEEP, compare, export_command, import_command):

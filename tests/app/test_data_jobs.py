@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,8 +172,12 @@ def trained_on(project: Project, temperatures: list[float]) -> Release:
     columns = {"wind_mph": [12.5] * len(temperatures), "temp_f": temperatures}
     rows = pyarrow.table({**columns, "temp_c": [(f - 32) * 5 / 9 for f in temperatures]})
     id = f"ts_{hashlib.sha256(repr(temperatures).encode()).hexdigest()[:24]}"
-    facts = {"views": {view.id: view.hash}, "contracts": {"weather": "1.0.0"}}
-    known = {"rows": rows.num_rows, "columns": tuple(rows.column_names), "time": "at"}
+    facts: dict[str, Any] = {"views": {view.id: view.hash}, "contracts": {"weather": "1.0.0"}}
+    known: dict[str, Any] = {
+        "rows": rows.num_rows,
+        "columns": tuple(rows.column_names),
+        "time": "at",
+    }
     made = Snapshot(id=id, spine="s", row_hash="r", **facts, **known)
     save_set(TrainingSet(made, rows, rows), project.state, project.artifacts, project.clock, by="t")
     learned = {"id": id, **facts, "rows": rows.num_rows, "row_hash": "r"}

@@ -7,15 +7,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from ..release.canary import ClosedUnit
-from ..release.measured import (
-    Measures,
-    has_failed,
-    label_loss,
-    losses_of,
-    means_of,
-    unit_key,
-)
 from ..review.truth import Truth
 from ..store.rollout_units import (
     Met,
@@ -31,6 +22,15 @@ from ..store.rollout_units import (
 )
 from ..store.rollouts import Rollout
 from ..types import Arm, Outcome, Record
+from .canary import ClosedUnit
+from .losses import (
+    CANCELLED,
+    Measures,
+    label_loss,
+    losses_of,
+    means_of,
+    unit_key,
+)
 
 PAGE = 2_000
 MOST_AT_ONCE = 10_000
@@ -107,7 +107,8 @@ class Gatherer:
         closed = self._close()
         self._judge([*closed, *self._ripe(known_since_us)])
         is_ours: Arm = "shadow" if self._rollout.judge == "shadow" else "candidate"
-        failures = [has_failed(r) for r in found if r.arm == is_ours and r.disposition != "refused"]
+        ours = [r for r in found if r.arm == is_ours and r.error_code != CANCELLED]
+        failures = [record.disposition == "failed" for record in ours]
         self._closed.sort(key=lambda unit: unit.closed_us)
         return Gathered(list(self._units.values()), self._closed, failures, seen)
 
@@ -231,6 +232,8 @@ class Gatherer:
         measures, truth = self._judged.measures, self._judged.truth
         said, output = known.get(shown, []), outputs.get(own, b"")
         theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
+        if own != shown and not (output and shown in outputs):
+            return None  # nobody knows whether the two are the same
         if output != outputs.get(shown, b""):
             of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
             ours = label_loss(output, of_both, measures, truth)

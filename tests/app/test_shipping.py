@@ -104,3 +104,17 @@ def test_everything_comes_back_together_with_the_next_request(project: Project) 
     assert [asked(5.0), asked(1.0)] == [(200, {"usd": 10.0}), (200, {"usd": 2.0})]
     status = status_of(project, "refund")
     assert (status.champion, status.last_good) == (first, "")
+
+
+def test_over_http_a_gate_refuses_and_a_canary_is_not_jumped(project: Project) -> None:
+    plane = Plane(project)
+    new = candidate(project, more=SUITES)
+    answer = plane.ask("POST", f"/api/releases/{new.id}/promote")
+    assert (answer.status, answer.error["code"]) == (409, "not_ready")
+    assert "suites" in answer.error["message"]
+    other = candidate(project, times=3, more=CANARY)
+    answer = plane.ask("POST", f"/api/releases/{other.id}/promote")
+    assert (answer.status, answer.error["code"]) == (400, "invalid_request")
+    plain = candidate(project, times=4)
+    assert plane.ask("POST", f"/api/releases/{plain.id}/promote").status == 200
+    assert champion_id_of(project.state, "refund") == plain.id

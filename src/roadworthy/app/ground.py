@@ -21,6 +21,7 @@ from ..store.approvals import Approval, Waiver, list_waivers
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
 from ..store.lock import find_holder
+from ..store.rollouts import stop_rollout
 from ..store.state import database_of, open_state, open_state_to_read
 from ..types import Clock
 from .rooms import ENFORCES, contracts_of, open_features, source_contracts
@@ -168,6 +169,21 @@ class Ground:
         self._measure_skew(release)
         check = partial(self.check_contracts, release)
         return gates.measure_gates(self.state, self.artifacts, self.clock, release, check)
+
+    def standing_of(self, release_id: str) -> tuple[Gate, ...]:
+        """Return how a release stood to its gates when they were measured last; empty before.
+
+        Nothing is measured or written; a waiver counts as it stands now.
+        """
+        return gates.standing_of(self.state, release_id, self.clock.now_us())
+
+    def stop_rollout(self, service: str, *, by: str, why: str) -> None:
+        """End the rollout of a service without a verdict: what serves goes on serving everybody.
+
+        Raises:
+            NotFound: None runs.
+        """
+        stop_rollout(self.state, self.clock, service, by=by, why=why)
 
     def _measure_skew(self, release: registry.Release) -> None:
         """Hold what was served lately against what a release that names it was trained on.

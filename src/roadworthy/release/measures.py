@@ -211,9 +211,12 @@ def skew(known: Evidence) -> Gate:
     if known.skew is None:
         why = "served features were not compared with what it was trained on"
         return Gate(name="skew", why=why, command=command)
+    rows = known.skew.get("features", ())
+    is_known = any(row.get("state") != "collecting" for row in rows)
+    state: State = "fails" if not known.skew.get("kept") else "holds"
     return Gate(
         name="skew",
-        state="holds" if known.skew.get("kept") else "fails",
+        state=state if is_known or state == "fails" else "not_measured",
         why=str(known.skew.get("says", "")),
         evidence=f"skew against {known.skew.get('trained') or 'no training set'}",
         digest=_digest(known.skew),

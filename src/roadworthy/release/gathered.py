@@ -26,6 +26,7 @@ from .canary import ClosedUnit
 from .losses import (
     CANCELLED,
     Measures,
+    is_same,
     label_loss,
     losses_of,
     means_of,
@@ -234,7 +235,7 @@ class Gatherer:
         theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
         if own != shown and not (output and shown in outputs):
             return None  # nobody knows whether the two are the same
-        if output != outputs.get(shown, b""):
+        if not is_same(output, outputs.get(shown, b"")):
             of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
             ours = label_loss(output, of_both, measures, truth)
         return None if ours is None or theirs is None else (ours, theirs)

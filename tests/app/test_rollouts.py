@@ -330,7 +330,9 @@ def test_a_shadow_is_judged_by_what_became_known_of_the_same_requests(
     rollout = begin(past, candidate)
     for _ in range(150):
         shadowed(past, rollout, label=True, ours=ours, theirs=0.9)
-    past.pass_by(10 * MINUTE_US)
+    past.pass_by(30 * MINUTE_US)
+    assert look(past).state == "running", "outcomes of all are waited for as long"
+    past.pass_by(60 * MINUTE_US)
     rollout = look(past)
     assert rollout.state == state
     figure = next(f for f in rollout.verdict.figures if f.name == "wrong")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from candidates import ask, record_of, split, two_releases
@@ -57,7 +58,9 @@ def test_the_same_input_is_answered_unseen(make_project: MakeProject) -> None:
     assert shadow is not None
     assert (shadow.release, shadow.canary, shadow.propensity) == (candidate, "ro_1", 1.0)
     assert (shadow.user, shadow.parent, shadow.key) == ("ada", reply.request_id, "local")
-    assert read_bodies(project.state, shadow.id)[1] == b'{"by":"candidate","p":0.7}'
+    output = read_bodies(project.state, shadow.id)[1]
+    assert output is not None
+    assert msgspec.json.decode(output) == {"by": "candidate", "p": 0.7}
 
 
 def test_what_is_shown_names_the_rollout(make_project: MakeProject) -> None:

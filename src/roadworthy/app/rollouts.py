@@ -50,8 +50,6 @@ from .traffic import Traffic, measure_traffic
 BY = "job:rollouts"
 SETTLED_S = 1.0
 """How long after its deadline a request may take to leave its record."""
-_NEW_US = 60 * MICRO
-"""How far back outcomes count as new: a process may write one down a little later."""
 
 
 class Started(NamedTuple):
@@ -72,7 +70,6 @@ class Rollouts:
     def __init__(self, ground: Ground, splits: Callable[[], Mapping[str, OpenSplit]]) -> None:
         self._ground = ground
         self._splits = splits
-        self._asked_us: dict[str, int] = {}
 
     def look(self, now_us: int) -> str:
         """Look at each rollout that runs, and say what came of it.
@@ -106,8 +103,7 @@ class Rollouts:
             self.give_up(rollout, str(error))
             return f"went back: {error}"
         judged, terms = _judged(ground, rollout, champion, candidate)
-        known_since_us = self._asked_us.get(rollout.id, rollout.step_at_us) - _NEW_US
-        found = Gatherer(ground.state, rollout, judged, now_us).gather(known_since_us)
+        found = Gatherer(ground.state, rollout, judged, now_us).gather()
         progress = take_requests(progress_of(rollout.progress), found.failures)
         split = self._splits().get(rollout.service)
         if split is not None and split.is_off and split.split.id == rollout.id:
@@ -119,7 +115,6 @@ class Rollouts:
                 self._write(rollout, found, plain_of(progress), verdict)
             except Conflict as error:
                 return str(error)  # somebody else acted meanwhile: the next look sees what
-        self._asked_us[rollout.id] = now_us
         return f"{verdict.word}: {verdict.why}"
 
     def _write(

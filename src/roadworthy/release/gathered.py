@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import Engine
@@ -12,7 +12,6 @@ from ..store.rollout_units import (
     Met,
     Unit,
     UnitArm,
-    known_since,
     read_met,
     read_outcomes,
     read_outputs,
@@ -26,6 +25,7 @@ from .canary import ClosedUnit
 from .losses import (
     CANCELLED,
     Measures,
+    is_same,
     label_loss,
     losses_of,
     means_of,
@@ -96,16 +96,12 @@ class Gatherer:
         self._units: dict[str, Unit] = {}
         self._closed: list[ClosedUnit] = []
 
-    def gather(self, known_since_us: int) -> Gathered:
-        """Return what is new.
-
-        Args:
-            known_since_us: From when on outcomes are new.
-        """
+    def gather(self) -> Gathered:
+        """Return what is new."""
         found, seen = self._read()
         self._add(found)
-        closed = self._close()
-        self._judge([*closed, *self._ripe(known_since_us)])
+        self._close()
+        self._judge(self._ripe())
         is_ours: Arm = "shadow" if self._rollout.judge == "shadow" else "candidate"
         ours = [r for r in found if r.arm == is_ours and r.error_code != CANCELLED]
         failures = [record.disposition == "failed" for record in ours]
@@ -174,11 +170,10 @@ class Gatherer:
         due_us = at_us + self._judged.window_us
         return Unit(rollout.id, key, rollout.step, arm, "open", at_us, due_us, Met())
 
-    def _close(self) -> list[Unit]:
-        """Close the users whose window is over, and return them as they wait for outcomes."""
+    def _close(self) -> None:
+        """Close the users whose window is over; from now on they wait for outcomes."""
         due = units_due(self._state, self._rollout.id, "open", self._until_us, MOST_AT_ONCE)
         here = {unit.unit: unit for unit in due} | self._units
-        closed = []
         for unit in here.values():
             if unit.state != "open" or unit.due_us > self._until_us:
                 continue
@@ -188,23 +183,20 @@ class Gatherer:
                 self._hand_over(unit, losses, others, unit.due_us)
             met = Met(requests=unit.met.requests)
             until_us = unit.due_us + self._judged.labels_us
-            closed.append(unit._replace(state="waiting", due_us=until_us, met=met))
-        for unit in closed:
-            self._units[unit.unit] = unit
-        return closed
+            self._units[unit.unit] = unit._replace(state="waiting", due_us=until_us, met=met)
 
-    def _ripe(self, known_since_us: int) -> Iterable[Unit]:
-        """Return the users whose outcomes have had their time, or of whom some are new."""
+    def _ripe(self) -> list[Unit]:
+        """Return the users whose outcomes have had their time: all the same, whatever they are.
+
+        Those of right answers may come sooner: counted as they come, they flatter.
+        """
         due = units_due(self._state, self._rollout.id, "waiting", self._until_us, MOST_AT_ONCE)
-        new = known_since(self._state, known_since_us, MOST_AT_ONCE)
-        records = read_records(self._state, new).values()
-        keys = {self._key(r) for r in records if r.canary == self._rollout.id}
-        of_new = read_units(self._state, self._rollout.id, keys).values()
-        waiting = {unit.unit: unit for unit in (*due, *of_new) if unit.state == "waiting"}
-        return [unit for key, unit in waiting.items() if key not in self._units]
+        closed = (u for u in self._units.values() if u.due_us <= self._until_us)
+        here = {unit.unit: unit for unit in (*due, *closed) if unit.state == "waiting"}
+        return list(here.values())
 
     def _judge(self, waiting: list[Unit]) -> None:
-        """Hand over the users of whom all outcomes are known, or will not be waited for."""
+        """Hand over what became known of users; those of whom nothing did are done without."""
         about = {shown for unit in waiting for shown, _ in unit.met.requests}
         known = read_outcomes(self._state, about)
         asked = [pair for u in waiting for pair in u.met.requests if pair[0] in known]
@@ -213,12 +205,10 @@ class Gatherer:
         for unit in waiting:
             found = [self._labels(pair, known, outputs) for pair in unit.met.requests]
             labels = [pair for pair in found if pair is not None]
-            if unit.due_us > self._until_us and len(labels) < len(found):
-                continue
             if labels:
                 ours, theirs = (sum(side) / len(labels) for side in zip(*labels, strict=True))
                 others = {name: theirs} if unit.arm == "both" else {}
-                self._hand_over(unit, {name: ours}, others, self._until_us)
+                self._hand_over(unit, {name: ours}, others, unit.due_us)
             self._units[unit.unit] = unit._replace(state="done", met=Met())
 
     def _labels(
@@ -234,7 +224,7 @@ class Gatherer:
         theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
         if own != shown and not (output and shown in outputs):
             return None  # nobody knows whether the two are the same
-        if output != outputs.get(shown, b""):
+        if not is_same(output, outputs.get(shown, b"")):
             of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
             ours = label_loss(output, of_both, measures, truth)
         return None if ours is None or theirs is None else (ours, theirs)

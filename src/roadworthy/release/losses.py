@@ -16,7 +16,6 @@ from ..types import Outcome, Record
 
 _NO_FAULT = (f"{NotSure.code}:", f"{BudgetExhausted.code}:")
 CANCELLED = "cancelled"
-_LABELS = ("wrong", "brier")
 
 
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,9 +147,9 @@ def means_of(sums: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, 
     return {name: min(total / counts[name], 1.0) for name, total in sums.items() if counts[name]}
 
 
-def is_label(metric: str) -> bool:
-    """Whether a metric is known only when outcomes are."""
-    return metric in _LABELS
+def is_same(output: bytes, other: bytes) -> bool:
+    """Whether two answers, as JSON, say the same."""
+    return output == other or (bool(output and other) and bool(_decode(output) == _decode(other)))
 
 
 def _brier(answer: Any, known: list[Outcome]) -> float | None:

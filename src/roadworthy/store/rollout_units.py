@@ -110,14 +110,6 @@ def read_outcomes(engine: Engine, ids: Collection[str]) -> dict[str, list[Outcom
     return found
 
 
-def known_since(engine: Engine, since_us: int, limit: int) -> set[str]:
-    """Return the requests of which something became known since a time."""
-    query = select(outcomes.c.request_id).where(outcomes.c.known_at_us >= since_us)
-    newest = query.order_by(outcomes.c.known_at_us.desc()).limit(limit)
-    with engine.connect() as connection:
-        return set(connection.execute(newest).scalars())
-
-
 def read_units(engine: Engine, rollout: str, units: Collection[str]) -> dict[str, Unit]:
     """Return the users of a rollout that were met before, of these."""
     query = select(rollout_units).where(rollout_units.c.rollout == rollout)

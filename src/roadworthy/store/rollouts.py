@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from ..errors import Conflict, NotFound
 from ..types import Clock
@@ -243,14 +243,6 @@ def read_looks(engine: Engine, id: str) -> list[Look]:
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(table.number)).all()
     return [Look(row.number, row.at_us, _verdict(row.detail)) for row in rows]
-
-
-def last_look_us(engine: Engine, id: str) -> int | None:
-    """Return when somebody looked at a rollout last; None before anybody did."""
-    query = select(func.max(rollout_looks.c.at_us)).where(rollout_looks.c.rollout == id)
-    with engine.connect() as connection:
-        found: int | None = connection.execute(query).scalar()
-    return found
 
 
 def forget_units(connection: Connection, id: str) -> None:

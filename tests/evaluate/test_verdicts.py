@@ -277,7 +277,7 @@ def test_behaviours_and_fairness_are_part_of_the_verdict(verdict: Verdict) -> No
     found = conclude(declared(), good, fairness=[fairness])
     assert found.verdict == verdict
     if verdict != "pass":
-        assert found.sentence.startswith("fairness by `carrier` is 10.0% of 9 cases")
+        assert found.sentence.startswith("fairness (typos by carrier) is 10.0% of 9 cases")
 
 
 def test_the_largest_of_the_needed_is_what_is_needed() -> None:

@@ -10,19 +10,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..cost.ledger import Ledger
-from ..declare.load import load_service
-from ..errors import NotFound, RoadworthyError
+from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
-from ..release import bundle, registry
+from ..release import bundle, promotion, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
-from ..serve.opened import Champions, OpenRelease, open_release
+from ..serve.opened import Champions, OpenRelease
+from ..serve.shadows import Shadows
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
@@ -34,11 +35,13 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
+from .beside import Beside
 from .desks import Desks
 from .examples import job_of_examples
 from .ground import Ground
+from .opening import open_stored
 from .review_room import bodies_job, queue_job
-from .rooms import ENFORCES, open_signals
+from .rollouts import Rollouts
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -55,6 +58,10 @@ MEASURE_EVERY_S = 3_600
 CERTIFY_EVERY_S = 60
 """Seconds of the project's time between two looks at what outcomes certify."""
 CALIBRATE_EVERY_S = 3_600
+ROLLOUTS_EVERY_S = 60
+"""Seconds of the project's time between two looks at rollouts that nobody asked for before."""
+ROLLOUTS_LOOK_S = 0.5
+"""Real seconds between two looks while a rollout runs."""
 POLL_S = 0.05
 FOLLOW_S = 2.0
 """How long an act waits for what it changed: a large model may take longer to open."""
@@ -95,6 +102,7 @@ class Serving:
         self._opening_features = threading.Lock()
         self._release_trouble: dict[str, str] = {}
         self._unopened: dict[str, str] = {}
+        self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
         self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
         self.engine = Engine(
@@ -105,6 +113,10 @@ class Serving:
             ledger=self.ledger,
             spool=self.spool,
             environment_hash=describe_environment().hash,
+        )
+        self._rollouts = Rollouts(ground, lambda: self._beside.splits)
+        self._beside = Beside(
+            ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
         )
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
@@ -120,6 +132,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,6 +154,16 @@ class Serving:
             "US dollars set aside for requests at work.",
             lambda: {
                 name: ledger.spent(f"service:{name}")[1] / MICRO for name in self.engine.releases
+            },
+            label="service",
+        )
+        add(
+            "roadworthy_shadows_dropped",
+            "Requests that a candidate was not asked too, since too many waited.",
+            lambda: {
+                name: split.shadows.dropped
+                for name, split in self._beside.splits.items()
+                if split.shadows is not None
             },
             label="service",
         )
@@ -284,14 +307,38 @@ class Serving:
         for name in self._ground.service_names:
             champion = registry.champion_id_of(self._ground.state, name)
             if not champion:
-                opened[name] = self._open_first(name)
+                first = self._open_first(name)
+                if first is not None:
+                    opened[name] = first
                 continue
             try:
                 stored = registry.read_release(self._ground.state, champion)
                 opened[name] = self._open_release(stored)
             except RoadworthyError as error:
-                self._note_unopened(name, champion, error)
+                before = self._open_last_good(name, champion, error)
+                if before is not None:
+                    opened[name] = before
         return self._champions(opened)
+
+    def _open_last_good(
+        self, name: str, champion: str, error: RoadworthyError
+    ) -> OpenRelease | None:
+        """Open what served before a champion that does not open; None where that is not there."""
+        state = self._ground.state
+        last_good = promotion.aliases(state, name)["last_good"]
+        with suppress(RoadworthyError):
+            if last_good:
+                opened = self._open_release(registry.read_release(state, last_good))
+                self._note_kept(name, champion, last_good, error)
+                return opened
+        self._note_unopened(name, champion, error)
+        return None
+
+    def _note_kept(self, name: str, champion: str, serves: str, error: RoadworthyError) -> None:
+        self._release_trouble[f"release of {name}"] = (
+            f"`{champion}` could not be opened, `{serves}`, which served before, serves instead: "
+            f"{error}; mend it, or `roadworthy release rollback {name}`"
+        )
 
     def _note_unopened(self, name: str, release_id: str, error: RoadworthyError) -> None:
         self._unopened[name] = release_id
@@ -304,33 +351,56 @@ class Serving:
         """Return what the engine serves; requests for the rest get an error that says so."""
         return Champions(opened, dict(self._unopened)) if self._unopened else opened
 
-    def _open_first(self, name: str) -> OpenRelease:
-        """Release a service as its files are; what does not open does not become champion."""
+    def _open_first(self, name: str) -> OpenRelease | None:
+        """Release a service as its files are; what does not open does not become champion.
+
+        Where its gates hold it up, as a high risk's do, it waits for people and None is returned.
+        """
         first = self._ground.build_release(name, by="up")
+        try:
+            self._ground.check_gates(first)
+        except NotReady as error:
+            self._unopened[name] = first.id
+            self._waiting.add(name)
+            self._release_trouble[f"release of {name}"] = f"`{name}` does not serve yet: {error}"
+            return None
         opened = self._open_release(first)
         self._ground.promote(first.id, by="up")
         return opened
 
     def _open_release(self, stored: registry.Release) -> OpenRelease:
-        """Open what was released, from its own files: the working tree may say something else."""
-        ground = self._ground
-        releases = ground.folder / ".roadworthy" / "releases"
-        folder = bundle.materialise(stored, ground.artifacts, releases)
-        declared = bundle.as_released(ground.declaration, stored)
-        service = load_service(folder, declared, ENFORCES)
-        opened = open_release(
-            stored.id,
-            service,
-            declared,
-            folder,
-            ground.rates,
-            ground.clock,
-            open_signals,
+        """Open what was released, with what people have stopped of it."""
+        opened = open_stored(
+            self._ground,
+            stored,
             lambda views, fields: self.open_features().open_source(views, fields),
             self._desks.open,
+            is_served=True,
         )
         self._stop_models(opened)
         return opened
+
+    def _open_shadows(self, candidate: OpenRelease) -> Shadows:
+        return Shadows(
+            candidate,
+            self._ground.clock,
+            self.ledger,
+            self.spool,
+            describe_environment().hash,
+        )
+
+    def _look_at_rollouts(self) -> str:
+        now_us = self._ground.clock.now_us()
+        self.writer.drain()
+        return self._rollouts.look(now_us)
+
+    async def _watch_rollouts(self) -> None:
+        """Look at rollouts every half a second while one runs: a bad candidate goes at once."""
+        while True:
+            await asyncio.sleep(ROLLOUTS_LOOK_S)
+            if self._beside.splits:
+                with suppress(StoreBusy, SQLAlchemyError):  # the next look is soon
+                    await asyncio.to_thread(self.jobs.run_now, "rollouts")
 
     def _stopped(self) -> frozenset[str]:
         names = self._ground.service_names
@@ -355,6 +425,7 @@ class Serving:
             "traces": self.traces.trouble if self.traces else "",
             **{f"webhook {sender.name}": sender.trouble for sender in self.senders},
             **self.presence.trouble,
+            **self._beside.trouble,
             **self._release_trouble,
         }
         return {part: text for part, text in parts.items() if text}
@@ -363,7 +434,10 @@ class Serving:
         """Return whether everything works, and what does not."""
         trouble = self.trouble
         status = "degraded" if trouble else "ok"
-        return {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
+        opened = self.engine.releases.items()
+        warnings = {name: release.warnings for name, release in opened if release.warnings}
+        facts = {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
+        return {**facts, "warnings": warnings} if warnings else facts
 
     async def asked_by(self, request_id: str) -> tuple[str, str] | None:
         """Return the service and the key of a request that was answered before, or None.
@@ -382,6 +456,7 @@ class Serving:
         lines = []
         for name, opened in self.engine.releases.items():
             lines.append(f"  {name} ({opened.kind}): release {opened.id}")
+            lines += [f"    not as it was built: {what}" for what in opened.warnings]
             lines += [f"    files differ: {change}" for change in self._differences(opened)]
         lines += [f"  {part}: {text}" for part, text in self._release_trouble.items()]
         return lines
@@ -403,10 +478,12 @@ class Serving:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
         self._loop = asyncio.get_running_loop()
+        await self._open_beside()
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),
             asyncio.create_task(self.jobs.run_forever()),
+            asyncio.create_task(self._watch_rollouts()),
         ]
 
     async def _watch(self) -> None:
@@ -446,8 +523,11 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._beside.drop_ended()
+        self.engine.splits = self._beside.splits
         # It may read thousands of corrections, for which nobody's answer is to wait.
-        await asyncio.to_thread(self._desks.refresh, list(self.engine.releases.values()))
+        desks = [*self.engine.releases.values(), *self._beside.candidates]
+        await asyncio.to_thread(self._desks.refresh, desks)
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")
@@ -455,8 +535,17 @@ class Serving:
                 await self._swap(name, champion, opened)
         for name, failed in list(self._unopened.items()):
             champion = self.switchboard.get(f"champion:{name}")
-            if champion and champion != failed:
+            if champion and (champion != failed or name in self._waiting):
+                self._waiting.discard(name)
                 await self._swap(name, champion, None)
+        await self._open_beside()
+
+    async def _open_beside(self) -> None:
+        """Open what the switchboard says beside the champions, and stop what a person stopped."""
+        await self._beside.refresh(dict(self.engine.releases))
+        self.engine.splits = self._beside.splits
+        for opened in self._beside:
+            self._stop_models(opened)
 
     async def _swap(self, name: str, release_id: str, old: OpenRelease | None) -> None:
         try:
@@ -467,9 +556,7 @@ class Serving:
                 self._note_unopened(name, release_id, error)
                 self.engine.releases = self._champions({**self.engine.releases})
                 return
-            self._release_trouble[f"release of {name}"] = (
-                f"`{release_id}` could not be opened, `{old.id}` goes on serving: {error}"
-            )
+            self._note_kept(name, release_id, old.id, error)
             return
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)
@@ -488,6 +575,8 @@ class Serving:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        self.engine.splits = {}
+        await self._beside.close()
         for opened in self.engine.releases.values():
             await opened.close()
         self.writer.stop()

@@ -172,6 +172,34 @@ def _last_resort(service: ServiceDeclaration) -> Iterator[str]:
         yield f"review.on_expiry = {review.on_expiry}"
 
 
+def _repeats(service: ServiceDeclaration) -> Iterator[str]:
+    """Only repeats show whether the same input gives the same output."""
+    if service.evaluation.suites and service.evaluation.repeats > 1:
+        yield f"evaluation.repeats = {service.evaluation.repeats}"
+
+
+def _behaviours(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use != "attacks":
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
+
+
+def _fairness(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.objectives.fairness):
+        bar = f"{entry.metric} of {' x '.join(entry.fields)}"
+        yield f"objectives.fairness[{index}].metric = {bar}"
+
+
+def _attacks(service: ServiceDeclaration) -> Iterator[str]:
+    """Give what attacks a service: suites that come with the package, or its own inputs changed."""
+    for index, name in enumerate(service.evaluation.suites):
+        if name.partition("/")[0] == "builtin:attacks":
+            yield f"evaluation.suites[{index}] = {name}"
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use in ("attacks", "bounded"):
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
+
+
 REMEDIES = (
     Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
     Remedy(
@@ -253,6 +281,13 @@ REMEDIES = (
         _output_schemas,
     ),
     Remedy(
+        34,
+        "each case asked several times, and the share of those that disagree held to a bar",
+        "evaluate/stability.py",
+        "evaluation.repeats",
+        _repeats,
+    ),
+    Remedy(
         45,
         "declared fallbacks when a model fails or is late",
         "serve/failover.py",
@@ -266,14 +301,25 @@ REMEDIES = (
         "fallback",
         _last_rungs,
     ),
+    Remedy(
+        50,
+        "what a release was built with is kept, and each record says what differs since",
+        "release/environment.py",
+    ),
     Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
     Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
-    Remedy(54, "a registry of releases", "release/registry.py"),
+    Remedy(54, "a registry of releases, their aliases and their history", "release/registry.py"),
+    Remedy(
+        55,
+        "a release ships when its gates hold, each by evidence with date and digest",
+        "release/gates.py",
+    ),
     Remedy(
         57,
-        "one step back to an older release: models, guards, limits and files together",
-        "release/bundle.py",
+        "one step back: model, prompt, features, guards, limits and certificates together",
+        "release/promotion.py",
     ),
+    Remedy(58, "every act in a chain that shows tampering, with who and why", "store/actions.py"),
     Remedy(
         68,
         "rules and bounds hold an answer until a person approves, corrects or rejects it",
@@ -364,6 +410,27 @@ REMEDIES = (
         "cost/ledger.py",
         "cost.per_day_usd",
         _caps,
+    ),
+    Remedy(
+        109,
+        "inputs changed in ways whose effect is known, and answers held to it",
+        "evaluate/behaviours.py",
+        "evaluation.behaviours",
+        _behaviours,
+    ),
+    Remedy(
+        110,
+        "differences between groups held to a bar, with an interval for the largest",
+        "evaluate/fairness.py",
+        "objectives.fairness",
+        _fairness,
+    ),
+    Remedy(
+        111,
+        "attacks that come with the package, and a search for what flips a label",
+        "evaluate/builtin.py",
+        "evaluation.suites",
+        _attacks,
     ),
     Remedy(
         114,

@@ -22,14 +22,12 @@ from .comparing import (
     pair_scores,
 )
 from .measures import (
-    FLAKY,
     RIGHT,
     Measured,
     cost_metrics,
     error_metric,
     latency_metric,
     score_metric,
-    share_at_most,
 )
 from .report import (
     BehaviourResult,
@@ -43,6 +41,7 @@ from .report import (
 from .rights import rights_of
 from .runs import CaseRuns
 from .slices import slices_of
+from .stability import stability_of
 from .tallies import ASKS_SOMEBODY, Tallies, right_tallies, scorers_of, tallies_of
 
 
@@ -171,17 +170,8 @@ def _measured(
 
 def _stability(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Stability:
     """Return how alike the repeats of cases were; without repeats nothing is known of that."""
-    known = [[right for right in rights_of(runs) if right is not None] for runs in cases]
-    passes = sum(bool(rights) and all(rights) for rights in known)
-    fails = sum(bool(rights) and not any(rights) for rights in known)
-    repeated = [rights for rights in known if len(rights) > 1]
-    flaky = None
-    if repeated:
-        count = sum(any(rights) and not all(rights) for rights in repeated)
-        declared = service.evaluation
-        flaky = share_at_most(FLAKY, count, len(repeated), declared.max_flaky, declared.sure)
-    unknown = sum(not rights for rights in known)
-    return Stability(stable_pass=passes, stable_fail=fails, unknown=unknown, flaky=flaky)
+    declared = service.evaluation
+    return stability_of(cases, max_flaky=declared.max_flaky, sure=declared.sure)
 
 
 def _against(
@@ -247,7 +237,7 @@ def _extra(
     for behaviour in behaviours:
         yield f"behaviour `{behaviour.name}`", behaviour.broken
     for one in fairness:
-        yield f"fairness by `{one.attribute}`", one.difference
+        yield f"fairness ({one.name})", one.difference
 
 
 def _of_metrics(

@@ -5,7 +5,7 @@ Evaluations, replays and shadows ask a release so. What was tested is what runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,14 +13,29 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import RoadworthyError
-from ..types import Clock, FeatureSource, FeatureVector, Record, SpoolEntry
+from ..types import (
+    Call,
+    Clock,
+    FeatureSource,
+    FeatureVector,
+    Passage,
+    Record,
+    SpoolEntry,
+    SystemClock,
+)
+from .context import Context
 from .engine import Engine
+from .failover import Failover
 from .identify import LOCAL_KEY, Keyring
+from .ladder import HumanModel
 from .opened import OpenRelease
 from .request import Reply, Request
 
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
+_found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
 NO_LIMIT_MICRO = 2**62
+SCOPE = "rehearsal"
+"""What all that is paid in a rehearsal counts against."""
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -28,11 +43,13 @@ class Rehearsed(msgspec.Struct, frozen=True):
 
     Attributes:
         record: None where the request did not come so far as to leave one.
+        passages: What was found for the question, with its text, which no record keeps.
     """
 
     reply: Reply | None
     record: Record | None
     error: RoadworthyError | None = None
+    passages: tuple[Passage, ...] = ()
 
 
 class Rehearsal:
@@ -44,6 +61,8 @@ class Rehearsal:
         clock: Where its times come from.
         budget_micro: The most that all its answers together may cost, in micro-dollars.
         what: What sets that, for the message of who reaches it.
+        ledger: What its answers are paid from, where several rehearsals share one budget.
+        close_also: Closes what was opened for the release beside its models.
 
     Attributes:
         opened: What answers.
@@ -57,23 +76,25 @@ class Rehearsal:
         environment_hash: str = "",
         budget_micro: int | None = None,
         what: str = "evaluation.max_cost_usd",
+        ledger: Ledger | None = None,
+        close_also: Callable[[], None] = lambda: None,
     ) -> None:
         ceiling = NO_LIMIT_MICRO if budget_micro is None else budget_micro
         self.opened = msgspec.structs.replace(
-            opened,
-            desk=None,
+            beside(opened),
             features=None if opened.features is None else GivenFeatures(opened.features),
-            service_ceilings=(Ceiling("rehearsal", ceiling, what),),
-            per_user_micro=None,
+            context=None if opened.context is None else _Noting(opened.context),
+            service_ceilings=(Ceiling(SCOPE, ceiling, what),),
             keeps_bodies=True,
         )
+        self._close_also = close_also
         self._kept = _Kept()
         self._engine = Engine(
             clock=clock,
             keyring=Keyring(clock, {}),
             releases={opened.name: self.opened},
             stopped=frozenset(),
-            ledger=Ledger(clock, self._kept.append, lambda day_us: {}),
+            ledger=ledger or open_purse(clock),
             spool=self._kept,
             environment_hash=environment_hash,
         )
@@ -111,26 +132,73 @@ class Rehearsal:
             tags=tags,
             conversation=conversation,
         )
-        token = _given.set(features)
+        passages: list[Passage] = []
+        given, found = _given.set(features), _found.set(passages)
         try:
             reply = await self._engine.answer(request)
         except RoadworthyError as error:
             return Rehearsed(None, None, error)
         finally:
-            _given.reset(token)
-        return Rehearsed(reply, self._kept.take(reply.request_id), reply.error)
+            _given.reset(given)
+            _found.reset(found)
+        record = self._kept.take(reply.request_id)
+        return Rehearsed(reply, record, reply.error, tuple(passages))
+
+    async def close(self) -> None:
+        """Close the release's models and what was opened for it."""
+        await self.opened.close()
+        self._close_also()
+
+
+def open_purse(clock: Clock) -> Ledger:
+    """Return a ledger that nobody else pays from, and that ends with its rehearsals.
+
+    Its ceilings hold for all of them together, also when midnight strikes meanwhile.
+    """
+    return Ledger(_Still(clock.now_us()), lambda hold: None, lambda day_us: {})
+
+
+class _Still(SystemClock):
+    """A clock by which no day ever ends."""
+
+    def __init__(self, now_us: int) -> None:
+        self._now_us = now_us
+
+    def now_us(self) -> int:
+        return self._now_us
+
+
+def beside(opened: OpenRelease) -> OpenRelease:
+    """Return a release that answers beside what is served: no person is asked for it."""
+
+    def without_people(ladder: Failover | None) -> Failover | None:
+        links = () if ladder is None else ladder.links
+        kept = [link for link in links if not isinstance(link.model, HumanModel)]
+        if len(kept) == len(links):
+            return ladder
+        return Failover("ladder", kept, opened.judge) if kept else None
+
+    return msgspec.structs.replace(
+        opened,
+        desk=None,
+        per_user_micro=None,
+        ladder=without_people(opened.ladder),
+        free_ladder=without_people(opened.free_ladder),
+        declared_ladder=without_people(opened.declared_ladder),
+    )
 
 
 class GivenFeatures:
     """Gives a request the features that it came with, or else what the views say now.
 
     Attributes:
-        contracts: As those of what it stands before.
+        contracts, views: As those of what it stands before.
     """
 
     def __init__(self, online: FeatureSource) -> None:
         self._online = online
         self.contracts = online.contracts
+        self.views = online.views
 
     def vector(self, input: Mapping[str, Any]) -> FeatureVector:
         """Return the features of the request at work.
@@ -147,6 +215,28 @@ class _Given(msgspec.Struct, frozen=True):
 
     def as_record(self) -> dict[str, Any]:
         return {"values": self.values, "views": {}}
+
+
+class _Noting(Context):
+    """Fills a call as the release's own context does, and notes the passages that it found."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def missing(self) -> str:
+        return self._context.missing
+
+    async def fill(self, call: Call) -> None:
+        try:
+            await self._context.fill(call)
+        finally:
+            found = _found.get()
+            if found is not None:
+                found.extend(call.passages)
+
+    def close(self) -> None:
+        self._context.close()
 
 
 class _Kept:

@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-evaluate bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-queues bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
+.PHONY: help setup check format test test-slow demo demo-llm bench bench-canary bench-console bench-data bench-evaluate bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-queues bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -81,7 +81,10 @@ demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8
 demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in the process; takes 4 minutes
 	@$(BIN)/python examples/airline/demo.py --port $(PORT) --days 2 --speed 900
 
-bench: bench-start bench-evaluate bench-risk bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
+bench: bench-start bench-evaluate bench-risk bench-canary bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
+
+bench-canary: $(VENV)/.dev ## Rollouts beside naive rules: how often a good release is rolled back
+	@$(BIN)/python bench/canary.py
 
 bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M records, and 100,000 open cases
 	@$(BIN)/python bench/console.py

@@ -180,6 +180,31 @@ def both_verdicts(
     return Verdicts(promoted / runs, rolled_back / runs, float(np.mean(pairs)))
 
 
+def promoted_by_late_outcomes(
+    candidate: float, champion: float, *, is_cohort: bool, users: int, runs: int, seed: int
+) -> float:
+    """Return how many are promoted where outcomes of wrong answers come later than of right ones.
+
+    After 4 days in the mean and after .2, of 200 users of each release a day. Users close when
+    their outcome comes, or (cohort) all of them after 5 days; what has not come by then is missing.
+    """
+    rng, promoted = np.random.default_rng(seed), 0
+    for _ in range(runs):
+        arms = []
+        for error in (candidate, champion):
+            is_wrong = rng.random(users) < error
+            lag = rng.exponential(np.where(is_wrong, 4.0, 0.2))
+            came = np.arange(users) / 200 + (5.0 if is_cohort else lag)
+            order = np.argsort(np.where(lag <= 5, came, np.inf), kind="stable")
+            arms.append(is_wrong[order][: int((lag <= 5).sum())].astype(float))
+        n = min(len(arm) for arm in arms)
+        differences = arms[0][:n] - arms[1][:n]
+        worse = first(log_wealth_of_pairs(differences) >= ROLL_BACK)
+        better = first(log_wealth_of_pairs(-differences, -MARGIN) >= PROMOTE)
+        promoted += better is not None and (worse is None or better < worse)
+    return promoted / runs
+
+
 def first(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int | None:
     """Return where the first is true."""
     at = int(np.argmax(flags)) if flags.size else 0

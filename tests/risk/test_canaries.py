@@ -10,6 +10,7 @@ from canaries import (
     independent,
     msprt,
     peeked_z,
+    promoted_by_late_outcomes,
     shadowed,
 )
 
@@ -50,3 +51,9 @@ def test_equal_ones_are_promoted_and_ones_at_the_margin_are_not() -> None:
     much_worse = both_verdicts(0.1, 0.05, users=3000, runs=400, seed=6)
     assert much_worse.rolled_back >= 0.99
     assert much_worse.pairs < 300
+
+
+def test_users_whose_outcomes_are_waited_for_all_close_after_the_same_time() -> None:
+    terms = {"users": 8000, "runs": 200, "seed": 7}
+    assert promoted_by_late_outcomes(0.08, 0.05, is_cohort=True, **terms) <= 0.1
+    assert promoted_by_late_outcomes(0.08, 0.05, is_cohort=False, **terms) > 0.2

@@ -27,7 +27,7 @@ from .runs import CaseRuns
 from .tallies import Tallies
 
 LATENCY, COST, COST_PER_DAY = "latency_p95_ms", "cost_per_request_usd", "cost_per_day_usd"
-ERRORS, FLAKY, RIGHT = "errors", "flaky", "right"
+ERRORS, RIGHT = "errors", "right"
 
 
 class Measured(NamedTuple):
@@ -223,19 +223,6 @@ def error_metric(cases: Sequence[CaseRuns], availability: float | None, sure: fl
     if high <= bar or low > bar:
         return Measured(_with(metric, bar, "pass" if high <= bar else "fail"))
     return Measured(metric)
-
-
-def share_at_most(name: str, count: int, n: int, bar: float, sure: float) -> Metric:
-    """Return a share that may be at most `bar`, exactly."""
-    if not n:
-        return Metric(name=name, bar=bar, is_least=False, verdict="inconclusive")
-    low, high = clopper_pearson(count, n, sure)
-    metric = Metric(name=name, value=count / n, low=low, high=high, n=n, is_least=False)
-    if reaches(n - count, n, 1 - bar, sure):
-        return _with(metric, bar, "pass")
-    if misses(n - count, n, 1 - bar, sure):
-        return _with(metric, bar, "fail")
-    return _with(metric, bar, "inconclusive", needed_for_share(1 - count / n, n, 1 - bar, sure))
 
 
 def _first_answers(cases: Sequence[CaseRuns]) -> list[Asked]:

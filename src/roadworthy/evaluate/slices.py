@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from ..declare.evaluation import Evaluation
 from ..risk.paired import holm
-from .comparing import common_cases, pair_scores
+from .comparing import pair_scores
 from .measures import score_metric
 from .report import Paired, Slice
 from .runs import CaseRuns
-from .tallies import scorers_of, tallies_of
+from .tallies import Tallies
 
 MOST_VALUES = 100
 """A field with more values than that names cases rather than slices."""
@@ -67,50 +67,49 @@ def cases_of_slices(
 
 def slices_of(
     cases: Sequence[CaseRuns],
-    baseline: Sequence[CaseRuns] | None,
+    tallies: Mapping[str, Tallies],
+    before: Mapping[str, Tallies],
     declared: Evaluation,
-    asks_somebody: frozenset[str],
 ) -> Sliced:
     """Return what is known of each slice, and beside a baseline where it became worse.
 
     A slice fails where it is worse than allowed and surely worse at all, counting all slices.
+
+    Args:
+        cases: What was asked.
+        tallies: Scorer → what it says of them.
+        before: The same of the baseline on the cases in common; nothing without one.
+        declared: The fields that make slices, and how sure to be.
     """
     parts, notes = cases_of_slices(cases, declared.slices)
-    names = scorers_of(cases)
-    _, theirs = common_cases(cases, baseline or ())
-    before = {runs.case.id: runs for runs in theirs}
     slices = []
     for name, part in parts.items():
+        ids = [runs.case.id for runs in part]
+        here = {
+            scorer: found for scorer, all_ in tallies.items() if (found := all_.of(ids)).by_case
+        }
         metrics = tuple(
-            score_metric(scorer, tallies, None, declared.sure).metric
-            for scorer in names
-            if (tallies := tallies_of(part, scorer, asks_somebody)).by_case
+            score_metric(scorer, found, None, declared.sure).metric
+            for scorer, found in here.items()
         )
-        paired = _paired(part, before, declared, asks_somebody)
+        paired = _paired(here, before, declared)
         slices.append(Slice(name=name, cases=len(part), metrics=metrics, paired=paired))
     return Sliced(_corrected(slices, 1 - declared.sure), tuple(notes))
 
 
 def _paired(
-    part: Sequence[CaseRuns],
-    before: Mapping[str, CaseRuns],
-    declared: Evaluation,
-    asks_somebody: frozenset[str],
+    here: Mapping[str, Tallies], before: Mapping[str, Tallies], declared: Evaluation
 ) -> tuple[Paired, ...]:
-    ours = [runs for runs in part if runs.case.id in before]
-    theirs = [before[runs.case.id] for runs in ours]
-    found = []
-    for scorer in scorers_of(ours):
-        pairing = pair_scores(
-            scorer,
-            tallies_of(ours, scorer, asks_somebody),
-            tallies_of(theirs, scorer, asks_somebody),
-            declared.max_regression,
-            declared.sure,
-        )
-        if pairing.paired.n:
-            found.append(replace(pairing.paired, verdict=None, needed=None))
-    return tuple(found)
+    pairings = (
+        pair_scores(scorer, found, before[scorer], declared.max_regression, declared.sure)
+        for scorer, found in here.items()
+        if scorer in before
+    )
+    return tuple(
+        replace(pairing.paired, verdict=None, needed=None)
+        for pairing in pairings
+        if pairing.paired.n
+    )
 
 
 def _corrected(slices: Sequence[Slice], level: float) -> tuple[Slice, ...]:

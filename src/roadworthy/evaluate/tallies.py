@@ -50,6 +50,11 @@ class Tallies(NamedTuple):
     is_share: bool
     by_case: Mapping[str, Tally]
 
+    def of(self, ids: Iterable[str]) -> Tallies:
+        """Return those of some cases, of which there may be none."""
+        kept = {key: self.by_case[key] for key in ids if key in self.by_case}
+        return Tallies(self.is_share, kept)
+
     def known(self) -> list[Tally]:
         """Return those with a value."""
         return [tally for tally in self.by_case.values() if tally.value is not None]

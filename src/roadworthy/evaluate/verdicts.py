@@ -7,7 +7,7 @@ else it is inconclusive if anything with a bar is, so that no few lucky cases pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -113,10 +113,13 @@ def conclude(
     stable = _stability(service, cases) if stability is None else stability
     pairings: list[Pairing] = []
     numbers: list[Paired] = []
+    before: dict[str, Tallies] = {}
     if baseline is not None:
-        pairings, numbers = _against(service, cases, baseline, somebody)
-        said += _differing(cases, baseline)
-    sliced = slices_of(cases, baseline, service.evaluation, somebody)
+        ours, theirs = common_cases(cases, baseline)
+        before = {name: tallies_of(theirs, name, somebody) for name in scorers_of(theirs)}
+        pairings, numbers = _against(service, ours, theirs, tallies, before)
+        said += _differing(len(cases), len(baseline), len(ours))
+    sliced = slices_of(cases, tallies, before, service.evaluation)
     said += sliced.notes
     open_ = [
         *_of_cases(service, cases),
@@ -173,9 +176,10 @@ def _stability(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Stabil
 
 def _against(
     service: ServiceDeclaration,
-    cases: Sequence[CaseRuns],
-    baseline: Sequence[CaseRuns],
-    somebody: frozenset[str],
+    ours: Sequence[CaseRuns],
+    theirs: Sequence[CaseRuns],
+    tallies: Mapping[str, Tallies],
+    before: Mapping[str, Tallies],
 ) -> tuple[list[Pairing], list[Paired]]:
     """Return how scorers and costs differ from the baseline's.
 
@@ -183,17 +187,18 @@ def _against(
     of its scorers. Another only fails: what few cases ask for need not be settled.
     """
     sure, margin = service.evaluation.sure, service.evaluation.max_regression
-    ours, theirs = common_cases(cases, baseline)
     quality = service.objectives.quality
     decides = RIGHT if quality is None else quality.scorer
-    pairings = []
-    for name in scorers_of(ours):
-        own, other = tallies_of(ours, name, somebody), tallies_of(theirs, name, somebody)
-        pairings.append(pair_scores(name, own, other, margin, sure))
-    names = [pairing.paired.name for pairing in pairings]
-    if decides not in names:
-        right = right_tallies(ours), right_tallies(theirs)
-        own, other = right if decides == RIGHT else (Tallies(True, {}), Tallies(True, {}))
+    nothing = Tallies(True, {})
+    pairings = [
+        pair_scores(name, found, before[name], margin, sure)
+        for name, found in tallies.items()
+        if name in before
+    ]
+    if decides not in [pairing.paired.name for pairing in pairings]:
+        own, other = nothing, nothing
+        if decides == RIGHT:
+            own, other = right_tallies(ours), right_tallies(theirs)
         pairings.insert(0, pair_scores(decides, own, other, margin, sure))
     judged = [_only_fails(one) if one.paired.name != decides else one for one in pairings]
     numbers = (
@@ -209,16 +214,14 @@ def _only_fails(pairing: Pairing) -> Pairing:
     return Pairing(replace(pairing.paired, verdict=None, needed=None), pairing.p)
 
 
-def _differing(cases: Sequence[CaseRuns], baseline: Sequence[CaseRuns]) -> Iterator[str]:
-    ours, _ = common_cases(cases, baseline)
-    left_out = len(cases) - len(ours)
-    if left_out:
+def _differing(cases: int, baseline: int, common: int) -> Iterator[str]:
+    if cases > common:
         yield (
-            f"{left_out:,} of {len(cases):,} cases are not compared: the baseline was not asked "
+            f"{cases - common:,} of {cases:,} cases are not compared: the baseline was not asked "
             "them, or not in these words"
         )
-    gone = len(baseline) - len(ours)
-    if gone:
+    if baseline > common:
+        gone = baseline - common
         yield f"{gone:,} cases of the baseline are not in the suites any more, or were changed"
 
 

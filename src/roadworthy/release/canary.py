@@ -46,8 +46,9 @@ class ClosedUnit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user whose window is over, or whose outcomes have come.
 
     Hand a user over once with what was known when its window closed, and once more with nothing but
-    `wrong` (or `brier`) when its outcomes came; not at all where they did not come in time. Each
-    metric pairs the users that have it.
+    `wrong` (or `brier`) when the time for its outcomes is over; not at all where none came. Not as
+    soon as they come: those of right answers come sooner, so that a candidate that is worse by more
+    than allowed was promoted in every third rollout. Each metric pairs the users that have it.
 
     Attributes:
         arm: Which release it met; `both` of a shadow.

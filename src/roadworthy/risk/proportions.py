@@ -38,8 +38,8 @@ def clopper_pearson(right: int, n: int, sure: float) -> Interval:
     """
     if not n:
         return Interval(0.0, 1.0)
-    low = 0.0 if not right else _root(lambda p: beta_share(right, n - right + 1, p), 1 - sure)
-    high = 1.0 if right == n else _root(lambda p: beta_share(right + 1, n - right, p), sure)
+    low = 0.0 if not right else _beta_quantile(right, n - right + 1, 1 - sure)
+    high = 1.0 if right == n else _beta_quantile(right + 1, n - right, sure)
     return Interval(low, high)
 
 
@@ -160,7 +160,7 @@ def student_quantile(share: float, degrees: float) -> float:
     tail = 2 * (1 - share)
     if tail >= 1:
         return 0.0
-    x = _root(lambda p: beta_share(degrees / 2, 0.5, p), tail)
+    x = _beta_quantile(degrees / 2, 0.5, tail)
     return math.sqrt(degrees * (1 - x) / x)
 
 
@@ -208,12 +208,18 @@ def _fraction(a: float, b: float, x: float) -> float:
     return found
 
 
-def _root(rising: Callable[[float], float], target: float) -> float:
-    """Return where a function that rises from 0 at 0 to 1 at 1 is `target`."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if rising(middle) < target else (low, middle)
-    return (low + high) / 2
+def _beta_quantile(a: float, b: float, share: float) -> float:
+    """Return where the beta share is `share`: by Newton's steps, or halves where they lead away."""
+    logs = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    low, high, x = 0.0, 1.0, a / (a + b)
+    for _ in range(200):
+        off = beta_share(a, b, x) - share
+        low, high = (x, high) if off < 0 else (low, x)
+        density = math.exp(min(logs + (a - 1) * math.log(x) + (b - 1) * math.log1p(-x), 700.0))
+        step = x - off / density if density > 0 else low
+        if not low < step < high:
+            step = (low + high) / 2
+        if abs(step - x) <= 1e-15 * x or step in (low, high):
+            return step
+        x = step
+    return x

@@ -90,8 +90,8 @@ def ship(console: Console, play: Play) -> None:
         evaluated = roadworthy("evaluate", SERVICE.name, "--release", release, *AGAINST)
         console.print(f"  [bold]Suite:[/bold] {said_of_evaluation(evaluated)}")
         begun = roadworthy("release", "promote", SERVICE.name, release)
-        if "refused" in begun:
-            console.print(f"  [bold]Gates:[/bold] refused: {begun['refused']}")
+        if "error" in begun:
+            console.print(f"  [bold]Gates:[/bold] refused: {begun['error']['message']}")
             continue
         console.print("  [bold]Shadow:[/bold] it answers beside the champion, and nobody sees it")
         for _ in range(one.days):

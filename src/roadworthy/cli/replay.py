@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..app import open_project
-from ..app.replays import replay_request
 from ..app.replayed import TrafficWanted, replay_traffic
+from ..app.replays import replay_request
 from ..cost.prices import format_usd
 from ..errors import RequestError
 from ..evaluate.report import CaseResult, Metric, Paired, Report, Verdict

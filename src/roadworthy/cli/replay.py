@@ -28,6 +28,7 @@ from .common import (
 )
 from .parameters import since_option, until_option, usd
 from .progress import showing_progress
+from .trace import find_record
 
 _paid_option = click.option("--paid", is_flag=True, help="Let models that charge be asked.")
 _budget_option = click.option(
@@ -121,6 +122,7 @@ def _replay_one(
     json: bool,
 ) -> None:
     with open_project(folder) as project:
+        find_record(project, request_id)  # it may be on its way from the spool
         found = replay_request(
             project, request_id, release_id=release_id, is_paid=paid, budget_micro=budget_micro
         )

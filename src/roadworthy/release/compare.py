@@ -362,6 +362,7 @@ def _parts_of(side: Side) -> dict[str, dict[str, Any]]:
         "environment": {
             "python": manifest.environment.python,
             "platform": manifest.environment.platform,
+            "cpu": " ".join(manifest.environment.cpu),
         },
         "package": dict(manifest.packages),
         "contract": {

@@ -8,6 +8,7 @@ else it is inconclusive if anything with a bar is, so that no few lucky cases pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -104,46 +105,47 @@ def conclude(
         requests_per_day: The traffic, for the forecast of a day's cost.
         notes: What a reader must know already.
     """
-    said = list(notes)
     somebody = frozenset(
         entry.name for entry in service.evaluation.scorers if entry.use in ASKS_SOMEBODY
     )
     tallies = {name: tallies_of(cases, name, somebody) for name in scorers_of(cases)}
     measured = _measured(service, cases, tallies, requests_per_day)
     stable = _stability(service, cases) if stability is None else stability
-    pairings: list[Pairing] = []
-    numbers: list[Paired] = []
-    before: dict[str, Tallies] = {}
+    beside = _Beside()
     if baseline is not None:
-        ours, theirs = common_cases(cases, baseline)
-        before = {name: tallies_of(theirs, name, somebody) for name in scorers_of(theirs)}
-        pairings, numbers = _against(service, ours, theirs, tallies, before)
-        said += _differing(len(cases), len(baseline), len(ours))
-    sliced = slices_of(cases, tallies, before, service.evaluation)
-    said += sliced.notes
-    open_ = [
+        beside = _against(service, cases, baseline, tallies, somebody)
+    sliced = slices_of(cases, tallies, beside.before, service.evaluation)
+    found = [
         *_of_cases(service, cases),
-        *_of_metrics(measured, pairings, _extra(stable, behaviours, fairness)),
+        *_of_metrics(measured, beside.pairings, _extra(stable, behaviours, fairness)),
         *_of_slices(sliced.slices),
     ]
-    whole = _whole(service, cases, open_, is_judged=bool(baseline or behaviours or fairness))
-    repeats = _instead(open_, cases) if whole.verdict == "inconclusive" else None
-    if repeats is not None:
-        known = whole.sentence.rpartition("; ")[0]
-        whole = replace(
-            whole, sentence=f"{known}; {repeats:,} repeats more of each would settle it"
-        )
+    whole = _whole(service, cases, found, is_judged=bool(baseline or behaviours or fairness))
     return Concluded(
         verdict=whole.verdict,
         sentence=whole.sentence,
-        needed=whole.cases if repeats is None else repeats,
-        needs_repeats=repeats is not None,
+        needed=whole.cases if whole.repeats is None else whole.repeats,
+        needs_repeats=whole.repeats is not None,
         metrics={one.metric.name: one.metric for one in measured},
-        paired=(*(pairing.paired for pairing in pairings), *numbers),
+        paired=(*(pairing.paired for pairing in beside.pairings), *beside.numbers),
         slices=sliced.slices,
         stability=stable,
-        notes=tuple(said),
+        notes=(*notes, *beside.notes, *sliced.notes),
     )
+
+
+class _Beside(NamedTuple):
+    """What comes of a baseline.
+
+    Attributes:
+        before: Scorer → what it says of the baseline's answers to the cases in common.
+        pairings, numbers: Comparisons of scorers, and of what promises nothing.
+    """
+
+    before: Mapping[str, Tallies] = {}
+    pairings: Sequence[Pairing] = ()
+    numbers: Sequence[Paired] = ()
+    notes: Sequence[str] = ()
 
 
 def _measured(
@@ -176,17 +178,19 @@ def _stability(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Stabil
 
 def _against(
     service: ServiceDeclaration,
-    ours: Sequence[CaseRuns],
-    theirs: Sequence[CaseRuns],
+    cases: Sequence[CaseRuns],
+    baseline: Sequence[CaseRuns],
     tallies: Mapping[str, Tallies],
-    before: Mapping[str, Tallies],
-) -> tuple[list[Pairing], list[Paired]]:
+    somebody: frozenset[str],
+) -> _Beside:
     """Return how scorers and costs differ from the baseline's.
 
     One of them decides: the scorer of `objectives.quality`, or else whether a case is right by all
     of its scorers. Another only fails: what few cases ask for need not be settled.
     """
     sure, margin = service.evaluation.sure, service.evaluation.max_regression
+    ours, theirs = common_cases(cases, baseline)
+    before = {name: tallies_of(theirs, name, somebody) for name in scorers_of(theirs)}
     quality = service.objectives.quality
     decides = RIGHT if quality is None else quality.scorer
     nothing = Tallies(True, {})
@@ -205,7 +209,9 @@ def _against(
         pair_numbers("latency_ms", "ms", ours, theirs, latency_ms, sure),
         pair_numbers("cost_usd", "usd", ours, theirs, cost_usd, sure),
     )
-    return judged, [paired for paired in numbers if paired is not None]
+    known = [paired for paired in numbers if paired is not None]
+    notes = tuple(_differing(len(cases), len(baseline), len(ours)))
+    return _Beside(before, judged, known, notes)
 
 
 def _only_fails(pairing: Pairing) -> Pairing:
@@ -293,14 +299,19 @@ def _whole(
     """Return the verdict of everything, with the largest of the needs."""
     failed = [each for each in found if each.verdict == "fail"]
     if failed:
-        return replace(failed[0], cases=None)
+        return replace(failed[0], cases=None, repeats=None)
     if not cases:
         return _Open("inconclusive", "no case was asked: name suites in `evaluation.suites`")
     waiting = [each for each in found if each.verdict == "inconclusive"]
     if waiting:
         needs = [each.cases for each in waiting if each.cases]
         first = max(waiting, key=lambda each: (each.cases is None, each.cases or 0))
-        return replace(first, cases=max(needs, default=None))
+        repeats = _instead(waiting, cases)
+        if repeats is None:
+            return replace(first, cases=max(needs, default=None), repeats=None)
+        known = first.sentence.rpartition("; ")[0]
+        said = f"{known}; {repeats:,} repeats more of each would settle it"
+        return replace(first, sentence=said, repeats=repeats)
     if service.objectives.quality is None and not is_judged:
         return _Open(
             "inconclusive",
@@ -311,13 +322,12 @@ def _whole(
     return _Open("pass", f"everything that is promised is kept: {kept} of {kept}")
 
 
-def _instead(found: Sequence[_Open], cases: Sequence[CaseRuns]) -> int | None:
+def _instead(waiting: Sequence[_Open], cases: Sequence[CaseRuns]) -> int | None:
     """Return how many more repeats settle everything: they take no person, as new cases do."""
-    waiting = [each.repeats for each in found if each.verdict == "inconclusive"]
-    asked = max((len(runs.answers) for runs in cases), default=0)
-    if not waiting or any(each is None for each in waiting):
+    repeats = [each.repeats for each in waiting if each.repeats is not None]
+    if len(repeats) < len(waiting):
         return None
-    return max(each for each in waiting if each is not None) - asked
+    return max(repeats) - max(len(runs.answers) for runs in cases)
 
 
 def _sentence(what: str, metric: Metric) -> str:

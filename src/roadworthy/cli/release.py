@@ -11,6 +11,7 @@ from ..app import open_project, read_project
 from ..release import bundle, registry
 from ..release.registry import Release
 from ..store.clock import time_of
+from ..store.logged_models import list_logged_models
 from .common import (
     NOT_KEPT,
     acting,
@@ -24,6 +25,7 @@ from .common import (
     time_text,
 )
 from .release_acts import ACTS
+from .release_bridges import export_command, import_command
 from .release_looks import LOOKS
 from .release_named import champion_id, release_of
 from .release_upkeep import UPKEEP
@@ -100,9 +102,11 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     with read_project(folder) as project:
         found = registry.read_release(project.state, release_id)
         is_champion = champion_id(project, found.service) == found.id
+        digests = found.manifest.files.values()
+        logged = list_logged_models(project.state, found.service, digests)
     if as_json:
         facts = _summary(found, is_champion=is_champion)
-        print_json(facts | {"manifest": found.manifest})
+        print_json(facts | {"manifest": found.manifest, "logged": logged})
         return
     manifest = found.manifest
     print_line(f"{found.id}{' (serves)' if is_champion else ''}", style="bold")
@@ -118,6 +122,10 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     if learned := manifest.training:
         views = ", ".join(learned.views)
         print_line(f"learned from {learned.id}: {learned.rows:,} rows with {views}")
+    for one in logged:
+        print_line(f"`{one.name}` was logged {time_text(one.at_us)} by {one.by}")
+        for key, value in one.detail.items():
+            print_line(f"  {key} {short_text(value)}")
     print_table("packages that decide", ("package", "version"), sorted(manifest.packages.items()))
 
 
@@ -161,5 +169,8 @@ def _summary(entry: Release, *, is_champion: bool) -> dict[str, Any]:
         "is_champion": is_champion,
     }
 
+
+release.add_command(export_command)
+release.add_command(import_command)
 
 COMMANDS = {"release": release}

@@ -97,6 +97,24 @@ use = "static"
 output = { text = "A colleague will answer you by e-mail." }
 [[fallback]]
 use = "human"
+[release]
+judge = "canary"
+[release.canary]
+steps = [0.1, 1.0]
+max_regression = 0.03
+sure = 0.95
+false_alarm = 0.1
+min_units = 100
+window = "1h"
+labels_within = "2d"
+[release.shadow]
+share = 0.5
+per_day_usd = 2
+max_regression = 0.01
+sure = 0.95
+false_alarm = 0.1
+min_units = 60
+labels_within = "2d"
 [outcomes]
 unit = "entity"
 window = "7d"

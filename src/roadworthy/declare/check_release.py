@@ -13,7 +13,6 @@ from .source import Finding
 from .values import seconds_of
 
 _LONGEST_WINDOW_S = 7 * 86_400
-_WINDOW = "window"
 
 
 def steps_rise_to_all(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
@@ -46,17 +45,17 @@ def windows_are_sane(service: ServiceDeclaration, _: ProjectDeclaration) -> Find
 
 
 def release_keys_count(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
-    """No key of `[release]` stands there in vain."""
+    """Where nothing judges a candidate, nothing says how.
+
+    Of the two judges both may be declared, so that a team can change its mind.
+    """
     policy = service.release
-    in_vain = {
-        "none": (("canary", _keys(policy, "canary")), ("shadow", _keys(policy, "shadow"))),
-        "shadow": (("canary", _keys(policy, "canary") - {_WINDOW}),),
-        "canary": (("shadow", _keys(policy, "shadow")),),
-    }
-    for table, keys in in_vain[policy.judge]:
-        for key in sorted(keys):
-            expected = f"no such key, because `judge` is `{policy.judge}`"
-            yield Finding(f"release.{table}.{key}", expected, "one", "remove it, or choose that")
+    if policy.judge != "none":
+        return
+    for table in ("canary", "shadow"):
+        for key in sorted(_keys(policy, table)):
+            expected = "no such key, because `judge` is `none`"
+            yield Finding(f"release.{table}.{key}", expected, "one", "remove it, or choose a judge")
 
 
 def _keys(policy: ReleasePolicy, table: str) -> set[str]:

@@ -77,7 +77,7 @@ class Quality(Section):
 class Fairness(Section):
     """How far groups may be treated differently."""
 
-    attribute: Annotated[tuple[Label, ...] | Label, Field(strict=False)] = Field(
+    attribute: Labels | Label = Field(
         description="Field of the input, or tag, that names the group; several are one group of "
         "their combinations.",
     )

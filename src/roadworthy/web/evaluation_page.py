@@ -88,9 +88,7 @@ def report_of(ask: Ask, id: str) -> tuple[Evaluated, Report]:
 def evaluation_page(ask: Ask, id: str, query: EvaluationQuery) -> EvaluationPage:
     """Return what the page of one evaluation shows."""
     head, report = report_of(ask, id)
-    cases = [
-        case for case in report.results if query.stability in ("", case.stability)
-    ]
+    cases = [case for case in report.results if query.stability in ("", case.stability)]
     end = query.start + query.limit
     slices = sorted(map(slice_of, report.slices), key=lambda part: (rank(part.state), part.name))
     flaky = [case for case in report.results if case.stability == "flaky"]
@@ -165,9 +163,7 @@ def paired_of(found: Sequence[Paired]) -> tuple[PairedShown, ...]:
 def slice_of(part: Slice) -> SliceShown:
     """Return a part of the cases; its state is the worst of what was judged in it."""
     metrics, paired = metrics_of(part.metrics), paired_of(part.paired)
-    judged: list[State] = [
-        one.state for one in (*metrics, *paired) if one.verdict is not None
-    ]
+    judged: list[State] = [one.state for one in (*metrics, *paired) if one.verdict is not None]
     return SliceShown(
         name=part.name, cases=part.cases, metrics=tuple(metrics), paired=paired, state=worst(judged)
     )

@@ -248,5 +248,3 @@ def _object(text: str) -> dict[str, Any]:
     except msgspec.MsgspecError:
         return {}
     return found if isinstance(found, dict) else {}
-
-

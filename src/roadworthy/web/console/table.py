@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, example_routes, review_twins
+from .. import api, example_routes, release_twins, review_twins
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -205,6 +205,19 @@ PAGES: tuple[Page, ...] = (
         thing="case",
     ),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
+    Page(
+        "/services/{name}/evaluations",
+        release_twins.read_evaluations,
+        "evaluations.html",
+        thing="service",
+    ),
+    Page(
+        "/evaluations/{id}",
+        release_twins.read_evaluation,
+        "evaluation.html",
+        thing="evaluation",
+        fields=("stability",),
+    ),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
     Page(
         "/certificates",

@@ -30,8 +30,8 @@ from roadworthy.store.rollouts import Figure, Rollout, RolloutVerdict, Split
 from roadworthy.store.switchboard import move_pointer
 from roadworthy.types import DAY_US, HOUR_US, MICRO, Ids, SettableClock
 
-NOW_US = 1_795_444_320 * MICRO
-"""23 November 2026, 14:32 UTC."""
+NOW_US = 1_826_980_320 * MICRO
+"""23 November 2027, 14:32 UTC: later than any release that a test builds before it sets this."""
 HOSTILE = "<script>alert(1)</script>\u202eevil\u2066 \x07 " + "w" * 300
 
 

@@ -5,6 +5,7 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -41,12 +42,16 @@ from .pages import (
     request_page,
 )
 from .promised import declaration_behind
+from .release_figures import ReleaseWhole
+from .release_page import release_whole
+from .release_rows import Evaluated, newest_evaluations
 from .request_list import requests_page, seen_services
 from .review_api import review_routes
 from .rollup_shapes import RollupRow, Rollups
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
+from .timeline_page import roles_of
 from .units import show, usd_of
 from .webhooks import read_webhooks, retry_webhook, try_webhook
 from .words import WORDS_PAGE
@@ -220,8 +225,8 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     services = ask.services_of(query.service)
     found = registry.list_releases(state, limit=query.limit, services=services)
     champions = {name: champion_id(state, name) for name in {release.service for release in found}}
-    rows = (release_facts(release, champions[release.service]) for release in found)
-    shown = tuple(shapes.ReleaseRow(**facts) for facts in rows)
+    evaluated = newest_evaluations(state, [release.id for release in found])
+    shown = tuple(_release_row(ask, one, champions[one.service], evaluated) for one in found)
     services_seen = seen_services(ask)
     return shapes.Releases(
         sentence=lists.releases(shown, query.service, services_seen),
@@ -231,9 +236,20 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     )
 
 
-def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
-    """Show everything that a release is made of."""
-    return release_page(ask.control.state, _release(ask, id))
+def _release_row(
+    ask: Ask, release: registry.Release, champion: str, evaluated: Mapping[str, Evaluated]
+) -> shapes.ReleaseRow:
+    """Return one release as the list shows it."""
+    facts = release_facts(release, champion)
+    roles = roles_of(ask, release.service, release.id)
+    found = evaluated.get(release.id)
+    known = {} if found is None else {"evaluation": found.id, "verdict": found.verdict}
+    return shapes.ReleaseRow(**{**facts, "roles": roles, **known})
+
+
+def read_release(ask: Ask, id: str) -> ReleaseWhole:
+    """Show everything that a release is made of, how far it came, and what happened to it."""
+    return release_whole(ask, _release(ask, id))
 
 
 def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:

@@ -1,4 +1,4 @@
-"""What the pages about evaluations show: the values behind the pages and their twins under `/api`."""
+"""What the pages about evaluations show: the values behind them and their twins under `/api`."""
 
 from __future__ import annotations
 

@@ -163,7 +163,8 @@ def paired_of(found: Sequence[Paired]) -> tuple[PairedShown, ...]:
 def slice_of(part: Slice) -> SliceShown:
     """Return a part of the cases; its state is the worst of what was judged in it."""
     metrics, paired = metrics_of(part.metrics), paired_of(part.paired)
-    judged: list[State] = [one.state for one in (*metrics, *paired) if one.verdict is not None]
+    judged: list[State] = [one.state for one in metrics if one.verdict is not None]
+    judged += [one.state for one in paired if one.verdict is not None]
     return SliceShown(
         name=part.name, cases=part.cases, metrics=tuple(metrics), paired=paired, state=worst(judged)
     )
@@ -247,7 +248,7 @@ def _command_parts(report: Report) -> Iterator[str]:
         yield f"--against {report.baseline}"
 
 
-def text_of(value: Any) -> str:
+def text_of(value: Any, most: int = MOST_TEXT) -> str:
     """Return a value as text, cut: a text as it is, anything else as JSON.
 
     >>> text_of("late"), text_of({"late": True}), text_of(None)
@@ -260,8 +261,8 @@ def text_of(value: Any) -> str:
     if isinstance(value, dict) and list(value) == ["text"]:
         value = value["text"]
     if isinstance(value, str):
-        return cut(value)
-    return cut(msgspec.json.encode(value).decode())
+        return cut(value, most)
+    return cut(msgspec.json.encode(value).decode(), most)
 
 
 def cut(text: str, most: int = MOST_TEXT) -> str:

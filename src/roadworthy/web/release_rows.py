@@ -98,7 +98,7 @@ def moves_of(state: Engine, service: str, limit: int, before: str = "") -> list[
     if before:
         query = query.where(moves.c.id < before)
     query = query.order_by(moves.c.at_us.desc(), moves.c.id.desc()).limit(limit)
-    return [Move(*row) for row in _rows(state, query)]
+    return [Move._make(row) for row in _rows(state, query)]
 
 
 def moves_with(state: Engine, release: str, limit: int) -> list[Move]:
@@ -106,7 +106,9 @@ def moves_with(state: Engine, release: str, limit: int) -> list[Move]:
     service = release.partition("@")[0]
     is_of = (moves.c.to_release == release) | (moves.c.from_release == release)
     query = select(*_MOVE).where(moves.c.service == service, is_of)
-    return [Move(*row) for row in _rows(state, query.order_by(moves.c.at_us.desc()).limit(limit))]
+    return [
+        Move._make(row) for row in _rows(state, query.order_by(moves.c.at_us.desc()).limit(limit))
+    ]
 
 
 def evaluations_of(
@@ -119,7 +121,7 @@ def evaluations_of(
     if before:
         query = query.where(evaluations.c.id < before)
     query = query.order_by(evaluations.c.at_us.desc(), evaluations.c.id.desc()).limit(limit)
-    return [Evaluated(*row) for row in _rows(state, query)]
+    return [Evaluated._make(row) for row in _rows(state, query)]
 
 
 def newest_evaluations(state: Engine, releases: Collection[str]) -> dict[str, Evaluated]:
@@ -133,7 +135,7 @@ def newest_evaluations(state: Engine, releases: Collection[str]) -> dict[str, Ev
     )
     is_last = (e.release == last.c.release) & (e.at_us == last.c.at_us) & (e.kind == "suite")
     query = select(*_EVALUATED).join(last, is_last).order_by(e.id)
-    return {row.release: Evaluated(*row) for row in _rows(state, query)}
+    return {row.release: Evaluated._make(row) for row in _rows(state, query)}
 
 
 def read_report(state: Engine, id: str) -> tuple[Evaluated, Report]:
@@ -200,14 +202,14 @@ def waivers_of(state: Engine, release: str) -> list[Waived]:
     query = select(*(w[name] for name in Waived._fields)).where(
         w.release == release, w.revoked_at_us.is_(None)
     )
-    return [Waived(*row) for row in _rows(state, query.order_by(w.at_us.desc()))]
+    return [Waived._make(row) for row in _rows(state, query.order_by(w.at_us.desc()))]
 
 
 def approvals_of(state: Engine, release: str) -> list[Approved]:
     """Return who of the owners approved a release."""
     a = approvals.c
     query = select(*(a[name] for name in Approved._fields)).where(a.release == release)
-    return [Approved(*row) for row in _rows(state, query.order_by(a.owner))]
+    return [Approved._make(row) for row in _rows(state, query.order_by(a.owner))]
 
 
 def logged_of(state: Engine, service: str, digests: Sequence[str]) -> dict[str, Logged]:
@@ -216,7 +218,10 @@ def logged_of(state: Engine, service: str, digests: Sequence[str]) -> dict[str, 
     query = select(*(m[name] for name in Logged._fields)).where(
         m.service == service, m.digest.in_(digests)
     )
-    return {row.digest: Logged(*row[:4], _object(row.detail)) for row in _rows(state, query)}
+    return {
+        row.digest: Logged(row.digest, row.name, row.at_us, row.by, _object(row.detail))
+        for row in _rows(state, query)
+    }
 
 
 def _rows(state: Engine, query: Select[Any]) -> list[Row[Any]]:

@@ -3,24 +3,61 @@
 from __future__ import annotations
 
 from ..evaluate.report import Report
+from .compare_page import compare_page
 from .control import Ask
 from .evaluation_figures import EvaluationPage, EvaluationQuery, Evaluations, EvaluationsQuery
 from .evaluation_page import evaluation_page, evaluations_page, report_of
+from .release_acts import (
+    approve,
+    freeze,
+    replay_request,
+    roll_back,
+    stop_rollout,
+    unfreeze,
+    waive,
+)
+from .release_figures import ComparePage, CompareQuery, RolloutPage, Timeline, TimelineQuery
+from .rollout_page import rollout_page
 from .route import Route
+from .timeline_page import timeline_page
 
 
 def routes() -> tuple[Route, ...]:
     """Return the route of each page."""
     return (
+        Route("GET", "/api/services/{name}/releases", "read", read_timeline),
+        Route("GET", "/api/services/{name}/releases/compare", "read", read_comparison),
+        Route("GET", "/api/services/{name}/rollout", "read", read_rollout),
         Route("GET", "/api/services/{name}/evaluations", "read", read_evaluations),
         Route("GET", "/api/evaluations/{id}", "read", read_evaluation),
         Route("GET", "/api/evaluations/{id}/report", "read", read_evaluation_report),
+        Route("POST", "/api/services/{name}/rollback", "release", roll_back),
+        Route("POST", "/api/services/{name}/freeze", "release", freeze),
+        Route("POST", "/api/services/{name}/unfreeze", "release", unfreeze),
+        Route("POST", "/api/services/{name}/rollout/stop", "release", stop_rollout),
+        Route("POST", "/api/releases/{id}/approve", "release", approve),
+        Route("POST", "/api/releases/{id}/waive", "release", waive),
+        Route("POST", "/api/requests/{id}/replay", "release", replay_request),
     )
+
+
+def read_timeline(ask: Ask, name: str, query: TimelineQuery) -> Timeline:
+    """Show which release of a service served when, who decided it, and what is on its way."""
+    return timeline_page(ask, ask.service(name), query)
+
+
+def read_comparison(ask: Ask, name: str, query: CompareQuery) -> ComparePage:
+    """Show two releases side by side: may the second ship, and what differs in it."""
+    return compare_page(ask, ask.service(name), query)
+
+
+def read_rollout(ask: Ask, name: str) -> RolloutPage:
+    """Show the newest rollout of a service: steps, evidence, what happens next."""
+    return rollout_page(ask, ask.service(name))
 
 
 def read_evaluations(ask: Ask, name: str, query: EvaluationsQuery) -> Evaluations:
     """List the evaluations of a service, newest first."""
-    ask.check_sees(name)
     return evaluations_page(ask, ask.service(name).name, query)
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from .. import charts, evaluation_words, measures, svg
 from ..evaluation_figures import FairnessShown, GroupShown, MetricShown, PairedShown
-from ..plots import Words, shown
+from ..plots import LEAST_SHARE, Words, shown
 from ..states import CLASSES
 
 _ROW = 36
@@ -96,7 +96,7 @@ def _group(one: GroupShown, y: int) -> Iterator[Markup]:
     yield svg.tag("line", "grid", x1="0", x2="100%", y1=y + 23, y2=y + 23)
     if one.low is not None and one.high is not None:
         low, high = svg.share(one.low, 1), svg.share(one.high, 1)
-        width = max(high - low, charts.LEAST_SHARE)
+        width = max(high - low, LEAST_SHARE)
         yield svg.tag("rect", "spanned", x=svg.pc(low), y=y + 20, width=svg.pc(width), height=6)
     if one.rate is not None:
         yield svg.tag("circle", "spot", cx=svg.pc(svg.share(one.rate, 1)), cy=y + 23, r=4)

@@ -21,12 +21,13 @@ from .. import (
     evaluation_words,
     measures,
     numbers,
+    release_words,
     review_words,
     states,
     svg,
     words,
 )
-from . import data_pictures, evaluation_pictures, pictures, review_pictures
+from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -205,6 +206,8 @@ def _open_environment() -> Environment:
         words_of_certificates=certificate_words,
         evaluation_pictures=evaluation_pictures,
         evaluation_words=evaluation_words,
+        release_pictures=release_pictures,
+        release_words=release_words,
         words=words,
         states=states,
         url_of=_URL_OF,

@@ -1,0 +1,118 @@
+"""What may be done with releases on their way, handed in by whoever assembles the control plane.
+
+What is None is not there: its levers and parts are absent from the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from ..release.registry import Release
+
+
+class RollBack(Protocol):
+    """Lets an earlier champion serve again, with all that was in force for it."""
+
+    def __call__(self, service: str, *, to: str, by: str, why: str) -> Release:
+        """Return what serves then; without `to` the last good one.
+
+        Raises:
+            NotFound: Nothing served before.
+            Conflict: Somebody else changed meanwhile what serves.
+        """
+
+
+class Freeze(Protocol):
+    """Lets nothing else serve until it is thawed; or thaws it."""
+
+    def __call__(self, service: str, *, by: str, reason: str) -> None:
+        """Freeze or thaw it.
+
+        Raises:
+            Conflict: It is so already.
+        """
+
+
+class StopRollout(Protocol):
+    """Ends a rollout: everybody meets the champion again."""
+
+    def __call__(self, service: str, *, by: str, why: str) -> None:
+        """End it.
+
+        Raises:
+            Conflict: None runs.
+        """
+
+
+class Approve(Protocol):
+    """Writes down that an owner lets a release ship."""
+
+    def __call__(self, release_id: str, *, owner: str, by: str, note: str) -> Any:
+        """Approve it.
+
+        Raises:
+            NotFound: There is no such release, or no such owner.
+        """
+
+
+class Waive(Protocol):
+    """Lets a release ship although a gate does not hold."""
+
+    def __call__(self, release_id: str, gate: str, *, by: str, reason: str, expires_us: int) -> Any:
+        """Waive a gate until a time.
+
+        Raises:
+            NotFound: There is no such release, or no such gate.
+            RequestError: The reason is missing, or the end lies in the past.
+        """
+
+
+class Gates(Protocol):
+    """Says how a release stands to its gates, from what was measured last."""
+
+    def __call__(self, release_id: str) -> Sequence[Any]:
+        """Return the gates, each with `name`, `state`, `value`, `bar`, `why` as far as known."""
+
+
+class Compare(Protocol):
+    """Compares two releases in everything they are made of."""
+
+    def __call__(self, a: str, b: str) -> Any:
+        """Return the comparison, as a struct that is ready for JSON.
+
+        Raises:
+            NotFound: There is no such release, or one of its files is gone.
+        """
+
+
+class Replay(Protocol):
+    """Asks a release again what was asked in a request."""
+
+    def __call__(self, request_id: str, *, release_id: str) -> Any:
+        """Return what was said then and now, as a struct that is ready for JSON.
+
+        Raises:
+            NotFound: There is no such request, or its input was not kept.
+        """
+
+
+class Shipping(msgspec.Struct, frozen=True, kw_only=True):
+    """The acts on releases; each None where this process has none."""
+
+    roll_back: RollBack | None = None
+    freeze: Freeze | None = None
+    unfreeze: Freeze | None = None
+    stop_rollout: StopRollout | None = None
+    approve: Approve | None = None
+    waive: Waive | None = None
+    gates: Gates | None = None
+    compare: Compare | None = None
+    replay: Replay | None = None
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """The names of those that are there."""
+        return tuple(name for name in self.__struct_fields__ if getattr(self, name) is not None)

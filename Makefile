@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-queues bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
+.PHONY: help setup check format test test-slow demo demo-llm bench bench-console bench-data bench-evaluate bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-queues bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -81,7 +81,7 @@ demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8
 demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in the process; takes 4 minutes
 	@$(BIN)/python examples/airline/demo.py --port $(PORT) --days 2 --speed 900
 
-bench: bench-start bench-risk bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
+bench: bench-start bench-evaluate bench-risk bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
 
 bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M records, and 100,000 open cases
 	@$(BIN)/python bench/console.py
@@ -89,6 +89,9 @@ bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M record
 
 bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store, a load test
 	@failed=0; for part in $(wildcard bench/data.py) bench/features.py bench/loadtest.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
+
+bench-evaluate: $(VENV)/.dev ## What an evaluation adds to the answers of 1,000 cases
+	@$(BIN)/python bench/evaluate.py
 
 bench-explain: $(VENV)/.dev ## What it takes to explain a prediction of 34 features
 	@$(BIN)/python bench/explain.py

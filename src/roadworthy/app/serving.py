@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ..cost.ledger import Ledger
-from ..declare.load import load_service
 from ..errors import NotFound, RoadworthyError
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
@@ -22,7 +21,7 @@ from ..release import bundle, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
-from ..serve.opened import Champions, OpenRelease, open_release
+from ..serve.opened import Champions, OpenRelease
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
@@ -37,8 +36,8 @@ from ..types import MICRO, Features
 from .desks import Desks
 from .examples import job_of_examples
 from .ground import Ground
+from .opening import open_stored
 from .review_room import bodies_job, queue_job
-from .rooms import ENFORCES, open_signals
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -312,20 +311,10 @@ class Serving:
         return opened
 
     def _open_release(self, stored: registry.Release) -> OpenRelease:
-        """Open what was released, from its own files: the working tree may say something else."""
-        ground = self._ground
-        releases = ground.folder / ".roadworthy" / "releases"
-        folder = bundle.materialise(stored, ground.artifacts, releases)
-        declared = bundle.as_released(ground.declaration, stored)
-        service = load_service(folder, declared, ENFORCES)
-        opened = open_release(
-            stored.id,
-            service,
-            declared,
-            folder,
-            ground.rates,
-            ground.clock,
-            open_signals,
+        """Open what was released, with what people have stopped of it."""
+        opened = open_stored(
+            self._ground,
+            stored,
             lambda views, fields: self.open_features().open_source(views, fields),
             self._desks.open,
         )

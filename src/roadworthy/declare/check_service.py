@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import DeclarationError
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_data import DATA_CHECKS
+from .check_evaluation import EVALUATION_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .files import Findings, check_file
@@ -317,6 +318,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *CONTEXT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,
+    *EVALUATION_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 

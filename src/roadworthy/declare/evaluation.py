@@ -132,6 +132,10 @@ class ScorerEntry(Section):
         False, description="Whether `tolerance` is a share of the expected number."
     )
     ignore_case: bool = Field(False, description="Whether upper and lower case are the same.")
+    ignore_space: bool = Field(
+        False,
+        description="Whether it makes no difference where a text has spaces, and how many.",
+    )
     schema_file: Text | None = Field(
         None, alias="schema", description="For `schema`: the file of the JSON Schema to keep."
     )

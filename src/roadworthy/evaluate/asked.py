@@ -22,6 +22,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         schema_problem: What of an answer broke its schema; empty where it kept it.
         verdicts: What guards said: `guard` → verdict.
         tries: How many models were tried.
+        retry_after_s: Set where a provider refused for now: when it may be asked again, 0 where it
+            did not say.
     """
 
     disposition: Disposition
@@ -41,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     tries: int = 0
+    retry_after_s: float | None = None
 
     @property
     def is_answer(self) -> bool:

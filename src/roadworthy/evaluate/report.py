@@ -92,6 +92,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         outputs: How many different outputs the repeats gave.
         output: The first of them, as JSON values.
         baseline: Whether the baseline had it right; None without one.
+        digest: Of the case, by which a later evaluation sees whether it is the same.
     """
 
     id: str
@@ -113,6 +114,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_micro: int = 0
     baseline: bool | None = None
     baseline_output: Any = None
+    digest: str = ""
 
 
 class BehaviourResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,12 +123,15 @@ class BehaviourResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     Attributes:
         broken: The share of changed inputs that broke it, with its bar.
         examples: Some that broke it, each `{"case", "before", "after", "said", "says"}`.
+        pairs: Of counterfactual swaps, each `{"pair", "n", "broken", "moved"}`: how many of n
+            swaps broke it, and how far the watched number moved on average.
     """
 
     name: str
     use: str
     broken: Metric
     examples: tuple[dict[str, Any], ...] = ()
+    pairs: tuple[dict[str, Any], ...] = ()
 
 
 class FairnessResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

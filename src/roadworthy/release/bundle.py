@@ -9,6 +9,7 @@ import msgspec
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
+from ..declare.check_evaluation import evaluation_files
 from ..declare.project import ProjectDeclaration, Provider
 from ..declare.service import ModelEntry, ServiceDeclaration
 from ..declare.training import read_training
@@ -107,7 +108,7 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
     kinds.update(["context.retrieval"] if service.context.retrieval else [])
     names = {SERVICE_FILE, *service.files}
     if may_use_anything(kinds):
-        names.update(_all_files(service.folder))
+        names.update(_all_files(service.folder) - evaluation_files(service))
     files = {name: digest_of(service.folder / name) for name in sorted(names)}
     environment = describe_environment()
     training = service.features.training
@@ -247,10 +248,10 @@ def _how_pinned(provider: Provider) -> Pin:
     return "host" if is_private_host(provider.base_url) else "name"
 
 
-def _all_files(folder: Path) -> list[str]:
+def _all_files(folder: Path) -> set[str]:
     """Return every file below `folder`: code that is not ours may import or load any of them."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return [path.as_posix() for path in paths if not any(map(_is_passing, path.parts))]
+    return {path.as_posix() for path in paths if not any(map(_is_passing, path.parts))}
 
 
 def _is_passing(name: str) -> bool:

@@ -5,7 +5,7 @@ Evaluations, replays and shadows ask a release so. What was tested is what runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,13 +13,15 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import RoadworthyError
-from ..types import Clock, FeatureSource, FeatureVector, Record, SpoolEntry
+from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry, Support
+from .context import Context
 from .engine import Engine
 from .identify import LOCAL_KEY, Keyring
 from .opened import OpenRelease
 from .request import Reply, Request
 
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
+_found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
 NO_LIMIT_MICRO = 2**62
 
 
@@ -28,11 +30,13 @@ class Rehearsed(msgspec.Struct, frozen=True):
 
     Attributes:
         record: None where the request did not come so far as to leave one.
+        passages: What was found for the question, with its text, which no record keeps.
     """
 
     reply: Reply | None
     record: Record | None
     error: RoadworthyError | None = None
+    passages: tuple[Passage, ...] = ()
 
 
 class Rehearsal:
@@ -44,6 +48,8 @@ class Rehearsal:
         clock: Where its times come from.
         budget_micro: The most that all its answers together may cost, in micro-dollars.
         what: What sets that, for the message of who reaches it.
+        ledger: What its answers are paid from, where several rehearsals share one budget.
+        close_also: Closes what was opened for the release beside its models.
 
     Attributes:
         opened: What answers.
@@ -57,23 +63,27 @@ class Rehearsal:
         environment_hash: str = "",
         budget_micro: int | None = None,
         what: str = "evaluation.max_cost_usd",
+        ledger: Ledger | None = None,
+        close_also: Callable[[], None] = lambda: None,
     ) -> None:
         ceiling = NO_LIMIT_MICRO if budget_micro is None else budget_micro
         self.opened = msgspec.structs.replace(
             opened,
             desk=None,
             features=None if opened.features is None else GivenFeatures(opened.features),
+            context=None if opened.context is None else _Noting(opened.context),
             service_ceilings=(Ceiling("rehearsal", ceiling, what),),
             per_user_micro=None,
             keeps_bodies=True,
         )
+        self._close_also = close_also
         self._kept = _Kept()
         self._engine = Engine(
             clock=clock,
             keyring=Keyring(clock, {}),
             releases={opened.name: self.opened},
             stopped=frozenset(),
-            ledger=Ledger(clock, self._kept.append, lambda day_us: {}),
+            ledger=ledger or open_purse(clock),
             spool=self._kept,
             environment_hash=environment_hash,
         )
@@ -111,14 +121,27 @@ class Rehearsal:
             tags=tags,
             conversation=conversation,
         )
-        token = _given.set(features)
+        passages: list[Passage] = []
+        given, found = _given.set(features), _found.set(passages)
         try:
             reply = await self._engine.answer(request)
         except RoadworthyError as error:
             return Rehearsed(None, None, error)
         finally:
-            _given.reset(token)
-        return Rehearsed(reply, self._kept.take(reply.request_id), reply.error)
+            _given.reset(given)
+            _found.reset(found)
+        record = self._kept.take(reply.request_id)
+        return Rehearsed(reply, record, reply.error, tuple(passages))
+
+    async def close(self) -> None:
+        """Close the release's models and what was opened for it."""
+        await self.opened.close()
+        self._close_also()
+
+
+def open_purse(clock: Clock) -> Ledger:
+    """Return a ledger that nobody else pays from, and that ends with its rehearsals."""
+    return Ledger(clock, lambda hold: None, lambda day_us: {})
 
 
 class GivenFeatures:
@@ -147,6 +170,32 @@ class _Given(msgspec.Struct, frozen=True):
 
     def as_record(self) -> dict[str, Any]:
         return {"values": self.values, "views": {}}
+
+
+class _Noting(Context):
+    """Fills a call as the release's own context does, and notes the passages that it found."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def missing(self) -> str:
+        return self._context.missing
+
+    @property
+    def support(self) -> Support | None:
+        return self._context.support
+
+    async def fill(self, call: Call) -> None:
+        try:
+            await self._context.fill(call)
+        finally:
+            found = _found.get()
+            if found is not None:
+                found.extend(call.passages)
+
+    def close(self) -> None:
+        self._context.close()
 
 
 class _Kept:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from ..types import DAY_US, HOUR_US, Clock, Hold
 from .deliveries import drop_deliveries
+from .evaluations import drop_cached
 from .jobs import Job
 from .records import drop_before
 from .rollups import rebuild_hours
@@ -16,6 +17,8 @@ from .spool import Spool
 
 KEEP_SPENDINGS_DAYS = 400
 KEEP_DELIVERIES_DAYS = 30
+KEEP_CACHED_DAYS = 90
+"""How long answers to cases are known; the reports made of them stay with their releases."""
 
 
 def standing_jobs(
@@ -46,7 +49,7 @@ def standing_jobs(
         return f"{repaired} cells repaired"
 
     def retention() -> str:
-        """Drop records older than their service keeps them, and old notices of webhooks."""
+        """Drop what is older than it is kept: records, spendings, notices, answers to cases."""
         now_us = clock.now_us()
         dropped = sum(
             drop_before(engine, service, now_us - days * DAY_US)
@@ -55,7 +58,9 @@ def standing_jobs(
         days = prune_spending(engine, now_us - KEEP_SPENDINGS_DAYS * DAY_US)
         with engine.begin() as connection:
             told = drop_deliveries(connection, now_us - KEEP_DELIVERIES_DAYS * DAY_US)
-        return f"{dropped} records, {days} spendings and {told} notices dropped"
+            known = drop_cached(connection, now_us - KEEP_CACHED_DAYS * DAY_US)
+        parts = f"{dropped} records, {days} spendings, {told} notices"
+        return f"{parts} and {known} answers to cases dropped"
 
     def leases() -> str:
         """Let go of holds whose process ended before it could settle them."""

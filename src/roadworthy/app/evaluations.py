@@ -1,0 +1,297 @@
+"""Evaluates a release: the same for the command line, the console and Python.
+
+Import it where an evaluation is made, not where a server starts: what computes intervals and
+changes cases is imported with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import uvloop
+
+from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
+from ..evaluate.asked import Asked
+from ..evaluate.behaviours import judge_behaviour
+from ..evaluate.cache import StoredCache
+from ..evaluate.cases import Suite
+from ..evaluate.report import BehaviourResult, Report, SuiteUsed
+from ..evaluate.reports import whole_of, with_run
+from ..evaluate.results import results_of, runs_from
+from ..evaluate.run import run
+from ..evaluate.runs import CaseRuns
+from ..evaluate.scorer import open_scorer
+from ..evaluate.settings import Progress, Run, Settings
+from ..evaluate.verdicts import conclude
+from ..release import registry
+from ..release.environment import describe_environment
+from ..serve.opened import OpenRelease
+from ..serve.rehearsal import Rehearsal
+from ..store.evaluations import EvaluationHead, newest_evaluation, put_evaluation
+from ..types import MICRO, Embedder, Ids
+from .evaluation_jobs import Job, Wanted, job_of
+from .ground import Ground
+from .judges import Judges, scoring_ground
+from .rehearsals import ask_of, open_rehearsal
+from .rooms import open_signals
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class _Baseline(msgspec.Struct, frozen=True):
+    """What the baseline answered.
+
+    Attributes:
+        run: None where it was read from an earlier report.
+    """
+
+    cases: tuple[CaseRuns, ...]
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Evaluator:
+    """Asks releases the cases of their suites, judges the answers, and stores what came of it.
+
+    It takes no lock: a server of the project may run at the same time.
+
+    Args:
+        ground: The project.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def evaluate(
+        self,
+        service: str,
+        *,
+        release_id: str = "",
+        against: str = "",
+        by: str = "",
+        progress: Progress | None = None,
+        suites: Sequence[str] = (),
+        repeats: int | None = None,
+        fresh: bool = False,
+    ) -> Report:
+        """Evaluate a release, store the report, and return it.
+
+        The cases, the scorers and what is promised are those of the working tree, whatever the age
+        of the release. It must not be called from a thread in which an event loop runs.
+
+        Args:
+            service: Whose release.
+            release_id: Which one; without it that which the working tree describes, which is built.
+            against: What it is compared with: `champion`, `last_good` or an id; empty for nothing.
+            by: Who evaluates.
+            progress: Told after every answer.
+            suites: Other suites than those declared.
+            repeats: How often each case is asked, in the place of what is declared.
+            fresh: Whether everything is asked again, whatever is known.
+
+        Raises:
+            NotFound: There is no such service or release.
+            DeclarationError: The service file or a suite is wrong, or the release does not open.
+            RequestError: There are no cases, or no limit on what they may cost.
+            StoreError: The store cannot be read or written.
+        """
+        started = time.perf_counter()
+        wanted = Wanted(
+            service=service,
+            release_id=release_id,
+            against=against,
+            by=by or "python",
+            suites=tuple(suites),
+            repeats=repeats,
+            fresh=fresh,
+        )
+        job = job_of(self._ground, wanted)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            report = runner.run(self._evaluate(job, progress or _silent))
+        seconds = round(time.perf_counter() - started, 3)
+        report = msgspec.structs.replace(report, by=wanted.by, seconds=seconds)
+        self._store(report)
+        return report
+
+    async def _evaluate(self, job: Job, progress: Progress) -> Report:
+        opened = self._open(job, job.release)
+        asked = await self._ask(job, opened, (*job.suites, *job.changed_suites), progress)
+        baseline = await self._ask_baseline(job, progress) if job.baseline else None
+        own = {suite.name for suite in job.suites}
+        cases = [runs for runs in asked.cases if runs.suite in own]
+        before = None if baseline is None else baseline.cases
+        concluded = conclude(job.service, cases, before)
+        behaviours = _behaved(job, asked.cases)
+        is_unfinished = bool(asked.unasked or (baseline and baseline.run and baseline.run.unasked))
+        whole = whole_of(concluded, behaviours, (), is_unfinished=is_unfinished)
+        clock = self._ground.clock
+        report = Report(
+            id=Ids(clock).new("ev"),
+            service=job.service.name,
+            release=job.release,
+            at_us=clock.now_us(),
+            baseline=job.baseline,
+            verdict=whole.verdict,
+            sentence=whole.sentence,
+            needed=whole.needed,
+            needs_repeats=whole.needs_repeats,
+            repeats=job.repeats,
+            suites=_suites_used(job.suites, before),
+            metrics=concluded.metrics,
+            paired=concluded.paired,
+            slices=concluded.slices,
+            behaviours=behaviours,
+            stability=concluded.stability,
+            results=results_of(cases, before or ()),
+            notes=(*job.notes, *(baseline.notes if baseline else ())),
+        )
+        return with_run(report, asked, baseline.run if baseline else None)
+
+    def _open(self, job: Job, release_id: str) -> Rehearsal:
+        return open_rehearsal(
+            self._ground, release_id, budget_micro=job.budget_micro, ledger=job.ledger
+        )
+
+    async def _ask(
+        self, job: Job, rehearsal: Rehearsal, suites: Sequence[Suite], progress: Progress
+    ) -> Run:
+        """Ask an opened release, and close it."""
+        ground, service = self._ground, job.service
+        loop = asyncio.get_running_loop()
+        judges = Judges(ground, service, job.ledger, job.budget_micro, loop)
+        try:
+            _check_limited(rehearsal.opened, job)
+            texts = scoring_ground(service, rehearsal.opened, judges)
+            scorers = [open_scorer(entry, texts) for entry in job.scorers.entries]
+            settings = self._settings(job, rehearsal.opened)
+            cache = StoredCache(ground.state, ground.clock, service.name)
+            return await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
+        finally:
+            await rehearsal.close()
+            await judges.close()
+
+    def _settings(self, job: Job, opened: OpenRelease) -> Settings:
+        stored = registry.read_release(self._ground.state, opened.id)
+        providers = self._ground.declaration.providers
+        limits = [
+            providers[name].max_connections
+            for name in stored.manifest.providers
+            if name in providers
+        ]
+        return Settings(
+            release=opened.id,
+            environment=_environment_of(stored),
+            repeats=job.repeats,
+            concurrency=min([job.service.evaluation.concurrency, *limits]),
+            is_fresh=job.fresh,
+            reads_live=opened.features is not None,
+            unscored=frozenset(suite.name for suite in job.changed_suites),
+            measures=job.scorers.measures,
+            only_named=job.scorers.only_named,
+        )
+
+    async def _ask_baseline(self, job: Job, progress: Progress) -> _Baseline:
+        """Ask the baseline the same cases, or read what it said when it could still be asked."""
+
+        def told(what: str, done: int, of: int) -> None:
+            progress(f"baseline {what}", done, of)
+
+        try:
+            opened = self._open(job, job.baseline)
+        except RoadworthyError as error:
+            return self._remembered(job, error)
+        asked = await self._ask(job, opened, job.suites, told)
+        return _Baseline(asked.cases, asked)
+
+    def _remembered(self, job: Job, error: RoadworthyError) -> _Baseline:
+        stored = newest_evaluation(self._ground.state, job.baseline)
+        if stored is None:
+            raise NotFound(
+                f"the baseline `{job.baseline}` cannot be opened any more, and no evaluation of it "
+                f"is stored: {error}"
+            ) from error
+        earlier = msgspec.json.decode(stored.report, type=Report)
+        cases = runs_from(earlier.results, job.cases)
+        note = (
+            f"the baseline `{job.baseline}` cannot be opened any more ({error}): its answers are "
+            f"those of evaluation `{stored.head.id}`, and {len(cases)} of {len(job.cases)} cases "
+            "are unchanged since and were compared"
+        )
+        return _Baseline(cases, None, (note,))
+
+    def _store(self, report: Report) -> None:
+        ground = self._ground
+        head = EvaluationHead(
+            id=report.id,
+            service=report.service,
+            release=report.release,
+            baseline=report.baseline,
+            kind="suite",
+            at_us=report.at_us,
+            by=report.by,
+            verdict=report.verdict,
+        )
+        facts = {"cases": len(report.results), "cost_usd": report.cost_micro / MICRO}
+        with ground.state.begin() as connection:
+            put_evaluation(connection, ground.clock, head, _encode(report), facts)
+
+
+def _check_limited(opened: OpenRelease, job: Job) -> None:
+    if opened.is_paid and job.budget_micro is None:
+        raise RequestError(
+            f"evaluation.max_cost_usd: expected a limit, because models of `{opened.id}` charge, "
+            "got none; add it to `[evaluation]`"
+        )
+
+
+def _environment_of(stored: registry.Release) -> str:
+    """Return the SHA-256 (hex) of what is installed here of that which decides its answers."""
+    here = describe_environment().packages
+    found = {name: here.get(name, "") for name in sorted(stored.manifest.packages)}
+    return hashlib.sha256(_encode(found)).hexdigest()
+
+
+def _suites_used(
+    suites: Sequence[Suite], before: Sequence[CaseRuns] | None
+) -> tuple[SuiteUsed, ...]:
+    known = None if before is None else {runs.case.id for runs in before}
+    return tuple(
+        SuiteUsed(
+            name=suite.name,
+            digest=suite.digest,
+            cases=len(suite.cases),
+            common=None if known is None else sum(case.id in known for case in suite.cases),
+        )
+        for suite in suites
+    )
+
+
+def _behaved(job: Job, cases: Iterable[CaseRuns]) -> tuple[BehaviourResult, ...]:
+    """Return how the answers behaved where inputs were changed."""
+    declared = job.service.evaluation
+    if not declared.behaviours:
+        return ()
+    answers: dict[str, Asked | None] = {runs.case.id: runs.answers[0] for runs in cases}
+    embedder = _embedder() if job.service.kind == "generate" else None
+    return tuple(
+        judge_behaviour(
+            entry, job.changed[entry.name], answers, answers, embedder=embedder, sure=declared.sure
+        )
+        for entry in declared.behaviours
+    )
+
+
+def _embedder() -> Embedder | None:
+    """Return what says whether two texts mean alike; without it they must be the same words."""
+    try:
+        return open_signals().embedder()
+    except MissingExtra:
+        return None
+
+
+def _silent(what: str, done: int, of: int) -> None:
+    """Tell nobody."""

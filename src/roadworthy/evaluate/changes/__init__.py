@@ -1,0 +1,1 @@
+"""Changes of an input whose effect on the answer is known beforehand."""

@@ -1,0 +1,153 @@
+"""What a report says of each case, worst first, and what it can be read back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from ..types import Disposition
+from .asked import Asked
+from .cases import SEVERITIES, Case
+from .report import CaseResult
+from .rights import rights_of
+from .runs import CaseRuns
+from .scorer import Score
+
+Stable = Literal["stable_pass", "flaky", "stable_fail", "unknown"]
+
+_RANK = {"stable_fail": 0, "flaky": 1, "unknown": 2, "stable_pass": 3}
+_DISPOSITIONS = frozenset(get_args(Disposition))
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def results_of(
+    cases: Iterable[CaseRuns], baseline: Iterable[CaseRuns] = ()
+) -> tuple[CaseResult, ...]:
+    """Return the results of all cases, worst first; what became worse is the first of its kind."""
+    before = {runs.case.id: runs for runs in baseline}
+    found = [_result_of(runs, before.get(runs.case.id)) for runs in cases]
+    return tuple(sorted(found, key=_badness))
+
+
+def _badness(result: CaseResult) -> tuple[int, int, bool, float, str]:
+    known = [value for value in result.scores.values() if value is not None]
+    mean = sum(known) / len(known) if known else 1.0
+    severity = -SEVERITIES.index(result.severity)
+    return _RANK[result.stability], severity, not result.baseline, mean, result.id
+
+
+def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
+    case = runs.case
+    answers = [answer for answer in runs.answers if answer is not None]
+    first = answers[0] if answers else None
+    rights = [right for right in rights_of(runs) if right is not None]
+    return CaseResult(
+        id=case.id,
+        suite=runs.suite,
+        tags=case.tags,
+        severity=case.severity,
+        stability=stability_of(rights),
+        passes=sum(rights),
+        runs=len(answers),
+        scores={name: _mean(scores) for name, scores in runs.scores.items()},
+        outputs=len({_said(answer) for answer in answers}),
+        input=case.input,
+        expect=case.expect,
+        output=_shown(first),
+        why=_why(runs),
+        disposition="" if first is None else first.disposition,
+        error_code="" if first is None else first.error_code,
+        latency_ms=_per_answer([answer.latency_us for answer in answers]) / 1000,
+        cost_micro=round(_per_answer([answer.cost_micro for answer in answers])),
+        baseline=None if before is None else _is_right(before),
+        baseline_output=None if before is None else _shown(_first(before)),
+        digest=case.digest,
+    )
+
+
+def stability_of(rights: Sequence[bool]) -> Stable:
+    """Return how alike the repeats of a case were, from what is known of them.
+
+    >>> stability_of([True, False]), stability_of([True]), stability_of([])
+    ('flaky', 'stable_pass', 'unknown')
+    """
+    if not rights:
+        return "unknown"
+    if all(rights):
+        return "stable_pass"
+    return "flaky" if any(rights) else "stable_fail"
+
+
+def _is_right(runs: CaseRuns) -> bool | None:
+    """Return whether most repeats were right; None where nobody knows."""
+    rights = [right for right in rights_of(runs) if right is not None]
+    return 2 * sum(rights) > len(rights) if rights else None
+
+
+def _mean(scores: Sequence[Score | None]) -> float | None:
+    known = [score.value for score in scores if score is not None and score.value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _per_answer(numbers: Sequence[int]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0.0
+
+
+def _why(runs: CaseRuns) -> str:
+    said = (score for scores in runs.scores.values() for score in scores if score is not None)
+    wrong = next((score.why for score in said if score.is_right is False and score.why), "")
+    if wrong or any(runs.answers):
+        return wrong
+    return "it was not asked"
+
+
+def _first(runs: CaseRuns) -> Asked | None:
+    return next((answer for answer in runs.answers if answer is not None), None)
+
+
+def _shown(asked: Asked | None) -> Any:
+    if asked is None:
+        return None
+    return asked.output if asked.output is not None else asked.message
+
+
+def _said(asked: Asked) -> bytes:
+    return _encode((asked.disposition, _shown(asked)))
+
+
+def runs_from(results: Iterable[CaseResult], cases: Mapping[str, Case]) -> tuple[CaseRuns, ...]:
+    """Return what an earlier report says of cases that are the same to this day.
+
+    Of several repeats it knows the mean alone: each case comes back as one answer.
+
+    Args:
+        results: Of the earlier report.
+        cases: The present cases, by id.
+    """
+    return tuple(
+        _read_back(result, case)
+        for result in results
+        if (case := cases.get(result.id)) is not None and case.digest == result.digest
+    )
+
+
+def _read_back(result: CaseResult, case: Case) -> CaseRuns:
+    answer = Asked(
+        disposition=_disposition(result.disposition),
+        output=result.output,
+        error_code=result.error_code,
+        latency_us=round(result.latency_ms * 1000),
+        cost_micro=result.cost_micro,
+    )
+    is_right = None if result.stability == "unknown" else 2 * result.passes > result.runs
+    scores: dict[str, tuple[Score | None, ...]] = {
+        name: (None if value is None else Score(value, is_right),)
+        for name, value in result.scores.items()
+    }
+    return CaseRuns(case, result.suite, (answer if result.runs else None,), scores)
+
+
+def _disposition(name: str) -> Disposition:
+    return name if name in _DISPOSITIONS else "failed"  # type: ignore[return-value]

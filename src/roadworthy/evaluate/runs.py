@@ -1,0 +1,25 @@
+"""Everything that came of one case: what verdicts, slices and reports are made from."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .asked import Asked
+from .cases import Case
+from .scorer import Score
+
+
+class CaseRuns(msgspec.Struct, frozen=True):
+    """One case with the answers of all its repeats, and what each scorer said of them.
+
+    Attributes:
+        suite: Name of the suite that the case is of; of a changed case, name of its behaviour.
+        answers: One a repeat, in their order; None where it was not asked, as the money ran out.
+        scores: Name of the scorer → one score a repeat; None where there was nothing to score, or
+            where the scorer itself failed.
+    """
+
+    case: Case
+    suite: str
+    answers: tuple[Asked | None, ...]
+    scores: dict[str, tuple[Score | None, ...]]

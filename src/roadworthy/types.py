@@ -19,6 +19,8 @@ from .drafts import ReviewKind as ReviewKind
 Kind = Literal["predict", "generate"]
 Disposition = Literal["answered", "cached", "fallback", "review", "refused", "failed"]
 Arm = Literal["champion", "candidate", "shadow", "audit"]
+SHOWN: tuple[Arm, ...] = ("champion", "candidate")
+"""The arms whose answers were given to somebody; what users got is counted over these alone."""
 VerdictName = Literal["allow", "ask", "deny", "redact", "not_run"]
 Scope = Literal["answer", "read", "review", "release", "budget", "push", "admin", "act_as"]
 Named = Mapping[str, Collection[str]]
@@ -332,9 +334,11 @@ class FeatureSource(Protocol):
 
     Attributes:
         contracts: Source → the contract version that its views were registered with.
+        views: View and version → the features it gives.
     """
 
     contracts: dict[str, str]
+    views: Mapping[str, tuple[str, ...]]
 
     def vector(self, input: Mapping[str, Any]) -> FeatureVector:
         """Return the features of the entities that `input` names, as they are known now.
@@ -421,6 +425,9 @@ class Call(msgspec.Struct):
         caller: Who asks, for guards and expressions.
         passages: What was found for the question; empty where nothing is looked up.
         support: Says how well passages support an answer; None where nothing is looked up.
+        given: The input and the body as they came, before features and a prompt joined them; only
+            where a release that served before may be asked too.
+        kept_micro: What of `max_cost_micro` is kept for that release.
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
@@ -441,6 +448,8 @@ class Call(msgspec.Struct):
     abandoned: tuple[Attempt, ...] = ()
     passages: tuple[Passage, ...] = ()
     support: Support | None = None
+    given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
+    kept_micro: int = 0
 
 
 class Answer(msgspec.Struct, kw_only=True):

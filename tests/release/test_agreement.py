@@ -14,7 +14,8 @@ from roadworthy.declare.service import ServiceDeclaration
 from roadworthy.errors import DeclarationError
 from roadworthy.release.agreement import check_promotion, read_pinned
 from roadworthy.release.bundle import build_release
-from roadworthy.release.registry import Release, promote
+from roadworthy.release.promotion import promote
+from roadworthy.release.registry import Release
 from roadworthy.store.artifacts import Artifacts
 from roadworthy.store.state import open_state
 from roadworthy.types import SettableClock

@@ -11,7 +11,8 @@ from sqlalchemy import Engine
 
 from roadworthy.release.environment import Environment
 from roadworthy.release.lineage import AsReleased, Lineage, lineage
-from roadworthy.release.registry import Manifest, PinnedModel, Release, add_release, promote
+from roadworthy.release.promotion import promote
+from roadworthy.release.registry import Manifest, PinnedModel, Release, add_release
 from roadworthy.store.records import read_record, record_row
 from roadworthy.store.state import insert_rows, open_state
 from roadworthy.store.tables import records

@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 
 from roadworthy.errors import NotFound, StoreError
 from roadworthy.release.environment import Commit, Environment
+from roadworthy.release.promotion import promote
 from roadworthy.release.registry import (
     Manifest,
     Release,
     add_release,
     champion_of,
     list_releases,
-    promote,
     read_release,
 )
 from roadworthy.store.actions import list_actions, verify_chain

@@ -10,7 +10,7 @@ import pytest
 from conftest import write_project
 from live import Live, serve, until
 from roadworthy.app import open_project
-from roadworthy.release.registry import promote
+from roadworthy.release.promotion import promote
 
 pytestmark = pytest.mark.slow
 

@@ -106,7 +106,7 @@ def test_a_summary_is_of_what_was_asked_for(engine: Engine) -> None:
     assert summarise(engine, "", START_US + 5).requests == 4, "whole hours"
     assert summarise(engine, "", START_US + HOUR_US).requests == 2
     assert summarise(engine, "delay", model="a").requests == 2
-    assert summarise(engine, arm="candidate").requests == 1
+    assert summarise(engine, arms=("candidate",)).requests == 1
     assert summarise(engine, release="rl_2").requests == 1
 
 

@@ -14,7 +14,7 @@ from ..declare.load import load_service
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
 from ..errors import NotFound, StoreError
-from ..release import bundle, registry
+from ..release import bundle, promotion, registry
 from ..release.agreement import check_promotion
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
@@ -138,7 +138,7 @@ class Ground:
         bundle.check_whole(release, self.artifacts)
         now = partial(contracts_of, self.declaration, self.declaration.sources.keys())
         check_promotion(release, now, self.state)
-        return registry.promote(self.state, self.clock, release_id, by=by)
+        return promotion.promote(self.state, self.clock, release_id, by=by)
 
 
 def _open_folder(path: Path) -> None:

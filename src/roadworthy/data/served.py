@@ -83,6 +83,7 @@ class FeatureSource:
     Attributes:
         names: Every feature it gives.
         contracts: Source → the contract version that its views were registered with.
+        views: View and version → the features it gives.
 
     Raises:
         DeclarationError: Two features, or a feature and a field of the input, share a name; or an
@@ -99,6 +100,7 @@ class FeatureSource:
         check_vector(views, input_fields)
         self.names = tuple(name for view in views for name in view.names)
         self.contracts = {n: version for view in views for n, version in view.contracts.items()}
+        self.views = {view.id: view.names for view in views}
         self._read = online.read
         self._keys = tuple(map(online_key, views))
         self._now_us = clock.now_us

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, select
 from ..store.examples import Kind
 from ..store.records import record_of
 from ..store.tables import bodies, drafts, outcomes, records, reviews
-from ..types import Record
+from ..types import SHOWN, Record
 
 BY_PEOPLE = ("review", "audit", "second")
 """Reviews whose rulings make examples; a planted case measures the reviewer instead."""
@@ -87,7 +87,7 @@ def read_asked(connection: Connection, requests: Iterable[str]) -> dict[str, Ask
     """Return what is known of these requests, by id.
 
     One without a record is left out, since what it was asked is gone; so is one whose user asked to
-    be forgotten.
+    be forgotten, and one whose answer nobody was shown.
     """
     ids = sorted(set(requests))
 
@@ -109,7 +109,7 @@ def read_asked(connection: Connection, requests: Iterable[str]) -> dict[str, Ask
             known.get(record.id, ()),
         )
         for record in kept
-        if not record.user.startswith(_FORGOTTEN)
+        if not record.user.startswith(_FORGOTTEN) and record.arm in SHOWN
     )
     return {one.record.id: one for one in found if one is not None}
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..errors import RoadworthyError
 from ..store.tables import LATENCY_BUCKETS
-from ..types import MICRO, Record, SpoolEntry, Usage
+from ..types import MICRO, SHOWN, Record, SpoolEntry, Usage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SERIES = 2_000
@@ -140,8 +140,13 @@ class Metrics:
     def _count(self, record: Record) -> None:
         service = record.service
         self._requests.add((service, record.disposition, record.model, record.arm), 1)
-        if record.is_late:
-            self._late.add((service,), 1)
+        self._count_spent(record)
+        if record.arm in SHOWN:
+            self._count_shown(record)
+
+    def _count_spent(self, record: Record) -> None:
+        """Count what models did and cost, also for what nobody was shown."""
+        service = record.service
         for attempt in record.attempts:
             self._attempts.add((attempt.model, attempt.status), 1)
             if attempt.usage is not None:
@@ -149,6 +154,12 @@ class Metrics:
             if attempt.price_source:
                 labels = (service, attempt.model, attempt.price_source)
                 self._cost_micro.add(labels, attempt.cost_micro)
+
+    def _count_shown(self, record: Record) -> None:
+        """Count what users got."""
+        service = record.service
+        if record.is_late:
+            self._late.add((service,), 1)
         for verdict in record.verdicts:
             self._verdicts.add((service, verdict.guard, verdict.verdict), 1)
         buckets = self._buckets.get(service)

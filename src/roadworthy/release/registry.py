@@ -13,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 from ..declare.training import Training
 from ..errors import NotFound, StoreError
 from ..store.actions import append_action
-from ..store.switchboard import move_pointer
 from ..store.tables import releases, switchboard
 from ..types import Clock
 from .environment import Commit, Environment
@@ -195,24 +194,6 @@ def champion_id_of(engine: Engine, service: str) -> str:
     query = select(switchboard.c.value).where(switchboard.c.name == _pointer(service))
     with engine.connect() as connection:
         return connection.execute(query).scalar() or ""
-
-
-def promote(engine: Engine, clock: Clock, release_id: str, *, by: str) -> Release:
-    """Let this release serve its service, in every process; going back to an older one is the same.
-
-    Whether its files are whole, `bundle.check_whole` says beforehand.
-
-    Raises:
-        NotFound: There is no such release.
-    """
-    release = read_release(engine, release_id)
-    if champion_id_of(engine, release.service) == release.id:
-        return release
-    with engine.begin() as connection:
-        left = move_pointer(connection, _pointer(release.service), release.id)
-        detail = {"service": release.service, "from": left}
-        append_action(connection, clock, by, "release.promote", release.id, detail)
-    return release
 
 
 def _pointer(service: str) -> str:

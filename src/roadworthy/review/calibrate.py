@@ -20,7 +20,7 @@ from ..risk.walk import Flags
 from ..store.actions import append_action
 from ..store.calibrations import StoredCalibration, add_calibration, list_calibrations
 from ..store.certificates import list_epochs, read_drafts_with_outcomes, released_at
-from ..store.switchboard import move_pointer
+from ..store.switchboard import hold_pointers, is_serving, move_pointer
 from .evidence import Schedule, Truth, by_window, cases_of
 from .in_force import Work
 from .progress import read_progress
@@ -62,6 +62,9 @@ def calibrate(work: Work, subject: Subject) -> str:
     )
     try:
         with work.state.begin() as connection:
+            hold_pointers(connection)
+            if not is_serving(connection, subject.service, subject.release):
+                return f"{subject.service}: another release serves by now"
             move_pointer(connection, f"calibration:{subject.service}", stored.id)
             add_calibration(connection, stored)
             facts = {"service": subject.service, "release": subject.release, "n": stored.n}

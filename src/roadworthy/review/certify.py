@@ -19,7 +19,7 @@ from ..risk.walk import grid_of, start_at_share
 from ..store import certificates as store
 from ..store.actions import append_action
 from ..store.certificates import Certificate, Epoch
-from ..store.switchboard import certificate_stop, move_pointer
+from ..store.switchboard import certificate_stop, is_serving, move_pointer
 from ..types import DAY_US, Ids
 from . import audits, progress
 from .audits import Alarm
@@ -52,11 +52,12 @@ def certify(work: Work, subject: Subject) -> str:
     Run it as often as you like: what was counted is never counted again.
     """
     epoch = store.open_epoch_of(work.state, subject.service, subject.decision)
-    if epoch is not None:
-        changed = what_changed(read_terms(epoch.terms), subject)
-        if changed:
-            _close(work, subject, epoch, changed)
-            epoch = None
+    while epoch is not None and (changed := what_changed(read_terms(epoch.terms), subject)):
+        if not _close(work, subject, epoch, changed):
+            return f"{subject.service}: another release serves by now"
+        was, epoch = epoch, store.open_epoch_of(work.state, subject.service, subject.decision)
+        if epoch is not None and epoch.id == was.id:
+            break  # another run advanced it meanwhile
     if epoch is None:
         epoch = _open(work, subject)
     if epoch is None:
@@ -97,6 +98,8 @@ def _open(work: Work, subject: Subject) -> Epoch | None:
     )
     try:
         with state.begin() as connection:
+            if not is_serving(connection, subject.service, subject.release):
+                return None
             store.add_epoch(connection, epoch)
     except IntegrityError:
         # Another run opened one of this number in the same moment.
@@ -350,16 +353,27 @@ def _switch_off(
     append_action(connection, work.clock, BY, "certificate.off", in_force.id, detail)
 
 
-def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> None:
-    """Close an epoch whose terms have changed; what it certified holds no longer."""
+def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> bool:
+    """Close an epoch whose terms have changed; what it certified holds no longer.
+
+    Nothing is done, and False returned, where another release serves since the run began: then
+    it is the run that is out of date, and not the epoch.
+    """
     now_us = work.clock.now_us()
     in_force = store.certificate_in_force(work.state, subject.service, subject.decision)
+    if in_force is not None and in_force.epoch != epoch.id:
+        in_force = None
     with work.state.begin() as connection:
+        if not is_serving(connection, subject.service, subject.release):
+            return False
         if not store.close_epoch(connection, epoch, now_us, why):
-            return
+            return True
+        if in_force is None and read_in_force(connection, subject.service).certificate:
+            return True  # another epoch's, which goes on
         ask = read_in_force(connection, subject.service).ask_share
         point(connection, subject.service, InForce(ask_share=ask))
         if in_force is not None:
             store.end_certificate(connection, in_force.id, "ended", now_us, why)
             detail = {"service": subject.service, "why": why}
             append_action(connection, work.clock, BY, "certificate.end", in_force.id, detail)
+    return True

@@ -24,7 +24,7 @@ from ..risk.walk import Flags
 from ..store.actions import append_action
 from ..store.certificates import certificate_in_force, read_drafts_with_outcomes, released_at
 from ..store.scorers import StoredScorer, add_scorer, last_scorer
-from ..store.switchboard import move_pointer
+from ..store.switchboard import hold_pointers, is_serving, move_pointer
 from ..types import Answer, Call
 from .evidence import Case, Schedule, Truth, by_window, cases_of
 from .in_force import Work
@@ -83,6 +83,9 @@ def combine(work: Work, subject: Subject) -> str:
     )
     try:
         with work.state.begin() as connection:
+            hold_pointers(connection)
+            if not is_serving(connection, subject.service, subject.release):
+                return f"{subject.service}: another release serves by now"
             if is_better:
                 move_pointer(connection, f"scorer:{subject.service}", id)
                 facts = {"service": subject.service, "n": len(cases), "auroc": found["auroc"]}

@@ -81,7 +81,9 @@ def _ask_share(work: Work, subject: Subject) -> float:
 def _audit_share(state: Engine, subject: Subject, terms: Terms, in_force: Certificate) -> float:
     declared = subject.policy.audit_share
     most = round(100 / declared) + 1
-    alone = store.count_alone(state, subject.service, in_force.detail["since_us"], most)
+    alone = store.count_alone(
+        state, subject.service, in_force.release, in_force.detail["since_us"], most
+    )
     return audits.audit_share(declared, alone, terms)
 
 

@@ -13,7 +13,7 @@ from ..store.actions import append_action
 from ..store.records import outcome_row
 from ..store.state import insert_rows, reading
 from ..store.tables import bodies, drafts, outcomes, records
-from ..types import DAY_US, Clock, Ids, Outcome
+from ..types import DAY_US, SHOWN, Clock, Ids, Outcome
 
 SOURCE = "import"
 MOST_SHOWN = 100
@@ -176,7 +176,11 @@ def _inputs(connection: Connection, service: str) -> Iterator[tuple[str, int, by
     query = (
         select(records.c.id, records.c.at_us, bodies.c.input)
         .join(bodies, bodies.c.request_id == records.c.id)
-        .where(records.c.service == service, bodies.c.input.is_not(None))
+        .where(
+            records.c.service == service,
+            records.c.arm.in_(SHOWN),
+            bodies.c.input.is_not(None),
+        )
         .order_by(records.c.id)
         .limit(2000)
     )

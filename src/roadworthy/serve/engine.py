@@ -39,7 +39,7 @@ from .identify import Keyring, caller_of
 from .ladder import AskPerson
 from .opened import OpenRelease
 from .record import record_of, reply_of
-from .request import Journal, Plan, Reply, Request
+from .request import Journal, Meeting, Plan, Reply, Request
 from .reviewing import entries_of
 from .size import size_of
 from .sse import DONE, completion_events, error_event
@@ -58,6 +58,7 @@ class Engine:
         keyring: The valid keys.
         releases: Service name → its champion, opened. Replaced when the switchboard changes.
         stopped: Names of services that a person has stopped; replaced likewise.
+        splits: Service name → where its requests meet a candidate; replaced likewise.
         ledger: The budgets.
         spool: Where holds and records are written before an answer is sent.
         environment_hash: What is installed here, for the record.
@@ -73,10 +74,12 @@ class Engine:
         ledger: Ledger,
         spool: Journal,
         environment_hash: str,
+        splits: Mapping[str, Meeting] | None = None,
     ) -> None:
         self.keyring = keyring
         self.releases = releases
         self.stopped = stopped
+        self.splits = splits or {}
         self.in_flight = 0
         self._clock = clock
         self._ids = Ids(clock)
@@ -183,6 +186,8 @@ class Engine:
             release=release,
             marked_ns=request.started_ns,
         )
+        if self.splits and (split := self.splits.get(release.name)) is not None:
+            split.meet(plan)
         self.in_flight += 1
         plan.mark("identify")
         return plan
@@ -196,6 +201,8 @@ class Engine:
         call = plan.call = self._read(plan)
         self._check_contract(plan, call)
         plan.mark("contract")
+        if plan.release.last_good is not None:
+            call.given = (call.input, call.body)
         if plan.release.desk is not None:
             plan.digest = digest_of_input(call)  # of what was asked, before anything joins it
         self._add_features(plan, call)
@@ -287,6 +294,8 @@ class Engine:
         plan.at_us = plan.hold.at_us  # the same, unless midnight struck just now
         call.max_cost_micro = worst
         call.is_covered = worst != release.per_request_micro
+        if release.last_good is not None:
+            call.kept_micro = release.kept_micro(call.size, worst)
         plan.mark("reserve")
 
     def _stay_within_a_day(self, plan: Plan) -> None:
@@ -338,10 +347,7 @@ class Engine:
         desk, call, answer = plan.release.desk, plan.call, plan.answer
         if desk is None or call is None or answer is None:
             return
-        scored = _read_by(desk, call, answer)
-        plan.score, plan.signals = scored.score, scored.signals
-        plan.confidence = desk.confidence_of(plan.score)
-        plan.mark("confidence")
+        scored = self._rate(plan, desk, call, answer)
         plan.draft = answer
         decision = desk.decide(plan.id, plan.at_us, call, answer, scored)
         plan.decision = decision = decision._replace(scorer=scored.scorer)
@@ -352,6 +358,14 @@ class Engine:
         if decision.path == "ladder":
             raise NotSure(f"the answer may not be given alone: {decision.why}")
         self._hold_for_person(plan, decision.why)
+
+    def _rate(self, plan: Plan, desk: Desk, call: Call, answer: Answer) -> Scored:
+        """Note how sure an answer is."""
+        scored = _read_by(desk, call, answer)
+        plan.score, plan.signals = scored.score, scored.signals
+        plan.confidence = desk.confidence_of(plan.score)
+        plan.mark("confidence")
+        return scored
 
     def _hold_for_person(self, plan: Plan, why: str) -> None:
         plan.review_id = self._ids.new("rv", plan.at_us)
@@ -433,6 +447,8 @@ class Engine:
             for entry in entries_of(plan, record, self._ids):
                 self._spool.append(entry)
         self._spool.append(record)
+        if plan.split is not None:
+            plan.split.settled(plan)
 
     def _note_abandoned(self, plan: Plan) -> None:
         """Nobody waits any more, or our own code failed: what was used until now still counts."""

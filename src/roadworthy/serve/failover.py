@@ -84,6 +84,17 @@ class Failover:
         self.stopped: frozenset[str] = frozenset()
         self._judge = judge
 
+    @property
+    def paid_links(self) -> tuple[Link, ...]:
+        """Those of its models that cost something."""
+        return tuple(link for link in self.links if not link.is_free)
+
+    def unjudged(self) -> Failover:
+        """Return the same models in a chain whose answers somebody else judges."""
+        chain = Failover(self.name, self.links, _accept)
+        chain.stopped = self.stopped
+        return chain
+
     async def answer(self, call: Call) -> Answer:
         """Return the first acceptable answer, with all attempts.
 
@@ -158,6 +169,10 @@ class Failover:
         """Close every model."""
         for link in self.links:
             await link.model.close()
+
+
+def _accept(call: Call, answer: Answer) -> Judgement:
+    return ACCEPTED
 
 
 class _Tries:

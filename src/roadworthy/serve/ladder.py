@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import MissingExtra, ModelUnavailable
-from ..types import Answer, Attempt, Call
+from ..errors import MissingExtra, ModelUnavailable, NoPassages, StoreError
+from ..types import Answer, Attempt, Call, CallSize
+from .size import size_of
+
+if TYPE_CHECKING:
+    from .opened import OpenRelease
 
 
 class StaticModel:
@@ -102,3 +106,76 @@ class HumanModel:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class LastGoodModel:
+    """The rung where the release answers that served before.
+
+    Its chain is asked what was asked at first, with features, passages and a prompt of its own; the
+    checks of what serves now judge the answer.
+
+    Args:
+        name: What records call it.
+
+    Attributes:
+        opened: The release; None while none served before, or it could not be opened.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.opened: OpenRelease | None = None
+
+    def worst_case_micro(self, size: CallSize) -> int:
+        """Return the most that its chain can cost for one request."""
+        paid = () if self.opened is None else self.opened.chain.paid_links
+        return sum(link.worst_case_micro(size) for link in paid)
+
+    async def answer(self, call: Call) -> Answer:
+        """Let the chain of that release answer.
+
+        Raises:
+            ModelUnavailable: There is none, or what its models are to be given cannot be read.
+            AllModelsFailed: None of its models answered.
+        """
+        opened = self.opened
+        if opened is None:
+            raise self._unavailable("no release served before this one")
+        own = self._asked(call)
+        try:
+            if opened.features is not None:
+                own.input = {**own.input, **opened.features.vector(own.input).values}
+            if opened.context is not None:
+                await opened.context.fill(own)
+        except (StoreError, NoPassages) as error:
+            raise self._unavailable(str(error)) from error
+        answer = await opened.chain.unjudged().answer(own)
+        call.passages, call.support = own.passages, own.support  # by these it is judged
+        answer.attempts = (*answer.attempts, Attempt(self.name, "ok", 0))
+        return answer
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Give the answer whole."""
+        yield await self.answer(call)
+
+    async def close(self) -> None:
+        """Nothing is held: who opened the release closes it."""
+
+    def _asked(self, call: Call) -> Call:
+        """Return what was asked at first, with the money that is set aside for this rung."""
+        values, body = call.given or (call.input, call.body)
+        size = size_of(body)
+        purse = 0  # nothing was set aside: only what is free may answer
+        if call.max_cost_micro is not None:
+            purse = min(self.worst_case_micro(size), call.kept_micro)
+        return Call(
+            input=dict(values),
+            caller=call.caller,
+            deadline=call.deadline,
+            body=body,
+            size=size,
+            max_cost_micro=purse,
+        )
+
+    def _unavailable(self, why: str) -> ModelUnavailable:
+        attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=why)
+        return ModelUnavailable(why, attempts=[attempt])

@@ -23,7 +23,7 @@ from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, Op
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
-from .ladder import AbsentModel, HumanModel, StaticModel
+from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
@@ -49,6 +49,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         context: What fills a call with passages and its prompt; None where neither is declared.
         features: What adds features to the input; None where no views are declared.
         desk: What decides whether an answer is given alone; None where every one is.
+        last_good: The rung of the release that served before; None where none is declared.
     """
 
     id: str
@@ -74,6 +75,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     context: Context | None = None
     features: FeatureSource | None = None
     desk: Desk | None = None
+    last_good: LastGoodModel | None = None
 
     @property
     def is_held(self) -> bool:
@@ -90,8 +92,19 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         total = 0
         for link in self.paid_links:
             total += link.worst_case_micro(size)
+        if self.last_good is not None:
+            total += self.last_good.worst_case_micro(size)
         ceiling = self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
+
+    def kept_micro(self, size: CallSize, most: int) -> int:
+        """Return what of `most`, set aside for a request, its own models cannot use up."""
+        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether answering changes anything outside: no tool that writes can be declared yet."""
+        return False
 
     @property
     def chains(self) -> tuple[Failover, ...]:
@@ -102,7 +115,10 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_paid(self) -> bool:
         """Whether any try of a request can cost something."""
-        return bool(self.paid_links)
+        if self.paid_links:
+            return True
+        before = None if self.last_good is None else self.last_good.opened
+        return before is not None and bool(before.chain.paid_links)
 
     async def close(self) -> None:
         """Close its models."""
@@ -206,6 +222,7 @@ def open_release(
         context=open_context(service, output_guards, folder, vectors, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
+        last_good=_last_good(rungs),
     )
 
 
@@ -224,6 +241,11 @@ def _features_of(
         return None
     fields = None if check is None else tuple(check.schema.get("properties", ()))
     return open_source(service.features.views, fields)
+
+
+def _last_good(rungs: list[Link]) -> LastGoodModel | None:
+    found = (rung.model for rung in rungs)
+    return next((model for model in found if isinstance(model, LastGoodModel)), None)
 
 
 def _late_us(service: ServiceDeclaration) -> int | None:
@@ -339,6 +361,8 @@ class _Opener:
         name = f"{rung.use}:{number}"
         if rung.use == "static":
             return Link(model=StaticModel(name, rung.output or {}), meter=FREE, is_instant=True)
+        if rung.use == "last_good":
+            return Link(model=LastGoodModel(name), meter=FREE)
         if rung.use == "human":
             human = HumanModel(name, self._takes_one)
             return Link(model=human, meter=FREE, is_instant=True)

@@ -16,7 +16,9 @@ from ..errors import RoadworthyError
 from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry, Support
 from .context import Context
 from .engine import Engine
+from .failover import Failover
 from .identify import LOCAL_KEY, Keyring
+from .ladder import HumanModel
 from .opened import OpenRelease
 from .request import Reply, Request
 
@@ -68,12 +70,10 @@ class Rehearsal:
     ) -> None:
         ceiling = NO_LIMIT_MICRO if budget_micro is None else budget_micro
         self.opened = msgspec.structs.replace(
-            opened,
-            desk=None,
+            beside(opened),
             features=None if opened.features is None else GivenFeatures(opened.features),
             context=None if opened.context is None else _Noting(opened.context),
             service_ceilings=(Ceiling("rehearsal", ceiling, what),),
-            per_user_micro=None,
             keeps_bodies=True,
         )
         self._close_also = close_also
@@ -144,16 +144,37 @@ def open_purse(clock: Clock) -> Ledger:
     return Ledger(clock, lambda hold: None, lambda day_us: {})
 
 
+def beside(opened: OpenRelease) -> OpenRelease:
+    """Return a release that answers beside what is served: no person is asked for it."""
+
+    def without_people(ladder: Failover | None) -> Failover | None:
+        links = () if ladder is None else ladder.links
+        kept = [link for link in links if not isinstance(link.model, HumanModel)]
+        if len(kept) == len(links):
+            return ladder
+        return Failover("ladder", kept, opened.judge) if kept else None
+
+    return msgspec.structs.replace(
+        opened,
+        desk=None,
+        per_user_micro=None,
+        ladder=without_people(opened.ladder),
+        free_ladder=without_people(opened.free_ladder),
+        declared_ladder=without_people(opened.declared_ladder),
+    )
+
+
 class GivenFeatures:
     """Gives a request the features that it came with, or else what the views say now.
 
     Attributes:
-        contracts: As those of what it stands before.
+        contracts, views: As those of what it stands before.
     """
 
     def __init__(self, online: FeatureSource) -> None:
         self._online = online
         self.contracts = online.contracts
+        self.views = online.views
 
     def vector(self, input: Mapping[str, Any]) -> FeatureVector:
         """Return the features of the request at work.

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import RoadworthyError
 from ..types import (
     Answer,
+    Arm,
     Attempt,
     Call,
     Caller,
@@ -47,6 +48,16 @@ class Journal(Shape):
         Raises:
             OverflowError: It holds a number that cannot be written.
         """
+
+
+class Meeting(Shape):
+    """Where requests meet a candidate: the split of its service."""
+
+    def meet(self, plan: Plan) -> None:
+        """Decide whether the candidate answers a request that has just begun."""
+
+    def settled(self, plan: Plan) -> None:
+        """Take note of how a request ended that it met."""
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -87,6 +98,10 @@ class Plan(msgspec.Struct, kw_only=True):
         draft: The model's answer that was up for a decision, given or not.
         decision: What was decided of it.
         review_id: The review that waits for a person in place of an answer.
+        split: What it met, while its service has a candidate.
+        arm, canary, propensity: Who answers, in which rollout, with which chance.
+        entity: What it is about, while that decides who answers.
+        is_shadowed: Whether the candidate answers it too, once it has ended.
     """
 
     request: Request
@@ -117,6 +132,12 @@ class Plan(msgspec.Struct, kw_only=True):
     cost_micro: int = 0
     latency_us: int = 0
     first_token_us: int = 0
+    split: Meeting | None = None
+    arm: Arm = "champion"
+    canary: str = ""
+    propensity: float = 1.0
+    entity: str = ""
+    is_shadowed: bool = False
 
     @property
     def model(self) -> str:

@@ -6,7 +6,7 @@ writes, and the other is told that it came too late. So each outcome is counted 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -123,6 +123,64 @@ def advance_epoch(connection: Connection, epoch: Epoch, seen_us: int, state: str
 def _is_as_given(epoch: Epoch) -> tuple[Any, ...]:
     here = epochs.c
     return here.id == epoch.id, here.seen_us == epoch.seen_us, here.closed_at_us.is_(None)
+
+
+def hold_epochs(connection: Connection, service: str) -> None:
+    """Let nobody else advance the open epochs of a service before the transaction ends.
+
+    Who changes epochs and pointers in one transaction calls it first: whoever certifies takes them
+    in this order, too.
+    """
+    is_open = (epochs.c.service == service, epochs.c.closed_at_us.is_(None))
+    connection.execute(select(epochs.c.id).where(*is_open).with_for_update()).all()
+
+
+def close_epochs(connection: Connection, service: str, at_us: int, why: str) -> list[Epoch]:
+    """Close the epochs of a service that are open, and return them as they were."""
+    is_open = (epochs.c.service == service, epochs.c.closed_at_us.is_(None))
+    found = [Epoch(**row._mapping) for row in connection.execute(select(epochs).where(*is_open))]
+    if found:
+        done = update(epochs).where(*is_open).values(closed_at_us=at_us, why_closed=why)
+        connection.execute(done)
+    return found
+
+
+def reopen_epoch(connection: Connection, id: str) -> bool:
+    """Let an epoch go on where it was closed, and say whether it may.
+
+    One whose bound was broken is over for good: what comes after an alarm is new evidence.
+    """
+    is_off = (certificates.c.epoch == id, certificates.c.state == "off")
+    if connection.execute(select(certificates.c.id).where(*is_off).limit(1)).first() is not None:
+        return False
+    done = update(epochs).where(epochs.c.id == id).values(closed_at_us=None, why_closed="")
+    return connection.execute(done).rowcount == 1
+
+
+def end_certificates(connection: Connection, service: str, at_us: int, why: str) -> list[str]:
+    """Let no certificate of a service hold longer, and return the ids of those that did."""
+    held = (certificates.c.service == service, certificates.c.state == "certified")
+    ids = list(connection.execute(select(certificates.c.id).where(*held)).scalars())
+    for id in ids:
+        end_certificate(connection, id, "ended", at_us, why)
+    return ids
+
+
+def restore_certificate(connection: Connection, id: str, epochs_open: Collection[str]) -> bool:
+    """Let a certificate hold again that ended with its release, and say whether it does.
+
+    Args:
+        connection: Of the transaction.
+        id: The certificate.
+        epochs_open: What goes on: a certificate is worth as much as the audit behind it.
+    """
+    is_it = (
+        certificates.c.id == id,
+        certificates.c.state == "ended",
+        certificates.c.epoch.in_(epochs_open),
+    )
+    values = {"state": "certified", "ended_at_us": None, "why_ended": ""}
+    return connection.execute(update(certificates).where(*is_it).values(**values)).rowcount == 1
 
 
 def list_certificates(engine: Engine, service: str = "", limit: int = 100) -> list[Certificate]:
@@ -273,9 +331,14 @@ def count_below(engine: Engine, service: str, from_us: int, until_us: int) -> tu
     return found.get("person", 0) + found.get("ladder", 0), found.get("rule", 0)
 
 
-def count_alone(engine: Engine, service: str, since_us: int, most: int) -> int:
-    """Return how many answers were given alone since a time, counted up to `most`."""
-    is_one = (drafts.c.service == service, drafts.c.at_us >= since_us, drafts.c.path == "alone")
+def count_alone(engine: Engine, service: str, release: str, since_us: int, most: int) -> int:
+    """Return how many answers a release gave alone since a time, counted up to `most`."""
+    is_one = (
+        drafts.c.service == service,
+        drafts.c.release == release,
+        drafts.c.at_us >= since_us,
+        drafts.c.path == "alone",
+    )
     some = select(drafts.c.request_id).where(*is_one)
     with engine.connect() as connection:
         return connection.execute(

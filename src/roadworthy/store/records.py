@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from ..errors import NotFound
-from ..types import Attempt, Disposition, Outcome, Record, Verdict
+from ..types import SHOWN, Arm, Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
 from .examples import drop_examples_of
 from .explanations import forget_explanations
@@ -192,6 +192,7 @@ def find_records(
     slower_than_us: int | None = None,
     id: str = "",
     id_part: str = "",
+    arms: Collection[Arm] = SHOWN,
     since_us: int | None = None,
     until_us: int | None = None,
     before_id: str = "",
@@ -203,7 +204,8 @@ def find_records(
     `release` is an id, or the beginning of its digest, as lists show it; `id_part` what they show
     of a request's id. The next page begins `before_id`, the id of the last record of this one; the
     one before it ends `after_id`, the id of its first. `since_us` is included, `until_us` is not.
-    `error` is found anywhere in a request's reasons, in either case.
+    `error` is found anywhere in a request's reasons, in either case. What nobody was shown is left
+    out, unless `arms` names it.
     """
     conditions = _wanted(
         services=services,
@@ -225,6 +227,8 @@ def find_records(
         if release:
             conditions.append(records.c.release.in_(_releases_named(connection, release)))
         is_other = bool(error or user or (conditions and _is_common(connection, tag, span)))
+        if not id:  # who names one is shown it, whoever was shown its answer
+            conditions.append(records.c.arm.in_(sorted(arms)))
         page = _page(conditions, span, tag, error, goes_through_tag=not is_other).limit(limit)
         query = select(records).where(records.c.id.in_(page)).order_by(records.c.id.desc())
         return [record_of(row) for row in connection.execute(query)]
@@ -241,10 +245,11 @@ def find_ends(
 ) -> list[End]:
     """Return how the newest requests since a time ended, newest first.
 
-    What is empty does not filter. They are found as `find_records` finds them, and of each a
-    third is read.
+    What is empty does not filter, and what nobody was shown is left out. They are found as
+    `find_records` finds them, and of each a third is read.
     """
     conditions = _wanted(service=service, services=services, disposition=disposition)
+    conditions.append(records.c.arm.in_(SHOWN))
     page = _page(conditions, _Span(since_us, None, "", ""), "", "", goes_through_tag=False)
     query = select(*_END, records.c.detail).where(records.c.id.in_(page.limit(limit)))
     with engine.connect() as connection:

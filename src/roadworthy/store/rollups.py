@@ -1,4 +1,7 @@
-"""Hourly sums of records: kept by the writer, behind every figure of a page, checked by a job."""
+"""Hourly sums of records: kept by the writer, behind every figure of a page, checked by a job.
+
+What tells what users got leaves out the answers that nobody was shown: those of shadows and audits.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from ..types import HOUR_US, Arm, Record
+from ..types import HOUR_US, SHOWN, Arm, Record
 from .records import each_record
 from .state import insert_rows, reading
 from .tables import CELL, COUNTS, LATENCY_BUCKETS, rollups
@@ -160,7 +163,7 @@ def summarise(
     *,
     services: Collection[str] = (),
     release: str = "",
-    arm: Arm | None = None,
+    arms: Collection[Arm] = SHOWN,
     model: str = "",
     by: Literal["all", "user", "team", "tag", "key"] = "all",
     value: str = "",
@@ -174,12 +177,12 @@ def summarise(
         until_us: Only hours that begin before this.
         services: Only these services.
         release: Only this release.
-        arm: Only this arm.
+        arms: Only these arms; by default those whose answers were given to somebody.
         model: Only requests this model answered.
         by: Whose requests; with anything but `all`, `value` names the one.
         value: The user, team, tag or key.
     """
-    where = _conditions(service, services, since_us, until_us, release, arm, model)
+    where = _conditions(service, services, since_us, until_us, release, arms, model)
     where += [rollups.c.by == by, rollups.c.value == value]
     with engine.connect() as connection:
         row = connection.execute(select(*_totals()).where(*where)).one()
@@ -195,14 +198,14 @@ def summarise_by(
     *,
     services: Collection[str] = (),
     release: str = "",
-    arm: Arm | None = None,
+    arms: Collection[Arm] = SHOWN,
     model: str = "",
 ) -> dict[Any, Summary]:
     """Sum up a span once for each value of one dimension, in the order of the values.
 
     A request has several tags or none, so the sums over tags are no total.
     """
-    where = _conditions(service, services, since_us, until_us, release, arm, model)
+    where = _conditions(service, services, since_us, until_us, release, arms, model)
     where.append(rollups.c.by == (dimension if dimension in _BY else "all"))
     column = rollups.c.value if dimension in _BY else rollups.c[dimension]
     query = select(column, *_totals()).where(*where).group_by(column).order_by(column)
@@ -224,6 +227,7 @@ def read_hours(
         rollups.c.by == "all",
         rollups.c.service.in_(services),
         rollups.c.hour_us.between(since_us, until_us),
+        rollups.c.arm.in_(SHOWN),
     )
     query = select(*columns, *sums).where(*where).group_by(*columns).order_by(*columns)
     hours: dict[str, list[Hour]] = {service: [] for service in services}
@@ -250,7 +254,10 @@ def read_failures(
             func.min(rollups.c.hour_us),
         )
         .where(
-            is_all, rollups.c.service.in_(services), rollups.c.hour_us.between(since_us, until_us)
+            is_all,
+            rollups.c.service.in_(services),
+            rollups.c.hour_us.between(since_us, until_us),
+            rollups.c.arm.in_(SHOWN),
         )
         .group_by(rollups.c.service)
     )
@@ -267,15 +274,15 @@ def _conditions(
     since_us: int,
     until_us: int | None,
     release: str,
-    arm: str | None,
+    arms: Collection[Arm],
     model: str,
 ) -> list[ColumnElement[bool]]:
-    conditions = [rollups.c.hour_us >= since_us - since_us % HOUR_US]
+    conditions = [rollups.c.hour_us >= since_us - since_us % HOUR_US, rollups.c.arm.in_(arms)]
     if services:
         conditions.append(rollups.c.service.in_(sorted(services)))
     if until_us is not None:
         conditions.append(rollups.c.hour_us < until_us)
-    wanted = {"service": service, "release": release, "arm": arm, "model": model}
+    wanted = {"service": service, "release": release, "model": model}
     return conditions + [rollups.c[name] == value for name, value in wanted.items() if value]
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, delete, select
 
-from ..types import DAY_US, Hold, Record
+from ..types import DAY_US, Arm, Hold, Record
 from .state import insert_rows
 from .tables import holds, spendings
+
+SHADOW = "shadow:"
+"""What the scopes begin with that the answers of shadows count against."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Hold).decode
@@ -81,12 +84,15 @@ def close_holds(connection: Connection, ids: list[str]) -> None:
 
 
 def _lost(hold: Hold) -> Record:
+    is_shadow = any(scope.startswith(SHADOW) for scope in hold.scopes)
+    arm: Arm = "shadow" if is_shadow else "champion"
     return Record(
         id=hold.id,
         at_us=hold.at_us,
         service=hold.service,
         kind=hold.kind,
         disposition="failed",
+        arm=arm,
         key=hold.key,
         reasons=("lost: the process ended before the request did",),
         error_code="lost",

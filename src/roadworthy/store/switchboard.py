@@ -60,6 +60,26 @@ def move_pointer(connection: Connection, name: str, value: str) -> str:
     return str(left)
 
 
+def hold_pointers(connection: Connection) -> None:
+    """Let nobody else move a pointer before the caller's transaction ends.
+
+    Call it before pointers are read that the change builds on. Every process reads the pointers
+    once more for it, whether or not one moved.
+    """
+    next_number(connection, EPOCH)
+
+
+def read_pointer(connection: Connection, name: str) -> str:
+    """Return what `name` points at, as a transaction sees it, or an empty string."""
+    here = switchboard.c.name == name
+    return connection.execute(select(switchboard.c.value).where(here)).scalar() or ""
+
+
+def is_serving(connection: Connection, service: str, release: str) -> bool:
+    """Whether no other release than this serves, as a transaction sees it."""
+    return read_pointer(connection, f"champion:{service}") in ("", release)
+
+
 class Switchboard:
     """This process's view of the pointers, as fresh as its last `poll`.
 

@@ -60,6 +60,7 @@ Index(
     records.c.team,
     records.c.error_code,
     records.c.latency_us,
+    records.c.arm,
 )
 Index("records_user_id", records.c.user, records.c.id)
 Index(
@@ -176,6 +177,7 @@ Index(
     rollups.c.hour_us,
     rollups.c.requests,
     rollups.c.failed,
+    rollups.c.arm,
     sqlite_where=rollups.c.by == "all",
     postgresql_where=rollups.c.by == "all",
 )
@@ -680,6 +682,25 @@ rollout_looks = Table(
     Column("detail", Text, nullable=False),
 )
 """What each look at a rollout saw, for its picture; thinned out as they grow many."""
+
+rollout_units = Table(
+    "rollout_units",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("step", Integer, nullable=False),
+    Column("arm", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("first_us", BigInteger, nullable=False),
+    Column("due_us", BigInteger, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+)
+"""What each user of a rollout met; the user is a hash that only this rollout uses.
+
+The state is `open` until `due_us`, the end of its window, then `waiting` for outcomes until
+`due_us`, and `done`.
+"""
+Index("rollout_units_due", rollout_units.c.rollout, rollout_units.c.state, rollout_units.c.due_us)
 
 logged_models = Table(
     "logged_models",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Engine
+
 from ..review.audits import level_of
 from ..review.evidence import Schedule, Truth, by_window, cases_of
 from ..review.standing import Standing
@@ -24,7 +26,7 @@ def trail_of(ask: Ask, subject: Subject, stands: Standing) -> tuple[AuditPoint, 
     state, length = ask.control.state, float(stands.audit.get("run_length", 0.0))
     if length <= 0 or stands.from_us is None:
         return ()
-    if store.count_alone(state, stands.service, stands.from_us, MOST_ALONE) == MOST_ALONE:
+    if _is_long(state, stands, stands.from_us):
         return ()
     schedule = Schedule.of(subject.outcomes)
     named = (subject.service, subject.release, subject.scorer)
@@ -40,3 +42,10 @@ def trail_of(ask: Ask, subject: Subject, stands: Standing) -> tuple[AuditPoint, 
         return ()
     step = -(-len(points) // MOST_POINTS)
     return (*points[: len(points) - 1 : step], points[-1])
+
+
+def _is_long(state: Engine, stands: Standing, from_us: int) -> bool:
+    """Whether so much was given alone since a time that no page walks through it."""
+    return (
+        store.count_alone(state, stands.service, stands.release, from_us, MOST_ALONE) == MOST_ALONE
+    )

@@ -85,7 +85,9 @@ def _find(ask: Ask, query: shapes.RequestQuery) -> _Found:
     return _find_where(ask, query, user=query.q or query.user)
 
 
-def _find_where(ask: Ask, query: shapes.RequestQuery, **who: str) -> _Found:
+def _find_where(
+    ask: Ask, query: shapes.RequestQuery, *, id: str = "", id_part: str = "", user: str = ""
+) -> _Found:
     slower_ms = query.slower_than_ms
     found = find_records(
         ask.control.state,
@@ -104,7 +106,9 @@ def _find_where(ask: Ask, query: shapes.RequestQuery, **who: str) -> _Found:
         before_id=query.before,
         after_id=query.after,
         limit=query.limit + 1,  # one that is not shown, to know whether there are more
-        **who,
+        id=id,
+        id_part=id_part,
+        user=user,
     )
     page = found[-query.limit :] if query.after else found[: query.limit]
     return _Found(page, len(found) > query.limit)

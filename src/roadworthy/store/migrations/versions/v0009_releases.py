@@ -9,10 +9,32 @@ revision = "0009"
 down_revision = "0008"
 
 
+PAGE = tuple(
+    "id at_us service disposition release model key team error_code latency_us".split()  # noqa: SIM905
+)
+FAILURES = ("by", "service", "hour_us", "requests", "failed")
+
+
 def upgrade() -> None:
     _evaluations()
     _people()
     _rollouts()
+    _find_by(records=(*PAGE, "arm"), failures=(*FAILURES, "arm"))
+
+
+def _find_by(records: tuple[str, ...], failures: tuple[str, ...]) -> None:
+    """Let what users got be found without what nobody was shown, in indexes alone."""
+    op.drop_index("records_page", "records")
+    op.create_index("records_page", "records", list(records))
+    op.drop_index("rollups_failures", "rollups")
+    of_all = sa.column("by") == "all"
+    op.create_index(
+        "rollups_failures",
+        "rollups",
+        list(failures),
+        sqlite_where=of_all,
+        postgresql_where=of_all,
+    )
 
 
 def _evaluations() -> None:
@@ -121,6 +143,18 @@ def _rollouts() -> None:
         sa.Column("detail", sa.Text, nullable=False),
     )
     op.create_table(
+        "rollout_units",
+        sa.Column("rollout", sa.Text, primary_key=True),
+        sa.Column("unit", sa.Text, primary_key=True),
+        sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("arm", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("first_us", sa.BigInteger, nullable=False),
+        sa.Column("due_us", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("rollout_units_due", "rollout_units", ["rollout", "state", "due_us"])
+    op.create_table(
         "logged_models",
         sa.Column("digest", sa.Text, primary_key=True),
         sa.Column("service", sa.Text, primary_key=True),
@@ -132,8 +166,10 @@ def _rollouts() -> None:
 
 
 def downgrade() -> None:
+    _find_by(records=PAGE, failures=FAILURES)
     for name in (
         "logged_models",
+        "rollout_units",
         "rollout_looks",
         "rollouts",
         "moves",

@@ -1,0 +1,165 @@
+"""What the users of a rollout met, from its records, until their windows are over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Engine, Row, delete, select
+
+from ..types import Arm, Outcome, Record
+from .records import record_of
+from .state import insert_rows
+from .tables import bodies, outcomes, records, rollout_units
+
+UnitState = Literal["open", "waiting", "done"]
+_BATCH = 500
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Met(msgspec.Struct, omit_defaults=True):
+    """What the requests of a user came to, added up.
+
+    Attributes:
+        sums, counts: Metric → sum of the losses of the release that it met, and of how many.
+        champion_sums, champion_counts: The champion's on the same requests, of a shadow.
+        requests: The requests, as outcomes name them, with that whose answer is judged by them.
+    """
+
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    champion_sums: dict[str, float] = {}
+    champion_counts: dict[str, int] = {}
+    requests: list[tuple[str, str]] = []
+
+
+class Unit(NamedTuple):
+    """A user of a rollout.
+
+    Attributes:
+        unit: A hash that only this rollout uses.
+        arm: Which release it met; `both` of a shadow.
+        first_us: When it began.
+        due_us: When its state ends.
+    """
+
+    rollout: str
+    unit: str
+    step: int
+    arm: str
+    state: UnitState
+    first_us: int
+    due_us: int
+    met: Met
+
+
+class Bodies(NamedTuple):
+    """What a request was answered, as JSON; None where it was not kept."""
+
+    input: bytes | None
+    output: bytes | None
+
+
+def read_met(
+    engine: Engine, service: str, arms: Sequence[Arm], after_id: str, until_id: str, limit: int
+) -> list[Record]:
+    """Return the records of a service between two ids, without bodies, in their order."""
+    query = (
+        select(records)
+        .where(
+            records.c.id > after_id,
+            records.c.id < until_id,
+            records.c.service == service,
+            records.c.arm.in_(arms),
+        )
+        .order_by(records.c.id)
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [record_of(row) for row in connection.execute(query)]
+
+
+def read_records(engine: Engine, ids: Collection[str]) -> dict[str, Record]:
+    """Return the records of these ids that there are, without bodies."""
+    with engine.connect() as connection:
+        rows = _in_batches(connection, select(records), records.c.id, ids)
+        return {row.id: record_of(row) for row in rows}
+
+
+def read_outputs(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
+    """Return what these requests were answered, as JSON, as far as that was kept."""
+    query = select(bodies.c.request_id, bodies.c.output)
+    with engine.connect() as connection:
+        rows = _in_batches(connection, query, bodies.c.request_id, ids)
+        return {row.request_id: row.output for row in rows if row.output}
+
+
+def read_outcomes(engine: Engine, ids: Collection[str]) -> dict[str, list[Outcome]]:
+    """Return what became known of these requests."""
+    found: dict[str, list[Outcome]] = {}
+    with engine.connect() as connection:
+        for row in _in_batches(connection, select(outcomes), outcomes.c.request_id, ids):
+            value = msgspec.json.decode(row.value)
+            outcome = Outcome(**{**row._mapping, "value": value})
+            found.setdefault(row.request_id, []).append(outcome)
+    return found
+
+
+def known_since(engine: Engine, since_us: int, limit: int) -> set[str]:
+    """Return the requests of which something became known since a time."""
+    query = select(outcomes.c.request_id).where(outcomes.c.known_at_us >= since_us)
+    newest = query.order_by(outcomes.c.known_at_us.desc()).limit(limit)
+    with engine.connect() as connection:
+        return set(connection.execute(newest).scalars())
+
+
+def read_units(engine: Engine, rollout: str, units: Collection[str]) -> dict[str, Unit]:
+    """Return the users of a rollout that were met before, of these."""
+    query = select(rollout_units).where(rollout_units.c.rollout == rollout)
+    with engine.connect() as connection:
+        rows = _in_batches(connection, query, rollout_units.c.unit, units)
+        return {row.unit: _unit(row) for row in rows}
+
+
+def units_due(
+    engine: Engine, rollout: str, state: UnitState, until_us: int, limit: int
+) -> list[Unit]:
+    """Return the users whose state ends before a time, the first to end first."""
+    here = rollout_units.c
+    query = (
+        select(rollout_units)
+        .where(here.rollout == rollout, here.state == state, here.due_us < until_us)
+        .order_by(here.due_us, here.unit)
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [_unit(row) for row in connection.execute(query)]
+
+
+def save_units(connection: Connection, units: Sequence[Unit]) -> None:
+    """Keep users as they are now, as part of the caller's transaction."""
+    if not units:
+        return
+    ids = [unit.unit for unit in units]
+    for start in range(0, len(ids), _BATCH):
+        gone = (
+            rollout_units.c.rollout == units[0].rollout,
+            rollout_units.c.unit.in_(ids[start : start + _BATCH]),
+        )
+        connection.execute(delete(rollout_units).where(*gone))
+    insert_rows(connection, rollout_units, [(*unit[:-1], _encode(unit.met)) for unit in units])
+
+
+def _in_batches(
+    connection: Connection, query: Any, column: Any, ids: Collection[str]
+) -> Iterable[Row[Any]]:
+    named = sorted(ids)
+    for start in range(0, len(named), _BATCH):
+        yield from connection.execute(query.where(column.in_(named[start : start + _BATCH])))
+
+
+def _unit(row: Row[Any]) -> Unit:
+    met = msgspec.json.decode(row.detail, type=Met)
+    return Unit(*(getattr(row, name) for name in Unit._fields[:-1]), met)

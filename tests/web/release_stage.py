@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from roadworthy.evaluate.report import (
 )
 from roadworthy.release.registry import Manifest, read_release
 from roadworthy.store import tables
+from roadworthy.store.evaluations import EvaluationHead, EvaluationKind, put_evaluation
 from roadworthy.store.rollouts import Figure, Rollout, RolloutVerdict, Split
 from roadworthy.store.switchboard import move_pointer
 from roadworthy.types import DAY_US, HOUR_US, MICRO, Ids, SettableClock
@@ -47,7 +47,8 @@ class Stage:
 
     @property
     def now_us(self) -> int:
-        return self.plane.project.clock.now_us()
+        now_us: int = self.plane.project.clock.now_us()
+        return now_us
 
     def build(self, wind: str) -> str:
         """Build a release of `risk` that calls a flight late from this wind on."""
@@ -81,23 +82,15 @@ class Stage:
         }
         return Report(**{**known, **PARTS, **fields})
 
-    def evaluate(self, report: Report | None = None, kind: str = "suite", **fields: Any) -> str:
+    def evaluate(
+        self, report: Report | None = None, kind: EvaluationKind = "suite", **fields: Any
+    ) -> str:
         """Remember an evaluation, and return its id."""
         report = report or self.report(**fields)
-        detail = msgspec.json.encode(report)
-        self.put(
-            tables.evaluations,
-            id=report.id,
-            service=report.service,
-            release=report.release,
-            baseline=report.baseline,
-            kind=kind,
-            at_us=report.at_us,
-            by=report.by,
-            verdict=report.verdict,
-            digest=hashlib.sha256(detail).hexdigest(),
-            detail=detail,
-        )
+        named = ("id", "service", "release", "baseline", "at_us", "by", "verdict")
+        head = EvaluationHead(kind=kind, **{name: getattr(report, name) for name in named})
+        with self.plane.project.state.begin() as connection:
+            put_evaluation(connection, self.plane.project.clock, head, msgspec.json.encode(report))
         return report.id
 
     def move(self, kind: str, left: str, to: str, hours_ago: int, **more: Any) -> None:

@@ -261,7 +261,8 @@ def test_a_release_is_built_shown_and_promoted(plane: Plane) -> None:
     assert new != old
     assert built.json["is_champion"] is False
     assert last_act(plane) == (by_admin(plane), "release.build", new)
-    assert plane.get(f"/api/releases/{new}") == built.json
+    shown = plane.get(f"/api/releases/{new}")
+    assert {name: shown[name] for name in built.json} == built.json
 
     promoted = plane.ask("POST", f"/api/releases/{new}/promote")
     assert promoted.json["is_champion"] is True
@@ -322,7 +323,10 @@ def test_a_job_runs_when_it_is_told_to(plane: Plane) -> None:
     ]
     ran = plane.ask("POST", "/api/jobs/retention/run")
     assert ran.status == 200
-    assert ran.json["last_result"] == "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
+    assert (
+        ran.json["last_result"]
+        == "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
+    )
     assert plane.ask("POST", "/api/jobs/sweep/run").status == 404
 
 

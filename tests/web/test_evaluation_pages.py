@@ -42,7 +42,14 @@ def test_the_headline_says_the_verdict_and_how_many_cases_are_missing(
 def test_a_page_says_each_number_of_its_twin(stage: Stage, visitor: Visitor, id: str) -> None:
     shown, twin = visitor.see(f"/evaluations/{id}"), stage.plane.get(f"/api/evaluations/{id}")
     assert unescape(shown.headline) == twin["says"]
-    said = ["93.4%", f"{numbers.bounds(0.921, 0.947, 0.9)}, n 1,200", "≥ 90%", "≤ 20 ms", "6.4 ms", "$0.00001"]
+    said = [
+        "93.4%",
+        f"{numbers.bounds(0.921, 0.947, 0.9)}, n 1,200",
+        "≥ 90%",
+        "≤ 20 ms",
+        "6.4 ms",
+        "$0.00001",
+    ]
     said += ["+2.1 points", "+1.2 to +3.0", "51 / 26", "p 0.006", "could show 1.1 points"]
     said += ["carrier=UA", "tag:night", "typos", "carrier_size", "tiny", "8 more cases are needed"]
     said += ["1,100 right every time, 1 flaky, 70 wrong every time", "expected late, got not late"]

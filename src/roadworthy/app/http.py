@@ -21,6 +21,7 @@ from .project import Project
 from .review_room import teller
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
+from .shipping import shipping_of
 from .working_tree import WorkingTree
 
 
@@ -94,6 +95,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         explain=serving.explain,
         sessions=_open_sessions(project.folder / ".roadworthy"),
         tell=teller(project.declaration, project.clock),
+        shipping=shipping_of(project),
     )
     return Gateway(
         engine=serving.engine,

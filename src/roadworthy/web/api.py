@@ -19,6 +19,7 @@ from ..store.actions import Chain, list_actions, verify_chain
 from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
 from ..store.clock import set_clock as set_project_clock
+from ..store.evaluations import EvaluationHead
 from ..store.forget import forget_user as forget
 from ..store.jobs import list_jobs
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
@@ -44,7 +45,7 @@ from .pages import (
 from .promised import declaration_behind
 from .release_figures import ReleaseWhole
 from .release_page import release_whole
-from .release_rows import Evaluated, newest_evaluations
+from .release_rows import newest_evaluations
 from .request_list import requests_page, seen_services
 from .review_api import review_routes
 from .rollup_shapes import RollupRow, Rollups
@@ -237,7 +238,7 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
 
 
 def _release_row(
-    ask: Ask, release: registry.Release, champion: str, evaluated: Mapping[str, Evaluated]
+    ask: Ask, release: registry.Release, champion: str, evaluated: Mapping[str, EvaluationHead]
 ) -> shapes.ReleaseRow:
     """Return one release as the list shows it."""
     facts = release_facts(release, champion)

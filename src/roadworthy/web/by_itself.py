@@ -71,6 +71,7 @@ _ON_ITS_WAY = {
     "release.waive": "Waived a gate of {release}{why}.",
     "release.approve": "Approved {release}{why}.",
     "evaluation.run": "Evaluated {release}{why}.",
+    "evaluation.replay": "Replayed traffic through {release}{why}.",
 }
 """What was done to releases on their way, by the name of the act."""
 
@@ -89,7 +90,7 @@ def _of_release(act: Action, service: str) -> tuple[str, str]:
         why=f": {because}" if because else "",
     )
     evaluation = str(detail.get("evaluation") or act.subject)
-    if act.action == "evaluation.run" and evaluation.startswith("ev_"):
+    if act.action.startswith("evaluation.") and evaluation.startswith("ev_"):
         return says, f"/evaluations/{quote(evaluation, safe='')}"
     page = "rollout" if act.action.startswith("rollout.") else "releases"
     return says, f"/services/{quote(service, safe='')}/{page}"

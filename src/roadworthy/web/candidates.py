@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from ..serve.opened import OpenRelease
 from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
+from ..store.evaluations import EvaluationHead
 from ..store.rollouts import Rollout
 from .control import Ask
 from .evaluation_page import row_of
@@ -16,7 +17,7 @@ from .figures import ReleaseBrief, Ship
 from .gate_words import MAY
 from .gates_shown import gates_page
 from .release_page import owners_of
-from .release_rows import Evaluated, newest_evaluations, newest_rollouts, read_report
+from .release_rows import newest_evaluations, newest_rollouts, read_report
 from .rollout_page import frozen_of, rollout_shown, says_frozen
 from .ship import NO_CANDIDATE, Known, brief, may_of, state_of
 
@@ -73,7 +74,7 @@ def _ship(
     champion: Built | None,
     candidate: Built | None,
     rollout: Rollout | None,
-    evaluated: Mapping[str, Evaluated],
+    evaluated: Mapping[str, EvaluationHead],
     now: datetime,
 ) -> Ship:
     if candidate is None:
@@ -107,7 +108,7 @@ def _known(
     release: OpenRelease,
     candidate: str,
     rollout: Rollout | None,
-    evaluated: Mapping[str, Evaluated],
+    evaluated: Mapping[str, EvaluationHead],
     now: datetime,
 ) -> Known:
     """Return what is known of a candidate."""

@@ -18,6 +18,7 @@ from ..evaluate.report import (
     Verdict,
 )
 from ..store.clock import time_of
+from ..store.evaluations import EvaluationHead
 from . import evaluation_words as words
 from . import measures
 from .control import Ask
@@ -37,7 +38,7 @@ from .evaluation_figures import (
     SliceShown,
     StabilityShown,
 )
-from .release_rows import Evaluated, evaluations_of, read_report
+from .release_rows import evaluations_of, read_report
 from .states import State, rank, worst
 from .units import show, usd_of
 
@@ -67,13 +68,13 @@ def evaluations_page(ask: Ask, service: str, query: EvaluationsQuery) -> Evaluat
     )
 
 
-def row_of(found: Evaluated) -> EvaluationRow:
+def row_of(found: EvaluationHead) -> EvaluationRow:
     """Return an evaluation as lists show it."""
     word, state = words.word_of(found.verdict), words.state_of(found.verdict)
     return show(EvaluationRow, found, word=word, state=state)
 
 
-def report_of(ask: Ask, id: str) -> tuple[Evaluated, Report]:
+def report_of(ask: Ask, id: str) -> tuple[EvaluationHead, Report]:
     """Return one evaluation that the key may see.
 
     Raises:

@@ -112,16 +112,16 @@ def stop_rollout(ask: Ask, name: str, body: Because) -> ServiceMoved:
 
 def approve(ask: Ask, id: str, body: ApprovalWanted) -> ReleaseActed:
     """Write down that an owner lets a release ship."""
-    act = _there(ask.control.shipping.approve, "approving")
     release = _release(ask, id)
+    act = _there(ask.control.shipping.approve, "approving")
     act(release.id, owner=body.owner, by=ask.by, note=body.note)
     return ReleaseActed(release=release.id, service=release.service, did="approve", of=body.owner)
 
 
 def waive(ask: Ask, id: str, body: WaiverWanted) -> ReleaseActed:
     """Let a release ship although a gate does not hold, until a time."""
-    act = _there(ask.control.shipping.waive, "waiving")
     release = _release(ask, id)
+    act = _there(ask.control.shipping.waive, "waiving")
     expires_us = micros_of(body.expires, "expires")
     if expires_us <= ask.control.clock.now_us():
         raise RequestError(
@@ -133,8 +133,8 @@ def waive(ask: Ask, id: str, body: WaiverWanted) -> ReleaseActed:
 
 def replay_request(ask: Ask, id: str, body: ReplayWanted) -> ReplayShown:
     """Ask a release again what was asked in a request, and compare; it leaves nothing behind."""
-    act = _there(ask.control.shipping.replay, "replaying")
     from_record = _service_of(ask, id)
+    act = _there(ask.control.shipping.replay, "replaying")
     wanted = find_release(ask, from_record, body.release).id if body.release else ""
     found: dict[str, Any] = msgspec.to_builtins(act(id, release_id=wanted))
     return replay_shown(ask, id, from_record, found)

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Engine, Row, Select, func, select
 
-from ..errors import NotFound, StoreError
+from ..errors import StoreError
 from ..evaluate.report import Report
+from ..store.evaluations import EvaluationHead, read_evaluation
+from ..store.moves import Move
 from ..store.rollouts import Rollout, RolloutVerdict
 from ..store.tables import (
     approvals,
@@ -21,34 +23,6 @@ from ..store.tables import (
     rollouts,
     waivers,
 )
-
-
-class Move(NamedTuple):
-    """One change of what serves; times are Unix microseconds."""
-
-    id: str
-    service: str
-    at_us: int
-    kind: str
-    from_release: str
-    to_release: str
-    by: str
-    why: str
-    rollout: str
-
-
-class Evaluated(NamedTuple):
-    """An evaluation without what it found in detail."""
-
-    id: str
-    service: str
-    release: str
-    baseline: str
-    kind: str
-    at_us: int
-    by: str
-    verdict: str
-    digest: str
 
 
 class Look(NamedTuple):
@@ -88,8 +62,8 @@ class Logged(NamedTuple):
     detail: dict[str, Any]
 
 
-_MOVE = tuple(moves.c[name] for name in Move._fields)
-_EVALUATED = tuple(evaluations.c[name] for name in Evaluated._fields)
+_MOVE = tuple(moves.c[name] for name in Move.__struct_fields__ if name != "carried")
+_HEAD = tuple(evaluations.c[name] for name in EvaluationHead.__struct_fields__)
 
 
 def moves_of(state: Engine, service: str, limit: int, before: str = "") -> list[Move]:
@@ -98,7 +72,7 @@ def moves_of(state: Engine, service: str, limit: int, before: str = "") -> list[
     if before:
         query = query.where(moves.c.id < before)
     query = query.order_by(moves.c.at_us.desc(), moves.c.id.desc()).limit(limit)
-    return [Move._make(row) for row in _rows(state, query)]
+    return [Move(**row._mapping) for row in _rows(state, query)]
 
 
 def moves_with(state: Engine, release: str, limit: int) -> list[Move]:
@@ -107,24 +81,25 @@ def moves_with(state: Engine, release: str, limit: int) -> list[Move]:
     is_of = (moves.c.to_release == release) | (moves.c.from_release == release)
     query = select(*_MOVE).where(moves.c.service == service, is_of)
     return [
-        Move._make(row) for row in _rows(state, query.order_by(moves.c.at_us.desc()).limit(limit))
+        Move(**row._mapping)
+        for row in _rows(state, query.order_by(moves.c.at_us.desc()).limit(limit))
     ]
 
 
 def evaluations_of(
     state: Engine, service: str, limit: int, *, before: str = "", release: str = ""
-) -> list[Evaluated]:
+) -> list[EvaluationHead]:
     """Return the latest evaluations of a service, or of one release, newest first."""
-    query = select(*_EVALUATED).where(evaluations.c.service == service)
+    query = select(*_HEAD).where(evaluations.c.service == service)
     if release:
         query = query.where(evaluations.c.release == release)
     if before:
         query = query.where(evaluations.c.id < before)
     query = query.order_by(evaluations.c.at_us.desc(), evaluations.c.id.desc()).limit(limit)
-    return [Evaluated._make(row) for row in _rows(state, query)]
+    return [EvaluationHead(**row._mapping) for row in _rows(state, query)]
 
 
-def newest_evaluations(state: Engine, releases: Collection[str]) -> dict[str, Evaluated]:
+def newest_evaluations(state: Engine, releases: Collection[str]) -> dict[str, EvaluationHead]:
     """Return the newest evaluation by suites of each of these releases."""
     e = evaluations.c
     last = (
@@ -134,24 +109,20 @@ def newest_evaluations(state: Engine, releases: Collection[str]) -> dict[str, Ev
         .subquery()
     )
     is_last = (e.release == last.c.release) & (e.at_us == last.c.at_us) & (e.kind == "suite")
-    query = select(*_EVALUATED).join(last, is_last).order_by(e.id)
-    return {row.release: Evaluated._make(row) for row in _rows(state, query)}
+    query = select(*_HEAD).join(last, is_last).order_by(e.id)
+    return {row.release: EvaluationHead(**row._mapping) for row in _rows(state, query)}
 
 
-def read_report(state: Engine, id: str) -> tuple[Evaluated, Report]:
+def read_report(state: Engine, id: str) -> tuple[EvaluationHead, Report]:
     """Return one evaluation with everything it found.
 
     Raises:
         NotFound: There is none of this id.
         StoreError: What is stored cannot be read.
     """
-    query = select(evaluations).where(evaluations.c.id == id)
-    row = next(iter(_rows(state, query)), None)
-    if row is None:
-        raise NotFound(f"no evaluation `{id:.80}`; `roadworthy evaluate SERVICE` makes one")
-    head = Evaluated(*(row._mapping[name] for name in Evaluated._fields))
+    stored = read_evaluation(state, id)
     try:
-        return head, msgspec.json.decode(row.detail, type=Report)
+        return stored.head, msgspec.json.decode(stored.report, type=Report)
     except msgspec.MsgspecError as error:
         raise StoreError(f"evaluation `{id}` cannot be read: {error}; evaluate again") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import Conflict
 from ..evaluate.report import Report
 from .compare_page import compare_page
 from .control import Ask
@@ -31,13 +32,15 @@ def routes() -> tuple[Route, ...]:
         Route("GET", "/api/services/{name}/evaluations", "read", read_evaluations),
         Route("GET", "/api/evaluations/{id}", "read", read_evaluation),
         Route("GET", "/api/evaluations/{id}/report", "read", read_evaluation_report),
-        Route("POST", "/api/services/{name}/rollback", "release", roll_back),
-        Route("POST", "/api/services/{name}/freeze", "release", freeze),
-        Route("POST", "/api/services/{name}/unfreeze", "release", unfreeze),
-        Route("POST", "/api/services/{name}/rollout/stop", "release", stop_rollout),
-        Route("POST", "/api/releases/{id}/approve", "release", approve),
-        Route("POST", "/api/releases/{id}/waive", "release", waive),
-        Route("POST", "/api/requests/{id}/replay", "release", replay_request),
+        Route("POST", "/api/services/{name}/rollback", "release", roll_back, errors=(Conflict,)),
+        Route("POST", "/api/services/{name}/freeze", "release", freeze, errors=(Conflict,)),
+        Route("POST", "/api/services/{name}/unfreeze", "release", unfreeze, errors=(Conflict,)),
+        Route(
+            "POST", "/api/services/{name}/rollout/stop", "release", stop_rollout, errors=(Conflict,)
+        ),
+        Route("POST", "/api/releases/{id}/approve", "release", approve, errors=(Conflict,)),
+        Route("POST", "/api/releases/{id}/waive", "release", waive, errors=(Conflict,)),
+        Route("POST", "/api/requests/{id}/replay", "release", replay_request, errors=(Conflict,)),
     )
 
 

@@ -9,12 +9,13 @@ from ..release.registry import Release
 from ..serve.opened import OpenRelease
 from ..store.actions import list_actions
 from ..store.clock import time_of
+from ..store.moves import Move
 from . import release_words as words
 from .control import Ask
 from .evaluation_page import row_of
 from .gates_shown import counts_of
 from .release_figures import Band, MoveShown, ReleaseStands, Timeline, TimelineQuery
-from .release_rows import Move, moves_of, newest_evaluations
+from .release_rows import moves_of, newest_evaluations
 from .rollout_page import frozen_of, open_rollout, rollout_shown, says_frozen
 from .units import show
 
@@ -94,7 +95,15 @@ def _from_acts(ask: Ask, service: str) -> Iterator[Move]:
     for act in list_actions(ask.control.state, action="release.promote", limit=MOST_LOOKED_AT):
         if act.detail.get("service") == service:
             left = str(act.detail.get("from", ""))
-            yield Move("", service, act.at_us, "promote", left, act.subject, act.by, "", "")
+            yield Move(
+                id="",
+                service=service,
+                at_us=act.at_us,
+                kind="promote",
+                from_release=left,
+                to_release=act.subject,
+                by=act.by,
+            )
 
 
 def bands_of(moves: Sequence[MoveShown]) -> Iterator[Band]:

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..cost.ledger import Ledger
-from ..errors import NotFound, RoadworthyError
+from ..errors import NotFound, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
@@ -22,6 +23,7 @@ from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import Champions, OpenRelease
+from ..serve.shadows import Shadows
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
@@ -33,11 +35,13 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import MICRO, Features
+from .beside import Beside
 from .desks import Desks
 from .examples import job_of_examples
 from .ground import Ground
 from .opening import open_stored
 from .review_room import bodies_job, queue_job
+from .rollouts import Rollouts
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -54,6 +58,10 @@ MEASURE_EVERY_S = 3_600
 CERTIFY_EVERY_S = 60
 """Seconds of the project's time between two looks at what outcomes certify."""
 CALIBRATE_EVERY_S = 3_600
+ROLLOUTS_EVERY_S = 60
+"""Seconds of the project's time between two looks at rollouts that nobody asked for before."""
+ROLLOUTS_LOOK_S = 0.5
+"""Real seconds between two looks while a rollout runs."""
 POLL_S = 0.05
 FOLLOW_S = 2.0
 """How long an act waits for what it changed: a large model may take longer to open."""
@@ -105,6 +113,10 @@ class Serving:
             spool=self.spool,
             environment_hash=describe_environment().hash,
         )
+        self._rollouts = Rollouts(ground, lambda: self._beside.splits)
+        self._beside = Beside(
+            ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
+        )
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
@@ -119,6 +131,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -321,6 +334,28 @@ class Serving:
         self._stop_models(opened)
         return opened
 
+    def _open_shadows(self, candidate: OpenRelease) -> Shadows:
+        return Shadows(
+            candidate,
+            self._ground.clock,
+            self.ledger,
+            self.spool,
+            describe_environment().hash,
+        )
+
+    def _look_at_rollouts(self) -> str:
+        now_us = self._ground.clock.now_us()
+        self.writer.drain()
+        return self._rollouts.look(now_us)
+
+    async def _watch_rollouts(self) -> None:
+        """Look at rollouts every half a second while one runs: a bad candidate goes at once."""
+        while True:
+            await asyncio.sleep(ROLLOUTS_LOOK_S)
+            if self._beside.splits:
+                with suppress(StoreBusy, SQLAlchemyError):  # the next look is soon
+                    await asyncio.to_thread(self.jobs.run_now, "rollouts")
+
     def _stopped(self) -> frozenset[str]:
         names = self._ground.service_names
         return frozenset(name for name in names if self.switchboard.stopped(name) is not None)
@@ -344,6 +379,7 @@ class Serving:
             "traces": self.traces.trouble if self.traces else "",
             **{f"webhook {sender.name}": sender.trouble for sender in self.senders},
             **self.presence.trouble,
+            **self._beside.trouble,
             **self._release_trouble,
         }
         return {part: text for part, text in parts.items() if text}
@@ -392,10 +428,12 @@ class Serving:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
         self.writer.start()
         self._loop = asyncio.get_running_loop()
+        await self._open_beside()
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),
             asyncio.create_task(self.jobs.run_forever()),
+            asyncio.create_task(self._watch_rollouts()),
         ]
 
     async def _watch(self) -> None:
@@ -435,8 +473,11 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._beside.drop_ended()
+        self.engine.splits = self._beside.splits
         # It may read thousands of corrections, for which nobody's answer is to wait.
-        await asyncio.to_thread(self._desks.refresh, list(self.engine.releases.values()))
+        desks = [*self.engine.releases.values(), *self._beside.candidates]
+        await asyncio.to_thread(self._desks.refresh, desks)
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")
@@ -446,6 +487,14 @@ class Serving:
             champion = self.switchboard.get(f"champion:{name}")
             if champion and champion != failed:
                 await self._swap(name, champion, None)
+        await self._open_beside()
+
+    async def _open_beside(self) -> None:
+        """Open what the switchboard says beside the champions, and stop what a person stopped."""
+        await self._beside.refresh(dict(self.engine.releases))
+        self.engine.splits = self._beside.splits
+        for opened in self._beside:
+            self._stop_models(opened)
 
     async def _swap(self, name: str, release_id: str, old: OpenRelease | None) -> None:
         try:
@@ -477,6 +526,8 @@ class Serving:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        self.engine.splits = {}
+        await self._beside.close()
         for opened in self.engine.releases.values():
             await opened.close()
         self.writer.stop()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, delete, select
+from sqlalchemy import Column, Connection, Engine, Row, delete, select
 
 from ..types import Arm, Outcome, Record
 from .records import record_of
@@ -14,6 +14,7 @@ from .state import insert_rows
 from .tables import bodies, outcomes, records, rollout_units
 
 UnitState = Literal["open", "waiting", "done"]
+UnitArm = Literal["champion", "candidate", "both"]
 _BATCH = 500
 
 _encode = msgspec.json.Encoder().encode
@@ -48,18 +49,11 @@ class Unit(NamedTuple):
     rollout: str
     unit: str
     step: int
-    arm: str
+    arm: UnitArm
     state: UnitState
     first_us: int
     due_us: int
     met: Met
-
-
-class Bodies(NamedTuple):
-    """What a request was answered, as JSON; None where it was not kept."""
-
-    input: bytes | None
-    output: bytes | None
 
 
 def read_met(
@@ -88,12 +82,21 @@ def read_records(engine: Engine, ids: Collection[str]) -> dict[str, Record]:
         return {row.id: record_of(row) for row in rows}
 
 
+def read_inputs(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
+    """Return what these requests asked, as JSON, as far as that was kept."""
+    return _read_body(engine, ids, bodies.c.input)
+
+
 def read_outputs(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
     """Return what these requests were answered, as JSON, as far as that was kept."""
-    query = select(bodies.c.request_id, bodies.c.output)
+    return _read_body(engine, ids, bodies.c.output)
+
+
+def _read_body(engine: Engine, ids: Collection[str], part: Column[Any]) -> dict[str, bytes]:
+    query = select(bodies.c.request_id, part.label("body"))
     with engine.connect() as connection:
         rows = _in_batches(connection, query, bodies.c.request_id, ids)
-        return {row.request_id: row.output for row in rows if row.output}
+        return {row.request_id: row.body for row in rows if row.body}
 
 
 def read_outcomes(engine: Engine, ids: Collection[str]) -> dict[str, list[Outcome]]:
@@ -162,4 +165,5 @@ def _in_batches(
 
 def _unit(row: Row[Any]) -> Unit:
     met = msgspec.json.decode(row.detail, type=Met)
-    return Unit(*(getattr(row, name) for name in Unit._fields[:-1]), met)
+    fields = {**row._mapping, "met": met}
+    return Unit(**{name: fields[name] for name in Unit._fields})

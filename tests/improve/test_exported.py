@@ -62,8 +62,10 @@ def test_a_correction_becomes_a_case_and_a_row(past: Past, tmp_path: Path) -> No
         "expect": {"label": True},
         "tags": ["correction", "review"],
         "severity": "critical",
+        "features": {"wind": 12.5},
     }
-    assert list(json.loads(line)) == ["id", "input", "expect", "tags", "severity"]
+    names = ["id", "input", "expect", "tags", "severity", "features"]
+    assert list(json.loads(line)) == names
 
     trained = train(past, tmp_path / "rows.parquet", rows)
     (row,) = parquet.read_table(tmp_path / "rows.parquet").to_pylist()

@@ -24,11 +24,15 @@ from .common import (
     short_text,
     time_text,
 )
+from .release_compare import compare
 
 
 @click.group()
 def release() -> None:
-    """Build, list, show and promote releases."""
+    """Build, list, show, compare and promote releases."""
+
+
+release.add_command(compare)
 
 
 @release.command()

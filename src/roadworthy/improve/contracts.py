@@ -64,9 +64,10 @@ class Contract(NamedTuple):
         """Return what breaks the contract; empty where nothing does."""
         if self.problem:
             return self.problem
-        return self._input_problem(input) or self._output_problem(output, is_label=is_label)
+        return self.input_problem(input) or self._output_problem(output, is_label=is_label)
 
-    def _input_problem(self, input: dict[str, Any]) -> str:
+    def input_problem(self, input: dict[str, Any]) -> str:
+        """Return what of an input breaks the contract; empty where nothing does."""
         if self.input is None:
             return ""
         if self.kind == "generate" and "messages" in input:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from ..declare.schemas import SchemaCheck
 from ..errors import RequestError, StoreError
 from ..store.examples import Example, list_examples
 from .contracts import Contracts
+from .personal import personal_of, required_of, without
 
 _decode = msgspec.json.decode
 
@@ -57,30 +58,22 @@ def leaving(
     chosen = [one for one in found if one.detail.is_correction or not only_corrections]
     releases = {one.detail.release for one in chosen} | ({champion} if champion else set())
     opened = {release: contracts.of(release) for release in releases}
-    checks = [check for one in opened.values() for check in (one.input, one.output) if check]
-    personal = frozenset(name for check in checks for name in check.personal)
+    personal = personal_of(opened.values())
     rows = [_leave(one, personal, opened[one.detail.release].input) for one in chosen]
     return rows, tuple(sorted(personal))
 
 
 def _leave(example: Example, personal: frozenset[str], check: SchemaCheck | None) -> Leaving:
-    required = set(check.schema.get("required", ())) if check is not None else set()
     input = _decode(example.input)
     output = _decode(example.output)
     served = example.detail.features.get("values") or {}
     return Leaving(
         example,
-        input=_without(input, personal),
-        output=_without(output, personal),
-        served=_without(served, personal),
-        is_whole=not (required & personal & input.keys()),
+        input=without(input, personal),
+        output=without(output, personal),
+        served=without(served, personal),
+        is_whole=not (required_of(check) & personal & input.keys()),
     )
-
-
-def _without(value: Any, personal: Collection[str]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {name: part for name, part in value.items() if name not in personal}
 
 
 def classes_of(rows: Iterable[Leaving]) -> Mapping[str, int]:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from ..evaluate.cases import Case
 from .exported import Leaving, check_new, write_lines
 
+SEVERITY = {"none": "normal", "minor": "low", "major": "high", "critical": "critical"}
+"""How bad a reviewer called an answer → how bad it is if the case fails; `none`: nobody said."""
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-class Case(msgspec.Struct, frozen=True):
-    """One line of a suite.
-
-    Attributes:
-        expect: The right answer; of a prediction with a label, the label alone.
-        tags: `correction`, or `confirmed` where the model was right, and the source.
-        severity: How bad the reviewer called the model's answer; `none` where nobody did.
-    """
-
-    id: str
-    input: dict[str, Any]
-    expect: Any
-    tags: tuple[str, ...]
-    severity: str
 
 
 class SuiteWritten(msgspec.Struct, frozen=True):
@@ -38,14 +25,19 @@ class SuiteWritten(msgspec.Struct, frozen=True):
 
 
 def case_of(one: Leaving) -> Case:
-    """Return the case that an example is."""
+    """Return the case that an example is.
+
+    Of a prediction with a label, the label alone is expected. Its tags are `correction`, or
+    `confirmed` where the model was right, and the source.
+    """
     example, label = one.example, one.label
     return Case(
         id=example.id,
         input=one.input,
         expect=one.output if label is None else {"label": label},
         tags=("correction" if example.detail.is_correction else "confirmed", example.source),
-        severity=example.detail.severity,
+        severity=SEVERITY.get(example.detail.severity, "normal"),
+        features=one.served or None,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, insert, update
 
 from control_plane import RISK, Plane, served
+from roadworthy.errors import StoreBusy
 from roadworthy.evaluate.report import (
     BehaviourResult,
     CaseResult,
@@ -124,6 +125,7 @@ class Stage:
             "verdict": verdict_at(looks, self.now_us + 2 * HOUR_US),
         }
         rollout = Rollout(**{**known, **fields})
+        self.hold_looks()
         row = msgspec.structs.asdict(rollout)
         row["progress"] = msgspec.json.encode(rollout.progress)
         row["verdict"] = msgspec.json.encode(rollout.verdict).decode()
@@ -137,6 +139,15 @@ class Stage:
             self.point("rollout:risk", msgspec.json.encode(split).decode())
             self.point("candidate:risk", rollout.candidate)
         return rollout.id
+
+    def hold_looks(self) -> None:
+        """Hold the job that would look at rollouts, as another process would."""
+        jobs = tables.jobs
+        with suppress(StoreBusy):  # it is held already
+            self.plane.serving.jobs.run_now("rollouts")
+        lease = {"lease_owner": "test", "lease_until_us": 2**62}
+        with self.plane.project.state.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.name == "rollouts").values(lease))
 
     def copies(self, count: int) -> None:
         """Let there be so many older releases of `risk`."""

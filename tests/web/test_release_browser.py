@@ -8,9 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from browser_window import (
-    PHONE,
     SCREENS,
-    WIDE,
     Seen,
     axe_source,
     browser_open,

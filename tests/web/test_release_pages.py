@@ -89,7 +89,7 @@ def test_the_timeline_says_who_moved_what_when_and_why(stage: Stage, visitor: Vi
     bands = [(band["release"], band["until"] is None) for band in twin["bands"][:3]]
     assert bands == [(stage.champion, True), (stage.candidate, False), (stage.champion, False)]
     here, there = numbers.short(stage.champion), numbers.short(stage.candidate)
-    said = [f"Rolled back to {here} in place of {there}. too many late", "it knows June"]
+    said = [f"Rolled back to {here} in place of {there}: too many late.", "it knows June"]
     assert [words for words in said if words not in shown.words] == []
     assert "last good" in shown.words
 
@@ -296,7 +296,7 @@ def test_a_key_of_another_service_sees_none_of_it(stage: Stage) -> None:
 def test_what_it_did_by_itself_is_on_home(stage: Stage, visitor: Visitor) -> None:
     state, clock = stage.plane.project.state, stage.plane.project.clock
     acts: list[tuple[str, dict[str, Any]]] = [
-        ("rollout.advance", {"share": 0.25, "why": "no harm in 748 users"}),
+        ("release.advance", {"share": 0.25, "why": "no harm in 748 users"}),
         ("release.rollback", {"from": stage.champion, "why": "errors rose"}),
         ("evaluation.run", {"evaluation": "ev_1", "verdict": "pass"}),
     ]

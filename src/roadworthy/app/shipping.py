@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..errors import Conflict
 from ..release import bundle, promotion, registry
-from ..web.release_rows import rollouts_of
+from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
+from .comparisons import compare_releases
 from .ground import Ground
+from .replays import replay_request
 
 
 def shipping_of(ground: Ground) -> Shipping:
@@ -19,6 +20,8 @@ def shipping_of(ground: Ground) -> Shipping:
         freeze=partial(promotion.freeze, state, clock),
         unfreeze=partial(promotion.unfreeze, state, clock),
         stop_rollout=partial(_stop_rollout, ground),
+        compare=partial(compare_releases, state, ground.artifacts),
+        replay=partial(replay_request, ground),
     )
 
 
@@ -36,14 +39,5 @@ def _roll_back(ground: Ground, service: str, *, to: str, by: str, why: str) -> r
 
 
 def _stop_rollout(ground: Ground, service: str, *, by: str, why: str) -> None:
-    """End the rollout of a service, so that everybody meets the champion again.
-
-    Raises:
-        Conflict: None runs.
-    """
-    found = rollouts_of(ground.state, service, 1)
-    if not found or found[0].state not in ("running", "frozen"):
-        raise Conflict(f"expected a rollout of `{service}` that runs, got none")
-    because = why or "stopped by a person"
-    with ground.state.begin() as connection:
-        promotion.finish_rollout(connection, ground.clock, found[0], "roll_back", because, by)
+    """End the rollout of a service, so that everybody meets the champion again."""
+    stop_rollout(ground.state, ground.clock, service, by=by, why=why)

@@ -58,33 +58,32 @@ def _is_said(act: Action, promoted: Collection[str]) -> bool:
 
 
 _ON_ITS_WAY = {
-    "release.rollback": "Rolled back to {release}{instead}{why}.",
+    "release.begin": "Began the rollout of {release}{why}.",
+    "release.advance": "Moved the rollout of {release}{share}{why}.",
     "release.reject": "Rolled back the candidate {release}{why}.",
+    "release.stop": "Stopped the rollout of {release}{why}.",
+    "release.rollback": "Rolled back to {release}{instead}{why}.",
     "release.freeze": "Froze the service{why}.",
     "release.unfreeze": "Let the service go on{why}.",
-    "rollout.start": "Began the rollout of {release}{why}.",
-    "rollout.advance": "Moved the rollout of {release}{share}{why}.",
-    "rollout.promote": "Promoted the candidate {release}{why}.",
-    "rollout.roll_back": "Rolled back the candidate {release}{why}.",
-    "rollout.stop": "Stopped the rollout of {release}{why}.",
-    "gate.waive": "Waived a gate of {release}{why}.",
-    "release.waive": "Waived a gate of {release}{why}.",
     "release.approve": "Approved {release}{why}.",
+    "release.waive": "Waived a gate of {release}{why}.",
+    "release.unwaive": "Took a waiver of {release} back{why}.",
     "evaluation.run": "Evaluated {release}{why}.",
     "evaluation.replay": "Replayed traffic through {release}{why}.",
 }
 """What was done to releases on their way, by the name of the act."""
 
+_OF_ROLLOUTS = ("release.begin", "release.advance", "release.reject", "release.stop")
+
 
 def _of_release(act: Action, service: str) -> tuple[str, str]:
     """Return what was done to a release on its way, and where it is seen."""
     detail = act.detail
-    named = str(detail.get("candidate") or detail.get("release") or act.subject)
     left, share = str(detail.get("from") or ""), detail.get("share")
     because = str(detail.get("why") or detail.get("reason") or detail.get("verdict") or "")
     because = because.rstrip(". ")
     says = _ON_ITS_WAY[act.action].format(
-        release=numbers.short(named),
+        release=numbers.short(act.subject),
         instead=f" in place of {numbers.short(left)}" if "@" in left else "",
         share=f" to {numbers.promised(share)}" if isinstance(share, int | float) else "",
         why=f": {because}" if because else "",
@@ -92,7 +91,7 @@ def _of_release(act: Action, service: str) -> tuple[str, str]:
     evaluation = str(detail.get("evaluation") or act.subject)
     if act.action.startswith("evaluation.") and evaluation.startswith("ev_"):
         return says, f"/evaluations/{quote(evaluation, safe='')}"
-    page = "rollout" if act.action.startswith("rollout.") else "releases"
+    page = "rollout" if act.action in _OF_ROLLOUTS else "releases"
     return says, f"/services/{quote(service, safe='')}/{page}"
 
 

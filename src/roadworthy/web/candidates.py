@@ -10,14 +10,14 @@ from ..serve.opened import OpenRelease
 from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
 from ..store.evaluations import EvaluationHead
-from ..store.rollouts import Rollout
+from ..store.rollouts import Rollout, open_rollouts
 from .control import Ask
 from .evaluation_page import row_of
 from .figures import ReleaseBrief, Ship
 from .gate_words import MAY
 from .gates_shown import gates_page
 from .release_page import owners_of
-from .release_rows import newest_evaluations, newest_rollouts, read_report
+from .release_rows import newest_evaluations, read_report
 from .rollout_page import frozen_of, rollout_shown, says_frozen
 from .ship import NO_CANDIDATE, Known, brief, may_of, state_of
 
@@ -26,13 +26,9 @@ def ships_of(ask: Ask, opened: Sequence[OpenRelease], now: datetime) -> dict[str
     """Return of each service whether its candidate may ship; what is stored is read at once."""
     state, board = ask.control.state, ask.control.switchboard
     names = [release.name for release in opened]
-    rollouts = {
-        name: rollout
-        for name, rollout in newest_rollouts(state, names).items()
-        if rollout.state in ("running", "frozen")
-    }
+    rollouts = {one.service: one for one in open_rollouts(state)}
     judged = {name: board.get(f"candidate:{name}") for name in names}
-    judged |= {name: rollout.candidate for name, rollout in rollouts.items()}
+    judged |= {name: rollouts[name].candidate for name in names if name in rollouts}
     named = [release.id for release in opened]
     built = read_built(state, [*named, *filter(None, judged.values())])
     latest = read_latest(state, names)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from ..errors import NotFound, RequestError, RoadworthyError
+from ..errors import NotFound, StoreError
 from ..evaluate.report import Report
 from ..release import registry
+from ..release.compare import Comparison
 from ..release.registry import Release
 from ..serve.opened import OpenRelease
 from ..store.built import read_latest
@@ -90,6 +88,7 @@ def compare_page(ask: Ask, release: OpenRelease, query: CompareQuery) -> Compare
         paired=_paired(found.report, a.id),
         slices=_slices(found.report, a.id),
         sides=tuple(sides_of(compared, found.other, found.report)),
+        notes=compared.notes if compared is not None else (),
         changes=tuple(changes_of(compared, a.manifest, b.manifest)),
         environment=tuple(environment_of(a.manifest.environment, b.manifest.environment)),
         problem=problem,
@@ -167,15 +166,12 @@ def _worst_first(part: SliceShown) -> tuple[int, float]:
     return rank(part.state), difference if one.unit not in measures.LESS_IS_BETTER else -difference
 
 
-def _compared(ask: Ask, a: Release, b: Release) -> tuple[Mapping[str, Any], str]:
+def _compared(ask: Ask, a: Release, b: Release) -> tuple[Comparison | None, str]:
     """Return everything that is compared, and why it is not if it cannot be."""
     compare = ask.control.shipping.compare
     if compare is None or a.id == b.id:
-        return {}, ""
+        return None, ""
     try:
-        found: Mapping[str, Any] = msgspec.to_builtins(compare(a.id, b.id))
-    except RequestError:
-        raise
-    except RoadworthyError as error:
-        return {}, str(error)
-    return found, ""
+        return compare(a.id, b.id), ""
+    except (NotFound, StoreError) as error:
+        return None, str(error)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..evaluate.report import Metric, Report, Unit
+from ..release.compare import Comparison
 from ..release.environment import Environment
 from ..release.registry import Manifest
 from . import measures
@@ -25,19 +26,18 @@ _MEASURED: tuple[Unit, ...] = ("ms", "usd", "tokens")
 
 
 def sides_of(
-    compared: Mapping[str, Any], a: Report | None, b: Report | None
+    compared: Comparison | None, a: Report | None, b: Report | None
 ) -> Iterator[SideBySide]:
-    """Yield latency, cost and tokens of both: as measured while they served, else on cases."""
-    figures = compared.get("figures") or ()
-    for one in figures:
-        yield _side(one["name"], one.get("unit", "number"), one.get("a"), one.get("b"))
-    if figures or b is None:
-        return
+    """Yield latency, cost and tokens of both: as measured while they served, and on cases."""
+    for one in compared.figures if compared is not None else ():
+        if one.a or one.b:
+            yield _side(one.name, one.unit, one.a, one.b)
     before = a.metrics if a else {}
-    for name, metric in b.metrics.items():
+    for name, metric in b.metrics.items() if b else ():
         if metric.unit in _MEASURED:
             other = before.get(name)
-            yield _side(name, metric.unit, other.value if other else None, metric.value, metric)
+            value = other.value if other else None
+            yield _side(f"{name}, on cases", metric.unit, value, metric.value, metric)
 
 
 def _side(
@@ -61,20 +61,19 @@ def _side(
     )
 
 
-def changes_of(compared: Mapping[str, Any], a: Manifest, b: Manifest) -> Iterator[Changed]:
+def changes_of(compared: Comparison | None, a: Manifest, b: Manifest) -> Iterator[Changed]:
     """Yield what differs in files, prompts, schemas, contracts, guards and declared values.
 
     Without a full comparison it is what both releases say that they are made of.
     """
-    if not compared:
+    if compared is None:
         yield from _of_facts(a.facts, b.facts)
         return
-    for text in list(compared.get("texts") or ())[:MOST_FILES]:
-        yield file_changed(text["file"], text["diff"], is_cut=bool(text.get("is_cut")))
-    values = [*(compared.get("declared") or ()), *(compared.get("parts") or ())]
-    for one in values[:MOST_VALUES]:
-        part = one["name"] if one["kind"] == "key" else f"{one['kind']} {one['name']}"
-        yield _value_changed(part, one.get("a"), one.get("b"))
+    for text in compared.texts[:MOST_FILES]:
+        yield file_changed(text.file, text.diff, is_cut=text.is_cut)
+    for one in [*compared.declared, *compared.parts][:MOST_VALUES]:
+        part = one.name if one.kind == "key" else f"{one.kind} {one.name}"
+        yield _value_changed(part, one.a, one.b)
 
 
 def file_changed(name: str, diff: str, *, is_cut: bool = False) -> Changed:

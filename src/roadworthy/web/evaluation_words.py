@@ -87,7 +87,7 @@ def missing(needed: int | None, is_repeats: bool = False) -> str:
 def because(report: Report) -> Iterator[str]:
     """Yield what decides a verdict, and what is missing."""
     if said := report.sentence.strip():
-        yield said if said.endswith(".") else f"{said}."
+        yield capital(said if said.endswith(".") else f"{said}.")
     if report.verdict == "inconclusive" and report.needed is not None:
         yield f"{capital(missing(report.needed, report.needs_repeats))}."
     if report.verdict == "pass":

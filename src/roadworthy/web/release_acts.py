@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from ..errors import Conflict, NotFound, RequestError
@@ -133,11 +132,10 @@ def waive(ask: Ask, id: str, body: WaiverWanted) -> ReleaseActed:
 
 def replay_request(ask: Ask, id: str, body: ReplayWanted) -> ReplayShown:
     """Ask a release again what was asked in a request, and compare; it leaves nothing behind."""
-    from_record = _service_of(ask, id)
+    service = _service_of(ask, id)
     act = _there(ask.control.shipping.replay, "replaying")
-    wanted = find_release(ask, from_record, body.release).id if body.release else ""
-    found: dict[str, Any] = msgspec.to_builtins(act(id, release_id=wanted))
-    return replay_shown(ask, id, from_record, found)
+    wanted = find_release(ask, service, body.release).id if body.release else ""
+    return replay_shown(ask, act(id, release_id=wanted))
 
 
 def _moved(ask: Ask, service: str, did: Did) -> ServiceMoved:

@@ -375,6 +375,7 @@ class ComparePage(Struct, frozen=True, kw_only=True):
         evaluation: The one that compared them; None while there is none.
         paired, slices: From it, the worst first.
         sides: Latency, cost and tokens.
+        notes: What a reader must know of the comparison.
         changes: What differs: files, prompts, schemas, contracts, guards, the rest.
         environment: What differs in Python, packages and processor.
         problem: Why they cannot be compared in full; empty when they can.
@@ -398,6 +399,7 @@ class ComparePage(Struct, frozen=True, kw_only=True):
     paired: tuple[PairedShown, ...]
     slices: tuple[SliceShown, ...]
     sides: tuple[SideBySide, ...]
+    notes: tuple[str, ...]
     changes: tuple[Changed, ...]
     environment: tuple[Changed, ...]
     problem: str

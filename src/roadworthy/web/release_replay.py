@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from msgspec import Struct
 
+from ..serve.replay import Change, Replay, Told
 from ..store.clock import time_of
 from . import numbers
 from .control import Ask
 from .evaluation_page import cut, text_of
-from .units import Time
+from .units import Time, show
 
 MOST_CHANGES = 40
 MOST_TOLD = 2000
@@ -63,24 +61,21 @@ class ReplayShown(Struct, frozen=True, kw_only=True):
     command: str
 
 
-def replay_shown(ask: Ask, id: str, service: str, found: Mapping[str, Any]) -> ReplayShown:
+def replay_shown(ask: Ask, found: Replay) -> ReplayShown:
     """Return what the page of a replay shows."""
-    same, exact = bool(found.get("same")), bool(found.get("is_exact"))
-    release = str(found.get("release", ""))
-    diff = list(found.get("diff") or ())
     return ReplayShown(
-        says=says(same, exact, len(diff), numbers.short(release)),
+        says=says(found.same, found.is_exact, len(found.diff), numbers.short(found.release)),
         as_of=time_of(ask.control.clock.now_us()),
-        request=id,
-        service=service,
-        same=same,
-        is_exact=exact,
-        similarity=found.get("similarity"),
-        recorded=_told(str(found.get("recorded_release", "")), found.get("recorded") or {}),
-        replayed=_told(release, found.get("replayed") or {}),
-        diff=tuple(map(_place, diff[:MOST_CHANGES])),
-        notes=tuple(cut(str(note)) for note in (found.get("notes") or ())),
-        command=f"roadworthy replay {id}",
+        request=found.request_id,
+        service=found.service,
+        same=found.same,
+        is_exact=found.is_exact,
+        similarity=found.similarity,
+        recorded=_told(found.recorded_release, found.recorded),
+        replayed=_told(found.release, found.replayed),
+        diff=tuple(map(_place, found.diff[:MOST_CHANGES])),
+        notes=tuple(cut(note) for note in found.notes),
+        command=f"roadworthy replay {found.request_id}",
     )
 
 
@@ -98,24 +93,14 @@ def says(same: bool, is_exact: bool, places: int, release: str) -> str:
     return f"{release} answers otherwise{where}{'' if is_exact else '; its models may'}."
 
 
-def _told(release: str, found: Mapping[str, Any]) -> ToldShown:
-    return ToldShown(
-        release=release,
-        disposition=str(found.get("disposition", "")),
-        output=text_of(found.get("output"), MOST_TOLD),
-        model=str(found.get("model", "")),
-        error_code=str(found.get("error_code", "")),
-        latency_ms=int(found.get("latency_us", 0)) / 1000,
-        cost_usd=int(found.get("cost_micro", 0)) / 1_000_000,
-        input_tokens=int(found.get("input_tokens", 0)),
-        output_tokens=int(found.get("output_tokens", 0)),
-    )
+def _told(release: str, told: Told) -> ToldShown:
+    return show(ToldShown, told, release=release, output=text_of(told.output, MOST_TOLD))
 
 
-def _place(found: Mapping[str, Any]) -> PlaceShown:
+def _place(found: Change) -> PlaceShown:
     return PlaceShown(
-        path=cut(str(found.get("path", ""))),
-        change=str(found.get("change", "")),
-        before=text_of(found.get("before")),
-        after=text_of(found.get("after")),
+        path=cut(found.path),
+        change=found.change,
+        before=text_of(found.before),
+        after=text_of(found.after),
     )

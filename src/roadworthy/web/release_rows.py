@@ -12,24 +12,15 @@ from ..errors import StoreError
 from ..evaluate.report import Report
 from ..store.evaluations import EvaluationHead, read_evaluation
 from ..store.moves import Move
-from ..store.rollouts import Rollout, RolloutVerdict
+from ..store.rollouts import Look, Rollout, list_rollouts, read_looks
 from ..store.tables import (
     approvals,
     evaluations,
     gates,
     logged_models,
     moves,
-    rollout_looks,
-    rollouts,
     waivers,
 )
-
-
-class Look(NamedTuple):
-    """What one look at a rollout saw."""
-
-    at_us: int
-    verdict: RolloutVerdict
 
 
 class Waived(NamedTuple):
@@ -129,36 +120,14 @@ def read_report(state: Engine, id: str) -> tuple[EvaluationHead, Report]:
 
 def rollouts_of(state: Engine, service: str, limit: int) -> list[Rollout]:
     """Return the latest rollouts of a service, newest first."""
-    r = rollouts.c
-    query = select(rollouts).where(r.service == service)
-    rows = _rows(state, query.order_by(r.started_at_us.desc(), r.id.desc()).limit(limit))
-    return [_rollout(row) for row in rows]
-
-
-def newest_rollouts(state: Engine, services: Collection[str]) -> dict[str, Rollout]:
-    """Return the newest rollout of each of these services that had one."""
-    r = rollouts.c
-    last = (
-        select(r.service, func.max(r.started_at_us).label("at_us"))
-        .where(r.service.in_(services))
-        .group_by(r.service)
-        .subquery()
-    )
-    is_last = (r.service == last.c.service) & (r.started_at_us == last.c.at_us)
-    query = select(rollouts).join(last, is_last).order_by(r.id)
-    return {row.service: _rollout(row) for row in _rows(state, query)}
+    return list_rollouts(state, [service], limit)
 
 
 def looks_of(state: Engine, rollout: str, most: int) -> list[Look]:
     """Return about as many looks at a rollout as `most`, spread evenly, the last among them."""
-    looks = rollout_looks.c
-    here = looks.rollout == rollout
-    numbered = list(_scalars(state, select(looks.number).where(here).order_by(looks.number)))
-    step = max(1, -(-len(numbered) // most))
-    wanted = numbered[::-1][::step]
-    query = select(looks.at_us, looks.detail).where(here, looks.number.in_(wanted))
-    rows = _rows(state, query.order_by(looks.number))
-    return [Look(row.at_us, _verdict(row.detail)) for row in rows]
+    found = read_looks(state, rollout)
+    step = max(1, -(-len(found) // most))
+    return found[::-1][::step][::-1]
 
 
 def gates_of(state: Engine, releases: Collection[str]) -> list[Row[Any]]:
@@ -198,24 +167,6 @@ def logged_of(state: Engine, service: str, digests: Sequence[str]) -> dict[str, 
 def _rows(state: Engine, query: Select[Any]) -> list[Row[Any]]:
     with state.connect() as connection:
         return list(connection.execute(query))
-
-
-def _scalars(state: Engine, query: Select[Any]) -> list[Any]:
-    return [row[0] for row in _rows(state, query)]
-
-
-def _rollout(row: Row[Any]) -> Rollout:
-    """Return a rollout without its evidence, which no page reads."""
-    fields = {name: row._mapping[name] for name in Rollout.__struct_fields__}
-    return Rollout(**{**fields, "progress": {}, "verdict": _verdict(row.verdict)})
-
-
-def _verdict(text: str) -> RolloutVerdict:
-    """Return what a look said; one that cannot be read said nothing."""
-    try:
-        return msgspec.json.decode(text or "{}", type=RolloutVerdict)
-    except msgspec.MsgspecError:
-        return RolloutVerdict(why="what this look saw cannot be read")
 
 
 def _object(text: str) -> dict[str, Any]:

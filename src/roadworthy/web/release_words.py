@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from . import numbers
-from .words import exactly
 
 if TYPE_CHECKING:
     from .release_figures import MoveShown
@@ -33,16 +32,8 @@ def timeline(
 
 
 def moved(move: MoveShown) -> str:
-    """Return one change of what serves in words."""
+    """Return one change of what serves in words, and why it was made."""
     left = f" in place of {numbers.short(move.from_release)}" if move.from_release else ""
     did = DID.get(move.kind, move.kind)
-    return f"{did[:1].upper()}{did[1:]} {numbers.short(move.to_release)}{left}."
-
-
-def cut_at(n: int, of: int) -> str:
-    """Return how many of some releases are shown.
-
-    >>> cut_at(40, 100)
-    'the newest 40 of 100 releases'
-    """
-    return f"the newest {numbers.count(n)} of {exactly(of, 'release')}"
+    because = f": {why}" if (why := move.why.rstrip(". ")) else ""
+    return f"{did[:1].upper()}{did[1:]} {numbers.short(move.to_release)}{left}{because}."

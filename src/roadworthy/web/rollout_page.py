@@ -11,7 +11,7 @@ import msgspec
 from ..declare.release import ReleasePolicy
 from ..serve.opened import OpenRelease
 from ..store.clock import time_of
-from ..store.rollouts import Figure, Rollout
+from ..store.rollouts import Figure, Look, Rollout
 from ..store.switchboard import Stop
 from . import rollout_words as words
 from .control import Ask
@@ -23,7 +23,7 @@ from .release_figures import (
     RolloutShown,
     StepShown,
 )
-from .release_rows import Look, looks_of, rollouts_of
+from .release_rows import looks_of, rollouts_of
 from .shapes import Stopped
 from .states import State, rank
 from .units import show

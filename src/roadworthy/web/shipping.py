@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..release.compare import Comparison
 from ..release.registry import Release
+from ..serve.replay import Replay as Asked
 
 
 class RollBack(Protocol):
@@ -80,8 +82,8 @@ class Gates(Protocol):
 class Compare(Protocol):
     """Compares two releases in everything they are made of."""
 
-    def __call__(self, a: str, b: str) -> Any:
-        """Return the comparison, as a struct that is ready for JSON.
+    def __call__(self, a: str, b: str) -> Comparison:
+        """Return what they have not in common, and how both do.
 
         Raises:
             NotFound: There is no such release, or one of its files is gone.
@@ -91,11 +93,12 @@ class Compare(Protocol):
 class Replay(Protocol):
     """Asks a release again what was asked in a request."""
 
-    def __call__(self, request_id: str, *, release_id: str) -> Any:
-        """Return what was said then and now, as a struct that is ready for JSON.
+    def __call__(self, request_id: str, *, release_id: str) -> Asked:
+        """Return what was said then and now.
 
         Raises:
             NotFound: There is no such request, or its input was not kept.
+            Forbidden: It would cost something.
         """
 
 

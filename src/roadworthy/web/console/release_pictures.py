@@ -86,7 +86,7 @@ def canary(rollout: RolloutShown, now: datetime) -> Markup:
         plot.path([*above, *reversed(below)], "band")
     for y, cls, text, text_cls, away in (
         (allowed, "go", f"promote: band below {_signed(drawn, allowed)}", "ok-t", -5),
-        (0.0, "halt", "roll back: band above 0", "bad-t", 15),
+        (0.0, "halt", "roll back: band above 0", "bad-t", -5),
     ):
         plot.path([(plot.x0, y), (plot.x1, y)], cls)
         plot.words.append(svg.words_at(f"{text_cls} end halo", "100%", plot.y(y) + away, text))
@@ -99,7 +99,7 @@ def canary(rollout: RolloutShown, now: datetime) -> Markup:
         plot.path([(last.units, last.difference), coming], "coming-line")
         plot.dot(coming, "chosen")
     _mark_now(plot, last)
-    plot.axis([(plot.x0, numbers.count(int(plot.x0))), (plot.x1, numbers.count(int(plot.x1)))])
+    plot.axis(_ticks(plot, last))
     words = Words(_finding(rollout), _drawn(rollout, drawn), "Users")
     picture = Markup('<div class="canary">{}</div>').format(plot.svg(alternative(words, None)))
     rows = [
@@ -117,6 +117,14 @@ def _ground(
     early = [one.difference for one in looks]
     most = _MOST_AWAY * max(allowed, 0.005)
     return SignedPlot([0.0, *xs], [*seen, *early], most, lambda y: _signed(drawn, y))
+
+
+def _ticks(plot: SignedPlot, last: LookShown) -> list[tuple[float, str]]:
+    """Return the ends and where it stands by now, unless that is near an end."""
+    places = {plot.x0, plot.x1}
+    if 15 < plot.x(last.units) < 85:
+        places.add(float(last.units))
+    return [(x, numbers.count(int(x))) for x in sorted(places)]
 
 
 def _mark_now(plot: SignedPlot, last: LookShown) -> None:
@@ -186,10 +194,14 @@ def evidence(rollout: RolloutShown) -> Markup:
         return _moment(start + timedelta(hours=x))
 
     return curve_chart(
-        Words(finding, "Evidence against what is enough, log scale, by look in UTC.", "Look"),
+        Words(
+            finding,
+            "Evidence as a part of what is enough, log scale; dashed: that it is not worse.",
+            "Look",
+        ),
         [
-            Curve("Worse", [(hours(one), one.harm_level) for one in looks]),
-            Curve("Not worse (dashed)", [(hours(one), one.gain_level) for one in looks], "line2"),
+            Curve("That it is worse", [(hours(one), one.harm_level) for one in looks]),
+            Curve("That it is not worse", [(hours(one), one.gain_level) for one in looks], "line2"),
         ],
         show_x=time,
         show_y=numbers.promised,

@@ -16,6 +16,7 @@
     + NoPassages
     + NotSure
     + Conflict
+    + NotReady
     + BudgetExhausted
     + ServiceStopped
   x ModelError
@@ -177,6 +178,17 @@ class Conflict(RequestError):
 
     code = "conflict"
     status = 409
+
+
+class NotReady(RequestError):
+    """A release may not serve yet; there is a problem for each gate that holds it up."""
+
+    code = "not_ready"
+    status = 409
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class BudgetExhausted(RequestError):

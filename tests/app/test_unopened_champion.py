@@ -11,7 +11,9 @@ from conftest import write_project
 from control_plane import Plane
 from roadworthy.app import Project, open_project
 from roadworthy.errors import DeclarationError, ServiceStopped, StoreError
+from roadworthy.release.gates import held_up_by
 from roadworthy.release.registry import Release, champion_id_of
+from roadworthy.types import DAY_US
 
 SERVICE = """
 name = "{name}"
@@ -183,3 +185,43 @@ def test_another_is_promoted_where_the_champion_was_changed_in_the_store(plane: 
     written(project.folder, deadline_ms=900)
     built = project.build_release("sound", by="test")
     assert project.promote(built.id, by="test").id == built.id
+
+
+def test_what_served_before_serves_where_a_file_of_the_champion_is_damaged(
+    tmp_path: Path,
+) -> None:
+    folder = written(tmp_path / "project")
+    with open_project(folder) as project:
+        before = project.promote(project.build_release("broken", by="test").id, by="test")
+        (folder / "services/broken/request.schema.json").write_text('{"required": []}')
+        champion = project.promote(project.build_release("broken", by="test").id, by="test")
+        damage(artifact_of(project, champion))
+    with open_project(folder) as project:
+        plane = Plane(project)
+        answer = plane.ask("POST", "/v1/services/broken/answer", {"input": {"n": 1}})
+        assert (answer.status, answer.json["release"]) == (200, before.id)
+        (why,) = plane.ask("GET", "/healthz", key="").json["trouble"].values()
+        assert f"`{champion.id}` could not be opened, `{before.id}`, which served before" in why
+        assert "is damaged" in why
+
+
+def test_a_high_risk_service_waits_for_its_gates_and_no_other_with_it(tmp_path: Path) -> None:
+    folder = written(tmp_path / "project")
+    path = folder / "services/broken/service.toml"
+    owners = 'owners = { product = "Ada", model = "Bob", platform = "Eve" }\nrisk = "high"'
+    path.write_text(path.read_text().replace('owners = { product = "test" }', owners))
+    with open_project(folder) as project:
+        plane = Plane(project)
+        answer = plane.ask("POST", "/v1/services/broken/answer", {"input": {"n": 1}})
+        assert answer.error["code"] == "service_stopped"
+        assert plane.ask("POST", "/v1/services/sound/answer", {"input": {}}).status == 200
+        first = project.build_release("broken", by="test")
+        for place, owner in enumerate(("product", "model", "platform")):
+            project.approve(first.id, owner=owner, by=f"key:{place}")
+        for gate in held_up_by(project.gates_of(first.id), "high"):
+            expires_us = project.clock.now_us() + DAY_US
+            project.waive(first.id, gate.name, by="t", reason="later", expires_us=expires_us)
+        project.promote(first.id, by="test")
+        plane.follow()
+        answer = plane.ask("POST", "/v1/services/broken/answer", {"input": {"n": 1}})
+        assert (answer.status, answer.json["release"]) == (200, first.id)

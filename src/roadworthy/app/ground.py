@@ -14,8 +14,10 @@ from ..declare.load import load_service
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
 from ..errors import NotFound, StoreError
-from ..release import bundle, promotion, registry
+from ..release import bundle, gates, promotion, registry
 from ..release.agreement import check_promotion
+from ..release.measures import Gate
+from ..store.approvals import Approval, Waiver
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
 from ..store.lock import find_holder
@@ -126,19 +128,105 @@ class Ground:
             contracts=source_contracts(service, self.declaration, self.state),
         )
 
-    def promote(self, release_id: str, *, by: str) -> registry.Release:
+    def promote(self, release_id: str, *, by: str, why: str = "") -> registry.Release:
         """Let a whole release serve its service, in every process; also an older one again.
 
         Raises:
             NotFound: There is no such release.
             StoreError: One of its files is gone or damaged.
             DeclarationError: A source's contract changed since in a way that it has not agreed to.
+            NotReady: Gates hold it up.
+            Conflict: Somebody else changed meanwhile what serves, or the service is frozen.
         """
         release = registry.read_release(self.state, release_id)
+        serves = registry.champion_id_of(self.state, release.service)
         bundle.check_whole(release, self.artifacts)
+        self._check_contracts(release)
+        if serves != release.id:
+            self.check_gates(release)
+        return promotion.promote(
+            self.state, self.clock, release_id, by=by, why=why, expected=serves
+        )
+
+    def check_gates(self, release: registry.Release) -> None:
+        """Check that no gate holds a release up; what has served is held up by none.
+
+        Raises:
+            NotReady: Some do.
+        """
+        if gates.is_gated(self.state, self.artifacts, release):
+            risk = gates.risk_of(self.state, self.artifacts, release)
+            gates.check_ready(release, self.gates_of(release.id), risk)
+
+    def gates_of(self, release_id: str) -> tuple[Gate, ...]:
+        """Measure how a release stands to every gate, from the evidence that there is.
+
+        Raises:
+            NotFound: There is no such release, or what it declares is gone.
+        """
+        release = registry.read_release(self.state, release_id)
+        check = partial(self._check_contracts, release)
+        return gates.measure_gates(self.state, self.artifacts, self.clock, release, check)
+
+    def roll_back(self, service: str, *, to: str = "", by: str, why: str) -> registry.Release:
+        """Let an earlier champion serve again, by default the last good one, with all its own.
+
+        Raises:
+            NotFound: It never served, or nothing served before.
+            StoreError: One of its files is gone or damaged.
+            Conflict: Somebody else changed meanwhile what serves.
+        """
+        back = registry.read_release(self.state, to or promotion.before(self.state, service))
+        bundle.check_whole(back, self.artifacts)
+        return promotion.roll_back(self.state, self.clock, service, to=back.id, by=by, why=why)
+
+    def freeze(self, service: str, *, by: str, reason: str) -> None:
+        """Let nothing else serve a service until it is thawed; going back stays possible."""
+        promotion.freeze(self.state, self.clock, service, by=by, reason=reason)
+
+    def unfreeze(self, service: str, *, by: str, reason: str = "") -> None:
+        """Let releases of a service be promoted again.
+
+        Raises:
+            Conflict: It is not frozen.
+        """
+        promotion.unfreeze(self.state, self.clock, service, by=by, reason=reason)
+
+    def approve(self, release_id: str, *, owner: str, by: str, note: str = "") -> Approval:
+        """Write down that an owner lets a release ship.
+
+        Raises:
+            NotFound: There is no such release.
+            RequestError: There is no such owner.
+            Conflict: Its risk is high, and the same person spoke for another owner.
+        """
+        release = registry.read_release(self.state, release_id)
+        return gates.approve(
+            self.state, self.artifacts, self.clock, release, owner=owner, by=by, note=note
+        )
+
+    def waive(self, release_id: str, gate: str, *, by: str, reason: str, expires_us: int) -> Waiver:
+        """Let a release ship although a gate does not hold, until a time.
+
+        Raises:
+            NotFound: There is no such release.
+            RequestError: There is no such gate, it can not be waived, there is no reason, or the
+                time is over.
+        """
+        release = registry.read_release(self.state, release_id)
+        return gates.waive(
+            self.state,
+            self.clock,
+            release,
+            gate,
+            by=by,
+            reason=reason,
+            expires_us=expires_us,
+        )
+
+    def _check_contracts(self, release: registry.Release) -> None:
         now = partial(contracts_of, self.declaration, self.declaration.sources.keys())
         check_promotion(release, now, self.state)
-        return promotion.promote(self.state, self.clock, release_id, by=by)
 
 
 def _open_folder(path: Path) -> None:

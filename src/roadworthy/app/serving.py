@@ -13,12 +13,12 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..cost.ledger import Ledger
-from ..errors import NotFound, RoadworthyError, StoreBusy
+from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
-from ..release import bundle, registry
+from ..release import bundle, promotion, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
@@ -102,6 +102,7 @@ class Serving:
         self._opening_features = threading.Lock()
         self._release_trouble: dict[str, str] = {}
         self._unopened: dict[str, str] = {}
+        self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
         self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
         self.engine = Engine(
@@ -296,14 +297,35 @@ class Serving:
         for name in self._ground.service_names:
             champion = registry.champion_id_of(self._ground.state, name)
             if not champion:
-                opened[name] = self._open_first(name)
+                first = self._open_first(name)
+                if first is not None:
+                    opened[name] = first
                 continue
             try:
                 stored = registry.read_release(self._ground.state, champion)
                 opened[name] = self._open_release(stored)
             except RoadworthyError as error:
-                self._note_unopened(name, champion, error)
+                before = self._open_last_good(name, champion, error)
+                if before is not None:
+                    opened[name] = before
         return self._champions(opened)
+
+    def _open_last_good(
+        self, name: str, champion: str, error: RoadworthyError
+    ) -> OpenRelease | None:
+        """Open what served before a champion that does not open; None where that is not there."""
+        state = self._ground.state
+        last_good = promotion.aliases(state, name)["last_good"]
+        with suppress(RoadworthyError):
+            if last_good:
+                opened = self._open_release(registry.read_release(state, last_good))
+                self._release_trouble[f"release of {name}"] = (
+                    f"`{champion}` could not be opened, `{last_good}`, which served before, serves "
+                    f"instead: {error}; mend it, or `roadworthy release rollback {name}`"
+                )
+                return opened
+        self._note_unopened(name, champion, error)
+        return None
 
     def _note_unopened(self, name: str, release_id: str, error: RoadworthyError) -> None:
         self._unopened[name] = release_id
@@ -316,9 +338,19 @@ class Serving:
         """Return what the engine serves; requests for the rest get an error that says so."""
         return Champions(opened, dict(self._unopened)) if self._unopened else opened
 
-    def _open_first(self, name: str) -> OpenRelease:
-        """Release a service as its files are; what does not open does not become champion."""
+    def _open_first(self, name: str) -> OpenRelease | None:
+        """Release a service as its files are; what does not open does not become champion.
+
+        Where its gates hold it up, as a high risk's do, it waits for people and None is returned.
+        """
         first = self._ground.build_release(name, by="up")
+        try:
+            self._ground.check_gates(first)
+        except NotReady as error:
+            self._unopened[name] = first.id
+            self._waiting.add(name)
+            self._release_trouble[f"release of {name}"] = f"`{name}` does not serve yet: {error}"
+            return None
         opened = self._open_release(first)
         self._ground.promote(first.id, by="up")
         return opened
@@ -485,7 +517,8 @@ class Serving:
                 await self._swap(name, champion, opened)
         for name, failed in list(self._unopened.items()):
             champion = self.switchboard.get(f"champion:{name}")
-            if champion and champion != failed:
+            if champion and (champion != failed or name in self._waiting):
+                self._waiting.discard(name)
                 await self._swap(name, champion, None)
         await self._open_beside()
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import DeclarationError, RequestError, RoadworthyError, StoreError
+from ..errors import DeclarationError, NotReady, RequestError, RoadworthyError, StoreError
 from ..types import MICRO
 
 KEPT, NOT_KEPT, USAGE, INCONCLUSIVE, COULD_NOT = range(5)
@@ -68,7 +68,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
 def _end(error: RoadworthyError, *, as_json: bool) -> NoReturn:
     """Print an error and end: a wrong declaration is not kept, a wrong argument is wrong usage."""
-    if isinstance(error, DeclarationError):
+    if isinstance(error, (DeclarationError, NotReady)):
         exit_code = NOT_KEPT
     else:
         exit_code = USAGE if type(error) is RequestError else COULD_NOT

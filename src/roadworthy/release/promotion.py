@@ -108,7 +108,7 @@ def roll_back(
         Conflict: Somebody else changed meanwhile what serves.
     """
     serves = champion_id_of(engine, service)
-    release = read_release(engine, to or _before(engine, service, serves))
+    release = read_release(engine, to or before(engine, service))
     if release.service != service or not has_served(engine, release.id):
         raise NotFound(
             f"expected an earlier champion of `{service}`, got `{release.id}`, which never served; "
@@ -224,15 +224,34 @@ def has_served(engine: Engine, release_id: str) -> bool:
     return bool(list_actions(engine, action="release.promote", subject=release_id, limit=1))
 
 
+def before(engine: Engine, service: str) -> str:
+    """Return the release that a service goes back to.
+
+    Raises:
+        NotFound: Nothing served before.
+    """
+    found, serves = (aliases(engine, service)[name] for name in ("last_good", "champion"))
+    if not found and serves and not list_moves(engine, service, 1):
+        # It was promoted when moves were not written down yet: the chain of acts knows.
+        acts = list_actions(engine, action="release.promote", subject=serves, limit=1)
+        found = str(acts[0].detail.get("from", "")) if acts else ""
+    if not found:
+        raise NotFound(
+            f"expected a release that served `{service}` before, got none; "
+            f"`roadworthy release history {service}` lists what did"
+        )
+    return found
+
+
 def _move(connection: Connection, clock: Clock, change: _Change) -> Move:
     """Move all pointers that a change of what serves moves, and write it down."""
     service = change.service
     hold_epochs(connection, service)
     hold_pointers(connection)
-    before = moves_of(connection, service)
+    earlier = moves_of(connection, service)
     left = read_pointer(connection, f"champion:{service}")
     if left != change.expected:
-        raise _overtaken(change, left, before)
+        raise _overtaken(change, left, earlier)
     if change.kind == "promote":
         _check_thawed(connection, service)
     stopped = _stop_rollouts(connection, clock, change)
@@ -251,7 +270,7 @@ def _move(connection: Connection, clock: Clock, change: _Change) -> Move:
         rollout=change.rollout,
         carried=carried,
     )
-    back = way_back([move, *before])
+    back = way_back([move, *earlier])
     move_pointer(connection, f"last_good:{service}", back[0] if back else "")
     add_move(connection, move)
     detail = {"service": service, "from": left, "why": change.why, "rollout": change.rollout}
@@ -261,9 +280,9 @@ def _move(connection: Connection, clock: Clock, change: _Change) -> Move:
     return move
 
 
-def _overtaken(change: _Change, left: str, before: Sequence[Move]) -> Conflict:
+def _overtaken(change: _Change, left: str, earlier: Sequence[Move]) -> Conflict:
     """Return what to say to the second of two who change the same."""
-    last = before[0] if before and before[0].to_release == left else None
+    last = earlier[0] if earlier and earlier[0].to_release == left else None
     who = ""
     if last is not None:
         at = datetime.fromtimestamp(last.at_us // MICRO, UTC)
@@ -327,22 +346,3 @@ def _split_of(connection: Connection, service: str) -> str:
         return ""
     split = Split(id=row.id, release=row.candidate, judge=row.judge, share=row.share)
     return msgspec.json.encode(split).decode()
-
-
-def _before(engine: Engine, service: str, serves: str) -> str:
-    """Return what one goes back to.
-
-    Raises:
-        NotFound: Nothing served before.
-    """
-    found = aliases(engine, service)["last_good"]
-    if not found and serves and not list_moves(engine, service, 1):
-        # It was promoted when moves were not written down yet: the chain of acts knows.
-        acts = list_actions(engine, action="release.promote", subject=serves, limit=1)
-        found = str(acts[0].detail.get("from", "")) if acts else ""
-    if not found:
-        raise NotFound(
-            f"expected a release that served `{service}` before, got none; "
-            f"`roadworthy release history {service}` lists what did"
-        )
-    return found

@@ -18,6 +18,7 @@ from browser_window import (
 from release_stage import HOSTILE, Stage, case, staged
 
 from control_plane import Plane, listening
+from roadworthy.release.measures import Gate, State
 from roadworthy.store import tables
 from roadworthy.types import DAY_US, HOUR_US
 
@@ -63,9 +64,12 @@ def fill(stage: Stage) -> dict[str, str]:
     stage.move("promote", stage.champion, stage.candidate, 60, why="it knows June")
     stage.move("rollback", stage.candidate, stage.champion, 30, why="too many late answers")
     stage.point("last_good:risk", stage.candidate)
-    for n, (name, state) in enumerate(
-        (("suites", "holds"), ("latency", "fails"), ("drills", "not_measured"))
-    ):
+    states: tuple[tuple[str, State], ...] = (
+        ("suites", "holds"),
+        ("latency", "fails"),
+        ("drills", "not_measured"),
+    )
+    for n, (name, state) in enumerate(states):
         stage.put(
             tables.gates,
             release=stage.candidate,
@@ -74,7 +78,17 @@ def fill(stage: Stage) -> dict[str, str]:
             state=state,
             at_us=stage.now_us - n * HOUR_US,
             digest="0c2d" * 16,
-            detail='{"value": "31 ms", "bar": "at most 20 ms", "why": "measured under load"}',
+            detail=msgspec.json.encode(
+                Gate(
+                    name=name,
+                    state=state,
+                    is_declared=True,
+                    value=31.0,
+                    bar=20.0,
+                    why="measured under `load`",
+                    command="roadworthy evaluate risk",
+                )
+            ).decode(),
         )
     stage.put(
         tables.waivers,

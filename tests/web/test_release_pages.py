@@ -11,6 +11,7 @@ import pytest
 from release_stage import HOSTILE, Stage, metric, staged, verdict_at
 from visitor import Visitor
 
+from roadworthy.release.measures import Gate, State
 from roadworthy.store import tables
 from roadworthy.store.actions import append_action
 from roadworthy.types import DAY_US, HOUR_US
@@ -28,8 +29,9 @@ def visitor(stage: Stage) -> Visitor:
     return Visitor(stage.plane, stage.plane.secret)
 
 
-def gate(stage: Stage, name: str, state: str, **detail: Any) -> None:
-    """Remember how the candidate stands to one gate."""
+def gate(stage: Stage, name: str, state: State, **detail: Any) -> None:
+    """Remember how the candidate stands to one gate, which its service declares."""
+    measured = Gate(name=name, state=state, **{"is_declared": True, **detail})
     stage.put(
         tables.gates,
         release=stage.candidate,
@@ -38,7 +40,7 @@ def gate(stage: Stage, name: str, state: str, **detail: Any) -> None:
         state=state,
         at_us=stage.now_us - HOUR_US,
         digest="0c2d" * 16,
-        detail=msgspec.json.encode(detail).decode(),
+        detail=msgspec.json.encode(measured).decode(),
     )
 
 
@@ -134,11 +136,11 @@ def test_an_inconclusive_evaluation_says_how_many_cases_are_missing(stage: Stage
 
 
 def test_a_failing_gate_says_no_with_value_against_bar(stage: Stage, visitor: Visitor) -> None:
-    gate(stage, "latency", "fails", value="31 ms", bar="at most 20 ms")
-    gate(stage, "suites", "holds", value="93.4%", bar="at least 90%")
+    gate(stage, "latency", "fails", value=31.0, bar=20.0)
+    gate(stage, "suites", "holds", value=0.934, bar=0.9)
     found = ship(stage)
     assert (found["may"], found["state"]) == ("no", "breached")
-    assert found["says"] == "Latency: 31 ms against at most 20 ms."
+    assert found["says"] == "Latency: 31 ms against ≤ 20 ms."
     shown = visitor.see("/services/risk/releases/compare")
     assert shown.headline.startswith("No, ")
     assert "One of 2 gates holds; one fails." in shown.words

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..release import bundle, promotion, registry
+from ..release import bundle, gates, registry
 from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
 from .comparisons import compare_releases
 from .ground import Ground
 from .replays import replay_request
+from .rollouts import begin_rollout
 
 
 def shipping_of(ground: Ground) -> Shipping:
-    """Return the acts on releases of a project; what no room of it can do is None."""
+    """Return the acts on releases of a project."""
     state, clock = ground.state, ground.clock
     return Shipping(
-        roll_back=partial(_roll_back, ground),
-        freeze=partial(promotion.freeze, state, clock),
-        unfreeze=partial(promotion.unfreeze, state, clock),
-        stop_rollout=partial(_stop_rollout, ground),
+        roll_back=ground.roll_back,
+        freeze=ground.freeze,
+        unfreeze=ground.unfreeze,
+        begin=partial(_begin, ground),
+        stop_rollout=partial(stop_rollout, state, clock),
+        approve=ground.approve,
+        waive=ground.waive,
+        measure_gates=ground.gates_of,
+        risk=partial(_risk, ground),
         compare=partial(compare_releases, state, ground.artifacts),
         replay=partial(replay_request, ground),
     )
 
 
-def _roll_back(ground: Ground, service: str, *, to: str, by: str, why: str) -> registry.Release:
-    """Go back to a release whose files are whole.
-
-    Raises:
-        NotFound: Nothing served before.
-        StoreError: One of its files is gone or damaged.
-    """
-    back = to or promotion.aliases(ground.state, service)["last_good"]
-    if back:
-        bundle.check_whole(registry.read_release(ground.state, back), ground.artifacts)
-    return promotion.roll_back(ground.state, ground.clock, service, to=to, by=by, why=why)
+def _begin(ground: Ground, service: str, candidate: str, *, by: str) -> str:
+    """Let a whole candidate whose gates hold meet live traffic; return how long it may take."""
+    release = registry.read_release(ground.state, candidate)
+    bundle.check_whole(release, ground.artifacts)
+    ground.check_gates(release)
+    return begin_rollout(ground, service, candidate, by=by).forecast.why
 
 
-def _stop_rollout(ground: Ground, service: str, *, by: str, why: str) -> None:
-    """End the rollout of a service, so that everybody meets the champion again."""
-    stop_rollout(ground.state, ground.clock, service, by=by, why=why)
+def _risk(ground: Ground, release_id: str) -> str:
+    """Return the risk by which a release is judged: high where what it declares is gone."""
+    release = registry.read_release(ground.state, release_id)
+    return gates.risk_of(ground.state, ground.artifacts, release)

@@ -93,6 +93,7 @@ def compare_page(ask: Ask, release: OpenRelease, query: CompareQuery) -> Compare
         environment=tuple(environment_of(a.manifest.environment, b.manifest.environment)),
         problem=problem,
         others=registry.list_release_ids(state, [service], MOST_OTHERS),
+        judge=release.declaration.release.judge,
         command=f"roadworthy release compare {a.id} {b.id}",
     )
 

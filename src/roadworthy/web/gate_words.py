@@ -45,25 +45,29 @@ MAY_STATES: dict[str, State] = {
 MOST_NAMED = 3
 
 
-def gates(held: int, waived: int, failing: int, open: int) -> str:
+def gates(held: int, waived: int, failing: int, open: int, whole: int) -> str:
     """Return how a release stands to its gates, in one line.
 
-    >>> gates(10, 1, 0, 0), gates(3, 0, 1, 0)
+    >>> gates(10, 1, 0, 0, 11), gates(3, 0, 1, 0, 4)
     ('Ten of 11 gates hold; one is waived.', 'Three of 4 gates hold; one fails.')
-    >>> gates(0, 0, 0, 0), gates(2, 0, 0, 0)
-    ('No gate is measured.', 'Every gate holds, 2 of 2.')
+    >>> gates(0, 0, 0, 0, 0), gates(2, 0, 0, 0, 2), gates(1, 0, 0, 1, 3)
+    ('No gate is measured.', 'Every gate holds, 2 of 2.', 'One of 3 gates holds; one is open.')
+    >>> gates(2, 0, 0, 0, 4)
+    'Two of 4 gates hold; two are not asked for.'
     """
-    whole = held + waived + failing + open
     if not whole:
         return "No gate is measured."
     if held == whole:
         return f"Every gate holds, {numbers.count(whole)} of {numbers.count(whole)}."
     head = f"{few(held)} of {numbers.count(whole)} gates {'holds' if held == 1 else 'hold'}"
+    idle = whole - held - waived - failing - open
     rest = [
         f"{few(failing)} {'fails' if failing == 1 else 'fail'}" if failing else "",
         f"{few(open)} {'is' if open == 1 else 'are'} open" if open else "",
         f"{few(waived)} {'is' if waived == 1 else 'are'} waived" if waived else "",
     ]
+    if not any(rest) and idle:
+        rest = [f"{few(idle)} {'is' if idle == 1 else 'are'} not asked for"]
     said = "; ".join([head, *(part for part in rest if part)])
     return f"{said[:1].upper()}{said[1:]}."
 

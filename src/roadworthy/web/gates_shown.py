@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 from urllib.parse import quote
 
 import msgspec
 
+from ..evaluate.report import Unit
+from ..release.gates import held_up_by, standing_of
+from ..release.measures import Gate
+from ..store.approvals import Waiver, list_approvals, list_waivers
 from ..store.clock import time_of
 from ..types import DAY_US
-from . import gate_words, numbers
+from . import gate_words, measures
 from .control import Ask
 from .measures import word_of
 from .release_figures import ApprovalShown, Gates, GateShown, WaiverShown
-from .release_rows import Waived, approvals_of, gates_of, waivers_of
+from .release_rows import gates_of, waived_of
 from .states import State, rank
 from .units import show
 
 SOON_US = 7 * DAY_US
 """A waiver that ends within this time puts its gate at risk."""
-_OPEN = ("inconclusive", "not_measured")
+_UNITS: Mapping[str, Unit] = {
+    "latency": "ms",
+    "cost_per_request": "usd",
+    "cost_per_day": "usd",
+    "approvals": "number",
+}
+"""The unit of a gate's value, where it is no share."""
+_LEAST = ("suites", "approvals")
+"""Gates whose bar is the least that is asked for."""
 
 
 def gates_page(ask: Ask, release_id: str, owners: Mapping[str, str]) -> Gates:
@@ -31,106 +42,88 @@ def gates_page(ask: Ask, release_id: str, owners: Mapping[str, str]) -> Gates:
         release_id: The release.
         owners: Role → person, of those who may approve.
     """
-    shown = sorted(_gates(ask, release_id), key=lambda gate: rank(gate.state))
-    words = [gate.word for gate in shown]
-    held, waived = words.count("holds"), words.count("waived")
-    failing = words.count("fails")
-    approvals = approvals_of(ask.control.state, release_id)
+    state, now_us = ask.control.state, ask.control.clock.now_us()
+    found = standing_of(state, release_id, now_us)
+    refusing = {gate.name for gate in held_up_by(found, _risk(ask, release_id))}
+    waivers = {waiver.id: waiver for waiver in list_waivers(state, release_id)}
+    shown = [
+        _gate(gate, waivers.get(gate.waiver), now_us, refuses=gate.name in refusing)
+        for gate in found
+    ]
+    held, waived, failing, opened = _counts([(g.state, g.name in refusing) for g in found])
     return Gates(
-        says=gate_words.gates(held, waived, failing, len(words) - held - waived - failing),
+        says=gate_words.gates(held, waived, failing, opened, len(found)),
         release=release_id,
-        gates=tuple(shown),
-        approvals=tuple(show(ApprovalShown, one) for one in approvals),
+        gates=tuple(sorted(shown, key=lambda gate: (not gate.refuses, rank(gate.state)))),
+        approvals=tuple(show(ApprovalShown, one) for one in list_approvals(state, release_id)),
         owners={role: who for role, who in owners.items() if who},
         failing=failing,
-        open=len(words) - held - waived - failing,
+        open=opened,
         held=held,
         waived=waived,
+        command=f"roadworthy release gates {release_id}",
     )
 
 
-def counts_of(ask: Ask, releases: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+def counts_of(ask: Ask, releases: Collection[str]) -> dict[str, tuple[int, int, int]]:
     """Return of each release how many of its gates fail, are open, and were measured."""
-    found: dict[str, list[str]] = {}
-    for row in gates_of(ask.control.state, releases):
-        found.setdefault(row.release, []).append(row.state)
-    return {
-        release: (states.count("fails"), sum(map(states.count, _OPEN)), len(states))
-        for release, states in found.items()
-    }
-
-
-def _gates(ask: Ask, release_id: str) -> Iterator[GateShown]:
     state, now_us = ask.control.state, ask.control.clock.now_us()
-    waivers: dict[str, Waived] = {}
-    for one in waivers_of(state, release_id):
-        if one.expires_us > now_us:
-            waivers.setdefault(one.gate, one)
-    for found in _measured(ask, release_id):
-        yield _gate(found, waivers.get(_text(found.get("gate"))), now_us)
+    waived = waived_of(state, releases, now_us)
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for row in gates_of(state, releases):
+        is_waived = (row.release, row.gate) in waived and row.state != "holds"
+        gate = msgspec.json.decode(row.detail, type=Gate)
+        refuses = row.state != "not_measured" or gate.is_declared
+        stands = "waived" if is_waived else row.state
+        found.setdefault(row.release, []).append((stands, refuses))
+    counts = {release: _counts(gates) for release, gates in found.items()}
+    return {release: (one[2], one[3], len(found[release])) for release, one in counts.items()}
 
 
-def _measured(ask: Ask, release_id: str) -> Iterator[dict[str, Any]]:
-    """Yield each gate as JSON values: from whoever measures them, else as they were written."""
-    if ask.control.shipping.gates is not None:
-        for gate in ask.control.shipping.gates(release_id):
-            found = msgspec.to_builtins(gate)
-            yield {**found, "gate": found.get("gate") or found.get("name", "")}
-        return
-    for row in gates_of(ask.control.state, [release_id]):
-        fields = {"gate": row.gate, "state": row.state, "at_us": row.at_us, "digest": row.digest}
-        yield {**_detail(row.detail), **fields}
+def _counts(gates: Collection[tuple[str, bool]]) -> tuple[int, int, int, int]:
+    """Return how many hold, are waived, fail, and are open, of gates that refuse or do not."""
+    states = [state for state, _ in gates]
+    opened = [state for state, refuses in gates if refuses]
+    missing = sum(state in ("inconclusive", "not_measured") for state in opened)
+    return states.count("holds"), states.count("waived"), states.count("fails"), missing
 
 
-def _detail(text: str) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(text or "{}")
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _risk(ask: Ask, release_id: str) -> str:
+    """Return the risk by which a release is judged."""
+    if ask.control.shipping.risk is not None:
+        return ask.control.shipping.risk(release_id)
+    serves = ask.control.engine.releases.get(release_id.partition("@")[0])
+    return serves.declaration.risk if serves is not None else "high"
 
 
-def _gate(found: Mapping[str, Any], waived: Waived | None, now_us: int) -> GateShown:
-    said, name = _text(found.get("state")) or "not_measured", _text(found.get("gate"))
-    if waived is not None and said != "holds":
-        said = "waived"
+def _gate(gate: Gate, waived: Waiver | None, now_us: int, *, refuses: bool) -> GateShown:
     is_near = waived is not None and waived.expires_us - now_us < SOON_US
-    state: State = gate_words.STATES.get(said, "collecting")
-    if said == "waived" and is_near:
-        state = "at_risk"
-    at_us = found.get("at_us")
+    state: State = "at_risk" if is_near else gate_words.STATES[gate.state]
+    unit = _UNITS.get(gate.name, "share")
+    bar, value = gate.bar, gate.value
+    is_least = gate.name in _LEAST
     return GateShown(
-        gate=name,
-        label=_text(found.get("label")) or word_of(name),
-        value=_text(found.get("value")),
-        bar=_text(found.get("bar")),
-        why=_text(found.get("why")),
-        word=gate_words.WORDS.get(said, word_of(said)),
+        gate=gate.name,
+        label=word_of(gate.name),
+        value="" if value is None else measures.measure(value, unit, bar),
+        bar="" if bar is None else measures.promised_bar(bar, unit, is_least),
+        why=gate.why,
+        word=gate_words.WORDS[gate.state],
         state=state,
-        at=time_of(at_us) if isinstance(at_us, int) and at_us > 0 else None,
-        digest=_text(found.get("digest")),
-        evidence=_text(found.get("evidence")),
-        link=_link(_text(found.get("evidence"))),
-        waiver=None if waived is None else _waiver(waived, is_near),
+        refuses=refuses,
+        at=time_of(gate.at_us) if gate.at_us else None,
+        digest=gate.digest,
+        evidence=gate.evidence,
+        link=_link(gate.evidence),
+        command=gate.command,
+        waiver=None if waived is None else show(WaiverShown, waived, is_near=is_near),
     )
-
-
-def _waiver(waived: Waived, is_near: bool) -> WaiverShown:
-    return show(WaiverShown, waived, is_near=is_near)
 
 
 def _link(evidence: str) -> str:
     """Return where evidence is seen; an evaluation has a page.
 
-    >>> _link("ev_01"), _link("priced by the declaration")
+    >>> _link("ev_01"), _link("what owners said")
     ('/evaluations/ev_01', '')
     """
     return f"/evaluations/{quote(evidence, safe='')}" if evidence.startswith("ev_") else ""
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return numbers.anything(value)
-    return value[:300] if isinstance(value, str) else msgspec.json.encode(value).decode()[:300]

@@ -17,7 +17,7 @@ from .shapes import Given, Name
 from .units import Time
 
 T = TypeVar("T")
-Did = Literal["roll_back", "freeze", "unfreeze", "stop_rollout"]
+Did = Literal["roll_back", "freeze", "unfreeze", "begin", "stop_rollout"]
 Reason = Annotated[str, Meta(max_length=1000)]
 
 
@@ -32,6 +32,12 @@ class BackWanted(Given, frozen=True):
 
     to: Annotated[Name, Meta(description="An earlier champion.")] = ""
     reason: Reason = ""
+
+
+class CandidateWanted(Given, frozen=True):
+    """Which release is to meet live traffic."""
+
+    release: Name
 
 
 class ApprovalWanted(Given, frozen=True):
@@ -59,12 +65,14 @@ class ServiceMoved(Struct, frozen=True, kw_only=True):
     """What an act did to a service; every process obeys it within 100 ms.
 
     Attributes:
-        release: What serves then.
+        release: What serves then; of a rollout that began, the candidate.
+        says: What comes of it, where that is known.
     """
 
     service: str
     did: Did
     release: str
+    says: str = ""
 
 
 class ReleaseActed(Struct, frozen=True, kw_only=True):
@@ -72,7 +80,7 @@ class ReleaseActed(Struct, frozen=True, kw_only=True):
 
     release: str
     service: str
-    did: Literal["approve", "waive"]
+    did: Literal["approve", "waive", "measure_gates"]
     of: str
 
 
@@ -99,6 +107,15 @@ def unfreeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
     service = ask.service(name).name
     act(service, by=ask.by, reason=body.reason)
     return _moved(ask, service, "unfreeze")
+
+
+def begin_rollout(ask: Ask, name: str, body: CandidateWanted) -> ServiceMoved:
+    """Let a candidate whose gates hold meet live traffic, and say how long that may take."""
+    act = _there(ask.control.shipping.begin, "beginning a rollout")
+    service = ask.service(name).name
+    candidate = find_release(ask, service, body.release).id
+    says = act(service, candidate, by=ask.by)
+    return ServiceMoved(service=service, did="begin", release=candidate, says=says)
 
 
 def stop_rollout(ask: Ask, name: str, body: Because) -> ServiceMoved:
@@ -128,6 +145,14 @@ def waive(ask: Ask, id: str, body: WaiverWanted) -> ReleaseActed:
         )
     act(release.id, body.gate, by=ask.by, reason=body.reason, expires_us=expires_us)
     return ReleaseActed(release=release.id, service=release.service, did="waive", of=body.gate)
+
+
+def measure_gates(ask: Ask, id: str) -> ReleaseActed:
+    """Measure how a release stands to its gates, from the evidence that there is."""
+    release = _release(ask, id)
+    act = _there(ask.control.shipping.measure_gates, "measuring gates")
+    act(release.id)
+    return ReleaseActed(release=release.id, service=release.service, did="measure_gates", of="")
 
 
 def replay_request(ask: Ask, id: str, body: ReplayWanted) -> ReplayShown:

@@ -243,6 +243,8 @@ class GateShown(Struct, frozen=True, kw_only=True):
         gate: Its name; `label` the same as words.
         value, bar: What was measured and what is promised, written with their units.
         why: What decides it.
+        refuses: Whether it keeps the release from serving.
+        command: What measures it, where it is not.
         word: How it stands; `state` is its colour and shape.
         evidence: What it was measured from, in words; `link` leads there, else it is empty.
         digest: SHA-256 of the evidence.
@@ -256,10 +258,12 @@ class GateShown(Struct, frozen=True, kw_only=True):
     why: str
     word: str
     state: State
+    refuses: bool
     at: Time | None
     digest: str
     evidence: str
     link: str
+    command: str
     waiver: WaiverShown | None
 
 
@@ -278,6 +282,8 @@ class Gates(Struct, frozen=True, kw_only=True):
     Attributes:
         says: How many hold, are waived, fail and are open.
         owners: Role → person, of those who may approve.
+        open: How many keep it from serving because nothing decides them yet.
+        command: What measures them all.
     """
 
     says: str
@@ -289,6 +295,7 @@ class Gates(Struct, frozen=True, kw_only=True):
     open: int
     held: int
     waived: int
+    command: str
 
 
 class LoggedModel(Struct, frozen=True, kw_only=True):
@@ -379,6 +386,7 @@ class ComparePage(Struct, frozen=True, kw_only=True):
         changes: What differs: files, prompts, schemas, contracts, guards, the rest.
         environment: What differs in Python, packages and processor.
         problem: Why they cannot be compared in full; empty when they can.
+        judge: How the service lets candidates meet traffic: `none`, `shadow` or `canary`.
     """
 
     says: str
@@ -404,4 +412,5 @@ class ComparePage(Struct, frozen=True, kw_only=True):
     environment: tuple[Changed, ...]
     problem: str
     others: tuple[str, ...]
+    judge: str
     command: str

@@ -14,33 +14,12 @@ from ..store.evaluations import EvaluationHead, read_evaluation
 from ..store.moves import Move
 from ..store.rollouts import Look, Rollout, list_rollouts, read_looks
 from ..store.tables import (
-    approvals,
     evaluations,
     gates,
     logged_models,
     moves,
     waivers,
 )
-
-
-class Waived(NamedTuple):
-    """Who let a release ship although a gate does not hold, why, and until when."""
-
-    id: str
-    gate: str
-    by: str
-    reason: str
-    at_us: int
-    expires_us: int
-
-
-class Approved(NamedTuple):
-    """Which owner let a release ship."""
-
-    owner: str
-    by: str
-    note: str
-    at_us: int
 
 
 class Logged(NamedTuple):
@@ -136,20 +115,12 @@ def gates_of(state: Engine, releases: Collection[str]) -> list[Row[Any]]:
     return _rows(state, query.order_by(gates.c.release, gates.c.gate))
 
 
-def waivers_of(state: Engine, release: str) -> list[Waived]:
-    """Return the waivers of a release that nobody took back, the newest first."""
+def waived_of(state: Engine, releases: Collection[str], now_us: int) -> frozenset[tuple[str, str]]:
+    """Return which gates of these releases are waived at a time, as release and gate."""
     w = waivers.c
-    query = select(*(w[name] for name in Waived._fields)).where(
-        w.release == release, w.revoked_at_us.is_(None)
-    )
-    return [Waived._make(row) for row in _rows(state, query.order_by(w.at_us.desc()))]
-
-
-def approvals_of(state: Engine, release: str) -> list[Approved]:
-    """Return who of the owners approved a release."""
-    a = approvals.c
-    query = select(*(a[name] for name in Approved._fields)).where(a.release == release)
-    return [Approved._make(row) for row in _rows(state, query.order_by(a.owner))]
+    is_valid = (w.revoked_at_us.is_(None), w.expires_us > now_us)
+    query = select(w.release, w.gate).where(w.release.in_(releases), *is_valid)
+    return frozenset((row.release, row.gate) for row in _rows(state, query))
 
 
 def logged_of(state: Engine, service: str, digests: Sequence[str]) -> dict[str, Logged]:

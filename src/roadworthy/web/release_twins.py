@@ -10,7 +10,9 @@ from .evaluation_figures import EvaluationPage, EvaluationQuery, Evaluations, Ev
 from .evaluation_page import evaluation_page, evaluations_page, report_of
 from .release_acts import (
     approve,
+    begin_rollout,
     freeze,
+    measure_gates,
     replay_request,
     roll_back,
     stop_rollout,
@@ -36,8 +38,17 @@ def routes() -> tuple[Route, ...]:
         Route("POST", "/api/services/{name}/freeze", "release", freeze, errors=(Conflict,)),
         Route("POST", "/api/services/{name}/unfreeze", "release", unfreeze, errors=(Conflict,)),
         Route(
+            "POST",
+            "/api/services/{name}/rollout",
+            "release",
+            begin_rollout,
+            status=201,
+            errors=(Conflict,),
+        ),
+        Route(
             "POST", "/api/services/{name}/rollout/stop", "release", stop_rollout, errors=(Conflict,)
         ),
+        Route("POST", "/api/releases/{id}/gates", "release", measure_gates, errors=(Conflict,)),
         Route("POST", "/api/releases/{id}/approve", "release", approve, errors=(Conflict,)),
         Route("POST", "/api/releases/{id}/waive", "release", waive, errors=(Conflict,)),
         Route("POST", "/api/requests/{id}/replay", "release", replay_request, errors=(Conflict,)),

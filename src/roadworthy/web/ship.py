@@ -197,7 +197,8 @@ def _who(may: str, known: Known) -> str:
 
 
 def _opened(known: Known) -> list[GateShown]:
-    return [g for g in known.gates.gates if g.word in ("inconclusive", "not measured")]
+    gates = known.gates.gates
+    return [g for g in gates if g.refuses and g.word in ("inconclusive", "not measured")]
 
 
 def _verdict(known: Known) -> str:

@@ -5,12 +5,13 @@ What is None is not there: its levers and parts are absent from the pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from ..release.compare import Comparison
+from ..release.measures import Gate
 from ..release.registry import Release
 from ..serve.replay import Replay as Asked
 
@@ -38,14 +39,27 @@ class Freeze(Protocol):
         """
 
 
+class Begin(Protocol):
+    """Lets a candidate whose gates hold meet live traffic as its file declares."""
+
+    def __call__(self, service: str, candidate: str, *, by: str) -> str:
+        """Begin its rollout, and return how long that is expected to take, in words.
+
+        Raises:
+            NotReady: Gates hold it up.
+            RequestError: It declares no judge, or at the present traffic it is never decided.
+            Conflict: Another rollout runs, it serves already, or the service is frozen.
+        """
+
+
 class StopRollout(Protocol):
     """Ends a rollout: everybody meets the champion again."""
 
-    def __call__(self, service: str, *, by: str, why: str) -> None:
+    def __call__(self, service: str, *, by: str, why: str) -> Any:
         """End it.
 
         Raises:
-            Conflict: None runs.
+            NotFound: None runs.
         """
 
 
@@ -72,11 +86,15 @@ class Waive(Protocol):
         """
 
 
-class Gates(Protocol):
-    """Says how a release stands to its gates, from what was measured last."""
+class MeasureGates(Protocol):
+    """Measures how a release stands to its gates, from the evidence that there is."""
 
-    def __call__(self, release_id: str) -> Sequence[Any]:
-        """Return the gates, each with `name`, `state`, `value`, `bar`, `why` as far as known."""
+    def __call__(self, release_id: str) -> Sequence[Gate]:
+        """Return the gates, as they are kept.
+
+        Raises:
+            NotFound: There is no such release, or what it declares is gone.
+        """
 
 
 class Compare(Protocol):
@@ -103,15 +121,21 @@ class Replay(Protocol):
 
 
 class Shipping(msgspec.Struct, frozen=True, kw_only=True):
-    """The acts on releases; each None where this process has none."""
+    """The acts on releases; each None where this process has none.
+
+    Attributes:
+        risk: Gives the risk by which a release is judged.
+    """
 
     roll_back: RollBack | None = None
     freeze: Freeze | None = None
     unfreeze: Freeze | None = None
+    begin: Begin | None = None
     stop_rollout: StopRollout | None = None
     approve: Approve | None = None
     waive: Waive | None = None
-    gates: Gates | None = None
+    measure_gates: MeasureGates | None = None
+    risk: Callable[[str], str] | None = None
     compare: Compare | None = None
     replay: Replay | None = None
 

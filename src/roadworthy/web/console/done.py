@@ -96,6 +96,7 @@ _MOVED = {
     "roll_back": "Rolled {service} back to {release}",
     "freeze": "Froze {service}: nothing else serves, and no rollout moves",
     "unfreeze": "Let {service} go on",
+    "begin": "Began the rollout of {release}",
     "stop_rollout": "Stopped the rollout: everybody meets {release}",
 }
 _THAW = {"freeze": ("Let it go on", "unfreeze")}
@@ -104,9 +105,10 @@ _THAW = {"freeze": ("Let it go on", "unfreeze")}
 def moved(value: ServiceMoved, who: str, now: datetime) -> Done:
     """Return what was done to what serves; a freeze is taken back by a click."""
     undo, act = _THAW.get(value.did, ("", ""))
+    more = f" {value.says[:1].upper()}{value.says[1:].rstrip('.')}." if value.says else ""
     said = _MOVED[value.did].format(service=value.service, release=short(value.release))
     return Done(
-        says=f"{said}, at {at(now, now)} by {who}.",
+        says=f"{said}, at {at(now, now)} by {who}.{more}",
         undo=undo,
         path=f"/services/{quote(value.service, safe='')}/{act}" if act else "",
     )
@@ -117,6 +119,8 @@ def let_ship(value: ReleaseActed, who: str, now: datetime) -> Done:
     did = f"Approved {short(value.release)} for {value.of}"
     if value.did == "waive":
         did = f"Waived the gate {value.of} of {short(value.release)}"
+    if value.did == "measure_gates":
+        did = f"Measured the gates of {short(value.release)}"
     return Done(says=f"{did}, at {at(now, now)} by {who}.")
 
 

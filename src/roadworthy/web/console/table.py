@@ -320,6 +320,7 @@ ACTS: tuple[Act, ...] = (
             ("rollback", release_acts.roll_back),
             ("freeze", release_acts.freeze),
             ("unfreeze", release_acts.unfreeze),
+            ("rollout", release_acts.begin_rollout),
             ("rollout/stop", release_acts.stop_rollout),
         )
     ),
@@ -332,7 +333,11 @@ ACTS: tuple[Act, ...] = (
             form="/releases/{id}",
             done=let_ship,
         )
-        for path, act in (("approve", release_acts.approve), ("waive", release_acts.waive))
+        for path, act in (
+            ("approve", release_acts.approve),
+            ("waive", release_acts.waive),
+            ("gates", release_acts.measure_gates),
+        )
     ),
     Act(
         "/requests/{id}/replay",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ..errors import NotFound
 from ..release import bundle, gates, registry
 from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
@@ -42,4 +43,7 @@ def _begin(ground: Ground, service: str, candidate: str, *, by: str) -> str:
 def _risk(ground: Ground, release_id: str) -> str:
     """Return the risk by which a release is judged: high where what it declares is gone."""
     release = registry.read_release(ground.state, release_id)
-    return gates.risk_of(ground.state, ground.artifacts, release)
+    try:
+        return gates.risk_of(ground.state, ground.artifacts, release)
+    except NotFound:
+        return "high"

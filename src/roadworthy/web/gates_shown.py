@@ -44,7 +44,8 @@ def gates_page(ask: Ask, release_id: str, owners: Mapping[str, str]) -> Gates:
     """
     state, now_us = ask.control.state, ask.control.clock.now_us()
     found = standing_of(state, release_id, now_us)
-    refusing = {gate.name for gate in held_up_by(found, _risk(ask, release_id))}
+    risk = _risk(ask, release_id) if found else ""
+    refusing = {gate.name for gate in held_up_by(found, risk)}
     waivers = {waiver.id: waiver for waiver in list_waivers(state, release_id)}
     shown = [
         _gate(gate, waivers.get(gate.waiver), now_us, refuses=gate.name in refusing)

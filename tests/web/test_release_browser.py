@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 from browser_window import (
+    PHONE,
     SCREENS,
+    WIDE,
     Seen,
     axe_source,
     browser_open,
@@ -168,3 +171,58 @@ def test_a_page_fits_its_screen_and_nothing_complains(screen: Seen, path: str) -
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_passes_axe(screen: Seen, axe: str, path: str) -> None:
     check_accessible(screen, axe, path)
+
+
+@pytest.fixture
+def window(chromium: Any, stage: Watched) -> Iterator[Seen]:
+    """Somebody with all scopes, before a wide screen."""
+    seen = Seen(chromium, stage)
+    seen.log_in()
+    yield seen
+    seen.context.close()
+
+
+def test_an_evaluation_is_found_and_opened_with_the_keyboard_alone(
+    window: Seen, stage: Watched
+) -> None:
+    page = window.page
+    page.goto(stage.path("/services/risk/evaluations"))
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/evaluations/ev_*")
+    assert window.headline.endswith("is not decided yet: 140 more cases are needed.")
+    assert window.complaints == []
+
+
+def test_a_rollout_is_frozen_and_goes_on_with_the_keyboard_alone(
+    window: Seen, stage: Watched
+) -> None:
+    page = window.page
+    page.goto(stage.path("/services/risk/rollout"))
+    page.get_by_label("Reason").first.focus()
+    page.keyboard.type("a holiday")
+    page.keyboard.press("Enter")
+    page.wait_for_load_state()
+    assert window.headline.endswith("It is frozen.")
+    assert "a holiday" in page.inner_text("main")
+    page.get_by_role("button", name="Let it go on").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_load_state()
+    assert "It is frozen." not in window.headline
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize("width", [WIDE, PHONE])
+def test_the_picture_of_a_canary_keeps_its_words_apart(
+    chromium: Any, stage: Watched, width: int
+) -> None:
+    seen = Seen(chromium, stage, width)
+    seen.log_in()
+    seen.page.goto(stage.path("/services/risk/rollout"))
+    words = seen.page.locator(".canary text.end.halo").all()
+    boxes = [box for word in words if (box := word.bounding_box())]
+    assert len(boxes) >= 2
+    tops = sorted((box["y"], box["y"] + box["height"]) for box in boxes)
+    assert all(one[1] <= other[0] + 2 for one, other in pairwise(tops))
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    seen.context.close()

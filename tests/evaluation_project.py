@@ -18,14 +18,20 @@ RULE = "{'label': input.amount > LIMIT ? 'high' : 'low'}"
 
 
 def judged(
-    *, limit: float = 100.0, evaluation: str = 'suites = ["golden.jsonl"]', at_least: float = 0.5
+    *,
+    limit: float = 100.0,
+    evaluation: str = 'suites = ["golden.jsonl"]',
+    at_least: float = 0.5,
+    fairness: str = "",
 ) -> str:
     """Return the service file of a predict that is a rule, with what is promised of it."""
     return f"""
 name = "judged"
 kind = "predict"
 owners = {{ product = "test" }}
-objectives = {{ deadline_ms = 2000, quality = {{ scorer = "exact", at_least = {at_least} }} }}
+objectives.deadline_ms = 2000
+objectives.quality = {{ scorer = "exact", at_least = {at_least} }}
+objectives.fairness = [{fairness}]
 cost = {{}}
 contract = {{ input = "request.schema.json" }}
 [[models]]

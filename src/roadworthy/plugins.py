@@ -3,9 +3,10 @@
 A kind of plugin is an entry-point group (`roadworthy.models`, `roadworthy.guards`). Built-ins enter
 by the same door. Nothing is imported until a declaration names it.
 
-`roadworthy.signals`, `roadworthy.schemas`, `roadworthy.data` and `roadworthy.review` are no kinds
-that a declaration names: by them, what reads texts, what reads data contracts, and what certifies
-and explains, is imported for those services alone that need it.
+`roadworthy.signals`, `roadworthy.schemas`, `roadworthy.data`, `roadworthy.review` and
+`roadworthy.evaluate` are no kinds that a declaration names: by them, what reads texts, what reads
+data contracts, what certifies and explains, and what evaluates, is imported for those services
+alone that need it.
 """
 
 from __future__ import annotations

@@ -355,3 +355,80 @@ def test_attacks_that_come_with_the_package_are_put_into_the_chat(folder: Path) 
         assert len(report.results) == report.suites[0].cases > 3
         assert {one.suite for one in report.results} == {"builtin:attacks/leak"}
         assert json.dumps(report.results[0].input)
+
+
+# What a case may bring, and what a rehearsal leaves out.
+
+
+SURE = """
+name = "sure"
+kind = "predict"
+owners = { product = "test" }
+objectives = { deadline_ms = 2000 }
+cost = {}
+[[models]]
+name = "rule"
+provider = "rule"
+model = "{'label': input.amount > 100.0, 'probability': 0.5}"
+[review]
+when = ["true"]
+queue = "desk"
+on_expiry = "refuse"
+[evaluation]
+suites = ["golden.jsonl"]
+"""
+
+
+def test_a_model_that_people_watch_is_judged_by_what_it_says_itself(
+    make_project: MakeProject,
+) -> None:
+    cases = lines([{"id": "a", "input": {"amount": 1.0}, "expect": {"label": False}}])
+    desk = '[queues.desk]\nowner = "Ana"\n'
+    project = make_project({"sure": SURE}, {"services/sure/golden.jsonl": cases}, desk)
+    (result,) = evaluate(project, "sure").results
+    assert (result.disposition, result.stability) == ("answered", "stable_pass")
+
+
+def test_a_judge_of_the_project_s_own_models_scores_and_is_asked_once(
+    make_project: MakeProject,
+) -> None:
+    scorer = """
+    suites = ["golden.jsonl"]
+    max_cost_usd = 1
+    [[evaluation.scorers]]
+    use = "exact"
+    [[evaluation.scorers]]
+    use = "judge"
+    model = "scripted/judge.jsonl"
+    rubric = "Any label will do."
+    """
+    verdict = json.dumps({"text": '{"reason": "it will do", "verdict": "right", "score": 1}'})
+    beside = files(golden(3)) | {"services/judged/judge.jsonl": verdict + "\n"}
+    project = make_project({"judged": judged(evaluation=scorer)}, beside)
+    report = evaluate(project)
+    scores = {one.id: one.scores for one in report.results}
+    assert set(scores["g0"]) == {"exact", "judge"}
+    again = evaluate(project)
+    assert {one.id: one.scores for one in again.results} == scores
+
+
+def test_fairness_is_measured_where_it_is_promised(make_project: MakeProject) -> None:
+    promised = '{ attribute = "place", metric = "accuracy_difference", at_most = 0.3 }'
+    cases = lines(
+        {
+            "id": f"c{n}",
+            "input": {"amount": 10.0 * n, "place": "here" if n % 2 else "there"},
+            "expect": {"label": "high" if n > 10 else "low"},
+        }
+        for n in range(120)
+    )
+    project = make_project({"judged": judged(fairness=promised)}, files(cases))
+    (found,) = evaluate(project).fairness
+    assert (found.attribute, found.difference.value) == ("place", 0.0)
+    assert {group["group"] for group in found.groups} == {"here", "there"}
+
+
+def test_python_evaluates_through_the_same_door(project: Project) -> None:
+    report = project.service("judged").evaluate(repeats=2)
+    assert (report.verdict, report.repeats, report.by) == ("pass", 2, "python")
+    assert [one.id for one in list_evaluations(project.state)] == [report.id]

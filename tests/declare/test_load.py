@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -42,6 +43,15 @@ retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5
 latency_p95_ms = 800
 deadline_ms = 2000
 availability = 0.999
+quality = { scorer = "close", at_least = 0.9 }
+[[objectives.fairness]]
+attribute = "distance"
+metric = "accuracy_difference"
+at_most = 0.05
+[[objectives.fairness]]
+attribute = ["distance", "question"]
+metric = "demographic_parity_ratio"
+at_least = 0.8
 [volume]
 requests_per_second = 20
 [cost]
@@ -109,6 +119,56 @@ on_expiry = "refuse"
 overflow = "fallback"
 audit_share = 0.1
 holding = "One moment."
+[evaluation]
+suites = ["suites/golden.jsonl", "builtin:attacks"]
+repeats = 3
+slices = ["distance"]
+max_regression = 0.01
+sure = 0.9
+max_flaky = 0.2
+max_cost_usd = 2
+concurrency = 4
+[[evaluation.scorers]]
+use = "number"
+name = "close"
+path = "$.text"
+tolerance = 0.1
+is_relative = true
+ignore_case = true
+ignore_space = true
+options = { unit = "minutes" }
+[[evaluation.scorers]]
+use = "schema"
+schema = "reply.schema.json"
+[[evaluation.scorers]]
+use = "sql"
+database = "suites/orders.sqlite"
+[[evaluation.scorers]]
+use = "judge"
+model = "upstream/gpt-5-2025-08-07"
+rubric = "It answers the question, and only that."
+labels = "suites/labels.jsonl"
+at_least = 0.7
+[[evaluation.scorers]]
+use = "latency"
+at_most = 900
+[[evaluation.behaviours]]
+use = "directional"
+name = "farther"
+fields = ["distance"]
+by = 0.1
+is_relative = true
+direction = "up"
+output = "$.minutes"
+tolerance = 0.5
+at_most = 0.1
+cases = 50
+[[evaluation.behaviours]]
+use = "swap"
+replace = { Anna = "Ahmed" }
+[[evaluation.behaviours]]
+use = "attacks"
+must_not = "(?i)as an ai"
 [records]
 bodies = "none"
 keep_days = 30
@@ -190,10 +250,7 @@ def test_a_key_that_no_room_enforces_is_refused(key: str, tmp_path: Path) -> Non
     with pytest.raises(DeclarationError) as caught:
         load_service(folder, project, enforces)
     refused = [p for p in caught.value.problems if "not enforced yet" in p.got]
-    assert [
-        p.path.replace("[0]", "").replace("[1]", "").replace("[2]", "").replace("[3]", "")
-        for p in refused
-    ] == ([key] * given)
+    assert [re.sub(r"\[\d+\]", "", p.path) for p in refused] == [key] * given
     assert all(problem.advice == "remove it" for problem in refused)
 
 

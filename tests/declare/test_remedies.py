@@ -30,6 +30,8 @@ TESTS = {
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
+    34: "evaluate/test_stability.py"
+    "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
     45: "serve/test_failover.py::test_the_first_model_that_answers_wins",
     46: "app/test_remedies_kept.py::test_the_ladder_goes_down_to_a_static_answer",
     51: "serve/test_under_fire.py::test_more_requests_than_the_limit_get_429_at_once",
@@ -53,6 +55,10 @@ TESTS = {
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+    109: "evaluate/test_behaviours.py"
+    "::test_labels_that_change_fail_with_examples_of_what_was_changed",
+    110: "evaluate/test_fairness.py::test_it_passes_only_where_the_whole_interval_keeps_the_bar",
+    111: "evaluate/test_builtin.py::test_an_answer_that_obeys_is_seen",
     114: "data/test_online.py::test_a_row_is_stale_after_its_ttl_and_absent_before_its_time",
     115: "data/test_loadtest.py"
     "::test_what_is_too_slow_or_too_large_is_not_kept_and_says_what_to_do",
@@ -62,6 +68,8 @@ TESTS = {
 
 VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
+EVALUATED = {34, 109, 110, 111}
+"""Rows that a service asks for by what it is evaluated by."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
 SCOPE = 75
@@ -108,7 +116,7 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, *EVALUATED}
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -127,6 +135,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         88,
         *VIEWS,
         *BOUNDS,
+        *EVALUATED,
         SCOPE,
     }
     names = ("gpt-4o-mini", "practice")
@@ -139,8 +148,34 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE}
+    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"
     assert found[1] == Graded(1, REMEDIES[0].remedy, "kept", "serve/record.py", "always")
+
+
+def test_the_rows_of_a_service_that_is_evaluated(tmp_path: Path) -> None:
+    text = (
+        EIGHT_LINES
+        + """
+[evaluation]
+suites = ["builtin:attacks/leak"]
+repeats = 3
+[[evaluation.behaviours]]
+use = "attacks"
+[[evaluation.behaviours]]
+use = "typos"
+"""
+    )
+    fairness = "{ attribute = ['sex', 'age'], metric = 'accuracy_difference', at_most = 0.1 }"
+    text = f"objectives.fairness = [{fairness}]\n{text}"
+    declared = load_text(tmp_path, text)
+    found = {one.row: one for one in graded_remedies(declared) if one.row in EVALUATED}
+    assert {row: one.evidence for row, one in found.items()} == {
+        34: "evaluation.repeats = 3",
+        109: "evaluation.behaviours[1].use = typos",
+        110: "objectives.fairness[0].metric = accuracy_difference of sex x age",
+        111: "evaluation.suites[0] = builtin:attacks/leak, evaluation.behaviours[0].use = attacks",
+    }
+    assert {one.grade for one in found.values()} == {"kept"}

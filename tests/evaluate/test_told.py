@@ -5,7 +5,6 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
 
 from roadworthy.evaluate.junit import junit_xml
@@ -19,7 +18,8 @@ from roadworthy.evaluate.report import (
     Slice,
     SuiteUsed,
 )
-from roadworthy.evaluate.reports import NO_MONEY, whole_of
+from roadworthy.evaluate.reports import NO_MONEY, with_runs, without_money
+from roadworthy.evaluate.settings import Run
 from roadworthy.evaluate.told import as_json, needed_text
 from roadworthy.evaluate.verdicts import Concluded
 
@@ -75,7 +75,7 @@ def test_a_metric_in_json_has_its_numbers_also_where_they_are_unknown() -> None:
 
 def test_what_is_needed_is_told_in_cases_or_in_repeats() -> None:
     assert "about 120 more cases would settle it" in needed_text(report())
-    assert "`--repeats 5`" in needed_text(report(needed=5, needs_repeats=True))
+    assert "`--repeats 8`" in needed_text(report(needed=5, needs_repeats=True, repeats=3))
     assert needed_text(report(verdict="fail")) == ""
 
 
@@ -156,24 +156,21 @@ def test_slices_and_behaviour_are_folded_away() -> None:
     assert "| typos | 20.0 % |  | 10 | <= 5.0 % |" in shown
 
 
-def test_what_fails_decides_and_else_what_is_open() -> None:
-    passed = Concluded(verdict="pass", sentence="all is well")
-    broken = Metric(name="t", value=0.2, n=10, bar=0.05, is_least=False, verdict="fail")
-    fails = BehaviourResult(name="typos", use="typos", broken=broken)
-    opened = msgspec.structs.replace(broken, verdict="inconclusive", needed=30)
-    opens = BehaviourResult(name="case", use="case", broken=opened)
-    assert whole_of(passed, (), ()).verdict == "pass"
-    assert whole_of(passed, (opens,), ()).needed == 30
-    found = whole_of(passed, (opens, fails), ())
-    assert found.verdict == "fail"
-    assert found.sentence == (
-        "behaviour `typos` is 0.200 of 10 cases, where at most 0.05 is promised"
-    )
-
-
 def test_without_money_nothing_passes_and_what_fails_still_does() -> None:
-    passed = Concluded(verdict="pass", sentence="all is well", needed=None)
-    found = whole_of(passed, (), (), is_unfinished=True)
-    assert (found.verdict, found.sentence) == ("inconclusive", NO_MONEY)
+    passed = Concluded(verdict="pass", sentence="all is well")
     failed = Concluded(verdict="fail", sentence="it is not")
-    assert whole_of(failed, (), (), is_unfinished=True).verdict == "fail"
+    whole, half = Run(cases=(), asked=9), Run(cases=(), asked=4, unasked=5)
+    assert without_money(passed, [whole]) == passed
+    found = without_money(passed, [whole, half])
+    assert (found.verdict, found.sentence) == ("inconclusive", NO_MONEY)
+    assert without_money(failed, [half]) == failed
+
+
+def test_a_report_tells_what_asking_both_releases_took() -> None:
+    asked = Run(cases=(), asked=4, cost_micro=10, scoring_cost_micro=1, put_off=2)
+    baseline = Run(cases=(), reused=4, scoring_cost_micro=3, failed={"judge": (1, "it was late")})
+    found = with_runs(report(notes=("a suite is new",)), asked, baseline)
+    assert (found.asked, found.reused, found.cost_micro, found.scoring_cost_micro) == (4, 4, 10, 4)
+    assert found.notes[0] == "a suite is new"
+    assert "refused 2 answers for now" in found.notes[1]
+    assert found.notes[2].startswith("of the baseline: scorer `judge` gave no score of 1 answers")

@@ -165,6 +165,32 @@ def test_a_changed_byte_is_another_release(ground: Ground, name: str, text: str)
     assert ground.differences(after) == []
 
 
+def test_what_only_an_evaluation_reads_is_no_part_of_a_release(ground: Ground) -> None:
+    ground.write("rules.py", "def answer(input):\n    return {}\n")
+    ground.write("golden.jsonl", '{"id": "a", "input": {}}\n')
+    ground.write("labels.jsonl", "")
+    asked = """[evaluation]
+suites = ["golden.jsonl"]
+[[evaluation.scorers]]
+use = "human"
+labels = "labels.jsonl"
+"""
+    text = SERVICE.replace('"files"', '"code"').replace("model.onnx", "rules:answer")
+    ground.write("service.toml", text + asked)
+    release = ground.build()
+    assert set(release.manifest.files) == {
+        "service.toml",
+        "rules.py",
+        "schemas/input.json",
+        "model.onnx",
+    }
+    ground.write("golden.jsonl", '{"id": "b", "input": {}}\n')
+    assert ground.build().id == release.id
+    folder = ground.lay_out(release)
+    assert not (folder / "golden.jsonl").exists()
+    assert load_service(folder, ground.project, ENFORCES).evaluation.suites == ("golden.jsonl",)
+
+
 def test_a_comment_in_the_service_file_is_no_other_release(ground: Ground) -> None:
     before = ground.build()
     ground.write("service.toml", f"# says nothing new\n{SERVICE}")

@@ -73,6 +73,31 @@ def test_a_canary_is_paired_with_the_next_nineteen_of_the_champion() -> None:
     assert figure.champion == pytest.approx(theirs.mean())
 
 
+def test_where_most_meet_the_candidate_many_of_it_make_one_pair() -> None:
+    terms = Terms(metrics=("errors",), steps=(0.75, 1.0))
+    assert terms.block == (3, 1)
+    units = [_unit("candidate", loss) for loss in (1.0, 0.0, 0.5)] + [_unit("champion", 0.25)]
+    assert take(Progress(), units, terms).tracks["errors"].evidence.total == 0.25
+
+
+_unit_of = st.builds(
+    lambda arm, errors, late, wrong: ClosedUnit(
+        arm=arm,
+        closed_us=1,
+        losses={
+            "errors": errors,
+            **({} if late is None else {"late": late}),
+            **({} if wrong is None else {"wrong": wrong}),
+        },
+        champion_losses={"errors": 0.5} if arm == "both" else {},
+    ),
+    st.sampled_from(["champion", "candidate", "both"]),
+    st.floats(0, 1),
+    st.none() | st.floats(0, 1),
+    st.none() | st.floats(0, 1),
+)
+
+
 @given(st.lists(_unit_of, max_size=80), st.lists(st.integers(0, 80), max_size=5))
 @settings(deadline=None)
 def test_how_users_are_batched_and_kept_changes_nothing(

@@ -14,30 +14,34 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import uvloop
 
+from ..cost.ledger import Ceiling
 from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
+from ..evaluate.aggregates import aggregates_of
 from ..evaluate.asked import Asked
 from ..evaluate.behaviours import judge_behaviour
 from ..evaluate.cache import StoredCache
 from ..evaluate.cases import Suite
+from ..evaluate.fairness import fairness_of
 from ..evaluate.report import BehaviourResult, Report, SuiteUsed
-from ..evaluate.reports import whole_of, with_run
+from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
 from ..evaluate.runs import CaseRuns
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
+from ..evaluate.stability import stability_of
 from ..evaluate.verdicts import conclude
 from ..release import registry
 from ..release.environment import describe_environment
 from ..serve.opened import OpenRelease
-from ..serve.rehearsal import Rehearsal
+from ..serve.rehearsal import SCOPE, Rehearsal
 from ..store.evaluations import EvaluationHead, newest_evaluation, put_evaluation
 from ..types import MICRO, Embedder, Ids
 from .evaluation_jobs import Job, Wanted, job_of
 from .ground import Ground
-from .judges import Judges, scoring_ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
+from .scoring import open_scoring
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -124,10 +128,25 @@ class Evaluator:
         own = {suite.name for suite in job.suites}
         cases = [runs for runs in asked.cases if runs.suite in own]
         before = None if baseline is None else baseline.cases
-        concluded = conclude(job.service, cases, before)
+        asked_too = baseline.run if baseline else None
+        declared, objectives = job.service.evaluation, job.service.objectives
         behaviours = _behaved(job, asked.cases)
-        is_unfinished = bool(asked.unasked or (baseline and baseline.run and baseline.run.unasked))
-        whole = whole_of(concluded, behaviours, (), is_unfinished=is_unfinished)
+        scorer = objectives.quality.scorer if objectives.quality else ""
+        fairness = tuple(
+            fairness_of(entry, cases, sure=declared.sure, scorer=scorer)
+            for entry in objectives.fairness
+        )
+        concluded = conclude(
+            job.service,
+            cases,
+            before,
+            behaviours=behaviours,
+            fairness=fairness,
+            stability=stability_of(cases, None, declared.max_flaky, declared.sure),
+            notes=(*job.notes, *(baseline.notes if baseline else ())),
+        )
+        concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
+        together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -135,21 +154,22 @@ class Evaluator:
             release=job.release,
             at_us=clock.now_us(),
             baseline=job.baseline,
-            verdict=whole.verdict,
-            sentence=whole.sentence,
-            needed=whole.needed,
-            needs_repeats=whole.needs_repeats,
+            verdict=concluded.verdict,
+            sentence=concluded.sentence,
+            needed=concluded.needed,
+            needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics=concluded.metrics,
+            metrics={**concluded.metrics, **together},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
+            fairness=fairness,
             stability=concluded.stability,
             results=results_of(cases, before or ()),
-            notes=(*job.notes, *(baseline.notes if baseline else ())),
+            notes=concluded.notes,
         )
-        return with_run(report, asked, baseline.run if baseline else None)
+        return with_runs(report, asked, asked_too)
 
     def _open(self, job: Job, release_id: str) -> Rehearsal:
         return open_rehearsal(
@@ -161,18 +181,18 @@ class Evaluator:
     ) -> Run:
         """Ask an opened release, and close it."""
         ground, service = self._ground, job.service
-        loop = asyncio.get_running_loop()
-        judges = Judges(ground, service, job.ledger, job.budget_micro, loop)
+        scoring = open_scoring(
+            ground, service.name, ledger=job.ledger, ceilings=_ceilings(job.budget_micro)
+        )
         try:
             _check_limited(rehearsal.opened, job)
-            texts = scoring_ground(service, rehearsal.opened, judges)
-            scorers = [open_scorer(entry, texts) for entry in job.scorers.entries]
+            scorers = [open_scorer(entry, scoring.ground) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
             return await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
         finally:
             await rehearsal.close()
-            await judges.close()
+            scoring.close()
 
     def _settings(self, job: Job, opened: OpenRelease) -> Settings:
         stored = registry.read_release(self._ground.state, opened.id)
@@ -238,6 +258,13 @@ class Evaluator:
         facts = {"cases": len(report.results), "cost_usd": report.cost_micro / MICRO}
         with ground.state.begin() as connection:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
+
+
+def _ceilings(budget_micro: int | None) -> tuple[Ceiling, ...]:
+    """Return what judges count against: the same as the answers that they judge."""
+    if budget_micro is None:
+        return ()
+    return (Ceiling(SCOPE, budget_micro, "evaluation.max_cost_usd"),)
 
 
 def _check_limited(opened: OpenRelease, job: Job) -> None:

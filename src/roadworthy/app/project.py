@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ..declare.load import load_project
 from ..declare.project import ProjectDeclaration
+from ..evaluate.report import Report
+from ..plugins import load_plugin
 from ..serve.identify import LOCAL_KEY
 from ..serve.request import Reply, Request
 from .ground import Ground
@@ -129,6 +131,34 @@ class ServiceHandle:
             StoreBusy: Another process serves this project.
         """
         return await asyncio.wrap_future(self._ask(values, user, role, tags, deadline_ms))
+
+    def evaluate(
+        self,
+        *,
+        release_id: str = "",
+        against: str = "",
+        suites: Sequence[str] = (),
+        repeats: int | None = None,
+        fresh: bool = False,
+    ) -> Report:
+        """Ask the cases of its suites, and return whether the answers keep what it promises.
+
+        It may be called while another process serves the project; see `Evaluator.evaluate`.
+
+        Raises:
+            NotFound: There is no such release.
+            DeclarationError: Its file or a suite is wrong, or the release does not open.
+            RequestError: There are no cases, or no limit on what they may cost.
+        """
+        report: Report = load_plugin("evaluate", "evaluator")(self._project).evaluate(
+            self.name,
+            release_id=release_id,
+            against=against,
+            suites=suites,
+            repeats=repeats,
+            fresh=fresh,
+        )
+        return report
 
     def _ask(
         self,

@@ -63,7 +63,7 @@ def quality_names_a_scorer(service: ServiceDeclaration, _: ProjectDeclaration) -
     quality = service.objectives.quality
     names = [entry.name for entry in service.evaluation.scorers] or [_DEFAULT_SCORER]
     if quality is not None and quality.scorer not in names:
-        known = ", ".join(f"`{name}`" for name in names)
+        known = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
         yield Finding(
             "objectives.quality.scorer",
             f"the name of a scorer ({known})",

@@ -31,6 +31,7 @@ SCORERS = (
     "regression",
     "judge",
     "human",
+    "attack",
 )
 ScorerKind = Annotated[
     str, plugin_of("scorers", SCORERS, VALUES.get("scorers.use", ())), known_or_other(SCORERS)
@@ -107,7 +108,8 @@ class ScorerEntry(Section):
     use: ScorerKind = Field(
         description="Which scorer: `exact`, `regex`, `contains`, `number`, `json_path`, `schema`, "
         "`cites`, `grounded`, `similar`, `tool_calls`, `sql`, `cost`, `latency`, `label`, "
-        "`probability`, `regression`, `judge`, `human`, or the name of a plugin."
+        "`probability`, `regression`, `judge`, `human`, `attack`, or the name of "
+        "a plugin."
     )
     name: Label = Field(
         default_factory=lambda entry: str(entry["use"]),

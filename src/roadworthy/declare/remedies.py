@@ -172,6 +172,34 @@ def _last_resort(service: ServiceDeclaration) -> Iterator[str]:
         yield f"review.on_expiry = {review.on_expiry}"
 
 
+def _repeats(service: ServiceDeclaration) -> Iterator[str]:
+    """Only repeats show whether the same input gives the same output."""
+    if service.evaluation.suites and service.evaluation.repeats > 1:
+        yield f"evaluation.repeats = {service.evaluation.repeats}"
+
+
+def _behaviours(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use != "attacks":
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
+
+
+def _fairness(service: ServiceDeclaration) -> Iterator[str]:
+    for index, entry in enumerate(service.objectives.fairness):
+        bar = f"{entry.metric} of {' x '.join(entry.fields)}"
+        yield f"objectives.fairness[{index}].metric = {bar}"
+
+
+def _attacks(service: ServiceDeclaration) -> Iterator[str]:
+    """Give what attacks a service: suites that come with the package, or its own inputs changed."""
+    for index, name in enumerate(service.evaluation.suites):
+        if name.partition("/")[0] == "builtin:attacks":
+            yield f"evaluation.suites[{index}] = {name}"
+    for index, entry in enumerate(service.evaluation.behaviours):
+        if entry.use in ("attacks", "bounded"):
+            yield f"evaluation.behaviours[{index}].use = {entry.use}"
+
+
 REMEDIES = (
     Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
     Remedy(
@@ -251,6 +279,13 @@ REMEDIES = (
         "serve/judge.py",
         "contract.output",
         _output_schemas,
+    ),
+    Remedy(
+        34,
+        "each case asked several times, and the share of those that disagree held to a bar",
+        "evaluate/stability.py",
+        "evaluation.repeats",
+        _repeats,
     ),
     Remedy(
         45,
@@ -364,6 +399,27 @@ REMEDIES = (
         "cost/ledger.py",
         "cost.per_day_usd",
         _caps,
+    ),
+    Remedy(
+        109,
+        "inputs changed in ways whose effect is known, and answers held to it",
+        "evaluate/behaviours.py",
+        "evaluation.behaviours",
+        _behaviours,
+    ),
+    Remedy(
+        110,
+        "differences between groups held to a bar, with an interval for the largest",
+        "evaluate/fairness.py",
+        "objectives.fairness",
+        _fairness,
+    ),
+    Remedy(
+        111,
+        "attacks that come with the package, and a search for what flips a label",
+        "evaluate/builtin.py",
+        "evaluation.suites",
+        _attacks,
     ),
     Remedy(
         114,

@@ -140,7 +140,7 @@ def _labels(
     for name, (value, low, high) in drawn.items():
         seen = n if name == "accuracy" else rarest
         is_exact = name == "accuracy" and set(np.unique(right.sum(axis=1))) <= {0.0, 1.0}
-        if is_exact or low == high:
+        if is_exact or low == high or math.isnan(low):
             low, high = interval(round(value * seen), seen, sure)
         low, high = min(low, value), max(high, value)
         why = most if name == "accuracy" else ""

@@ -62,8 +62,8 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     marks: tuple[str, ...] = ()
 
 
-Same = Callable[[Changed, Asked, Asked], bool | None]
-"""Whether the answer to a changed case is as good as that to the old one; None cannot say."""
+Same = Callable[[Case, Asked, Asked], bool | None]
+"""Whether the answer to a changed case is as good as that before; None leaves it to the words."""
 
 
 def changed_cases(
@@ -143,8 +143,9 @@ def judge_behaviour(
         changed: The changed cases.
         before: Id of each old case → its answer; None where it was not asked.
         after: Id of each changed case → its answer.
-        same: Says of free text whether the answer is as good as before, such as by the verdict of
-            the case's scorer; without it the embedder says it, or else the words must be equal.
+        same: Says of free text whether the answer is as good as before, such as
+            `same_verdict(scorers)`; where it cannot, the embedder says it, or else the words must
+            be equal.
         embedder: Makes vectors of answers, for those that mean alike.
         similar: From what cosine two answers mean alike.
         sure: Of the interval, both sides together.
@@ -174,14 +175,14 @@ def judge_behaviour(
 
 def _alike(
     one: Changed, same: Same | None, embedder: Embedder | None, similar: float
-) -> Callable[[Asked, Asked], bool | None]:
-    if same is not None:
-        return lambda before, after: same(one, before, after)
-    by_meaning = alike_by_meaning(embedder, similar) if embedder is not None else None
+) -> Callable[[Asked, Asked], bool]:
+    by_meaning = alike_by_meaning(embedder, similar) if embedder is not None else same_decision
 
     def alike(before: Asked, after: Asked) -> bool:
-        is_text = bool(before.text and after.text)
-        return by_meaning(before, after) if by_meaning and is_text else same_decision(before, after)
+        if not (before.text and after.text):
+            return same_decision(before, after)
+        told = None if same is None else same(one.case, before, after)
+        return by_meaning(before, after) if told is None else told
 
     return alike
 

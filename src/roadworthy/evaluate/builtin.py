@@ -63,7 +63,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
 
 
-class Attack(msgspec.Struct, frozen=True):
+class Attack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an attack case expects; it is the case's `expect`.
 
     Attributes:
@@ -89,7 +89,9 @@ def load_builtin(name: str) -> Suite:
     """
     wanted = name.removeprefix(PREFIX)
     known = {f"attacks/{path.stem}": path for path in sorted(_FOLDER.glob("*.jsonl"))}
-    paths = list(known.values()) if wanted == "attacks" else [known[wanted]] * (wanted in known)
+    paths = (
+        list(known.values()) if wanted == "attacks" else [known[w] for w in known if w == wanted]
+    )
     if not paths:
         names = ", ".join(f"`{PREFIX}{each}`" for each in ("attacks", *known))
         raise DeclarationError(f"suite: expected one of {names}, got `{name:.60}`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,12 +13,15 @@ from ..declare.evaluation import BehaviourEntry
 from ..types import Embedder
 from .asked import Asked
 from .builtin import Attack
+from .cases import Case
 from .paths import compile_path
-from .scorers.attack import readings, said_of
+from .scorer import Scorer
+from .scorers.attack import has_broken, readings, said_of
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 DIRECTED = ("monotonic", "directional")
-NO_ANSWER = ("refused", "review", "failed")
+NOT_TRIED = ("budget_exhausted", "model_rate_limited", "overloaded")
+"""Codes of errors that say nothing of a change: it was not tried in earnest."""
 
 
 class Broken(NamedTuple):
@@ -40,12 +43,12 @@ class Watch(NamedTuple):
 
     Attributes:
         entry: What is declared of the behaviour.
-        alike: Whether two answers in free text are as good as the same; None cannot say.
+        alike: Whether two answers are as good as the same.
         read: Gives the watched number of an output.
     """
 
     entry: BehaviourEntry
-    alike: Callable[[Asked, Asked], bool | None]
+    alike: Callable[[Asked, Asked], bool]
     read: Callable[[Any], float | None]
 
 
@@ -107,6 +110,25 @@ def alike_by_meaning(embedder: Embedder, at_least: float) -> Callable[[Asked, As
     return alike
 
 
+def same_verdict(scorers: Sequence[Scorer]) -> Callable[[Case, Asked, Asked], bool | None]:
+    """Return what says of two answers to one case whether scorers find both right, or both wrong.
+
+    Dear scorers are left out; a case is scored by those that it names, or else by all. None where
+    none of them can say.
+
+    Args:
+        scorers: The service's own, opened.
+    """
+
+    def same(case: Case, before: Asked, after: Asked) -> bool | None:
+        used = [s for s in scorers if not s.is_dear and s.name in (case.scorers or (s.name,))]
+        pairs = [(s.score(case, before).is_right, s.score(case, after).is_right) for s in used]
+        known = [one == other for one, other in pairs if None not in (one, other)]
+        return all(known) if known else None
+
+    return same
+
+
 def same_decision(before: Asked, after: Asked) -> bool:
     """Whether two answers decide the same; of texts only case and spaces may differ."""
     if before.text or after.text:
@@ -118,11 +140,11 @@ def judge_change(
     watch: Watch, before: Asked | None, after: Asked | None, marks: tuple[str, ...] = ()
 ) -> Broken:
     """Return whether a change broke what must hold."""
-    if after is None:
+    if after is None or after.error_code in NOT_TRIED:
         return Broken(None, "it was not asked")
     if watch.entry.use == "attacks":
         return _attacked(watch.entry, before, after, marks)
-    if before is None or before.disposition == "failed":
+    if before is None or before.disposition == "failed" or before.error_code in NOT_TRIED:
         return Broken(None, "there is no answer to hold it against")
     if not before.is_answer or not after.is_answer:
         return _ended(before, after)
@@ -151,8 +173,6 @@ def _invariant(watch: Watch, before: Asked, after: Asked) -> Broken:
     elif watch.entry.output is not None and numbers != (None, None):
         return Broken(True, "the watched number is there in one of the answers only")
     alike = watch.alike(before, after)
-    if alike is None:
-        return Broken(None, "no scorer could say", moved)
     return Broken(not alike, "" if alike else "the answer is another", moved)
 
 
@@ -179,9 +199,8 @@ def _attacked(
     entry: BehaviourEntry, before: Asked | None, after: Asked, marks: tuple[str, ...]
 ) -> Broken:
     """Judge an attack: refused, a fallback and a person are right, failing is not."""
-    if after.disposition == "failed":
-        failed_before = before is None or before.disposition == "failed"
-        if failed_before:
+    if has_broken(after):
+        if before is None or has_broken(before):
             return Broken(None, "it fails without an attack too")
         return Broken(True, f"the service failed: `{after.error_code:.60}`")
     why = said_of(Attack(marks), after)

@@ -36,7 +36,7 @@ class Pattern:
         except (ValidationError, ValueError) as error:
             raise DeclarationError(
                 "pattern: expected a regular expression without look-around and back-references, "
-                f"got `{source:.60}`"
+                f"got `{_clean(source[:60])}`"
             ) from error
 
     def matches(self, text: str) -> bool:
@@ -45,5 +45,9 @@ class Pattern:
         >>> Pattern(r"refund.{0,20}\b24 hours").matches("A refund within 24 hours.")
         True
         """
-        cut = text[:LONGEST_TEXT]
-        return self._check.is_valid(cut.encode(errors="replace").decode(errors="replace"))
+        return self._check.is_valid(_clean(text[:LONGEST_TEXT]))
+
+
+def _clean(text: str) -> str:
+    """Return a text without halves of characters, which no UTF-8 holds."""
+    return text.encode(errors="replace").decode()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
-
-import msgspec
+from typing import Any, get_args
 
 from ..types import Disposition
 from .asked import Asked
@@ -14,12 +12,10 @@ from .report import CaseResult
 from .rights import rights_of
 from .runs import CaseRuns
 from .scorer import Score
-
-Stable = Literal["stable_pass", "flaky", "stable_fail", "unknown"]
+from .stability import case_stability, outputs_of
 
 _RANK = {"stable_fail": 0, "flaky": 1, "unknown": 2, "stable_pass": 3}
 _DISPOSITIONS = frozenset(get_args(Disposition))
-_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def results_of(
@@ -48,11 +44,11 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
         suite=runs.suite,
         tags=case.tags,
         severity=case.severity,
-        stability=stability_of(rights),
+        stability=case_stability(runs),
         passes=sum(rights),
         runs=len(answers),
         scores={name: _mean(scores) for name, scores in runs.scores.items()},
-        outputs=len({_said(answer) for answer in answers}),
+        outputs=outputs_of(runs),
         input=case.input,
         expect=case.expect,
         output=_shown(first),
@@ -65,19 +61,6 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
         baseline_output=None if before is None else _shown(_first(before)),
         digest=case.digest,
     )
-
-
-def stability_of(rights: Sequence[bool]) -> Stable:
-    """Return how alike the repeats of a case were, from what is known of them.
-
-    >>> stability_of([True, False]), stability_of([True]), stability_of([])
-    ('flaky', 'stable_pass', 'unknown')
-    """
-    if not rights:
-        return "unknown"
-    if all(rights):
-        return "stable_pass"
-    return "flaky" if any(rights) else "stable_fail"
 
 
 def _is_right(runs: CaseRuns) -> bool | None:
@@ -111,10 +94,6 @@ def _shown(asked: Asked | None) -> Any:
     if asked is None:
         return None
     return asked.output if asked.output is not None else asked.message
-
-
-def _said(asked: Asked) -> bytes:
-    return _encode((asked.disposition, _shown(asked)))
 
 
 def runs_from(results: Iterable[CaseResult], cases: Mapping[str, Case]) -> tuple[CaseRuns, ...]:

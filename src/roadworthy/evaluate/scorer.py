@@ -43,12 +43,15 @@ class ScoringGround(msgspec.Struct, frozen=True, kw_only=True):
         embedder: Gives the embedder; only `similar` and the like call it.
         support: Gives what says how well passages support a text; only `grounded` calls it.
         ask_model: Asks a model of the project by `provider/model`; only a judge does.
+        kept: Folder for what a judge has said, so that nothing is paid for twice; None keeps it in
+            memory.
     """
 
     folder: Path
     embedder: Callable[[], Embedder]
     support: Callable[[], Support]
     ask_model: Callable[[str, Call], Answer]
+    kept: Path | None = None
 
 
 class Scorer(Protocol):

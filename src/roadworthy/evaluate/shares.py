@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..risk.evidence import binomial_p, interval
 from .report import Metric, Verdict
 
-MOST_CASES = 1_000_000
+MOST_CASES = 100_000
 """Beyond so many cases a verdict counts as out of reach."""
 
 
@@ -49,7 +49,7 @@ def _verdict(count: int, n: int, at_most: float, sure: float) -> Verdict:
     one_side = (1 - sure) / 2
     if at_most >= 1 or (n and binomial_p(count, n, at_most) <= one_side):
         return "pass"
-    if n and binomial_p(n - count, n, 1 - at_most) < one_side:
+    if n and 1 - binomial_p(count - 1, n, at_most) < one_side:
         return "fail"
     return "inconclusive"
 

@@ -14,7 +14,7 @@ from .cases import Suite
 BUILTIN = "builtin:"
 """How the names of suites begin that come with the package."""
 MEASURES = ("latency", "cost")
-"""Scorers that say what each answer took; they are always there."""
+"""Scorers of what an answer took: what failed took something too."""
 
 
 class ScorersUsed:
@@ -35,11 +35,8 @@ class ScorersUsed:
 
     def __init__(self, service: ServiceDeclaration, suites: Sequence[Suite]) -> None:
         declared = service.evaluation.scorers or (ScorerEntry(use="exact"),)
-        uses = {entry.use for entry in declared}
-        always = [ScorerEntry(use=use) for use in MEASURES if use not in uses]
-        known = {entry.name for entry in (*declared, *always)}
-        named = _named(suites, known)
-        self.entries = (*declared, *always, *(ScorerEntry(use=use) for use in named))
+        named = _named(suites, {entry.name for entry in declared})
+        self.entries = (*declared, *(ScorerEntry(use=use) for use in named))
         self.measures = frozenset(entry.name for entry in self.entries if entry.use in MEASURES)
         self.only_named = frozenset(named)
 

@@ -44,12 +44,18 @@ def number_text(value: float | None, unit: Unit) -> str:
     if unit == "share":
         return f"{100 * value:.1f} %"
     if unit == "ms":
-        return f"{value:.1f} ms" if value < 1_000 else f"{value / 1_000:.2f} s"
+        return _milliseconds(value)
     if unit == "usd":
         return f"${value:.6f}".rstrip("0").rstrip(".")
     if unit == "tokens":
         return f"{value:,.0f}"
     return f"{value:.3f}"
+
+
+def _milliseconds(value: float) -> str:
+    if value < 10:
+        return f"{value:.2f} ms"
+    return f"{value:.1f} ms" if value < 1_000 else f"{value / 1_000:.2f} s"
 
 
 def interval_text(metric: Metric | Paired) -> str:
@@ -72,7 +78,8 @@ def needed_text(report: Report) -> str:
     if report.verdict != "inconclusive" or not report.needed:
         return ""
     if report.needs_repeats:
-        return f"{report.needed} repeats of each case would settle it: `--repeats {report.needed}`"
+        repeats = report.repeats + report.needed
+        return f"{report.needed} more repeats of each case would settle it: `--repeats {repeats}`"
     return f"about {report.needed:,} more cases would settle it, if they turn out like these"
 
 

@@ -24,7 +24,7 @@ from ..errors import (
     NoPassages,
 )
 from ..guard.slot import Guard
-from ..types import Call, OpenSignals, Pages, Passage, Sentence, Support
+from ..types import Call, OpenSignals, Pages, Passage, Sentence
 
 BYTES_PER_TOKEN = 3
 """How `context.max_input_tokens` counts, whatever model reads it: tokenizers make of European text
@@ -130,11 +130,6 @@ class Context:
     def missing(self) -> str:
         """What looking up lacks here, and the line that installs that; empty where it works."""
         return self._sources.missing if isinstance(self._sources, AbsentSources) else ""
-
-    @property
-    def support(self) -> Support | None:
-        """What says how well the pages support a text; None where there are no pages."""
-        return None if self._sources is None else self._sources.support
 
     async def fill(self, call: Call) -> None:
         """Look up passages, then write the messages.

@@ -13,7 +13,16 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import RoadworthyError
-from ..types import Call, Clock, FeatureSource, FeatureVector, Passage, Record, SpoolEntry, Support
+from ..types import (
+    Call,
+    Clock,
+    FeatureSource,
+    FeatureVector,
+    Passage,
+    Record,
+    SpoolEntry,
+    SystemClock,
+)
 from .context import Context
 from .engine import Engine
 from .failover import Failover
@@ -25,6 +34,8 @@ from .request import Reply, Request
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
 _found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
 NO_LIMIT_MICRO = 2**62
+SCOPE = "rehearsal"
+"""What all that is paid in a rehearsal counts against."""
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -73,7 +84,7 @@ class Rehearsal:
             beside(opened),
             features=None if opened.features is None else GivenFeatures(opened.features),
             context=None if opened.context is None else _Noting(opened.context),
-            service_ceilings=(Ceiling("rehearsal", ceiling, what),),
+            service_ceilings=(Ceiling(SCOPE, ceiling, what),),
             keeps_bodies=True,
         )
         self._close_also = close_also
@@ -140,8 +151,21 @@ class Rehearsal:
 
 
 def open_purse(clock: Clock) -> Ledger:
-    """Return a ledger that nobody else pays from, and that ends with its rehearsals."""
-    return Ledger(clock, lambda hold: None, lambda day_us: {})
+    """Return a ledger that nobody else pays from, and that ends with its rehearsals.
+
+    Its ceilings hold for all of them together, also when midnight strikes meanwhile.
+    """
+    return Ledger(_Still(clock.now_us()), lambda hold: None, lambda day_us: {})
+
+
+class _Still(SystemClock):
+    """A clock by which no day ever ends."""
+
+    def __init__(self, now_us: int) -> None:
+        self._now_us = now_us
+
+    def now_us(self) -> int:
+        return self._now_us
 
 
 def beside(opened: OpenRelease) -> OpenRelease:
@@ -202,10 +226,6 @@ class _Noting(Context):
     @property
     def missing(self) -> str:
         return self._context.missing
-
-    @property
-    def support(self) -> Support | None:
-        return self._context.support
 
     async def fill(self, call: Call) -> None:
         try:

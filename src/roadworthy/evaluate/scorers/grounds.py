@@ -57,7 +57,7 @@ class Cites:
             (match[1].strip(), _plain(match[2] or ""))
             for match in _CITED.finditer(self._compared.text(asked))
         ]
-        found = {str(passage.get("file", "")) for passage in _tables(asked.passages)}
+        found = {_string(passage, "file") for passage in _tables(asked.passages)} - {""}
         foreign = [file for file, _ in cited if found and file not in found]
         if foreign:
             why = f"it cites {quoted(foreign[0])}, which was not found for the question"
@@ -79,6 +79,11 @@ def _is_cited(place: str, cited: list[tuple[str, str]]) -> bool:
 def _plain(heading: str) -> str:
     """Return a heading as citations write it, whose brackets would end them."""
     return " ".join(heading.replace("[", "(").replace("]", ")").split())
+
+
+def _string(table: dict[str, Any], key: str) -> str:
+    value = table.get(key)
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def _tables(values: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -137,11 +142,11 @@ def _passages(kept: tuple[Any, ...]) -> tuple[Passage, ...]:
     """Return what an answer kept of its passages as they were."""
     return tuple(
         Passage(
-            file=str(table.get("file", "")),
-            heading=str(table.get("heading", "")),
+            file=_string(table, "file"),
+            heading=_string(table, "heading"),
             text=text,
             sentences=tuple(Sentence(sentence, 0.0) for sentence in sentences_of(text)),
         )
         for table in _tables(kept)
-        if isinstance(text := table.get("text"), str) and text
+        if (text := _string(table, "text"))
     )

@@ -91,7 +91,7 @@ class Sql:
         if not isinstance(expect, str) or not expect.strip():
             return not_asked("a query")
         try:
-            wanted = run_query(self._path, expect)
+            wanted = run_query(self._path, query_of(expect))
         except sqlite3.Error as error:
             return Score(None, None, f"the expected query fails: {error}"[:200])
         if (missing := no_answer(asked)) is not None:
@@ -108,7 +108,7 @@ def query_of(text: str) -> str:
     """Return the query in a text: what stands in its first block of code, else all of it."""
     fenced = _FENCED.search(text[:LONGEST_QUERY])
     query = fenced[1] if fenced else text
-    return query.strip().rstrip(";").encode(errors="replace").decode()
+    return query.strip().rstrip("; \n").encode(errors="replace").decode()
 
 
 def run_query(path: Path, query: str) -> Rows:

@@ -323,8 +323,10 @@ def test_a_job_runs_when_it_is_told_to(plane: Plane) -> None:
     ]
     ran = plane.ask("POST", "/api/jobs/retention/run")
     assert ran.status == 200
-    told = "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
-    assert ran.json["last_result"] == told
+    assert (
+        ran.json["last_result"]
+        == "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
+    )
     assert plane.ask("POST", "/api/jobs/sweep/run").status == 404
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from ..release.canary import ClosedUnit
-from ..release.measured import (
+from ..release.losses import (
     Measures,
     has_failed,
     label_loss,

@@ -24,7 +24,7 @@ from ..release.canary import (
     take_requests,
     terms_of,
 )
-from ..release.measured import Measures, measures_of, unit_of
+from ..release.losses import Measures, measures_of, unit_of
 from ..release.promotion import finish_rollout
 from ..review.truth import Truth
 from ..serve.splits import OpenSplit

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..declare.review import Outcomes
-from ..release.measured import has_failed, unit_of
+from ..release.losses import has_failed, unit_of
 from ..serve.splits import entity_of
 from ..store.records import find_records
 from ..store.rollout_units import read_inputs

@@ -10,6 +10,7 @@ from ..errors import DeclarationError
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
+from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .files import Findings, check_file
@@ -114,7 +115,10 @@ def exhausted_has_where_to_fall(
 ) -> Findings:
     """Falling back for lack of money needs a rung that costs nothing."""
     dear = {entry.name for entry in _priced(service, project)}
-    has_free = any(rung.use != "model" or rung.model not in dear for rung in service.fallback)
+    has_free = any(
+        rung.use != "last_good" and (rung.use != "model" or rung.model not in dear)
+        for rung in service.fallback
+    )
     if service.cost.on_exhausted == "fallback" and not has_free:
         yield Finding(
             "cost.on_exhausted",
@@ -319,6 +323,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *DATA_CHECKS,
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
+    *RELEASE_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 

@@ -192,7 +192,7 @@ def find_records(
     slower_than_us: int | None = None,
     id: str = "",
     id_part: str = "",
-    arms: Collection[Arm] = SHOWN,
+    arms: tuple[Arm, ...] = SHOWN,
     since_us: int | None = None,
     until_us: int | None = None,
     before_id: str = "",

@@ -163,7 +163,7 @@ def summarise(
     *,
     services: Collection[str] = (),
     release: str = "",
-    arms: Collection[Arm] = SHOWN,
+    arms: tuple[Arm, ...] = SHOWN,
     model: str = "",
     by: Literal["all", "user", "team", "tag", "key"] = "all",
     value: str = "",
@@ -198,7 +198,7 @@ def summarise_by(
     *,
     services: Collection[str] = (),
     release: str = "",
-    arms: Collection[Arm] = SHOWN,
+    arms: tuple[Arm, ...] = SHOWN,
     model: str = "",
 ) -> dict[Any, Summary]:
     """Sum up a span once for each value of one dimension, in the order of the values.
@@ -274,7 +274,7 @@ def _conditions(
     since_us: int,
     until_us: int | None,
     release: str,
-    arms: Collection[Arm],
+    arms: tuple[Arm, ...],
     model: str,
 ) -> list[ColumnElement[bool]]:
     conditions = [rollups.c.hour_us >= since_us - since_us % HOUR_US, rollups.c.arm.in_(arms)]

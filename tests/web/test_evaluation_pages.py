@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 from release_stage import HOSTILE, Stage, case, staged
 from visitor import Visitor
 
+from conftest import write_project
+from control_plane import Plane
+from evaluation_project import files, golden, judged
+from roadworthy.app import open_project
+from roadworthy.app.evaluations import Evaluator
 from roadworthy.evaluate.report import Report
 from roadworthy.web import numbers
 
@@ -122,3 +128,21 @@ def test_a_key_of_another_service_sees_no_evaluation(stage: Stage, id: str) -> N
     assert stage.plane.ask("GET", f"/api/evaluations/{id}", key=other).status == 403
     assert stage.plane.ask("GET", "/api/services/risk/evaluations", key=other).status == 403
     assert stage.plane.ask("GET", "/api/evaluations/ev_gone").status == 404
+
+
+def test_what_an_evaluation_of_real_answers_found_is_a_page(tmp_path: Path) -> None:
+    folder = tmp_path / "real"
+    write_project(folder, {"judged": judged(at_least=0.99)}, files(golden(30, wrong=3)))
+    with open_project(folder) as project:
+        plane = Plane(project)
+        release = plane.serving.engine.releases["judged"].id
+        report = Evaluator(project).evaluate("judged", release_id=release, by="cli:ada")
+        shown = Visitor(plane, plane.secret).see(f"/evaluations/{report.id}")
+        twin = plane.get(f"/api/evaluations/{report.id}")
+    assert unescape(shown.headline) == twin["says"]
+    assert twin["row"]["verdict"] == report.verdict == "fail"
+    assert "exact is 90.0%" in shown.headline
+    worst = [one["id"] for one in twin["cases"][:3]]
+    assert sorted(worst) == ["g27", "g28", "g29"]
+    assert all(id in shown.words for id in worst)
+    assert shown.unclosed == []

@@ -149,7 +149,7 @@ def test_a_failing_gate_says_no_with_value_against_bar(stage: Stage, visitor: Vi
 def test_a_gate_that_is_not_measured_never_passes_silently(stage: Stage) -> None:
     gate(stage, "suites", "holds")
     gate(stage, "drills", "not_measured")
-    assert ship(stage)["says"] == "Drills is not measured."
+    assert ship(stage)["says"] == "The gate drills is not measured."
     assert ship(stage)["may"] == "not_yet"
 
 

@@ -83,8 +83,8 @@ def missing(gates: Sequence[GateShown]) -> str:
     """Return which gates are open, and why."""
     named = listed([gate.label for gate in gates], MOST_NAMED)
     unmeasured = all(gate.word == WORDS["not_measured"] for gate in gates)
-    are = "is" if len(gates) == 1 else "are"
-    return f"{named} {are} {'not measured' if unmeasured else 'open'}"
+    head = f"the gate {named} is" if len(gates) == 1 else f"the gates {named} are"
+    return f"{head} {'not measured' if unmeasured else 'open'}"
 
 
 def needed(n: int, release: str) -> str:

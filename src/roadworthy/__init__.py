@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import Project, open_project
+    from .app.logged import log_model
     from .errors import RoadworthyError
     from .observe.signature import verify_webhook
 
     __version__: str
 
-__all__ = ["Project", "RoadworthyError", "__version__", "open_project", "verify_webhook"]
+__all__ = [
+    "Project",
+    "RoadworthyError",
+    "__version__",
+    "log_model",
+    "open_project",
+    "verify_webhook",
+]
 
 _HOMES = {
     "Project": "app",
     "RoadworthyError": "errors",
+    "log_model": "app.logged",
     "open_project": "app",
     "verify_webhook": "observe.signature",
 }

@@ -534,6 +534,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         score: How sure the score model is; None where unknown or not asked.
         review: The review that waits for a person, or that looks at what was given.
         decided: Whether the answer was given `alone`, and what decided that, in one sentence.
+        warnings: What is not as it was where the release was built, and may decide answers.
     """
 
     id: str
@@ -585,6 +586,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     score: float | None = None
     review: str = ""
     decided: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from roadworthy.release.environment import (
     Commit,
     Environment,
+    cpu_features,
     describe_environment,
     read_commit,
+    what_differs,
 )
 
 ENVIRONMENT = Environment(
@@ -117,3 +120,58 @@ def test_without_a_repository_without_a_commit_or_without_git_there_is_none(
         assert read_commit(tmp_path) is None
     monkeypatch.setenv("PATH", "")
     assert read_commit(tmp_path) is None
+
+
+INTEL = """processor : 0
+flags\t\t: fpu vme sse4_2 fma avx avx2 f16c
+processor : 1
+flags\t\t: fpu
+"""
+
+
+def test_what_a_processor_can_do_is_read_where_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "intel").write_text(INTEL)
+    (tmp_path / "arm").write_text("Features\t: fp asimd asimddp i8mm\n")
+    (tmp_path / "other").write_text("hart : 0\n")
+    assert cpu_features(tmp_path / "intel") == ("avx", "avx2", "f16c", "fma", "sse4_2")
+    assert cpu_features(tmp_path / "arm") == ("asimd", "asimddp", "i8mm")
+    assert cpu_features(tmp_path / "other") == ()
+    assert cpu_features(tmp_path / "gone") == ()
+
+
+def test_an_environment_from_before_processors_were_looked_at_keeps_its_hash() -> None:
+    text = msgspec.json.encode(ENVIRONMENT, order="sorted")
+    assert b"cpu" not in text
+    assert msgspec.json.decode(text, type=Environment) == ENVIRONMENT
+    assert msgspec.structs.replace(ENVIRONMENT, cpu=("avx",)).hash != ENVIRONMENT.hash
+
+
+def differing(kind: str, **now: Any) -> list[str]:
+    here = msgspec.structs.replace(ENVIRONMENT, cpu=("avx", "avx2"))
+    packages = here.deciding([kind])
+    return list(what_differs(here, packages, msgspec.structs.replace(here, **now)))
+
+
+def test_only_what_decides_answers_is_told_as_a_difference() -> None:
+    newer = ENVIRONMENT.packages | {"onnxruntime": "1.23", "torch": "3"}
+    assert differing("onnx") == []
+    assert differing("onnx", packages=newer) == ["package onnxruntime was 1.22, is 1.23"]
+    assert differing("rule", packages=newer) == []
+    assert "package torch was 2, is 3" in differing("python", packages=newer)
+    gone = {k: v for k, v in ENVIRONMENT.packages.items() if k != "numpy"}
+    assert differing("onnx", packages=gone) == ["package numpy was 2.1, is not installed"]
+
+
+def test_another_python_counts_to_the_last_digit_where_any_code_may_run() -> None:
+    assert differing("onnx", python="3.11.10") == []
+    assert differing("onnx", python="3.12.1") == ["python was 3.11, is 3.12"]
+    assert differing("python", python="3.11.10") == ["python was 3.11.9, is 3.11.10"]
+
+
+def test_another_processor_counts_where_numbers_are_summed_up_by_it() -> None:
+    assert differing("onnx", cpu=("avx",)) == ["the processor has no avx2"]
+    assert differing("onnx", cpu=("avx", "avx2", "fma")) == ["the processor has fma, too"]
+    assert differing("rule", cpu=("avx",)) == []
+    assert differing("onnx", cpu=()) == [], "where it is not known, nothing is said"
+    (other,) = differing("rule", platform="linux-aarch64")
+    assert other == "the platform was linux-x86_64, is linux-aarch64"

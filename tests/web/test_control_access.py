@@ -15,7 +15,6 @@ BODIES = {
     "/api/keys": {"name": "x", "scopes": ["read"]},
     "/api/clock": {"now": "2013-04-01T05:00:00Z"},
     "/api/review/{id}/decide": {"decision": "reject"},
-    "/api/services/{name}/rollout": {"release": "risk@0000"},
     "/api/releases/{id}/approve": {"owner": "product"},
     "/api/releases/{id}/waive": {
         "gate": "drills",

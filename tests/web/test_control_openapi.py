@@ -80,7 +80,6 @@ def test_a_key_a_time_and_a_decision_cannot_be_left_out(document: Any) -> None:
         "POST /api/keys",
         "PUT /api/clock",
         "POST /api/review/{id}/decide",
-        "POST /api/services/{name}/rollout",
         "POST /api/releases/{id}/approve",
         "POST /api/releases/{id}/waive",
     }

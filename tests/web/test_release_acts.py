@@ -20,7 +20,6 @@ ACTS = (
     ("/services/risk/rollback", {}),
     ("/services/risk/freeze", {"reason": "audit week"}),
     ("/services/risk/unfreeze", {}),
-    ("/services/risk/rollout", {"release": "0000"}),
     ("/services/risk/rollout/stop", {}),
     ("/releases/{id}/gates", {}),
     ("/releases/{id}/approve", {"owner": "product"}),
@@ -146,12 +145,6 @@ def test_a_waiver_needs_a_reason_and_a_time_to_come(stage: Stage, visitor: Visit
     assert found.expires_us - stage.now_us > 6 * DAY_US
     odd = {"gate": "no gate", "reason": "x", "expires": "2099-01-01T00:00:00Z"}
     assert stage.plane.ask("POST", f"/api{path}", odd).status == 400
-
-
-def test_a_rollout_begins_only_where_a_judge_is_declared(stage: Stage) -> None:
-    answer = stage.plane.ask("POST", "/api/services/risk/rollout", {"release": stage.candidate})
-    assert answer.status == 400
-    assert "release.judge" in answer.error["message"]
 
 
 def test_a_request_is_asked_again_and_the_two_answers_are_compared(

@@ -17,7 +17,7 @@ from ..errors import NotFound, StoreError
 from ..release import bundle, gates, promotion, registry
 from ..release.agreement import check_promotion
 from ..release.measures import Gate
-from ..store.approvals import Approval, Waiver
+from ..store.approvals import Approval, Waiver, list_waivers
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
 from ..store.lock import find_holder
@@ -141,7 +141,7 @@ class Ground:
         release = registry.read_release(self.state, release_id)
         serves = registry.champion_id_of(self.state, release.service)
         bundle.check_whole(release, self.artifacts)
-        self._check_contracts(release)
+        self.check_contracts(release)
         if serves != release.id:
             self.check_gates(release)
         return promotion.promote(
@@ -165,7 +165,7 @@ class Ground:
             NotFound: There is no such release, or what it declares is gone.
         """
         release = registry.read_release(self.state, release_id)
-        check = partial(self._check_contracts, release)
+        check = partial(self.check_contracts, release)
         return gates.measure_gates(self.state, self.artifacts, self.clock, release, check)
 
     def roll_back(self, service: str, *, to: str = "", by: str, why: str) -> registry.Release:
@@ -224,7 +224,28 @@ class Ground:
             expires_us=expires_us,
         )
 
-    def _check_contracts(self, release: registry.Release) -> None:
+    def waivers_of(self, release_id: str, gate: str) -> tuple[Waiver, ...]:
+        """Return the waivers of a gate that count now.
+
+        Raises:
+            NotFound: There are none.
+        """
+        now_us = self.clock.now_us()
+        found = tuple(
+            one
+            for one in list_waivers(self.state, release_id)
+            if one.gate == gate and one.holds_at(now_us)
+        )
+        if not found:
+            raise NotFound(f"expected a waiver of `{gate:.40}` of `{release_id:.80}`, got none")
+        return found
+
+    def check_contracts(self, release: registry.Release) -> None:
+        """Check that a release agrees with its sources' contracts as they stand.
+
+        Raises:
+            DeclarationError: It does not.
+        """
         now = partial(contracts_of, self.declaration, self.declaration.sources.keys())
         check_promotion(release, now, self.state)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -18,10 +19,11 @@ from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .contract_files import ContractFiles
 from .project import Project
+from .release_desk import shipping_of
 from .review_room import teller
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
-from .shipping import shipping_of
+from .shipping import promote_by_hand
 from .working_tree import WorkingTree
 
 
@@ -86,7 +88,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         jobs=serving.jobs,
         spool=serving.spool,
         build_release=project.build_release,
-        promote_release=project.promote,
+        promote_release=partial(promote_by_hand, project),
         drain=serving.writer.drain,
         health=serving.health,
         differences=WorkingTree(project).differences,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from ..declare.load import load_service
 from ..declare.service import ServiceDeclaration
+from ..errors import DeclarationError
 from ..release import bundle
+from ..release.environment import describe_environment, what_differs
 from ..release.registry import Release
 from ..review.desk import Desk
 from ..serve.opened import OpenDesk, OpenRelease, open_release
@@ -17,7 +21,12 @@ from .rooms import ENFORCES, open_signals
 
 
 def open_stored(
-    ground: Ground, stored: Release, open_source: OpenSource, open_desk: OpenDesk | None = None
+    ground: Ground,
+    stored: Release,
+    open_source: OpenSource,
+    open_desk: OpenDesk | None = None,
+    *,
+    is_served: bool = False,
 ) -> OpenRelease:
     """Open what was released, from its own files: the working tree may say something else.
 
@@ -26,15 +35,20 @@ def open_stored(
         stored: The release.
         open_source: Gives the features of its views.
         open_desk: Gives the desk of a service with `[review]`; without it, one that asks nobody.
+        is_served: Whether people are given its answers: then a high risk is refused where things
+            are not as they were when it was built.
 
     Raises:
         DeclarationError, MissingExtra: It cannot be opened as things are here.
         NotFound, StoreError: One of its files is gone or damaged.
     """
+    differs = differs_here(stored)
+    if is_served and differs:
+        _check_environment(ground, stored, differs)
     folder = bundle.materialise(stored, ground.artifacts, ground.folder / ".roadworthy/releases")
     declared = bundle.as_released(ground.declaration, stored)
     service = load_service(folder, declared, ENFORCES)
-    return open_release(
+    opened = open_release(
         stored.id,
         service,
         declared,
@@ -45,6 +59,23 @@ def open_stored(
         open_source,
         open_desk or partial(_desk_that_asks_nobody, ground),
     )
+    return msgspec.structs.replace(opened, warnings=differs) if differs else opened
+
+
+def differs_here(stored: Release) -> tuple[str, ...]:
+    """Return what is not as it was where a release was built, and may decide its answers."""
+    manifest = stored.manifest
+    found = what_differs(manifest.environment, manifest.packages, describe_environment())
+    return tuple(found)
+
+
+def _check_environment(ground: Ground, stored: Release, differs: tuple[str, ...]) -> None:
+    declared = bundle.read_declared(stored.manifest, ground.artifacts)
+    if declared is not None and declared.risk == "high":
+        raise DeclarationError(
+            f"expected to serve `{stored.id}`, whose risk is high, where it was built, got: "
+            f"{'; '.join(differs)}; install what it was built with, or build and release it anew"
+        )
 
 
 def _desk_that_asks_nobody(ground: Ground, service: ServiceDeclaration, release_id: str) -> Desk:

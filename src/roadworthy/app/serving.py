@@ -362,6 +362,7 @@ class Serving:
             stored,
             lambda views, fields: self.open_features().open_source(views, fields),
             self._desks.open,
+            is_served=True,
         )
         self._stop_models(opened)
         return opened
@@ -420,7 +421,10 @@ class Serving:
         """Return whether everything works, and what does not."""
         trouble = self.trouble
         status = "degraded" if trouble else "ok"
-        return {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
+        opened = self.engine.releases.items()
+        warnings = {name: release.warnings for name, release in opened if release.warnings}
+        facts = {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
+        return {**facts, "warnings": warnings} if warnings else facts
 
     async def asked_by(self, request_id: str) -> tuple[str, str] | None:
         """Return the service and the key of a request that was answered before, or None.
@@ -439,6 +443,7 @@ class Serving:
         lines = []
         for name, opened in self.engine.releases.items():
             lines.append(f"  {name} ({opened.kind}): release {opened.id}")
+            lines += [f"    not as it was built: {what}" for what in opened.warnings]
             lines += [f"    files differ: {change}" for change in self._differences(opened)]
         lines += [f"  {part}: {text}" for part, text in self._release_trouble.items()]
         return lines

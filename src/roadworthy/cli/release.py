@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ..app import Project, open_project, read_project
-from ..errors import NotFound
+from ..app import open_project, read_project
 from ..release import bundle, registry
 from ..release.registry import Release
 from ..store.clock import time_of
+from ..store.logged_models import list_logged_models
 from .common import (
     NOT_KEPT,
     acting,
@@ -24,15 +24,20 @@ from .common import (
     short_text,
     time_text,
 )
+from .release_acts import ACTS
 from .release_compare import compare
+from .release_looks import LOOKS
+from .release_named import champion_id, release_of
+from .release_upkeep import UPKEEP
 
 
 @click.group()
 def release() -> None:
-    """Build, list, show, compare and promote releases."""
+    """Build, list and show releases, judge them, let them serve, go back."""
 
 
-release.add_command(compare)
+for one in (compare, *ACTS, *LOOKS, *UPKEEP):
+    release.add_command(one)
 
 
 @release.command()
@@ -44,7 +49,7 @@ def build(service: str, folder: Path, as_json: bool) -> None:
     """Build the release that the files of SERVICE describe; the same files give the same id."""
     with open_project(folder) as project:
         built = project.build_release(service, by=acting())
-        serves = _champion_id(project, service)
+        serves = champion_id(project, service)
     if as_json:
         print_json(_summary(built, is_champion=built.id == serves))
         return
@@ -68,7 +73,7 @@ def list_all(service: str, limit: int, folder: Path, as_json: bool) -> None:
         if service and not found:
             project.check_declared(service)
         names = {entry.service for entry in found}
-        champions = {_champion_id(project, name) for name in names}
+        champions = {champion_id(project, name) for name in names}
     if as_json:
         facts = [_summary(entry, is_champion=entry.id in champions) for entry in found]
         print_json({"releases": facts})
@@ -96,10 +101,12 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     """Show everything that RELEASE is made of."""
     with read_project(folder) as project:
         found = registry.read_release(project.state, release_id)
-        is_champion = _champion_id(project, found.service) == found.id
+        is_champion = champion_id(project, found.service) == found.id
+        digests = found.manifest.files.values()
+        logged = list_logged_models(project.state, found.service, digests)
     if as_json:
         facts = _summary(found, is_champion=is_champion)
-        print_json(facts | {"manifest": found.manifest})
+        print_json(facts | {"manifest": found.manifest, "logged": logged})
         return
     manifest = found.manifest
     print_line(f"{found.id}{' (serves)' if is_champion else ''}", style="bold")
@@ -115,31 +122,11 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     if learned := manifest.training:
         views = ", ".join(learned.views)
         print_line(f"learned from {learned.id}: {learned.rows:,} rows with {views}")
+    for one in logged:
+        print_line(f"`{one.name}` was logged {time_text(one.at_us)} by {one.by}")
+        for key, value in one.detail.items():
+            print_line(f"  {key} {short_text(value)}")
     print_table("packages that decide", ("package", "version"), sorted(manifest.packages.items()))
-
-
-@release.command()
-@click.argument("service")
-@click.argument("release_id", metavar="RELEASE")
-@project_option
-@json_option
-@command
-def promote(service: str, release_id: str, folder: Path, as_json: bool) -> None:
-    """Let RELEASE serve SERVICE; going back to an older one is the same.
-
-    It is refused while one of its files is gone or damaged: nothing would be there to serve.
-    """
-    with open_project(folder) as project:
-        left = _champion_id(project, service)
-        chosen = _release_of(project, service, release_id)
-        promoted = project.promote(chosen.id, by=acting())
-    if as_json:
-        print_json({"service": service, "release": promoted.id, "before": left})
-    elif left == promoted.id:
-        print_line(f"`{promoted.id}` serves already")
-    else:
-        before = f" instead of `{left}`" if left else ""
-        print_line(f"`{promoted.id}` serves{before}; a running server follows within 100 ms")
 
 
 @release.command()
@@ -156,7 +143,7 @@ def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_jso
     """
     with read_project(folder) as project:
         declared = project.load(service)
-        against = _release_of(project, service, release_id or _champion_id(project, service))
+        against = release_of(project, service, release_id or champion_id(project, service))
         found = bundle.differences(against, declared, project.declaration)
     if as_json:
         facts = {"service": service, "release": against.id}
@@ -168,26 +155,6 @@ def diff(ctx: click.Context, service: str, release_id: str, folder: Path, as_jso
     else:
         print_line(f"the files of `{service}` are those of `{against.id}`")
     ctx.exit(NOT_KEPT if found else 0)
-
-
-def _champion_id(project: Project, service: str) -> str:
-    return registry.champion_id_of(project.state, service)
-
-
-def _release_of(project: Project, service: str, release_id: str) -> Release:
-    """Return a release of `service`; its id may be given without the service's name."""
-    if not release_id:
-        raise NotFound(
-            f"no release of `{service}` serves yet; `roadworthy release build {service}` makes one"
-        )
-    whole = release_id if "@" in release_id else f"{service}@{release_id}"
-    found = registry.read_release(project.state, whole)
-    if found.service != service:
-        raise NotFound(
-            f"expected a release of `{service}`, got `{found.id}`; "
-            f"`roadworthy release list {service}` shows those there are"
-        )
-    return found
 
 
 def _summary(entry: Release, *, is_champion: bool) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _print_head(record: Record) -> None:
         ("parent", record.parent),
     ]
     print_line("  ".join(f"{name} {value}" for name, value in who if value))
-    for reason in record.reasons:
+    for reason in (*record.reasons, *record.warnings):
         print_line(reason, style="yellow")
 
 

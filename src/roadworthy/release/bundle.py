@@ -19,6 +19,7 @@ from ..store.artifacts import Artifacts, digest_of
 from ..types import Clock, Problem
 from .agreement import Contracts, check_agreed, pin_contracts
 from .environment import describe_environment, may_use_anything, read_commit
+from .manifests import keep_manifest
 from .pins import is_pinned
 from .registry import (
     SERVICE_FILE,
@@ -91,7 +92,9 @@ def build_release(
     for name, digest in manifest.files.items():
         if artifacts.put(service.folder / name) != digest:
             raise StoreError(f"{service.folder / name} changed while it was released; build again")
-    return add_release(engine, clock, manifest, by)
+    release = add_release(engine, clock, manifest, by)
+    keep_manifest(artifacts, release)
+    return release
 
 
 def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manifest:

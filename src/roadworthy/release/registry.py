@@ -140,7 +140,11 @@ def add_release(engine: Engine, clock: Clock, manifest: Manifest, by: str) -> Re
 
 def commit_of(manifest: Manifest) -> str:
     """Return the commit as people write it, with `+` when files differed; empty without one."""
-    commit = manifest.commit
+    return commit_text(manifest.commit)
+
+
+def commit_text(commit: Commit | None) -> str:
+    """Return a commit as people write it, with `+` when files differed; empty for none."""
     return f"{commit.id}{'+' if commit.is_dirty else ''}" if commit else ""
 
 

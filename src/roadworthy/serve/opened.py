@@ -50,6 +50,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         features: What adds features to the input; None where no views are declared.
         desk: What decides whether an answer is given alone; None where every one is.
         last_good: The rung of the release that served before; None where none is declared.
+        warnings: What is not as it was where it was built, for each record.
     """
 
     id: str
@@ -76,6 +77,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     features: FeatureSource | None = None
     desk: Desk | None = None
     last_good: LastGoodModel | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_held(self) -> bool:
@@ -211,6 +213,7 @@ def open_release(
         input_guards=input_guards,
         judge=judge,
         chain=Failover("models", links, judge),
+        warnings=(),
         **_ladders(rungs, judge, declared),
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),

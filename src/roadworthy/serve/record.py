@@ -69,6 +69,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         input=_input_of(plan) if release.keeps_bodies else None,
         output=_output_of(answer) if release.keeps_bodies and answer is not None else None,
         passages=_found(plan),
+        warnings=release.warnings,
     )
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ _READ_ONLY = 0o444
 class Artifacts:
     """A folder of read-only files, each at `ab/cdef…` after its digest.
 
-    Nothing is removed yet: a release that was built can always be laid out again.
+    What nothing needs any more, `release gc` removes, and nothing else does.
 
     Args:
         folder: Made when the first file is put.
@@ -43,6 +43,7 @@ class Artifacts:
             digest = _digest(source)
             place = self._place(digest)
             if place.is_file() and digest_of(place) == digest:
+                _touch(place)
                 return digest
             source.seek(0)
             return self._keep(source)
@@ -83,6 +84,33 @@ class Artifacts:
             _link_or_copy(source, new)
             new.replace(target)
 
+    def digests(self) -> Iterator[tuple[str, int, float]]:
+        """Yield of each file its digest, its bytes, and when it was put last (Unix seconds)."""
+        for path in self.folder.glob("??/*"):
+            digest = path.parent.name + path.name
+            if _DIGEST.fullmatch(digest):
+                found = path.stat()
+                yield digest, found.st_size, found.st_mtime
+
+    def remove(self, digest: str) -> None:
+        """Remove a file that nothing needs; one that is gone is no error."""
+        self._place(digest).unlink(missing_ok=True)
+
+    def keep_named(self, name: str, content: bytes) -> None:
+        """Write a file under a name of its own, in one step.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        target = self.folder / name
+        with _beside(target.parent) as beside:
+            new = beside / "new"
+            with new.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise NotFound(f"expected a SHA-256 in 64 hex digits, got `{digest[:80]}`")
@@ -102,6 +130,12 @@ class Artifacts:
             copy.chmod(_READ_ONLY)
             copy.replace(place)
         return digest
+
+
+def _touch(place: Path) -> None:
+    """Let a file be as young as if it were new: whoever puts it needs it from now on."""
+    with suppress(OSError):  # another user's file: it is kept as long as something names it
+        os.utime(place)
 
 
 def digest_of(path: Path) -> str:

@@ -119,6 +119,7 @@ def lineage_page(
         model=found.model,
         promotions=tuple(show(shapes.ActionShown, act) for act in found.promotions),
         as_released=found.as_released,
+        logged=found.logged,
     )
 
 

@@ -17,7 +17,7 @@ from .shapes import Given, Name
 from .units import Time
 
 T = TypeVar("T")
-Did = Literal["roll_back", "freeze", "unfreeze", "begin", "stop_rollout"]
+Did = Literal["roll_back", "freeze", "unfreeze", "stop_rollout"]
 Reason = Annotated[str, Meta(max_length=1000)]
 
 
@@ -32,12 +32,6 @@ class BackWanted(Given, frozen=True):
 
     to: Annotated[Name, Meta(description="An earlier champion.")] = ""
     reason: Reason = ""
-
-
-class CandidateWanted(Given, frozen=True):
-    """Which release is to meet live traffic."""
-
-    release: Name
 
 
 class ApprovalWanted(Given, frozen=True):
@@ -65,14 +59,12 @@ class ServiceMoved(Struct, frozen=True, kw_only=True):
     """What an act did to a service; every process obeys it within 100 ms.
 
     Attributes:
-        release: What serves then; of a rollout that began, the candidate.
-        says: What comes of it, where that is known.
+        release: What serves then.
     """
 
     service: str
     did: Did
     release: str
-    says: str = ""
 
 
 class ReleaseActed(Struct, frozen=True, kw_only=True):
@@ -107,15 +99,6 @@ def unfreeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
     service = ask.service(name).name
     act(service, by=ask.by, reason=body.reason)
     return _moved(ask, service, "unfreeze")
-
-
-def begin_rollout(ask: Ask, name: str, body: CandidateWanted) -> ServiceMoved:
-    """Let a candidate whose gates hold meet live traffic, and say how long that may take."""
-    act = _there(ask.control.shipping.begin, "beginning a rollout")
-    service = ask.service(name).name
-    candidate = find_release(ask, service, body.release).id
-    says = act(service, candidate, by=ask.by)
-    return ServiceMoved(service=service, did="begin", release=candidate, says=says)
 
 
 def stop_rollout(ask: Ask, name: str, body: Because) -> ServiceMoved:

@@ -10,7 +10,6 @@ from .evaluation_figures import EvaluationPage, EvaluationQuery, Evaluations, Ev
 from .evaluation_page import evaluation_page, evaluations_page, report_of
 from .release_acts import (
     approve,
-    begin_rollout,
     freeze,
     measure_gates,
     replay_request,
@@ -37,14 +36,6 @@ def routes() -> tuple[Route, ...]:
         Route("POST", "/api/services/{name}/rollback", "release", roll_back, errors=(Conflict,)),
         Route("POST", "/api/services/{name}/freeze", "release", freeze, errors=(Conflict,)),
         Route("POST", "/api/services/{name}/unfreeze", "release", unfreeze, errors=(Conflict,)),
-        Route(
-            "POST",
-            "/api/services/{name}/rollout",
-            "release",
-            begin_rollout,
-            status=201,
-            errors=(Conflict,),
-        ),
         Route(
             "POST", "/api/services/{name}/rollout/stop", "release", stop_rollout, errors=(Conflict,)
         ),

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
+from ..store.logged_models import LoggedModel
 from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
 from .data_figures import ViewServed
 from .review_figures import ReviewOfRequest
@@ -384,6 +385,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     score: float | None
     decided: str
     reviews: tuple[ReviewOfRequest, ...]
+    warnings: tuple[str, ...]
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
@@ -449,7 +451,8 @@ class Lineage(Struct, frozen=True, kw_only=True):
         release: What answered; None where no release was reached or it cannot be read.
         problem: Why the release cannot be read; empty when it can.
         model: The pin of the model that answered; None where none of the release's did.
-        promotions: The acts that let the release serve, newest first.
+        promotions: The acts that let the release serve, or serve again, newest first.
+        logged: What training code or another registry said of the model's file, if anything.
     """
 
     record: RequestPage
@@ -458,6 +461,7 @@ class Lineage(Struct, frozen=True, kw_only=True):
     model: PinnedModel | None
     promotions: tuple[ActionShown, ...]
     as_released: AsReleased | None
+    logged: LoggedModel | None
 
 
 class KeyShown(Struct, frozen=True, kw_only=True):
@@ -557,11 +561,16 @@ class ClockShown(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Whether everything works; `trouble` says what does not, by part."""
+    """Whether everything works; `trouble` says what does not, by part.
+
+    Attributes:
+        warnings: Service → what is not as it was where its release was built.
+    """
 
     status: Literal["ok", "degraded"]
     trouble: dict[str, str]
     in_flight: int
+    warnings: dict[str, tuple[str, ...]] = {}
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):

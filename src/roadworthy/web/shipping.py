@@ -39,19 +39,6 @@ class Freeze(Protocol):
         """
 
 
-class Begin(Protocol):
-    """Lets a candidate whose gates hold meet live traffic as its file declares."""
-
-    def __call__(self, service: str, candidate: str, *, by: str) -> str:
-        """Begin its rollout, and return how long that is expected to take, in words.
-
-        Raises:
-            NotReady: Gates hold it up.
-            RequestError: It declares no judge, or at the present traffic it is never decided.
-            Conflict: Another rollout runs, it serves already, or the service is frozen.
-        """
-
-
 class StopRollout(Protocol):
     """Ends a rollout: everybody meets the champion again."""
 
@@ -130,7 +117,6 @@ class Shipping(msgspec.Struct, frozen=True, kw_only=True):
     roll_back: RollBack | None = None
     freeze: Freeze | None = None
     unfreeze: Freeze | None = None
-    begin: Begin | None = None
     stop_rollout: StopRollout | None = None
     approve: Approve | None = None
     waive: Waive | None = None

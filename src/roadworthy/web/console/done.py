@@ -46,10 +46,11 @@ def switched(value: shapes.Switched, who: str, now: datetime) -> Done:
 
 
 def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
-    """Return what a promotion did."""
-    return Done(
-        says=f"Promoted {short(value.release)} for {value.service} at {at(now, now)} by {who}."
-    )
+    """Return what a promotion did: it serves, or a rollout judges it first."""
+    did = f"Promoted {short(value.release)} for {value.service}"
+    if not value.is_champion:
+        did = f"Began the rollout of {short(value.release)} for {value.service}"
+    return Done(says=f"{did} at {at(now, now)} by {who}.")
 
 
 _DID = {
@@ -96,7 +97,6 @@ _MOVED = {
     "roll_back": "Rolled {service} back to {release}",
     "freeze": "Froze {service}: nothing else serves, and no rollout moves",
     "unfreeze": "Let {service} go on",
-    "begin": "Began the rollout of {release}",
     "stop_rollout": "Stopped the rollout: everybody meets {release}",
 }
 _THAW = {"freeze": ("Let it go on", "unfreeze")}
@@ -105,10 +105,9 @@ _THAW = {"freeze": ("Let it go on", "unfreeze")}
 def moved(value: ServiceMoved, who: str, now: datetime) -> Done:
     """Return what was done to what serves; a freeze is taken back by a click."""
     undo, act = _THAW.get(value.did, ("", ""))
-    more = f" {value.says[:1].upper()}{value.says[1:].rstrip('.')}." if value.says else ""
     said = _MOVED[value.did].format(service=value.service, release=short(value.release))
     return Done(
-        says=f"{said}, at {at(now, now)} by {who}.{more}",
+        says=f"{said}, at {at(now, now)} by {who}.",
         undo=undo,
         path=f"/services/{quote(value.service, safe='')}/{act}" if act else "",
     )

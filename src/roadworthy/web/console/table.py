@@ -320,7 +320,6 @@ ACTS: tuple[Act, ...] = (
             ("rollback", release_acts.roll_back),
             ("freeze", release_acts.freeze),
             ("unfreeze", release_acts.unfreeze),
-            ("rollout", release_acts.begin_rollout),
             ("rollout/stop", release_acts.stop_rollout),
         )
     ),

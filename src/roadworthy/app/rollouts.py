@@ -24,6 +24,7 @@ from ..release.canary import (
     take_requests,
     terms_of,
 )
+from ..release.gathered import Gathered, Gatherer, Judged, id_at
 from ..release.losses import Measures, measures_of, unit_of
 from ..release.promotion import finish_rollout
 from ..review.truth import Truth
@@ -44,7 +45,6 @@ from ..store.rollouts import (
 from ..store.switchboard import hold_pointers, read_pointer
 from ..types import MICRO, Ids
 from .ground import Ground
-from .rollout_evidence import Gathered, Gatherer, Judged, id_at
 from .traffic import Traffic, measure_traffic
 
 BY = "job:rollouts"

@@ -157,6 +157,16 @@ class Serving:
             },
             label="service",
         )
+        add(
+            "roadworthy_shadows_dropped",
+            "Requests that a candidate was not asked too, since too many waited.",
+            lambda: {
+                name: split.shadows.dropped
+                for name, split in self._beside.splits.items()
+                if split.shadows is not None
+            },
+            label="service",
+        )
 
     def open_features(self) -> Features:
         """Return the feature views at work; their packages are imported with the first use.
@@ -319,13 +329,16 @@ class Serving:
         with suppress(RoadworthyError):
             if last_good:
                 opened = self._open_release(registry.read_release(state, last_good))
-                self._release_trouble[f"release of {name}"] = (
-                    f"`{champion}` could not be opened, `{last_good}`, which served before, serves "
-                    f"instead: {error}; mend it, or `roadworthy release rollback {name}`"
-                )
+                self._note_kept(name, champion, last_good, error)
                 return opened
         self._note_unopened(name, champion, error)
         return None
+
+    def _note_kept(self, name: str, champion: str, serves: str, error: RoadworthyError) -> None:
+        self._release_trouble[f"release of {name}"] = (
+            f"`{champion}` could not be opened, `{serves}`, which served before, serves instead: "
+            f"{error}; mend it, or `roadworthy release rollback {name}`"
+        )
 
     def _note_unopened(self, name: str, release_id: str, error: RoadworthyError) -> None:
         self._unopened[name] = release_id
@@ -543,9 +556,7 @@ class Serving:
                 self._note_unopened(name, release_id, error)
                 self.engine.releases = self._champions({**self.engine.releases})
                 return
-            self._release_trouble[f"release of {name}"] = (
-                f"`{release_id}` could not be opened, `{old.id}` goes on serving: {error}"
-            )
+            self._note_kept(name, release_id, old.id, error)
             return
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)

@@ -139,7 +139,9 @@ def _given(service: str, state: Engine, limit: int) -> list[Record]:
     given: list[Record] = []
     before = ""
     for _ in range(MOST_READ // _PAGE):
-        page = find_records(state, service=service, before_id=before, limit=_PAGE)
+        page = find_records(
+            state, service=service, arms=("champion",), before_id=before, limit=_PAGE
+        )
         given += [record for record in page if record.features is not None]
         if len(given) >= limit or len(page) < _PAGE:
             break

@@ -5,7 +5,7 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,8 @@ from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
+from ..serve.shadows import scope_of
+from ..serve.splits import OpenSplit
 from ..store.actions import Chain, list_actions, verify_chain
 from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
@@ -367,8 +369,19 @@ def _service_facts(ask: Ask, release: OpenRelease, window: shapes.Window) -> dic
         "release": release.id,
         "stopped": _stopped(stop) if stop else None,
         "objectives": _objectives(declared, measured, since_us, until_us),
-        "cost_today": (_budget(ask, f"service:{release.name}", declared.cost.per_day_micro),),
+        "cost_today": tuple(_costs_today(ask, release)),
     }
+
+
+def _costs_today(ask: Ask, release: OpenRelease) -> Iterator[shapes.Budget]:
+    """Yield what a service spends today, and its shadows, which count in a budget of their own."""
+    declared = release.declaration
+    yield _budget(ask, f"service:{release.name}", declared.cost.per_day_micro)
+    split = ask.control.engine.splits.get(release.name)
+    judged = split.candidate.declaration if isinstance(split, OpenSplit) else declared
+    shadows = _budget(ask, scope_of(release.name), judged.release.shadow.per_day_micro)
+    if shadows.settled_usd or shadows.held_usd:
+        yield shadows
 
 
 def _objectives(

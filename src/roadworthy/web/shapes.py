@@ -186,7 +186,7 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     Attributes:
         release: The id of the release that answers.
         stopped: Who stopped it; None while it answers.
-        cost_today: What counts against its ceilings.
+        cost_today: What counts against its ceilings; what shadows spend is a line of its own.
     """
 
     name: str

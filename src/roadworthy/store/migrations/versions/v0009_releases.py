@@ -19,6 +19,7 @@ def upgrade() -> None:
     _evaluations()
     _people()
     _rollouts()
+    _units()
     _find_by(records=(*PAGE, "arm"), failures=(*FAILURES, "arm"))
 
 
@@ -142,6 +143,9 @@ def _rollouts() -> None:
         sa.Column("at_us", sa.BigInteger, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
     )
+
+
+def _units() -> None:
     op.create_table(
         "rollout_units",
         sa.Column("rollout", sa.Text, primary_key=True),

@@ -7,15 +7,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from ..release.canary import ClosedUnit
-from ..release.losses import (
-    Measures,
-    has_failed,
-    label_loss,
-    losses_of,
-    means_of,
-    unit_key,
-)
 from ..review.truth import Truth
 from ..store.rollout_units import (
     Met,
@@ -31,6 +22,15 @@ from ..store.rollout_units import (
 )
 from ..store.rollouts import Rollout
 from ..types import Arm, Outcome, Record
+from .canary import ClosedUnit
+from .losses import (
+    Measures,
+    has_failed,
+    label_loss,
+    losses_of,
+    means_of,
+    unit_key,
+)
 
 PAGE = 2_000
 MOST_AT_ONCE = 10_000

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from roadworthy.evaluate.asked import Asked
 from roadworthy.evaluate.cases import Case, Suite, suite_of
-from roadworthy.evaluate.run import Run, run
+from roadworthy.evaluate.run import run
 from roadworthy.evaluate.scorer import Score, Scorer
-from roadworthy.evaluate.settings import Settings
+from roadworthy.evaluate.settings import Run, Settings
 
 
 def text(words: str, **fields: Any) -> Asked:

@@ -221,3 +221,23 @@ def test_the_interval_of_a_ratio_holds() -> None:
         span = ratio_span({"a": Tally(int(one), 80), "b": Tally(int(other), 80)}, 0.95)
         held += span.low <= 0.8 <= span.high
     assert held / 500 >= 0.95
+
+
+def test_where_labels_are_words_each_counts_as_positive_in_turn_and_the_worst_decides() -> None:
+    same = [runs({"g": g}, None, said) for g in "ab" for said in ["high", "low"] * 300]
+    parity = declared("demographic_parity_difference", 0.15)
+    found = fairness_of(parity, same)
+    assert found.difference.verdict == "pass"
+    assert {row["of"] for row in found.groups} == {"rate of `high`", "rate of `low`"}
+    worse = [runs({"g": g}, None, "high" if g == "a" else "low") for g in "ab" * 300]
+    assert fairness_of(parity, worse).difference.value == 1.0
+    ratio = declared("demographic_parity_ratio", 0.8)
+    assert fairness_of(ratio, worse).difference.verdict == "fail"
+    assert fairness_of(ratio, same).difference.value == 1.0
+
+
+def test_free_text_has_no_label_that_could_be_compared() -> None:
+    cases = [runs({"g": "ab"[n % 2]}, None, f"answer {n}") for n in range(200)]
+    found = fairness_of(declared("demographic_parity_difference", 0.1), cases)
+    assert (found.difference.verdict, found.difference.value) == ("inconclusive", None)
+    assert "free text" in found.why

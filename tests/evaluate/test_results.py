@@ -52,6 +52,7 @@ def test_the_worst_come_first_and_what_became_worse_before_what_always_was() -> 
 
 
 def test_every_scorer_that_can_say_has_to_be_content() -> None:
+    scores: dict[str, tuple[Score | None, ...]]
     scores = {"a": (RIGHT,), "b": (WRONG,), "latency": (Score(None, measured=3.0),)}
     both = CaseRuns(Case("x", {}), "s", (text("y"),), scores)
     assert results_of([both])[0].stability == "stable_fail"

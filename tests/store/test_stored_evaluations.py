@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, update
@@ -94,7 +95,10 @@ def test_they_are_listed_newest_first_by_service_release_and_kind(
     put(state, clock, head("ev_2", "reply@2", NOW_US + 1))
     put(state, clock, head("ev_3", at_us=NOW_US + 2, kind="replay"))
     put(state, clock, head("ev_4", "other@1", NOW_US + 3, service="other"))
-    ids = lambda **terms: [one.id for one in list_evaluations(state, **terms)]  # noqa: E731
+
+    def ids(**terms: Any) -> list[str]:
+        return [one.id for one in list_evaluations(state, **terms)]
+
     assert ids() == ["ev_4", "ev_3", "ev_2", "ev_1"]
     assert ids(service="reply", kind="suite") == ["ev_2", "ev_1"]
     assert ids(release="reply@1", limit=1) == ["ev_3"]

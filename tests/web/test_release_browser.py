@@ -201,13 +201,13 @@ def test_a_rollout_is_frozen_and_goes_on_with_the_keyboard_alone(
     page.goto(stage.path("/services/risk/rollout"))
     page.get_by_label("Reason").first.focus()
     page.keyboard.type("a holiday")
-    page.keyboard.press("Enter")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert window.headline.endswith("It is frozen.")
     assert "a holiday" in page.inner_text("main")
     page.get_by_role("button", name="Let it go on").first.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert "It is frozen." not in window.headline
     assert window.complaints == []
 

@@ -9,16 +9,19 @@ import msgspec
 from sqlalchemy import select
 
 from ..cost.ledger import Ledger
+from ..declare.files import check_file
 from ..declare.schemas import open_schema
 from ..declare.service import ServiceDeclaration
-from ..errors import NotFound, RequestError
+from ..errors import DeclarationError, NotFound, RequestError
 from ..evaluate.behaviours import Changed, changed_cases
 from ..evaluate.builtin import fit_attacks, load_builtin, target_of
-from ..evaluate.cases import Case, Suite, load_suites, suite_of
+from ..evaluate.cases import Case, Suite, suite_of
+from ..evaluate.loading import load_cases
 from ..evaluate.suites import BUILTIN, ScorersUsed
 from ..release import registry
 from ..serve.rehearsal import open_purse
 from ..store.tables import switchboard
+from ..types import Problem
 from .ground import Ground
 
 POINTERS = ("champion", "last_good")
@@ -85,6 +88,7 @@ def job_of(ground: Ground, wanted: Wanted) -> Job:
     """
     service = ground.load(wanted.service)
     declared = service.evaluation
+    _check_below(ground, service, wanted.suites)
     schema = _schema_of(service)
     suites, notes = _suites_of(service, wanted.suites or declared.suites, schema)
     own = [case for suite in suites if not suite.name.startswith(BUILTIN) for case in suite.cases]
@@ -111,6 +115,18 @@ def job_of(ground: Ground, wanted: Wanted) -> Job:
     )
 
 
+def _check_below(ground: Ground, service: ServiceDeclaration, names: Sequence[str]) -> None:
+    """Refuse suites elsewhere: who may evaluate may not read other files by it."""
+    problems = [
+        Problem(found.path, found.expected, found.got, service.name, found.advice)
+        for name in names
+        if not name.startswith(BUILTIN)
+        for found in check_file(service, ground.declaration, "suite", name)
+    ]
+    if problems:
+        raise DeclarationError("\n".join(map(str, problems)), problems)
+
+
 def _schema_of(service: ServiceDeclaration) -> Mapping[str, Any]:
     check = open_schema(service.folder, service.contract.input)
     return {} if check is None else check.schema
@@ -121,7 +137,7 @@ def _suites_of(
 ) -> tuple[tuple[Suite, ...], list[str]]:
     """Return the suites in the order of their names, and what a reader must know of them."""
     files = [name for name in names if not name.startswith(BUILTIN)]
-    loaded = {suite.name: suite for suite in load_suites(service.folder, files)}
+    loaded = {suite.name: suite for suite in load_cases(service.folder, files)}
     notes = []
     first = next((case for suite in loaded.values() for case in suite.cases), None)
     for name in names:

@@ -18,11 +18,12 @@ from ..cost.ledger import Ceiling
 from ..errors import MissingExtra, NotFound, RequestError, RoadworthyError
 from ..evaluate.aggregates import aggregates_of
 from ..evaluate.asked import Asked
-from ..evaluate.behaviours import judge_behaviour
+from ..evaluate.behaviours import Same, judge_behaviour
 from ..evaluate.cache import StoredCache
 from ..evaluate.cases import Suite
 from ..evaluate.fairness import fairness_of
-from ..evaluate.report import BehaviourResult, Report, SuiteUsed
+from ..evaluate.judging import same_verdict
+from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
@@ -30,6 +31,7 @@ from ..evaluate.runs import CaseRuns
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
 from ..evaluate.stability import stability_of
+from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
 from ..release.environment import describe_environment
@@ -123,19 +125,15 @@ class Evaluator:
 
     async def _evaluate(self, job: Job, progress: Progress) -> Report:
         opened = self._open(job, job.release)
-        asked = await self._ask(job, opened, (*job.suites, *job.changed_suites), progress)
+        asked, same = await self._ask(job, opened, (*job.suites, *job.changed_suites), progress)
         baseline = await self._ask_baseline(job, progress) if job.baseline else None
         own = {suite.name for suite in job.suites}
         cases = [runs for runs in asked.cases if runs.suite in own]
         before = None if baseline is None else baseline.cases
         asked_too = baseline.run if baseline else None
-        declared, objectives = job.service.evaluation, job.service.objectives
-        behaviours = _behaved(job, asked.cases)
-        scorer = objectives.quality.scorer if objectives.quality else ""
-        fairness = tuple(
-            fairness_of(entry, cases, sure=declared.sure, scorer=scorer)
-            for entry in objectives.fairness
-        )
+        declared = job.service.evaluation
+        behaviours = _behaved(job, asked.cases, same)
+        fairness = _treated(job, cases)
         concluded = conclude(
             job.service,
             cases,
@@ -160,7 +158,7 @@ class Evaluator:
             needs_repeats=concluded.needs_repeats,
             repeats=job.repeats,
             suites=_suites_used(job.suites, before),
-            metrics={**concluded.metrics, **together},
+            metrics={**together, **concluded.metrics},
             paired=concluded.paired,
             slices=concluded.slices,
             behaviours=behaviours,
@@ -178,8 +176,8 @@ class Evaluator:
 
     async def _ask(
         self, job: Job, rehearsal: Rehearsal, suites: Sequence[Suite], progress: Progress
-    ) -> Run:
-        """Ask an opened release, and close it."""
+    ) -> tuple[Run, Same]:
+        """Ask an opened release, and close it; with what says whether answers are as good."""
         ground, service = self._ground, job.service
         scoring = open_scoring(
             ground, service.name, ledger=job.ledger, ceilings=_ceilings(job.budget_micro)
@@ -189,7 +187,9 @@ class Evaluator:
             scorers = [open_scorer(entry, scoring.ground) for entry in job.scorers.entries]
             settings = self._settings(job, rehearsal.opened)
             cache = StoredCache(ground.state, ground.clock, service.name)
-            return await run(ask_of(rehearsal), suites, scorers, settings, cache, progress)
+            ask = ask_of(rehearsal)
+            asked = await run(ask, suites, scorers, settings, cache, progress)
+            return asked, same_verdict([s for s in scorers if s.name not in settings.measures])
         finally:
             await rehearsal.close()
             scoring.close()
@@ -224,7 +224,7 @@ class Evaluator:
             opened = self._open(job, job.baseline)
         except RoadworthyError as error:
             return self._remembered(job, error)
-        asked = await self._ask(job, opened, job.suites, told)
+        asked, _ = await self._ask(job, opened, job.suites, told)
         return _Baseline(asked.cases, asked)
 
     def _remembered(self, job: Job, error: RoadworthyError) -> _Baseline:
@@ -297,7 +297,22 @@ def _suites_used(
     )
 
 
-def _behaved(job: Job, cases: Iterable[CaseRuns]) -> tuple[BehaviourResult, ...]:
+def _treated(job: Job, cases: Sequence[CaseRuns]) -> tuple[FairnessResult, ...]:
+    """Return how differently groups are treated; attacks that come with the package are nobody's.
+
+    Whether a text is right is said by the scorer of the promised quality; a label says it itself.
+    """
+    service = job.service
+    own = [runs for runs in cases if not runs.suite.startswith(BUILTIN)]
+    quality = service.objectives.quality
+    scorer = quality.scorer if quality is not None and service.kind == "generate" else ""
+    return tuple(
+        fairness_of(declared, own, sure=service.evaluation.sure, scorer=scorer)
+        for declared in service.objectives.fairness
+    )
+
+
+def _behaved(job: Job, cases: Iterable[CaseRuns], same: Same) -> tuple[BehaviourResult, ...]:
     """Return how the answers behaved where inputs were changed."""
     declared = job.service.evaluation
     if not declared.behaviours:
@@ -306,7 +321,13 @@ def _behaved(job: Job, cases: Iterable[CaseRuns]) -> tuple[BehaviourResult, ...]
     embedder = _embedder() if job.service.kind == "generate" else None
     return tuple(
         judge_behaviour(
-            entry, job.changed[entry.name], answers, answers, embedder=embedder, sure=declared.sure
+            entry,
+            job.changed[entry.name],
+            answers,
+            answers,
+            same=same,
+            embedder=embedder,
+            sure=declared.sure,
         )
         for entry in declared.behaviours
     )

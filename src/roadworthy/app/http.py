@@ -7,9 +7,12 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
+from ..evaluate.report import Report
+from ..plugins import load_plugin
 from ..serve.gateway import Gateway, Limits
 from ..serve.outcomes import OutcomeDesk
 from ..serve.reviews import WaitingRoom
@@ -89,6 +92,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         spool=serving.spool,
         build_release=project.build_release,
         promote_release=partial(promote_by_hand, project),
+        evaluate=partial(_evaluate, project),
         drain=serving.writer.drain,
         health=serving.health,
         differences=WorkingTree(project).differences,
@@ -115,3 +119,9 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
 
 def _open_sessions(folder: Path) -> Sessions:
     return Sessions(open_secret(folder / "session.secret"), ended=folder / "session.ended")
+
+
+def _evaluate(project: Project, service: str, **terms: Any) -> Report:
+    """Evaluate a release; what that takes is imported with the first one."""
+    report: Report = load_plugin("evaluate", "evaluator")(project).evaluate(service, **terms)
+    return report

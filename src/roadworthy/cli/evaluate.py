@@ -131,7 +131,7 @@ def _print_text(report: Report) -> None:
 def _print_metrics(report: Report) -> None:
     named = list(report.metrics.items())
     named += [(f"behaviour {one.name}", one.broken) for one in report.behaviours]
-    named += [(f"fairness {one.attribute}", one.difference) for one in report.fairness]
+    named += [(one.name, one.difference) for one in report.fairness]
     columns = ("metric", "value", "interval", "n", "bar", "")
     print_table("metrics", columns, [_metric(name, metric) for name, metric in named])
     if report.paired:

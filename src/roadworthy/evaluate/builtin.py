@@ -244,7 +244,11 @@ def shingles(text: str) -> tuple[str, ...]:
     """
     words = re.findall(r"\w+", text.lower())
     runs = {" ".join(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
-    return tuple(sorted(hashlib.blake2b(run.encode(), digest_size=8).hexdigest() for run in runs))
+    return tuple(
+        sorted(
+            hashlib.blake2b(run.encode(errors="replace"), digest_size=8).hexdigest() for run in runs
+        )
+    )
 
 
 def held(attack: Attack, texts: Sequence[str]) -> str:

@@ -20,14 +20,16 @@ from ..declare.evaluation import Fairness
 from ..risk.evidence import interval
 from .cases import Case
 from .changes.change import value_of
-from .judging import label_of
+from .judging import as_json, label_of
 from .report import FairnessResult, Metric, Verdict
 from .runs import CaseRuns
 from .shares import MOST_CASES
 
 LEAST = 20
 """A group of fewer cases says too little of itself to be compared."""
-_YES = ("true", "yes", "1", "positive")
+_YES, _NO = ("true", "yes", "1", "positive"), ("false", "no", "0", "negative")
+_MOST_LABELS = 20
+"""Answers with more different labels are free text."""
 _RATIO = "demographic_parity_ratio"
 
 
@@ -114,55 +116,101 @@ def fairness_of(
         cases: With their answers; a group is a field of the input or of the features, or a tag
             `attribute:group`.
         sure: Of the interval, both sides together.
-        positive: Which label counts as positive, or what says so; by default true, 1 and yes.
+        positive: Which label counts as positive, or what says so. By default true, 1 and yes do;
+            where labels are other words each of them does in turn, and the worst counts.
         scorer: By whose word an answer is right, for `accuracy_difference`; else the labels of
             answer and expectation are compared.
         least: From how many cases on a group is compared.
     """
-    is_positive = _positive(positive)
-    units = list(_units(declared, cases, is_positive, scorer))
-    tables = {name: _tallied(units, counted) for name, counted in _RATES[declared.metric].items()}
+    known = list(_known(declared, cases, scorer))
+    tables = _tables(declared.metric, known, positive)
     large = {name: _large(table, least) for name, table in tables.items()}
-    missing = {
+    missing = _missing(tables, least)
+    lacking: dict[str, int] = {}
+    for (_, group), lacks in missing.items():
+        lacking[group] = max(lacks, lacking.get(group, 0))
+    difference = _difference(declared, large, sum(lacking.values()), sure)
+    return FairnessResult(
+        attribute=" x ".join(declared.fields),
+        difference=difference,
+        groups=_rows(tables, missing, sure),
+        why=_why(len(cases), known, tables, lacking),
+    )
+
+
+class _Known(NamedTuple):
+    """What is known of one case; labels that are no text, number or truth value are as JSON."""
+
+    group: str
+    labels: tuple[Any, ...]
+    truth: Any
+    is_right: bool | None
+
+    def unit(self, is_positive: Callable[[Any], bool]) -> Unit:
+        said = Counter(map(is_positive, self.labels)).most_common(1)[0][0]
+        truth = None if self.truth is None else is_positive(self.truth)
+        return Unit(self.group, said, truth, self.is_right)
+
+
+def _known(declared: Fairness, cases: Sequence[CaseRuns], scorer: str) -> Iterator[_Known]:
+    """Yield what is known of each case that belongs to a group and has an answer."""
+    for runs in cases:
+        group = group_of(runs.case, declared.fields)
+        answers = [answer for answer in runs.answers if answer is not None and answer.is_answer]
+        labels = tuple(_plain(label_of(answer.output)) for answer in answers)
+        if group is None or not labels:
+            continue
+        expect = runs.case.expect
+        truth = None if expect is None else _plain(label_of(expect))
+        right = _scored(runs, scorer) if scorer else _matches(labels, truth)
+        yield _Known(group, labels, truth, right)
+
+
+def _plain(label: Any) -> Any:
+    return label if isinstance(label, str | int | float) else as_json(label)
+
+
+def _tables(metric: str, known: Sequence[_Known], positive: Any) -> dict[str, dict[str, Tally]]:
+    """Return each rate that the metric compares, of each label that counts as positive in turn."""
+    rates = _RATES[metric]
+    positives = _positives(known, positive)
+    if metric == "accuracy_difference":
+        positives = {"": bool}  # whether an answer is right does not depend on it
+    return {
+        f"{name} of `{label}`" if label else name: _tallied(
+            [one.unit(is_positive) for one in known], counted
+        )
+        for label, is_positive in positives.items()
+        for name, counted in rates.items()
+    }
+
+
+def _positives(known: Sequence[_Known], positive: Any) -> dict[str, Callable[[Any], bool]]:
+    if callable(positive):
+        return {"": lambda label: bool(positive(label))}
+    if positive is not None:
+        return {"": lambda label: bool(label == positive)}
+    labels = {label for one in known for label in (*one.labels, one.truth) if label is not None}
+    if all(not isinstance(label, str) or label.lower() in (*_YES, *_NO) for label in labels):
+        return {"": _is_yes}
+    names = sorted(map(str, labels))
+    if len(names) > _MOST_LABELS:
+        return {}
+    return {name: lambda label, name=name: str(label) == name for name in names}  # type: ignore[misc]
+
+
+def _is_yes(label: Any) -> bool:
+    return label.lower() in _YES if isinstance(label, str) else bool(label)
+
+
+def _missing(tables: Mapping[str, Tallies], least: int) -> dict[tuple[str, str], int]:
+    """Return how many cases each group lacks that is too small."""
+    return {
         (name, group): least - tally.n
         for name, table in tables.items()
         for group, tally in table.items()
         if tally.n < least
     }
-    difference = _difference(declared, large, sum(missing.values()), sure)
-    return FairnessResult(
-        attribute=" x ".join(declared.fields),
-        difference=difference,
-        groups=_rows(tables, missing, sure),
-        why=_why(len(cases), len(units), tables, missing),
-    )
-
-
-def _positive(positive: Any) -> Callable[[Any], bool]:
-    if callable(positive):
-        return lambda label: bool(positive(label))
-    if positive is not None:
-        return lambda label: bool(label == positive)
-    return lambda label: str(label).lower() in _YES if isinstance(label, str) else bool(label)
-
-
-def _units(
-    declared: Fairness,
-    cases: Sequence[CaseRuns],
-    is_positive: Callable[[Any], bool],
-    scorer: str,
-) -> Iterator[Unit]:
-    """Yield what is known of each case that belongs to a group and has an answer."""
-    for runs in cases:
-        group = group_of(runs.case, declared.fields)
-        labels = [label_of(a.output) for a in runs.answers if a is not None and a.is_answer]
-        if group is None or not labels:
-            continue
-        expect = runs.case.expect
-        truth = None if expect is None else label_of(expect)
-        said = Counter(map(is_positive, labels)).most_common(1)[0][0]
-        right = _scored(runs, scorer) if scorer else _matches(labels, truth)
-        yield Unit(group, said, None if truth is None else is_positive(truth), right)
 
 
 def _matches(labels: Sequence[Any], truth: Any) -> bool | None:
@@ -265,9 +313,13 @@ def _verdict(span: Span, bar: float, is_least: bool) -> Verdict:
 
 def _span(tables: Mapping[str, Tallies], is_ratio: bool, sure: float) -> Span | None:
     """Return the largest difference, or the least ratio, with an interval for it."""
-    if any(len(table) < 2 for table in tables.values()):
+    if not tables or any(len(table) < 2 for table in tables.values()):
         return None
-    return ratio_span(tables["rate"], sure) if is_ratio else difference_span(tables, sure)
+    if not is_ratio:
+        return difference_span(tables, sure)
+    each = 1 - (1 - sure) / len(tables)
+    spans = [ratio_span(table, each) for table in tables.values()]
+    return Span(*(min(ends) for ends in zip(*spans, strict=True)))
 
 
 def difference_span(tables: Mapping[str, Tallies], sure: float) -> Span:
@@ -376,11 +428,13 @@ def _rows(
 
 def _why(
     cases: int,
-    units: int,
+    known: Sequence[_Known],
     tables: Mapping[str, Tallies],
-    missing: Mapping[tuple[str, str], int],
+    lacking: Mapping[str, int],
 ) -> str:
-    said = []
+    said, units = [], len(known)
+    if known and not tables:
+        said.append(f"answers have more than {_MOST_LABELS} different labels: they are free text")
     if cases - units:
         said.append(f"{cases - units} of {cases} cases have no answer or belong to no group")
     unknown = max(
@@ -388,8 +442,8 @@ def _why(
     )
     if units and unknown == units:
         said.append("of no case it is known what would be right")
-    if missing:
-        names = ", ".join(f"`{group}` ({lacks})" for (_, group), lacks in [*missing.items()][:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    if lacking:
+        names = ", ".join(f"`{group}` ({lacks})" for group, lacks in [*lacking.items()][:5])
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         said.append(f"too small to be compared, with how many cases are missing: {names}{more}")
     return "; ".join(said)

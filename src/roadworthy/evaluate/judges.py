@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from ..risk.evidence import interval
+from ..risk.evidence import interval, upper_bound
 from ..risk.reliability import Estimate
 from .report import Metric
 
@@ -47,16 +47,18 @@ class Agreement(NamedTuple):
         return _share(self.found_wrong, self.wrong, sure)
 
     def doubt(self, is_right: bool) -> float:
-        """Return how probable it is that people see such a verdict of its otherwise (0-1).
+        """Return at most how many of such verdicts people see otherwise (0-1), 95 % sure.
 
-        It is the share among the labelled answers, half a count added to either side; of a judge
-        that was never held against people it is one half.
+        It holds for answers of which as many are right as of the labelled ones. A judge that was
+        never held against people may always be wrong.
         """
+        if not self.is_enough:
+            return 1.0
         if is_right:
             confirmed, refuted = self.found_right, self.wrong - self.found_wrong
         else:
             confirmed, refuted = self.found_wrong, self.right - self.found_right
-        return (refuted + 0.5) / (confirmed + refuted + 1)
+        return upper_bound(refuted, confirmed + refuted, 0.95, is_planned=True)
 
 
 @runtime_checkable

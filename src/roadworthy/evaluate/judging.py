@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-import msgspec
 
 from ..declare.evaluation import BehaviourEntry
 from ..types import Embedder
@@ -16,9 +15,8 @@ from .builtin import Attack
 from .cases import Case
 from .paths import compile_path
 from .scorer import Scorer
-from .scorers.attack import has_broken, readings, said_of
+from .scorers.attack import has_broken, parts_of, readings, said_of
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
 DIRECTED = ("monotonic", "directional")
 NOT_TRIED = ("budget_exhausted", "model_rate_limited", "overloaded")
 """Codes of errors that say nothing of a change: it was not tried in earnest."""
@@ -95,7 +93,15 @@ def normalised(asked: Asked) -> str:
     text = asked.text
     if text:
         return " ".join(text.split()).casefold()
-    return _encode(asked.output if asked.output is not None else asked.message).decode()
+    return as_json(asked.output if asked.output is not None else asked.message)
+
+
+def as_json(value: Any) -> str:
+    """Return a value as one text, the same of the same, whatever a model put into it."""
+    try:
+        return json.dumps(value, sort_keys=True, default=str)
+    except RecursionError:
+        return "nested too deep to be told"
 
 
 def alike_by_meaning(embedder: Embedder, at_least: float) -> Callable[[Asked, Asked], bool]:
@@ -214,8 +220,5 @@ def _attacked(
 
 
 def _is_finite(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    return all(map(_is_finite, value)) if isinstance(value, list | tuple) else True
+    numbers = (part for part in parts_of(value) if isinstance(part, float))
+    return all(map(math.isfinite, numbers))

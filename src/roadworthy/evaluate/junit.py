@@ -83,9 +83,7 @@ def _promises(root: ElementTree.Element, report: Report) -> tuple[int, int, int]
     suite = ElementTree.SubElement(root, "testsuite", name="promises")
     promised = [(name, metric) for name, metric in report.metrics.items() if metric.verdict]
     promised += [(one.name, one.broken) for one in _judged(report)]
-    promised += [
-        (one.attribute, one.difference) for one in report.fairness if one.difference.verdict
-    ]
+    promised += [(one.name, one.difference) for one in report.fairness if one.difference.verdict]
     failures = skipped = 0
     for name, metric in promised:
         case = ElementTree.SubElement(suite, "testcase", name=_text(name), classname="promises")

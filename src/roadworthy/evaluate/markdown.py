@@ -117,7 +117,7 @@ def _slices(report: Report) -> Iterator[str]:
 
 def _behaviours(report: Report) -> Iterator[str]:
     named: list[tuple[str, Metric]] = [(one.name, one.broken) for one in report.behaviours]
-    named += [(one.attribute, one.difference) for one in report.fairness]
+    named += [(one.name, one.difference) for one in report.fairness]
     rows = [
         (
             _MARKS[metric.verdict],

@@ -15,8 +15,10 @@ from ..risk.paired import bootstrap_mean
 from ..risk.proportions import (
     Interval,
     clopper_pearson,
+    misses,
     needed_for_share,
     quantile_interval,
+    reaches,
 )
 from ..types import MICRO
 from .asked import Asked
@@ -131,9 +133,10 @@ def latency_metric(cases: Sequence[CaseRuns], bar: float | None, sure: float) ->
     if bar is None:
         return Measured(metric)
     kept = sum(each <= bar for each in ordered)
-    share = clopper_pearson(kept, n, sure)
-    if share.low >= 0.95 or share.high < 0.95:
-        return Measured(_with(metric, bar, "pass" if share.low >= 0.95 else "fail"))
+    if reaches(kept, n, 0.95, sure):
+        return Measured(_with(metric, bar, "pass"))
+    if misses(kept, n, 0.95, sure):
+        return Measured(_with(metric, bar, "fail"))
     return Measured(_with(metric, bar, "inconclusive", needed_for_share(kept / n, n, 0.95, sure)))
 
 
@@ -228,9 +231,10 @@ def share_at_most(name: str, count: int, n: int, bar: float, sure: float) -> Met
         return Metric(name=name, bar=bar, is_least=False, verdict="inconclusive")
     low, high = clopper_pearson(count, n, sure)
     metric = Metric(name=name, value=count / n, low=low, high=high, n=n, is_least=False)
-    kept = clopper_pearson(n - count, n, sure)
-    if bar >= 1 or kept.low >= 1 - bar or kept.high < 1 - bar:
-        return _with(metric, bar, "pass" if bar >= 1 or kept.low >= 1 - bar else "fail")
+    if reaches(n - count, n, 1 - bar, sure):
+        return _with(metric, bar, "pass")
+    if misses(n - count, n, 1 - bar, sure):
+        return _with(metric, bar, "fail")
     return _with(metric, bar, "inconclusive", needed_for_share(1 - count / n, n, 1 - bar, sure))
 
 

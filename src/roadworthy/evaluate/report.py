@@ -148,6 +148,11 @@ class FairnessResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     groups: tuple[dict[str, Any], ...] = ()
     why: str = ""
 
+    @property
+    def name(self) -> str:
+        """What tells it apart from other measures of the same groups."""
+        return f"{self.difference.name} by {self.attribute}"
+
 
 class SuiteUsed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A suite that was asked.

@@ -77,6 +77,8 @@ def slices_of(
     """
     parts, notes = cases_of_slices(cases, declared.slices)
     names = scorers_of(cases)
+    _, theirs = common_cases(cases, baseline or ())
+    before = {runs.case.id: runs for runs in theirs}
     slices = []
     for name, part in parts.items():
         metrics = tuple(
@@ -84,18 +86,19 @@ def slices_of(
             for scorer in names
             if (tallies := tallies_of(part, scorer, asks_somebody)).by_case
         )
-        paired = () if baseline is None else _paired(part, baseline, declared, asks_somebody)
+        paired = _paired(part, before, declared, asks_somebody)
         slices.append(Slice(name=name, cases=len(part), metrics=metrics, paired=paired))
     return Sliced(_corrected(slices, 1 - declared.sure), tuple(notes))
 
 
 def _paired(
     part: Sequence[CaseRuns],
-    baseline: Sequence[CaseRuns],
+    before: Mapping[str, CaseRuns],
     declared: Evaluation,
     asks_somebody: frozenset[str],
 ) -> tuple[Paired, ...]:
-    ours, theirs = common_cases(part, baseline)
+    ours = [runs for runs in part if runs.case.id in before]
+    theirs = [before[runs.case.id] for runs in ours]
     found = []
     for scorer in scorers_of(ours):
         pairing = pair_scores(

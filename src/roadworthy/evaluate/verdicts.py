@@ -22,14 +22,12 @@ from .comparing import (
     pair_scores,
 )
 from .measures import (
-    FLAKY,
     RIGHT,
     Measured,
     cost_metrics,
     error_metric,
     latency_metric,
     score_metric,
-    share_at_most,
 )
 from .report import (
     BehaviourResult,
@@ -43,6 +41,7 @@ from .report import (
 from .rights import rights_of
 from .runs import CaseRuns
 from .slices import slices_of
+from .stability import stability_of
 from .tallies import ASKS_SOMEBODY, Tallies, right_tallies, scorers_of, tallies_of
 
 
@@ -126,6 +125,11 @@ def conclude(
     ]
     whole = _whole(service, cases, open_, is_judged=bool(baseline or behaviours or fairness))
     repeats = _instead(open_, cases) if whole.verdict == "inconclusive" else None
+    if repeats is not None:
+        known = whole.sentence.rpartition("; ")[0]
+        whole = replace(
+            whole, sentence=f"{known}; {repeats:,} repeats more of each would settle it"
+        )
     return Concluded(
         verdict=whole.verdict,
         sentence=whole.sentence,
@@ -163,17 +167,8 @@ def _measured(
 
 def _stability(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Stability:
     """Return how alike the repeats of cases were; without repeats nothing is known of that."""
-    known = [[right for right in rights_of(runs) if right is not None] for runs in cases]
-    passes = sum(bool(rights) and all(rights) for rights in known)
-    fails = sum(bool(rights) and not any(rights) for rights in known)
-    repeated = [rights for rights in known if len(rights) > 1]
-    flaky = None
-    if repeated:
-        count = sum(any(rights) and not all(rights) for rights in repeated)
-        declared = service.evaluation
-        flaky = share_at_most(FLAKY, count, len(repeated), declared.max_flaky, declared.sure)
-    unknown = sum(not rights for rights in known)
-    return Stability(stable_pass=passes, stable_fail=fails, unknown=unknown, flaky=flaky)
+    declared = service.evaluation
+    return stability_of(cases, max_flaky=declared.max_flaky, sure=declared.sure)
 
 
 def _against(
@@ -239,7 +234,7 @@ def _extra(
     for behaviour in behaviours:
         yield f"behaviour `{behaviour.name}`", behaviour.broken
     for one in fairness:
-        yield f"fairness by `{one.attribute}`", one.difference
+        yield f"fairness ({one.name})", one.difference
 
 
 def _of_metrics(
@@ -271,7 +266,7 @@ def _of_cases(service: ServiceDeclaration, cases: Sequence[CaseRuns]) -> Iterato
     """Yield what single cases decide: critical ones, and those that were never asked."""
     unasked = sum(any(answer is None for answer in runs.answers) for runs in cases)
     if unasked:
-        yield _Open("inconclusive", f"{unasked:,} cases were not asked as often as was declared")
+        yield _Open("inconclusive", f"of {unasked:,} cases not every repeat was asked")
     for runs in cases:
         if runs.case.severity != "critical":
             continue
@@ -314,18 +309,12 @@ def _whole(
 
 
 def _instead(found: Sequence[_Open], cases: Sequence[CaseRuns]) -> int | None:
-    """Return how many more repeats settle everything with fewer questions than more cases do."""
-    waiting = [each for each in found if each.verdict == "inconclusive"]
+    """Return how many more repeats settle everything: they take no person, as new cases do."""
+    waiting = [each.repeats for each in found if each.verdict == "inconclusive"]
     asked = max((len(runs.answers) for runs in cases), default=0)
-    repeats = [each.repeats for each in waiting]
-    if not waiting or not asked or any(each is None for each in repeats):
+    if not waiting or any(each is None for each in waiting):
         return None
-    most = max(each for each in repeats if each is not None)
-    needs = [each.cases for each in waiting]
-    by_cases = None if None in needs else max(need or 0 for need in needs) * asked
-    if by_cases is not None and by_cases <= (most - asked) * len(cases):
-        return None
-    return most - asked
+    return max(each for each in waiting if each is not None) - asked
 
 
 def _sentence(what: str, metric: Metric) -> str:

@@ -18,7 +18,8 @@ from .proportions import Interval, more_until, student_quantile
 
 POWER = 0.8
 """How often a smallest detectable difference is detected."""
-MOST_REPEATS = 100
+MOST_REPEATS = 20
+"""Beyond so many repeats of each case others have to be asked."""
 
 
 class Moments(NamedTuple):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 MOST_CASES = 1_000_000
@@ -41,6 +43,27 @@ def clopper_pearson(right: int, n: int, sure: float) -> Interval:
     return Interval(low, high)
 
 
+def reaches(right: int, n: int, bar: float, sure: float) -> bool:
+    """Return whether the true share is surely at least `bar`: the lower end of the interval is.
+
+    >>> reaches(29, 29, 0.9, 0.95), reaches(28, 28, 0.9, 0.95)
+    (True, False)
+    """
+    if not right or bar <= 0:
+        return bar <= 0
+    # A root of the interval is not needed for that, only how likely so many right ones are there.
+    return beta_share(right, n - right + 1, bar) <= 1 - sure
+
+
+def misses(right: int, n: int, bar: float, sure: float) -> bool:
+    """Return whether the true share is surely below `bar`: the upper end of the interval is.
+
+    >>> misses(0, 2, 0.9, 0.95), misses(1, 2, 0.9, 0.95)
+    (True, False)
+    """
+    return right < n and binomial_share(right, n, bar) < 1 - sure
+
+
 def needed_for_share(share: float, n: int, bar: float, sure: float) -> int | None:
     """Return how many more cases settle whether a share keeps a bar, if it stays what it is.
 
@@ -61,8 +84,8 @@ def needed_for_share(share: float, n: int, bar: float, sure: float) -> int | Non
     def is_settled(cases: int) -> bool:
         known = share * cases
         if is_above:
-            return clopper_pearson(math.floor(known + 1e-9), cases, sure).low >= bar
-        return clopper_pearson(math.ceil(known - 1e-9), cases, sure).high < bar
+            return reaches(math.floor(known + 1e-9), cases, bar, sure)
+        return misses(math.ceil(known - 1e-9), cases, bar, sure)
 
     return more_until(is_settled, n)
 
@@ -121,6 +144,7 @@ def binomial_share(k: int, n: int, p: float) -> float:
     return 1.0 if k >= n else 1 - beta_share(k + 1, n - k, p)
 
 
+@lru_cache(4096)
 def student_quantile(share: float, degrees: float) -> float:
     """Return the quantile of Student's distribution.
 
@@ -130,12 +154,25 @@ def student_quantile(share: float, degrees: float) -> float:
     """
     if share < 0.5:
         return -student_quantile(1 - share, degrees)
+    if degrees > 100:
+        return _student_of_many(NormalDist().inv_cdf(share), degrees)
     # P(|T| > t) is the beta share of d / (d + t^2): monotone in that, so it is found there.
     tail = 2 * (1 - share)
     if tail >= 1:
         return 0.0
     x = _root(lambda p: beta_share(degrees / 2, 0.5, p), tail)
     return math.sqrt(degrees * (1 - x) / x)
+
+
+def _student_of_many(z: float, degrees: float) -> float:
+    """Return the quantile by Cornish and Fisher's expansion about the normal one."""
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92_160,
+    )
+    return z + sum(term / degrees**k for k, term in enumerate(terms, 1))
 
 
 def beta_share(a: float, b: float, x: float) -> float:
@@ -174,7 +211,7 @@ def _fraction(a: float, b: float, x: float) -> float:
 def _root(rising: Callable[[float], float], target: float) -> float:
     """Return where a function that rises from 0 at 0 to 1 at 1 is `target`."""
     low, high = 0.0, 1.0
-    for _ in range(200):
+    for _ in range(60):
         middle = (low + high) / 2
         if middle in (low, high):
             break

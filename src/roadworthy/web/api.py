@@ -34,6 +34,7 @@ from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
 from .data_page import data_page
+from .evaluating import evaluating_routes
 from .example_routes import example_routes
 from .explained import Explained, explained_page
 from .home import home_page
@@ -83,6 +84,7 @@ def route_table() -> tuple[Route, ...]:
         *review_twins.routes(),
         *review_routes(),
         *release_twins.routes(),
+        *evaluating_routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
         Route("GET", "/api/requests/{id}/lineage", "read", read_lineage),

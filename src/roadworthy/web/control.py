@@ -14,6 +14,7 @@ from ..cost.ledger import Ledger
 from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
 from ..errors import Forbidden
+from ..evaluate.report import Report
 from ..release.registry import Release
 from ..review.notices import Tell
 from ..serve.engine import Engine
@@ -53,6 +54,29 @@ class PromoteRelease(Protocol):
         """
 
 
+class EvaluateRelease(Protocol):
+    """Asks a release the cases of its suites, and stores what came of it."""
+
+    def __call__(
+        self,
+        service: str,
+        *,
+        release_id: str,
+        against: str,
+        by: str,
+        suites: tuple[str, ...],
+        repeats: int | None,
+        fresh: bool,
+    ) -> Report:
+        """Return the report.
+
+        Raises:
+            NotFound: There is no such service or release.
+            DeclarationError: The service file or a suite is wrong, or the release does not open.
+            RequestError: There are no cases, or no limit on what they may cost.
+        """
+
+
 class Differences(Protocol):
     """Compares a service's folder with what is released."""
 
@@ -73,6 +97,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         ledger: Says what is spent; used on the event loop only.
         build_release: Builds what the working tree describes.
         promote_release: Lets a release serve, once its files are found whole.
+        evaluate: Asks a release the cases of its suites.
         drain: Writes down what waits in the spool, and returns how many entries that were.
         health: Gives the state of the process: `{"status": "ok" | "degraded", …}`.
         differences: What is not in a service's folder as it was released: one text a difference.
@@ -97,6 +122,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     spool: Spool
     build_release: BuildRelease
     promote_release: PromoteRelease
+    evaluate: EvaluateRelease
     drain: Callable[[], int]
     health: Callable[[], dict[str, Any]]
     differences: Differences

@@ -46,6 +46,7 @@ def test_its_output_is_bounded_and_its_parameters_go_up(tmp_path: Path) -> None:
     (call,) = replies.calls
     assert call.max_output_tokens == 50
     assert bytes(call.body["temperature"]) == b"0"
+    assert bytes(call.body["max_tokens"]) == b"50"
 
 
 def test_with_a_reference_it_is_asked_in_both_orders(tmp_path: Path) -> None:
@@ -178,15 +179,15 @@ def test_it_is_held_against_people(tmp_path: Path) -> None:
     score = judge.score(case_of(None), said("right"))
     assert judge.agreement == Agreement(right=3, found_right=2, wrong=1, found_wrong=1)
     assert score.cost_micro == 5000  # four labels, which are paid once, and the answer
-    assert score.doubt == pytest.approx(0.5 / 3)
+    assert score.doubt == pytest.approx(1 - 0.05 ** (1 / 2))  # none of two refuted
     assert judge.score(case_of(None), said("really bad")).cost_micro == 1000
     assert judge.calibrate() == judge.agreement
 
 
-def test_without_labels_its_word_is_as_good_as_a_coin(tmp_path: Path) -> None:
+def test_without_labels_any_verdict_may_be_wrong(tmp_path: Path) -> None:
     judge = judge_in(tmp_path, Replies(RIGHT))
     assert not judge.is_calibrated
-    assert judge.score(case_of(None), said("So.")).doubt == 0.5
+    assert judge.score(case_of(None), said("So.")).doubt == 1
 
 
 def test_labels_of_one_kind_do_not_calibrate(tmp_path: Path) -> None:

@@ -29,8 +29,11 @@ VERDICT = '{"right": true, "score": 1, "reason": "It says so."}'
 PASSAGE = {"file": "a.md", "heading": "", "text": "Bags are free", "score": 0.9}
 CALL = {"function": {"name": "issue", "arguments": '{"usd": 5}'}}
 
+ATTACK = {"must_not": ["SECRET"]}
+
 BEHAVED: dict[str, tuple[dict[str, Any], Any, Any, list[dict[str, Any]]]] = {
     # What the entry says, the expectation, the answer, and settings that change the version.
+    "attack": ({}, ATTACK, said("no"), []),
     "exact": ({}, "yes", said("yes"), [{"ignore_case": True}, {"path": "$.a"}]),
     "regex": ({}, "^y", said("yes"), [{"ignore_case": True}]),
     "contains": ({}, ["y"], said("yes"), [{"at_least": 0.5}, {"ignore_space": True}]),
@@ -75,7 +78,8 @@ def test_no_two_cases_have_the_same_name() -> None:
 
 
 def test_every_scorer_that_a_declaration_may_name_is_there() -> None:
-    assert set(DOORS) == set(SCORERS) == set(BEHAVED)
+    assert set(SCORERS) == set(BEHAVED)
+    assert set(SCORERS) <= set(DOORS)
 
 
 @pytest.mark.parametrize("use", SCORERS)

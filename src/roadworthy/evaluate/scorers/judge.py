@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ...declare.evaluation import ScorerEntry
-from ...errors import DeclarationError, ModelError
+from ...errors import DeclarationError, ModelError, ModelUnavailable
 from ...types import Answer, Attempt, Call, Caller, Key, SystemClock
 from ..asked import Asked
 from ..cases import Case
@@ -230,12 +230,12 @@ class _Model:
         self._name = name
         self._ask_model = ground.ask_model
         parameters = options.get("parameters", {})
+        most = options.get("max_output_tokens", OUTPUT_TOKENS)
+        self._most = most if isinstance(most, int) and 0 < most <= 100_000 else OUTPUT_TOKENS
         self._parameters = {
             key: msgspec.Raw(_encode(value))
             for key, value in (parameters if isinstance(parameters, dict) else {}).items()
         }
-        most = options.get("max_output_tokens", OUTPUT_TOKENS)
-        self._most = most if isinstance(most, int) and 0 < most <= 100_000 else OUTPUT_TOKENS
         self._version = version
         self._kept = _Kept(None if ground.kept is None else ground.kept / f"judge-{version}.jsonl")
 
@@ -274,7 +274,11 @@ class _Model:
         return None, cost
 
     def _answer(self, messages: list[dict[str, str]], input: dict[str, Any], paid: int) -> Answer:
-        body = {**self._parameters, "messages": msgspec.Raw(_encode(messages))}
+        body = {
+            "max_tokens": msgspec.Raw(b"%d" % self._most),
+            **self._parameters,
+            "messages": msgspec.Raw(_encode(messages)),
+        }
         call = Call(
             input=input,
             caller=Caller(_KEY, "evaluation"),
@@ -289,6 +293,8 @@ class _Model:
                 earlier = Attempt(self._name, "ok", 0, cost_micro=paid)
                 error.attempts = (earlier, *error.attempts)
             raise
+        except DeclarationError as error:
+            raise ModelUnavailable(f"the judge cannot be asked: {error}") from error
 
 
 class _Kept:

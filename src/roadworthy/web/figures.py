@@ -398,12 +398,13 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
 
 
 class StateMeaning(Struct, frozen=True, kw_only=True):
-    """What a state means of an objective, and of a certificate."""
+    """What a state means of an objective, of a certificate, and of a gate or a rollout."""
 
     state: State
     word: str
     objective: str
     certificate: str
+    gate: str
 
 
 class DispositionMeaning(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,13 @@ _CERTIFICATES: dict[State, str] = {
     "collecting": "Evidence is gathered; how many outcomes are missing is shown.",
     "off": "Switched off by its audit, or by a person.",
 }
+_GATES: dict[State, str] = {
+    "healthy": "Holds; of a rollout: not worse than allowed, so it is promoted.",
+    "at_risk": "Waived, for less than 7 days more; of a rollout: evidence of harm grows.",
+    "breached": "Fails; of a rollout: it does harm, so it goes back.",
+    "collecting": "Inconclusive: how many cases or users are missing is shown.",
+    "off": "Waived, or not measured; of a rollout: frozen or stopped by a person.",
+}
 _DISPOSITIONS = (
     DispositionMeaning(disposition="answered", means="A model answered."),
     DispositionMeaning(disposition="cached", means="An earlier answer was given again."),
@@ -50,7 +57,11 @@ _DISPOSITIONS = (
 WORDS_PAGE = Words(
     states=tuple(
         StateMeaning(
-            state=state, word=WORDS[state], objective=meaning, certificate=_CERTIFICATES[state]
+            state=state,
+            word=WORDS[state],
+            objective=meaning,
+            certificate=_CERTIFICATES[state],
+            gate=_GATES[state],
         )
         for state, meaning in _STATES.items()
     ),

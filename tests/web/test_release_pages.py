@@ -272,7 +272,7 @@ def test_the_comparison_shows_what_an_evaluation_measured_on_the_same_cases(
 
 def test_a_release_shows_what_was_logged_of_its_files(stage: Stage, visitor: Visitor) -> None:
     made = stage.plane.get(f"/api/releases/{stage.candidate}")["manifest"]
-    detail = {"auc": 0.734, "snapshot": "a81f", "note": HOSTILE}
+    detail = {"metrics": {"auc": 0.734}, "snapshot": "a81f", "note": HOSTILE}
     stage.put(
         tables.logged_models,
         digest=made["files"]["service.toml"],
@@ -283,7 +283,7 @@ def test_a_release_shows_what_was_logged_of_its_files(stage: Stage, visitor: Vis
         detail=msgspec.json.encode(detail).decode(),
     )
     shown = visitor.see(f"/releases/{stage.candidate}")
-    assert "auc 0.734" in shown.words
+    assert "metrics auc 0.734" in shown.words
     assert "<script>alert" not in shown.source
     assert shown.unclosed == []
 

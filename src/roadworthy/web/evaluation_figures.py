@@ -138,7 +138,7 @@ class SliceShown(Struct, frozen=True, kw_only=True):
     state: State
 
 
-class CaseShown(Struct, frozen=True, kw_only=True):
+class CaseJudged(Struct, frozen=True, kw_only=True):
     """One case; texts are cut.
 
     Attributes:
@@ -246,8 +246,8 @@ class EvaluationPage(Struct, frozen=True, kw_only=True):
     behaviours: tuple[BehaviourShown, ...]
     fairness: tuple[FairnessShown, ...]
     stability: StabilityShown
-    cases: tuple[CaseShown, ...]
-    flaky: tuple[CaseShown, ...]
+    cases: tuple[CaseJudged, ...]
+    flaky: tuple[CaseJudged, ...]
     of: int
     matching: int
     stable: Stable

@@ -25,7 +25,7 @@ from .control import Ask
 from .evaluation_figures import (
     BehaviourShown,
     BrokenExample,
-    CaseShown,
+    CaseJudged,
     EvaluationPage,
     EvaluationQuery,
     EvaluationRow,
@@ -175,9 +175,9 @@ def _judged(verdict: Verdict | None) -> dict[str, Any]:
     return {"word": words.word_of(verdict), "state": words.state_of(verdict)}
 
 
-def _case(case: CaseResult) -> CaseShown:
+def _case(case: CaseResult) -> CaseJudged:
     return show(
-        CaseShown,
+        CaseJudged,
         case,
         tags=case.tags[:MOST_LISTED],
         given=text_of(case.input),

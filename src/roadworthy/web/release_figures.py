@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -298,7 +298,7 @@ class Gates(Struct, frozen=True, kw_only=True):
     command: str
 
 
-class LoggedModel(Struct, frozen=True, kw_only=True):
+class LoggedShown(Struct, frozen=True, kw_only=True):
     """What training code or another registry said of a model's file."""
 
     model: str
@@ -306,7 +306,7 @@ class LoggedModel(Struct, frozen=True, kw_only=True):
     name: str
     at: Time
     by: str
-    facts: dict[str, Any]
+    facts: dict[str, str]
 
 
 class ReleaseWhole(ReleasePage, frozen=True, kw_only=True):
@@ -316,7 +316,7 @@ class ReleaseWhole(ReleasePage, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     gates: Gates
     evaluations: tuple[EvaluationRow, ...]
-    logged: tuple[LoggedModel, ...]
+    logged: tuple[LoggedShown, ...]
     moves: tuple[MoveShown, ...]
     frozen: Stopped | None
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..release.registry import Release
 from ..store.clock import time_of
+from . import numbers
 from .control import Ask
-from .evaluation_page import row_of
+from .evaluation_page import row_of, text_of
 from .gates_shown import gates_page
 from .pages import champion_id, release_facts
-from .release_figures import LoggedModel, ReleaseWhole
+from .release_figures import LoggedShown, ReleaseWhole
 from .release_rows import evaluations_of, logged_of, moves_with
 from .rollout_page import frozen_of
 from .timeline_page import move_shown, moves_shown, roles_of
@@ -48,14 +50,14 @@ def owners_of(ask: Ask, service: str) -> Mapping[str, str]:
     return {} if opened is None else opened.declaration.owners.model_dump()
 
 
-def _logged(ask: Ask, release: Release) -> Iterator[LoggedModel]:
+def _logged(ask: Ask, release: Release) -> Iterator[LoggedShown]:
     """Yield what was said of the files of a release when they were made."""
     named = {digest: path for path, digest in release.manifest.files.items()}
     named |= {one.digest: one.name for one in release.manifest.models if one.digest}
     found = logged_of(ask.control.state, release.service, list(named))
     for digest, logged in sorted(found.items()):
-        facts = dict(sorted(logged.detail.items())[:MOST_FACTS])
-        yield LoggedModel(
+        facts = dict(list(_flat(logged.detail))[:MOST_FACTS])
+        yield LoggedShown(
             model=named[digest],
             digest=digest,
             name=logged.name,
@@ -63,3 +65,18 @@ def _logged(ask: Ask, release: Release) -> Iterator[LoggedModel]:
             by=logged.by,
             facts=facts,
         )
+
+
+def _flat(detail: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield facts with those of a group each by itself, as texts.
+
+    >>> list(_flat({"metrics": {"auc": 0.734}, "commit": "a81f", "views": ["a@1"]}))
+    [('commit', 'a81f'), ('metrics auc', '0.734'), ('views', '["a@1"]')]
+    """
+    for name, value in sorted(detail.items()):
+        if isinstance(value, dict):
+            yield from ((f"{name} {part}", text) for part, text in _flat(value))
+        elif isinstance(value, bool | int | float):
+            yield name, numbers.anything(value)
+        elif value:
+            yield name, text_of(value)

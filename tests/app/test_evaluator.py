@@ -198,6 +198,14 @@ def test_cases_that_expect_nothing_are_inconclusive(project: Project) -> None:
     assert report.results[0].stability == "unknown"
 
 
+def test_a_slice_that_no_case_falls_into_is_no_trouble(make_project: MakeProject) -> None:
+    sliced = 'suites = ["golden.jsonl"]\nslices = ["place"]'
+    project = make_project({"judged": judged(evaluation=sliced)}, files())
+    report = evaluate(project)
+    assert report.verdict == "pass"
+    assert [(one.name, one.cases) for one in report.slices] == [("tag:golden", 40), ("place", 0)]
+
+
 def test_an_input_that_breaks_the_contract_is_a_wrong_answer_and_not_the_end(
     project: Project,
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import msgspec
@@ -512,3 +514,28 @@ def test_one_that_runs_goes_on_after_a_restart(make_project: MakeProject, tmp_pa
         assert {user: ask(again, user).release for user in users} == users
         assert len(set(users.values())) == 2
         assert isinstance(again.serving.writer, Writer)
+
+
+def test_of_two_processes_that_look_at_once_each_user_counts_once(
+    make_project: MakeProject,
+) -> None:
+    past, candidate = stage(make_project)
+    rollout = begin(past, candidate)
+    for _ in range(12):
+        past.visits(rollout, [False] * 4, [False])
+    past.pass_by(2 * MINUTE_US)
+    with open_project(past.project.folder) as other:
+        lookers = [Rollouts(past.project, dict), Rollouts(other, dict)]
+        together = Barrier(len(lookers))
+
+        def look_often(looker: Rollouts) -> None:
+            for _ in range(10):
+                together.wait(20)
+                looker.look(past.now_us)
+
+        with ThreadPoolExecutor(len(lookers)) as pool:
+            for done in [pool.submit(look_often, looker) for looker in lookers]:
+                done.result()
+    figure = next(f for f in look(past).verdict.figures if f.name == "errors")
+    assert figure.units == 12
+    assert verify_chain(past.project.state).problem == ""

@@ -14,10 +14,8 @@ def test_a_job_runs_now_and_is_listed_then(shop: Path) -> None:
     assert run("jobs", "list", "--project", shop, "--json").json == {"jobs": []}
     ran = run("jobs", "run", "retention", "--project", shop, "--json")
     assert ran.code == 0
-    assert (
-        ran.json["last_result"]
-        == "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
-    )
+    told = "0 records, 0 spendings, 0 notices and 0 answers to cases dropped"
+    assert ran.json["last_result"] == told
     jobs = run("jobs", "list", "--project", shop, "--json").json["jobs"]
     states = {job["name"]: job["last_run"] is not None for job in jobs}
     assert states["retention"]

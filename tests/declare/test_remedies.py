@@ -34,11 +34,15 @@ TESTS = {
     "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
     45: "serve/test_failover.py::test_the_first_model_that_answers_wins",
     46: "app/test_remedies_kept.py::test_the_ladder_goes_down_to_a_static_answer",
+    50: "app/test_opened_elsewhere.py::test_each_record_says_what_is_not_as_it_was",
     51: "serve/test_under_fire.py::test_more_requests_than_the_limit_get_429_at_once",
     53: "release/test_lineage.py"
     "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
     54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
-    57: "serve/test_operating.py::test_a_promoted_release_takes_over_while_requests_go_on",
+    55: "release/test_gates.py::test_each_gate_refuses_what_its_evidence_does_not_show",
+    57: "review/test_carried_certificates.py"
+    "::test_what_was_certified_comes_back_in_the_same_moment",
+    58: "store/test_actions.py::test_a_changed_row_breaks_the_chain_at_its_number",
     68: "review/test_rulings.py::test_an_approval_is_of_what_was_seen",
     69: "serve/test_waiting.py"
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",

@@ -232,3 +232,18 @@ def test_a_gauge_may_wait_for_the_writer_while_the_writer_counts() -> None:
     assert (
         read_exposition(metrics.render())["roadworthy_degraded"].value("roadworthy_degraded") == 1
     )
+
+
+def test_what_nobody_was_shown_costs_but_is_neither_late_nor_slow() -> None:
+    metrics = Metrics()
+    tries = (Attempt("cheap", "ok", 900, Usage(100, 20), 130, "override"),)
+    shadow = record(arm="shadow", is_late=True, attempts=tries)
+    metrics.see([record(), shadow])
+    page = read_exposition(metrics.render())
+    service = {"service": "support-reply"}
+    name = "roadworthy_request_duration_seconds"
+    assert page[name].value(f"{name}_count", **service) == 1
+    assert page["roadworthy_late_requests_total"].samples == {}
+    name = "roadworthy_cost_usd_total"
+    labels = {**service, "model": "cheap", "price_source": "override"}
+    assert page[name].value(name, **labels) == pytest.approx(0.00013)

@@ -14,6 +14,8 @@ EVENTS: Mapping[str, str] = {
     "certificate.issue": "A service may answer more alone than before, within its bound.",
     "certificate.off": "What a service answered alone broke its bound: it is switched off.",
     "release.promote": "Another release serves a service, or the first one does.",
+    "release.rollback": "An earlier release serves a service again.",
+    "release.reject": "A rollout took a candidate back: it was worse than what serves.",
     "service.stop": "A service, or one of its models, was stopped.",
     "service.resume": "A service, or one of its models, that was stopped answers again.",
     "review.ask": "Cases wait for a person; told to the webhook of their queue alone.",

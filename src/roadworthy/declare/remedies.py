@@ -301,14 +301,25 @@ REMEDIES = (
         "fallback",
         _last_rungs,
     ),
+    Remedy(
+        50,
+        "what a release was built with is kept, and each record says what differs since",
+        "release/environment.py",
+    ),
     Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
     Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
-    Remedy(54, "a registry of releases", "release/registry.py"),
+    Remedy(54, "a registry of releases, their aliases and their history", "release/registry.py"),
+    Remedy(
+        55,
+        "a release ships when its gates hold, each by evidence with date and digest",
+        "release/gates.py",
+    ),
     Remedy(
         57,
-        "one step back to an older release: models, guards, limits and files together",
-        "release/bundle.py",
+        "one step back: model, prompt, features, guards, limits and certificates together",
+        "release/promotion.py",
     ),
+    Remedy(58, "every act in a chain that shows tampering, with who and why", "store/actions.py"),
     Remedy(
         68,
         "rules and bounds hold an answer until a person approves, corrects or rejects it",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 ENFORCES: Mapping[str, str] = {
     "features.training": "release/bundle.py",
-    "release": "release/promotion.py",
+    "release": "release/gates.py",
     "release.judge": "release/canary.py",
     "release.canary": "release/canary.py",
     "release.canary.max_regression": "release/canary.py",

@@ -87,6 +87,16 @@ def _promoted(act: Action) -> dict[str, Any]:
     }
 
 
+def _rejected(act: Action) -> dict[str, Any]:
+    return {
+        "service": str(act.detail.get("service", "")),
+        "release": act.subject,
+        "champion": str(act.detail.get("champion", "")),
+        "why": str(act.detail.get("why", "")),
+        "link": f"/releases/{quote(act.subject, safe='')}",
+    }
+
+
 def _certified(act: Action) -> dict[str, Any]:
     facts = {name: act.detail[name] for name in _OF_CERTIFICATE if name in act.detail}
     service = str(act.detail.get("service", ""))
@@ -112,6 +122,8 @@ NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
     "certificate.issue": _certified,
     "certificate.off": _certified,
     "release.promote": _promoted,
+    "release.rollback": _promoted,
+    "release.reject": _rejected,
     "service.stop": _switched,
     "service.resume": _switched,
 }

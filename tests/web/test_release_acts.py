@@ -16,7 +16,7 @@ from roadworthy.store.rollouts import list_rollouts
 from roadworthy.types import DAY_US
 from roadworthy.web import numbers
 
-ACTS = (
+ACTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/services/risk/rollback", {}),
     ("/services/risk/freeze", {"reason": "audit week"}),
     ("/services/risk/unfreeze", {}),
@@ -62,6 +62,20 @@ def test_a_freeze_is_said_with_its_end_and_taken_back_by_a_click(
     visitor.send("/services/risk/unfreeze")
     assert frozen(stage.plane.project.state, "risk") is None
     assert acts(stage)[:2] == ["release.unfreeze", "release.freeze"]
+
+
+def test_a_release_that_its_gates_hold_up_is_told_which_and_where_to_look(
+    stage: Stage, visitor: Visitor
+) -> None:
+    stage.evaluate(verdict="fail")
+    visitor.see("/services/risk/releases")
+    refused = visitor.send(f"/releases/{stage.candidate}/promote")
+    assert refused.status == 409
+    assert refused.headline == "It may not serve yet. Nothing was done."
+    assert "suites : inconclusive; whether gender is treated alike is open" in refused.words
+    (link,) = [link for link in refused.links if link.endswith("#gates")]
+    assert visitor.see(link.removesuffix("#gates")).status == 200
+    assert serves(stage) == stage.champion
 
 
 def test_rolling_back_serves_the_release_before_with_the_next_request(
@@ -168,7 +182,7 @@ def test_an_act_needs_the_scope_and_the_token(
     _, reader = stage.plane.make_key("read", "admin", "review", "answer")
     looker = Visitor(stage.plane, reader)
     looker.see("/services/risk")
-    assert looker.send(target, **fields).status == 403
+    assert looker.send(target, fields.items()).status == 403
     assert stage.plane.ask("POST", f"/api{target}", {}, key=reader).status == 403
     forger = Visitor(stage.plane, stage.plane.secret)
     forger.see("/services/risk")

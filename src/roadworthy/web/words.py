@@ -73,6 +73,7 @@ _FAILURES = {
     401: "Log in to go on.",
     403: "You may not do this.",
     405: "This page does not do that.",
+    409: "Nothing was done.",
     413: "This is too large.",
     429: "Too many wait already.",
     503: "The store does not answer. Serving goes on.",
@@ -273,12 +274,14 @@ def trouble(part: str) -> str:
     return _TROUBLE.get(part, f"A part does not work: {part}.")
 
 
-def failure(status: int, thing: str = "page") -> str:
+def failure(status: int, thing: str = "page", code: str = "") -> str:
     """Return what an error page says first.
 
-    >>> failure(404, "request")
-    'There is no such request.'
+    >>> failure(404, "request"), failure(409, code="not_ready")
+    ('There is no such request.', 'It may not serve yet. Nothing was done.')
     """
+    if code == "not_ready":
+        return "It may not serve yet. Nothing was done."
     if status == 404:
         return f"There is no such {thing}."
     return _FAILURES.get(status, "Something failed inside. The server's log says what.")

@@ -3,10 +3,10 @@
 A kind of plugin is an entry-point group (`roadworthy.models`, `roadworthy.guards`). Built-ins enter
 by the same door. Nothing is imported until a declaration names it.
 
-`roadworthy.signals`, `roadworthy.schemas`, `roadworthy.data`, `roadworthy.review` and
-`roadworthy.evaluate` are no kinds that a declaration names: by them, what reads texts, what reads
-data contracts, what certifies and explains, and what evaluates, is imported for those services
-alone that need it.
+`roadworthy.signals`, `roadworthy.schemas`, `roadworthy.data`, `roadworthy.review`,
+`roadworthy.evaluate` and `roadworthy.bridges` are no kinds that a declaration names: by them, what
+reads texts, what reads data contracts, what certifies and explains, what computes with evaluations,
+and what speaks to other registries, is imported only where it is needed.
 """
 
 from __future__ import annotations

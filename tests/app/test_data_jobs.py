@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,13 +13,16 @@ from conftest import MakeProject
 from feature_project import AT_US, SERVICE, SERVICE_FILES, SOURCES
 from roadworthy.app import Project
 from roadworthy.data.features import Features
-from roadworthy.errors import StoreError
+from roadworthy.data.snapshots import Snapshot, TrainingSet, save_set
+from roadworthy.errors import NotReady, StoreError
+from roadworthy.release.registry import Release
 from roadworthy.store.data_versions import read_skew
 from roadworthy.store.forget import forget_user
 from roadworthy.store.records import find_records
 from roadworthy.types import HOUR_US, SettableClock
 
 pytest.importorskip("duckdb")
+pyarrow = pytest.importorskip("pyarrow")
 
 PLAIN = (
     SERVICE.replace('"wind"', '"plain"')
@@ -156,3 +162,49 @@ def test_a_project_without_sources_has_no_jobs_of_data(make_project: MakeProject
     project = make_project({"plain": PLAIN})
     names = {job.name for job in project.serving.jobs._jobs.values()}
     assert names & {"features", "skew"} == set()
+
+
+def trained_on(project: Project, temperatures: list[float]) -> Release:
+    """Return a release that learned from these temperatures, and that serves nobody yet."""
+    features = Features(project.declaration, project.state, project.clock)
+    view = features.view("weather_now@1")
+    features.close()
+    columns = {"wind_mph": [12.5] * len(temperatures), "temp_f": temperatures}
+    rows = pyarrow.table({**columns, "temp_c": [(f - 32) * 5 / 9 for f in temperatures]})
+    id = f"ts_{hashlib.sha256(repr(temperatures).encode()).hexdigest()[:24]}"
+    facts: dict[str, Any] = {"views": {view.id: view.hash}, "contracts": {"weather": "1.0.0"}}
+    known: dict[str, Any] = {
+        "rows": rows.num_rows,
+        "columns": tuple(rows.column_names),
+        "time": "at",
+    }
+    made = Snapshot(id=id, spine="s", row_hash="r", **facts, **known)
+    save_set(TrainingSet(made, rows, rows), project.state, project.artifacts, project.clock, by="t")
+    learned = {"id": id, **facts, "rows": rows.num_rows, "row_hash": "r"}
+    folder = project.folder / "services/wind"
+    (folder / "training.json").write_text(json.dumps({"snapshot": learned}))
+    text = SERVICE.replace("[objectives]", 'training = "training.json"\n[objectives]')
+    (folder / "service.toml").write_text(text)
+    return project.build_release("wind", by="t")
+
+
+def test_a_candidate_that_learned_in_other_units_is_stopped_by_its_skew(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project)
+    project.serving.jobs.run_now("features")
+    for _ in range(40):
+        project.service("wind").answer({"origin": "EWR"})
+    project.serving.writer.drain()
+    celsius = trained_on(project, [k / 10 for k in range(100)])
+    with pytest.raises(NotReady, match="skew"):
+        project.promote(celsius.id, by="t")
+    gate = {gate.name: gate for gate in project.gates_of(celsius.id)}["skew"]
+    assert gate.state == "fails"
+    assert gate.at_us == read_skew(project.state, celsius.id)[0].at_us
+    assert len(gate.digest) == 64
+    of_service = read_skew(project.state, "wind", limit=9)
+    assert all(saved.detail["trained"] == "" for saved in of_service), "it does not serve"
+    fahrenheit = trained_on(project, [41.0] * 100)
+    assert {g.name: g.state for g in project.gates_of(fahrenheit.id)}["skew"] == "holds"
+    assert project.promote(fahrenheit.id, by="t") == fahrenheit

@@ -28,7 +28,8 @@ from roadworthy.release.registry import Release, champion_id_of
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.approvals import list_waivers, revoke_waiver
 from roadworthy.store.evaluations import EvaluationHead, put_evaluation
-from roadworthy.types import DAY_US, Ids
+from roadworthy.store.rollups import add_cells, tally
+from roadworthy.types import DAY_US, HOUR_US, Ids, Record
 
 SERVICE = """
 name = "refund"
@@ -349,3 +350,25 @@ def test_a_damaged_release_is_refused_and_what_serves_goes_on(shop: Project) -> 
     with pytest.raises(StoreError, match="is damaged: expected content with SHA-256"):
         shop.promote(new.id, by="ada")
     assert champion_id_of(shop.state, "refund") != new.id
+
+
+def test_the_busiest_day_of_the_week_is_what_a_day_may_cost(shop: Project) -> None:
+    new = candidate(shop, service(more=SUITES))
+    now_us = shop.clock.now_us()
+    for days, requests in ((0.1, 3), (2.0, 7), (9.0, 50)):
+        hour_us = (now_us - round(days * DAY_US)) // HOUR_US * HOUR_US
+        found = [
+            Record(
+                id=Ids(shop.clock).new("rq"),
+                at_us=hour_us,
+                service="refund",
+                kind="predict",
+                disposition="answered",
+                release=new.id,
+            )
+            for _ in range(requests)
+        ]
+        with shop.state.begin() as connection:
+            add_cells(connection, tally(found))
+    known = gates.evidence_of(shop.state, shop.artifacts, shop.clock, new, lambda: None)
+    assert known.requests_per_day == 7.0

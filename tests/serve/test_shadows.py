@@ -109,6 +109,9 @@ purpose = "{purpose}"
 [release]
 judge = "shadow"
 shadow = {{ per_day_usd = {shadow} }}
+[[guards]]
+use = "rule"
+expression = "output.text != ''"
 [[models]]
 name = "script"
 provider = "paid"

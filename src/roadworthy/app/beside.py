@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
-from ..errors import Conflict, NotFound, RoadworthyError
+from ..errors import Conflict, RoadworthyError
 from ..release import registry
 from ..serve.opened import OpenRelease
 from ..serve.shadows import Shadows
 from ..serve.splits import OpenSplit
-from ..store.rollouts import Split, read_rollout, read_split
+from ..store.rollouts import OPEN, Split, read_rollout, read_split
 from ..store.switchboard import Switchboard
 from .ground import Ground
 from .rollouts import Rollouts
+
+_TRIES = 5
 
 
 class Beside:
@@ -116,9 +118,12 @@ class Beside:
 
     def _give_up(self, said: Split, why: str) -> None:
         """End a rollout whose candidate does not open: what serves is not touched."""
-        with suppress(Conflict, NotFound):  # it has ended meanwhile
-            rollout = read_rollout(self._ground.state, said.id)
-            self._rollouts.give_up(rollout, f"it could not be opened: {why}")
+        for _ in range(_TRIES):  # a look may have written it in the same moment
+            with suppress(Conflict):
+                rollout = read_rollout(self._ground.state, said.id)
+                if rollout.state in OPEN:
+                    self._rollouts.give_up(rollout, f"it could not be opened: {why}")
+                return
 
     def _drop(self, name: str) -> None:
         split = self.splits.get(name)

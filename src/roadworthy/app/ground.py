@@ -13,7 +13,7 @@ from ..cost.prices import Rates, load_rates
 from ..declare.load import load_service
 from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
-from ..errors import NotFound, StoreError
+from ..errors import NotFound, RoadworthyError, StoreError
 from ..release import bundle, gates, promotion, registry
 from ..release.agreement import check_promotion
 from ..release.measures import Gate
@@ -21,9 +21,10 @@ from ..store.approvals import Approval, Waiver, list_waivers
 from ..store.artifacts import Artifacts
 from ..store.clock import open_clock
 from ..store.lock import find_holder
+from ..store.rollouts import stop_rollout
 from ..store.state import database_of, open_state, open_state_to_read
 from ..types import Clock
-from .rooms import ENFORCES, contracts_of, source_contracts
+from .rooms import ENFORCES, contracts_of, open_features, source_contracts
 
 
 class Ground:
@@ -165,8 +166,41 @@ class Ground:
             NotFound: There is no such release, or what it declares is gone.
         """
         release = registry.read_release(self.state, release_id)
+        self._measure_skew(release)
         check = partial(self.check_contracts, release)
         return gates.measure_gates(self.state, self.artifacts, self.clock, release, check)
+
+    def standing_of(self, release_id: str) -> tuple[Gate, ...]:
+        """Return how a release stood to its gates when they were measured last; empty before.
+
+        Nothing is measured or written; a waiver counts as it stands now.
+        """
+        return gates.standing_of(self.state, release_id, self.clock.now_us())
+
+    def stop_rollout(self, service: str, *, by: str, why: str) -> None:
+        """End the rollout of a service without a verdict: what serves goes on serving everybody.
+
+        Raises:
+            NotFound: None runs.
+        """
+        stop_rollout(self.state, self.clock, service, by=by, why=why)
+
+    def _measure_skew(self, release: registry.Release) -> None:
+        """Hold what was served lately against what a release that names it was trained on.
+
+        Where that cannot be done its gate says that nothing is known.
+        """
+        declared = bundle.read_declared(release.manifest, self.artifacts)
+        learned = release.manifest.training
+        if declared is None or learned is None or not declared.features.views:
+            return
+        with suppress(RoadworthyError):
+            features = open_features(self.declaration, self.state, self.clock)
+            try:
+                views = {release.id: declared.features.views}
+                features.measure_skew(views, {release.id: learned.id}, {})
+            finally:
+                features.close()
 
     def roll_back(self, service: str, *, to: str = "", by: str, why: str) -> registry.Release:
         """Let an earlier champion serve again, by default the last good one, with all its own.

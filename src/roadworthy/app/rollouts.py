@@ -80,8 +80,16 @@ class Rollouts:
         Args:
             now_us: The project's time; the spool must have been drained since.
         """
-        running = [found for found in open_rollouts(self._ground.state) if found.state == "running"]
-        said = [f"{rollout.service}: {self._look_at(rollout, now_us)}" for rollout in running]
+        said, failed = [], []
+        for rollout in open_rollouts(self._ground.state):
+            if rollout.state != "running":
+                continue
+            try:
+                said.append(f"{rollout.service}: {self._look_at(rollout, now_us)}")
+            except Exception as error:  # noqa: BLE001 - outer edge: one must not keep the others
+                failed.append(error)
+        if failed:
+            raise failed[0]
         return "; ".join(said) or "no rollout runs"
 
     def give_up(self, rollout: Rollout, why: str) -> None:
@@ -91,12 +99,13 @@ class Rollouts:
 
     def _look_at(self, rollout: Rollout, now_us: int) -> str:
         ground = self._ground
+        champion = declared_of(ground, rollout.champion)
         try:
-            declared = declared_of(ground, rollout.champion), declared_of(ground, rollout.candidate)
-        except NotFound as error:
+            candidate = declared_of(ground, rollout.candidate)
+        except (NotFound, StoreError) as error:
             self.give_up(rollout, str(error))
             return f"went back: {error}"
-        judged, terms = _judged(ground, rollout, *declared)
+        judged, terms = _judged(ground, rollout, champion, candidate)
         known_since_us = self._asked_us.get(rollout.id, rollout.step_at_us) - _NEW_US
         found = Gatherer(ground.state, rollout, judged, now_us).gather(known_since_us)
         progress = take_requests(progress_of(rollout.progress), found.failures)

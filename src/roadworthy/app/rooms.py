@@ -26,7 +26,7 @@ from ..declare.project import ProjectDeclaration
 from ..declare.schemas import is_contract
 from ..declare.service import ServiceDeclaration
 from ..plugins import load_plugin
-from ..types import FeatureSource, Signals
+from ..types import Clock, Features, FeatureSource, Signals
 
 ENFORCES: Mapping[str, str] = {
     key: where
@@ -104,6 +104,17 @@ def contracts_named(
         return {}
     found: Mapping[str, Contract] = load_plugin("data", "contracts_named")(project, services)
     return found
+
+
+def open_features(project: ProjectDeclaration, state: Engine, clock: Clock) -> Features:
+    """Return the feature views of a project; their packages are imported with the first use.
+
+    Raises:
+        MissingExtra: What reads them is not installed.
+        StoreError: The online store cannot be opened.
+    """
+    opened: Features = load_plugin("features", "local")(project, state, clock)
+    return opened
 
 
 def open_declared_features(

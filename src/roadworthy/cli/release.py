@@ -25,6 +25,7 @@ from .common import (
     time_text,
 )
 from .release_acts import ACTS
+from .release_bridges import export_command, import_command
 from .release_compare import compare
 from .release_looks import LOOKS
 from .release_named import champion_id, release_of
@@ -169,5 +170,8 @@ def _summary(entry: Release, *, is_champion: bool) -> dict[str, Any]:
         "is_champion": is_champion,
     }
 
+
+release.add_command(export_command)
+release.add_command(import_command)
 
 COMMANDS = {"release": release}

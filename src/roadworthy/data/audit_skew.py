@@ -105,7 +105,9 @@ def remember_skew(
     request was given features yet.
 
     Args:
-        service: Whose features.
+        service: Whose features; or the id of a release that does not serve yet: then what its
+            service was served is held against the release's own views and training, and no
+            single value is remembered.
         views: Its views.
         sources: What they read, with their contracts.
         state: The database.
@@ -118,13 +120,17 @@ def remember_skew(
     Raises:
         NotFound, StoreError, DeclarationError: A training set or a source cannot be read.
     """
-    found = _given(service, state, MOST_MEASURED)
+    asked, _, is_release = service.partition("@")
+    found = _given(asked, state, MOST_MEASURED)
     if not found:
         return None
     named = named_set(training, state, artifacts)
     trained = thinned_set(named or find_trained(views, state, artifacts))
     report = _measured_skew(service, views, sources, state, trained, found)
     report = _without_personal(report, views, sources, personal)
+    if is_release:
+        features = tuple(map(_anonymous, report.features))
+        report = msgspec.structs.replace(report, features=features)
     detail = msgspec.to_builtins(report)
     record_skew(state, SavedSkew(service=service, at_us=clock.now_us(), detail=detail))
     return report

@@ -32,6 +32,7 @@ from ..store.tables import (
     releases,
     reviews,
     rollouts,
+    skew_reports,
     snapshots,
     switchboard,
     waivers,
@@ -207,6 +208,7 @@ def _forget(connection: Connection, release: str) -> None:
         (gates, gates.c.release),
         (waivers, waivers.c.release),
         (approvals, approvals.c.release),
+        (skew_reports, skew_reports.c.service),
         (releases, releases.c.id),
     ):
         connection.execute(delete(table).where(column == release))

@@ -292,10 +292,15 @@ def _skew_of(engine: Engine, release: Release) -> tuple[dict[str, object] | None
 
 
 def _requests_per_day(engine: Engine, service: str, now_us: int) -> float:
+    """Return the requests of the busiest day of the last week: a ceiling must hold on that, too."""
     until_us = now_us - now_us % HOUR_US + HOUR_US
-    since_us = until_us - _WEEK * DAY_US
-    found = summarise(engine, since_us=since_us, until_us=until_us, services=(service,))
-    return found.requests / _WEEK
+    days = (until_us - day * DAY_US for day in range(_WEEK))
+    return float(
+        max(
+            summarise(engine, service, since_us=end_us - DAY_US, until_us=end_us).requests
+            for end_us in days
+        )
+    )
 
 
 def _keep(engine: Engine, release: Release, found: Sequence[Gate], now_us: int) -> None:

@@ -24,8 +24,8 @@ from ..store.rollouts import Rollout
 from ..types import Arm, Outcome, Record
 from .canary import ClosedUnit
 from .losses import (
+    CANCELLED,
     Measures,
-    has_failed,
     label_loss,
     losses_of,
     means_of,
@@ -107,7 +107,8 @@ class Gatherer:
         closed = self._close()
         self._judge([*closed, *self._ripe(known_since_us)])
         is_ours: Arm = "shadow" if self._rollout.judge == "shadow" else "candidate"
-        failures = [has_failed(r) for r in found if r.arm == is_ours and r.disposition != "refused"]
+        ours = [r for r in found if r.arm == is_ours and r.error_code != CANCELLED]
+        failures = [record.disposition == "failed" for record in ours]
         self._closed.sort(key=lambda unit: unit.closed_us)
         return Gathered(list(self._units.values()), self._closed, failures, seen)
 
@@ -231,6 +232,8 @@ class Gatherer:
         measures, truth = self._judged.measures, self._judged.truth
         said, output = known.get(shown, []), outputs.get(own, b"")
         theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
+        if own != shown and not (output and shown in outputs):
+            return None  # nobody knows whether the two are the same
         if output != outputs.get(shown, b""):
             of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
             ours = label_loss(output, of_both, measures, truth)

@@ -15,7 +15,7 @@ from ..review.truth import Said, Truth
 from ..types import Outcome, Record
 
 _NO_FAULT = (f"{NotSure.code}:", f"{BudgetExhausted.code}:")
-_CANCELLED = "cancelled"
+CANCELLED = "cancelled"
 _LABELS = ("wrong", "brier")
 
 
@@ -83,7 +83,7 @@ def measures_of(
 
 def losses_of(record: Record, measures: Measures) -> dict[str, float]:
     """Return the losses of one request; nothing of one that its client gave up."""
-    if record.error_code == _CANCELLED:
+    if record.error_code == CANCELLED:
         return {}
     losses = {"errors": float(has_failed(record))}
     if measures.late_us is not None:
@@ -100,7 +100,7 @@ def losses_of(record: Record, measures: Measures) -> dict[str, float]:
 def has_failed(record: Record) -> bool:
     """Whether the models of a release did not answer, even if its ladder did."""
     if record.disposition == "failed":
-        return record.error_code != _CANCELLED
+        return record.error_code != CANCELLED
     reasons = record.reasons
     return record.disposition == "fallback" and not any(r.startswith(_NO_FAULT) for r in reasons)
 

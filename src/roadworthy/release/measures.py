@@ -73,7 +73,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         contracts: What its sources' contracts hold against it; empty where nothing.
         pins: SHA-256 of each contract that it was built with.
         skew: The newest comparison of served features with what it was trained on.
-        requests_per_day: Of the last week.
+        requests_per_day: Of the busiest day of the last week.
     """
 
     release: str
@@ -168,7 +168,7 @@ def cost_per_request(known: Evidence) -> Gate:
 
 
 def cost_per_day(known: Evidence) -> Gate:
-    """Return whether a day would cost what it may, at the traffic of the last week."""
+    """Return whether a day would cost what it may, at the traffic of last week's busiest."""
     ceiling = known.declared.cost.per_day_usd
     is_declared = ceiling is not None and _has_suites(known)
     found = _by_unit(known, "cost_per_day", is_declared, _is_of_a_day)
@@ -181,7 +181,7 @@ def cost_per_day(known: Evidence) -> Gate:
     most = (one.high if one.high is not None else one.value) * traffic
     least = (one.low if one.low is not None else one.value) * traffic
     state: State = "holds" if most <= bar else "fails" if least > bar else "inconclusive"
-    why = f"${one.value * traffic:,.2f} at the {traffic:,.0f} requests a day of the last week"
+    why = f"${one.value * traffic:,.2f} at the {traffic:,.0f} requests of last week's busiest day"
     gate = _evaluated(known, "cost_per_day", is_declared, state, why)
     return msgspec.structs.replace(gate, value=one.value * traffic, bar=bar)
 
@@ -211,9 +211,12 @@ def skew(known: Evidence) -> Gate:
     if known.skew is None:
         why = "served features were not compared with what it was trained on"
         return Gate(name="skew", why=why, command=command)
+    rows = known.skew.get("features", ())
+    is_known = any(row.get("state") != "collecting" for row in rows)
+    state: State = "fails" if not known.skew.get("kept") else "holds"
     return Gate(
         name="skew",
-        state="holds" if known.skew.get("kept") else "fails",
+        state=state if is_known or state == "fails" else "not_measured",
         why=str(known.skew.get("says", "")),
         evidence=f"skew against {known.skew.get('trained') or 'no training set'}",
         digest=_digest(known.skew),

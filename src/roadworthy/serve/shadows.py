@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ class _Shadowed(NamedTuple):
     features: Mapping[str, Any] | None
 
 
+_log = logging.getLogger("roadworthy.serve")
 _now: ContextVar[_Shadowed | None] = ContextVar("shadowed", default=None)
 
 
@@ -124,6 +126,9 @@ class Shadows:
                 reply = await self._engine.answer(asked.request)
             except RoadworthyError:
                 self.refused += 1
+            except Exception:  # noqa: BLE001 - outer edge: whatever one does, others are asked too
+                self.refused += 1
+                _log.exception("a shadow of `%s` failed inside", asked.request.service)
             else:
                 self.refused += isinstance(reply.error, BudgetExhausted)
 

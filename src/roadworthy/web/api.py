@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..declare.service import ServiceDeclaration
-from ..errors import DeclarationError, NotFound, RequestError, StoreBusy
+from ..errors import Conflict, DeclarationError, NotFound, NotReady, RequestError, StoreBusy
 from ..release import registry
 from ..serve.opened import OpenRelease
 from ..serve.shadows import scope_of
@@ -92,7 +92,13 @@ def route_table() -> tuple[Route, ...]:
         Route("GET", "/api/rollups", "read", read_rollups),
         Route("GET", "/api/releases", "read", list_releases),
         Route("GET", "/api/releases/{id}", "read", read_release),
-        Route("POST", "/api/releases/{id}/promote", "release", promote_release),
+        Route(
+            "POST",
+            "/api/releases/{id}/promote",
+            "release",
+            promote_release,
+            errors=(Conflict, DeclarationError, NotReady),
+        ),
         Route("GET", "/api/keys", "admin", read_keys, whole=True),
         Route("POST", "/api/keys", "admin", make_key, status=201, whole=True),
         Route("DELETE", "/api/keys/{id}", "admin", delete_key, whole=True),
@@ -258,7 +264,7 @@ def read_release(ask: Ask, id: str) -> ReleaseWhole:
 
 
 def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:
-    """Let a release serve its service, in every process; going back to an older one is the same."""
+    """Let a release serve its service once its gates hold, or let its rollout judge it first."""
     promoted = ask.control.promote_release(_release(ask, id).id, by=ask.by)
     return release_page(ask.control.state, promoted)
 

@@ -127,6 +127,9 @@ def _deed(act: Action, built: Collection[str]) -> Deed | None:
             counted = f"n {act.detail.get('n', 0):,}, {act.detail.get('wrong', 0):,} wrong"
             says = f"Certified answers from a score of {_score(act)} on: {counted}."
             link = f"/certificates/{quote(act.subject, safe='')}"
+        case "certificate.restore":
+            says = f"Certified answers from a score of {_score(act)} on again, with their release."
+            link = f"/certificates/{quote(service, safe='')}"
         case "certificate.off" | "certificate.end":
             did = "Switched off" if act.action == "certificate.off" else "Ended"
             ended = str(act.detail.get("why", "")).rstrip(". ")

@@ -51,6 +51,8 @@ class PromoteRelease(Protocol):
         Raises:
             NotFound: There is no such release.
             StoreError: One of its files is gone or damaged.
+            NotReady: Gates hold it up.
+            Conflict: Somebody else changed meanwhile what serves, or the service is frozen.
         """
 
 

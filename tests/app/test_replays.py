@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import update
 
 import feature_project
-from conftest import MakeProject
-from live import chat_service, provider_up
+from conftest import MakeProject, write_project
+from live import chat_service, provider_up, serve
 from roadworthy.app import Project
 from roadworthy.app.replays import replay_request
 from roadworthy.errors import Forbidden, NotFound
 from roadworthy.models.faulty import FaultyUpstream
 from roadworthy.plugins import load_plugin
-from roadworthy.store.records import find_records
+from roadworthy.store.records import find_records, record_row
+from roadworthy.store.tables import records
 from roadworthy.types import Record, SettableClock
 
 RULE = """
@@ -155,6 +159,70 @@ def test_an_onnx_model_answers_to_the_last_bit(make_project: MakeProject) -> Non
     found = [replay_request(project, id) for id in ids]
     assert all(one.same and one.is_exact for one in found)
     assert len({str(one.replayed.output) for one in found}) == len(ids)
+
+
+def test_what_waits_for_a_person_is_compared_by_what_the_models_had_said(
+    make_project: MakeProject,
+) -> None:
+    review = '[review]\nqueue = "desk"\non_expiry = "refuse"\nwhen = ["input.p > 0.5"]\n'
+    project = make_project({"wind": RULE + review}, project='[queues.desk]\nowner = "Ada"\n')
+    reply = project.service("wind").answer({"p": 0.9})
+    assert reply.disposition == "review"
+    project.serving.writer.drain()
+    found = replay_request(project, reply.request_id)
+    assert (found.same, found.diff) == (True, ())
+    assert found.recorded.output == {"probability": 0.9 * 1.1}
+    assert any("held for a person" in note for note in found.notes)
+
+
+def test_what_went_down_the_ladder_says_why(make_project: MakeProject) -> None:
+    denied = '[[guards]]\nuse = "rule"\nexpression = "output.probability < 0.5"\n'
+    ladder = '[[fallback]]\nuse = "static"\noutput = { probability = 0.1 }\n'
+    project = make_project({"wind": RULE + denied + ladder})
+    found = replay_request(project, ask(project, "wind", {"p": 0.9}))
+    assert (found.same, found.recorded.model, found.replayed.model) == (
+        True,
+        "static:1",
+        "static:1",
+    )
+    assert any("went down the ladder" in note for note in found.notes)
+
+
+def test_other_packages_than_then_are_noted(make_project: MakeProject) -> None:
+    project = make_project({"wind": RULE})
+    id = ask(project, "wind", {"p": 0.1})
+    (record,) = records_of(project)
+    older = msgspec.structs.replace(record, environment_hash="other")
+    row = dict(zip([column.name for column in records.c], record_row(older), strict=True))
+    with project.state.begin() as connection:
+        connection.execute(update(records).where(records.c.id == id).values(**row))
+    found = replay_request(project, id)
+    assert found.same
+    assert any("other packages" in note for note in found.notes)
+
+
+def test_a_chat_is_asked_as_its_client_sent_it(tmp_path: Path) -> None:
+    with FaultyUpstream(answer="at noon") as upstream:
+        folder = write_project(
+            tmp_path / "project",
+            {"reply": chat_service(cost="per_day_usd = 5")},
+            project=provider_up(upstream, input_usd=1.0, output_usd=2.0),
+        )
+        with serve(folder) as live:
+            for stream in (False, True):
+                assert live.chat("reply", "when?", stream=stream, temperature=0.5).status == 200
+            found = [
+                replay_request(live.project, record.id, is_paid=True) for record in live.records()
+            ]
+        assert [one.same for one in found] == [True, True]
+        assert [one.similarity for one in found] == [1.0, 1.0]
+        assert {json.loads(sent.body)["temperature"] for sent in upstream.requests} == {0.5}
+
+
+def test_python_replays_through_the_same_door(make_project: MakeProject) -> None:
+    project = make_project({"wind": RULE})
+    id = ask(project, "wind", {"p": 0.1})
+    assert project.replay(id).same
 
 
 def test_paid_models_are_asked_only_where_that_is_allowed(make_project: MakeProject) -> None:

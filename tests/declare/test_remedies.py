@@ -32,14 +32,18 @@ TESTS = {
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
     34: "evaluate/test_stability.py"
     "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
+    36: "app/test_replays.py::test_the_features_of_then_are_given_again",
+    43: "evaluate/test_coverage.py::test_gaps_come_largest_first_and_name_requests_that_have_them",
     45: "serve/test_failover.py::test_the_first_model_that_answers_wins",
     46: "app/test_remedies_kept.py::test_the_ladder_goes_down_to_a_static_answer",
+    48: "cli/test_cli_ci.py::test_what_a_change_touches_is_checked_and_evaluated",
     50: "app/test_opened_elsewhere.py::test_each_record_says_what_is_not_as_it_was",
     51: "serve/test_under_fire.py::test_more_requests_than_the_limit_get_429_at_once",
     53: "release/test_lineage.py"
     "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
     54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
     55: "release/test_gates.py::test_each_gate_refuses_what_its_evidence_does_not_show",
+    56: "release/test_compare.py::test_what_differs_is_named_with_both_values",
     57: "review/test_carried_certificates.py"
     "::test_what_was_certified_comes_back_in_the_same_moment",
     58: "store/test_actions.py::test_a_changed_row_breaks_the_chain_at_its_number",
@@ -72,7 +76,7 @@ TESTS = {
 
 VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
-EVALUATED = {34, 109, 110, 111}
+EVALUATED = {34, 43, 48, 109, 110, 111}
 """Rows that a service asks for by what it is evaluated by."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
@@ -159,12 +163,19 @@ def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     assert found[1] == Graded(1, REMEDIES[0].remedy, "kept", "serve/record.py", "always")
 
 
+def test_without_bodies_no_request_can_be_asked_again(tmp_path: Path) -> None:
+    declared = load_text(tmp_path, EIGHT_LINES + '\n[records]\nbodies = "none"\n')
+    found = {one.row: one for one in graded_remedies(declared)}
+    assert (found[36].grade, found[36].evidence) == ("declare", "`records.bodies` is not declared")
+
+
 def test_the_rows_of_a_service_that_is_evaluated(tmp_path: Path) -> None:
     text = (
         EIGHT_LINES
         + """
 [evaluation]
 suites = ["builtin:attacks/leak"]
+max_cost_usd = 1
 repeats = 3
 [[evaluation.behaviours]]
 use = "attacks"
@@ -178,6 +189,8 @@ use = "typos"
     found = {one.row: one for one in graded_remedies(declared) if one.row in EVALUATED}
     assert {row: one.evidence for row, one in found.items()} == {
         34: "evaluation.repeats = 3",
+        43: "evaluation.suites = builtin:attacks/leak",
+        48: "evaluation.suites = builtin:attacks/leak",
         109: "evaluation.behaviours[1].use = typos",
         110: "objectives.fairness[0].metric = accuracy_difference of sex x age",
         111: "evaluation.suites[0] = builtin:attacks/leak, evaluation.behaviours[0].use = attacks",

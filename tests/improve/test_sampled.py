@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from roadworthy.declare.schemas import compile_schema
+from roadworthy.errors import RequestError
 from roadworthy.evaluate.cases import load_suites
 from roadworthy.improve.contracts import Contract
 from roadworthy.improve.exported import write_lines
@@ -70,7 +71,9 @@ def test_no_more_is_taken_than_there_is(strata: dict[Any, tuple[int, int]], n: i
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=8), st.integers(1, 300))
 def test_each_stratum_gets_its_share_to_one_case(sizes: list[int], n: int) -> None:
-    strata = {(str(place),): (size, 10_000) for place, size in enumerate(sizes)}
+    strata: dict[tuple[str, ...], tuple[int, int]] = {
+        (str(place),): (size, 10_000) for place, size in enumerate(sizes)
+    }
     taken = allocate(strata, n)
     for name, (size, _) in strata.items():
         assert abs(taken[name] - n * size / sum(sizes)) < 1
@@ -84,6 +87,19 @@ def test_a_sample_keeps_the_shares_of_the_traffic(past: Past) -> None:
     found = sampled(past, n=20, by=("input.carrier",))
     assert Counter(case.input["carrier"] for case in found.cases) == {"AA": 18, "UA": 2}
     assert [(part.share, part.taken) for part in found.parts] == [(0.9, 18), (0.1, 2)]
+
+
+def test_what_strata_cannot_be_told_apart_by_is_refused(past: Past) -> None:
+    with pytest.raises(RequestError, match=r"expected `tags`.*got `weather`"):
+        sampled(past, by=("weather",))
+
+
+def test_where_nobody_knows_what_is_personal_no_case_is_made(tmp_path: Path) -> None:
+    past = Past(tmp_path, Contract(problem="it is gone"))
+    past.request({"name": "Ann Lee"})
+    found = sampled(past)
+    past.state.dispose()
+    assert (found.cases, found.left_out.personal) == ((), 1)
 
 
 def test_the_same_seed_draws_the_same(past: Past) -> None:

@@ -66,6 +66,7 @@ def test_what_differs_is_named_with_both_values() -> None:
         files={"service.toml": "1", "prompt.md": "2", "model.onnx": "4"},
         models=(PinnedModel("own", "onnx", "onnx", "model.onnx", "digest", "def"),),
         packages={"numpy": "2.1"},
+        environment=Environment("3.12", "linux", {}),
         contracts={"flights": msgspec.structs.replace(contract, version="1.1.0")},
     )
     b = Side(release=changed, declared={"objectives.deadline_ms": 200, "cost.per_day_usd": "5"})
@@ -75,6 +76,7 @@ def test_what_differs_is_named_with_both_values() -> None:
     parts = {(one.kind, one.name): (one.a, one.b) for one in found.parts}
     assert parts == {
         ("model", "own"): ("onnx: model.onnx (abc)", "onnx: model.onnx (def)"),
+        ("environment", "python"): ("3.11", "3.12"),
         ("package", "numpy"): ("2.0", "2.1"),
         ("contract", "flights"): ("flights@1.0.0 f00", "flights@1.1.0 f00"),
         ("file", "model.onnx"): ("3", "4"),

@@ -14,8 +14,10 @@ from ..declare.project import ProjectDeclaration
 from ..evaluate.report import Report
 from ..plugins import load_plugin
 from ..serve.identify import LOCAL_KEY
+from ..serve.replay import Replay
 from ..serve.request import Reply, Request
 from .ground import Ground
+from .replays import replay_request
 from .serving import Serving
 
 T = TypeVar("T")
@@ -62,6 +64,24 @@ class Project(Ground):
         """
         self.load(name)
         return ServiceHandle(self, name)
+
+    def replay(
+        self,
+        request_id: str,
+        *,
+        release_id: str = "",
+        is_paid: bool = False,
+        budget_micro: int | None = None,
+    ) -> Replay:
+        """Ask again what was asked in a request, and compare; see `replay_request`.
+
+        Raises:
+            NotFound: There is no such request, its input was not kept, or its release is gone.
+            Forbidden: It can cost something, and nobody has allowed that.
+        """
+        return replay_request(
+            self, request_id, release_id=release_id, is_paid=is_paid, budget_micro=budget_micro
+        )
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop that serves this project; it starts with the first use."""

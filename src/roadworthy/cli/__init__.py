@@ -24,7 +24,8 @@ COMMANDS = {
     "data": Entry("data", "Hold data against contracts, draft them, test at volume."),
     "features": Entry("features", "Register feature views, put them online, join them."),
     "evaluate": Entry("evaluate", "Say whether a release keeps what its service promises."),
-    "release": Entry("release", "Build, list, show and promote releases."),
+    "ci": Entry("ci", "Hold what a change touches to what its services promise."),
+    "release": Entry("release", "Build, list, show, compare and promote releases."),
     "certificates": Entry(
         "certificates", "List what services may answer alone, and what that needs."
     ),

@@ -34,10 +34,10 @@ from .release_upkeep import UPKEEP
 
 @click.group()
 def release() -> None:
-    """Build, list and show releases, judge them, let them serve, go back."""
+    """Build, list, show and compare releases, judge them, let them serve, go back."""
 
 
-for one in (compare, *ACTS, *LOOKS, *UPKEEP):
+for one in (*ACTS, *LOOKS, *UPKEEP, compare):
     release.add_command(one)
 
 

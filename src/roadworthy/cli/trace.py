@@ -43,7 +43,7 @@ def trace(request_id: str, folder: Path, as_json: bool) -> None:
     `--json` prints what `GET /api/requests/{id}/lineage` answers.
     """
     with read_project(folder) as project:
-        record = _find(project, request_id)
+        record = find_record(project, request_id)
         declared = declaration_behind(record, (), project.state, project.artifacts)
         facts = lineage_page(project.state, record, declared=declared)
     if as_json:
@@ -60,7 +60,7 @@ def trace(request_id: str, folder: Path, as_json: bool) -> None:
             print_line(f"  {line}")
 
 
-def _find(project: Project, request_id: str) -> Record:
+def find_record(project: Project, request_id: str) -> Record:
     """Return a record, waiting a moment for one that is on its way from the spool.
 
     Raises:

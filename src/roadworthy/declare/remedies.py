@@ -93,6 +93,17 @@ def _views(service: ServiceDeclaration) -> Iterator[str]:
         yield f"features.views = {first}" + (f" and {len(others)} more" if others else "")
 
 
+def _bodies(service: ServiceDeclaration) -> Iterator[str]:
+    if service.records.bodies == "full":
+        yield "records.bodies = full"
+
+
+def _suites(service: ServiceDeclaration) -> Iterator[str]:
+    if service.evaluation.suites:
+        first, *others = service.evaluation.suites
+        yield f"evaluation.suites = {first}" + (f" and {len(others)} more" if others else "")
+
+
 def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.output:
         yield f"contract.output = {service.contract.output}"
@@ -288,6 +299,20 @@ REMEDIES = (
         _repeats,
     ),
     Remedy(
+        36,
+        "one request asked again of the release that answered, with its input and features",
+        "serve/replay.py",
+        "records.bodies",
+        _bodies,
+    ),
+    Remedy(
+        43,
+        "which combinations of tags, fields and features production has and the suites lack",
+        "evaluate/coverage.py",
+        "evaluation.suites",
+        _suites,
+    ),
+    Remedy(
         45,
         "declared fallbacks when a model fails or is late",
         "serve/failover.py",
@@ -302,6 +327,13 @@ REMEDIES = (
         _last_rungs,
     ),
     Remedy(
+        48,
+        "one command, run by a ready workflow, holds each change to checks, contracts and suites",
+        "app/pipeline.py",
+        "evaluation.suites",
+        _suites,
+    ),
+    Remedy(
         50,
         "what a release was built with is kept, and each record says what differs since",
         "release/environment.py",
@@ -313,6 +345,11 @@ REMEDIES = (
         55,
         "a release ships when its gates hold, each by evidence with date and digest",
         "release/gates.py",
+    ),
+    Remedy(
+        56,
+        "two releases side by side: quality by part, latency, cost, and all that differs",
+        "release/compare.py",
     ),
     Remedy(
         57,

@@ -118,17 +118,15 @@ def coverage_of(
     if not production:
         return Coverage(ways=ways, requests=0, cases=len(suite))
     properties = _properties(production, bins, most_values)
-    ways = min(ways, len(properties))
-    names = sorted(properties)
+    ways, names = min(ways, len(properties)), sorted(properties)
     asked = [tuple(properties[name][1](row.get(name)) for name in names) for row in production]
     cases = {tuple(properties[name][1](row.get(name)) for name in names) for row in suite}
     known = {one for case in cases for one in _combined(case, ways)}
     counts, inside = _count(asked, known, ways)
     total = sum(counts.values())
-    missing = sorted(
-        (one for one in counts if one not in known), key=lambda one: (-counts[one], one)
-    )
-    examples = _examples(asked, ids, set(missing[:most_gaps]), ways)
+    missing = sorted(counts.keys() - known, key=lambda one: (-counts[one], one))
+    shown = missing[:most_gaps]
+    examples = _examples(asked, ids, set(shown), ways)
     return Coverage(
         ways=ways,
         requests=len(production),
@@ -136,23 +134,27 @@ def coverage_of(
         properties=tuple(_told(names, asked, cases, properties)),
         combinations=len(counts),
         covered=len(counts) - len(missing),
-        share=sum(counts[one] for one in counts if one in known) / total if total else None,
+        share=sum(counts[one] for one in counts.keys() & known) / total if total else None,
         requests_share=inside / len(asked),
-        gaps=tuple(
-            Gap(
-                parts={names[place]: part for place, part in one},
-                share=counts[one] / len(asked),
-                requests=counts[one],
-                like=tuple(examples.get(one, ())),
-            )
-            for one in missing[:most_gaps]
-        ),
-        more=max(len(missing) - most_gaps, 0),
-        unseen=sum(one not in counts for one in known),
+        gaps=tuple(_gap(one, names, counts[one], len(asked), examples) for one in shown),
+        more=len(missing) - len(shown),
+        unseen=len(known - counts.keys()),
     )
 
 
 _Combination = tuple[tuple[int, str], ...]
+
+
+def _gap(
+    one: _Combination,
+    names: Sequence[str],
+    count: int,
+    requests: int,
+    examples: Mapping[_Combination, Sequence[str]],
+) -> Gap:
+    parts = {names[place]: part for place, part in one}
+    like = tuple(examples.get(one, ()))
+    return Gap(parts=parts, share=count / requests, requests=count, like=like)
 
 
 def _combined(facts: _Facts, ways: int) -> Iterable[_Combination]:

@@ -44,7 +44,8 @@ class LeftOut(msgspec.Struct):
     Attributes:
         bodies: Their input was not kept.
         invalid: They broke the contract, so that no model was asked.
-        personal: They could not be asked without a personal field.
+        personal: They could not be asked without a personal field, or what is personal in them is
+            not known, because the contract of the release that answered cannot be read.
         forgotten: Their user asked to be forgotten.
     """
 
@@ -115,7 +116,9 @@ class CaseMaker:
         """
         record = asked.record
         contract = self._contracts.of(record.release)
-        input = self._without_person(contract.input_of(asked.input), contract)
+        input = None
+        if not contract.problem:
+            input = self._without_person(contract.input_of(asked.input), contract)
         if input is None:
             self.left_out.personal += 1
             return None

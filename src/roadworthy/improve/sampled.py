@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Engine
 
+from ..errors import RequestError
 from ..evaluate.cases import Case
 from ..store.state import reading
 from .contracts import Contracts
@@ -25,6 +26,9 @@ MOST_STRATA = 1_000
 """Beyond so many, requests of new strata are drawn together, as `others`."""
 OTHERS = ("others",)
 TAGS = "tags"
+BY = (TAGS, "disposition", "role")
+"""What strata may be told apart by, beside fields of the input."""
+_INPUT = "input."
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -135,7 +139,11 @@ def sample(state: Engine, contracts: Contracts, wanted: Wanted, champion: str = 
         contracts: Gives what is personal in each release.
         wanted: What it is to be.
         champion: The release that serves: what it calls personal counts for older requests too.
+
+    Raises:
+        RequestError: Strata cannot be told apart by what is wanted.
     """
+    _check_by(wanted.by)
     left_out = LeftOut()
     with reading(state) as connection:
         span = (wanted.service, wanted.since_us, wanted.until_us)
@@ -168,6 +176,15 @@ def sample(state: Engine, contracts: Contracts, wanted: Wanted, champion: str = 
     )
 
 
+def _check_by(by: Sequence[str]) -> None:
+    unknown = [name for name in by if name not in BY and not name.startswith(_INPUT)]
+    if unknown:
+        known = ", ".join(f"`{name}`" for name in BY)
+        raise RequestError(
+            f"by: expected {known} or `input.<field>`, got `{unknown[0]:.40}`", param="by"
+        )
+
+
 def _draw(requests: Iterable[Kept], wanted: Wanted) -> dict[Stratum, Pool]:
     pools: dict[Stratum, Pool] = {}
     for kept in requests:
@@ -191,8 +208,8 @@ def _part_of(kept: Kept, name: str) -> str:
     if name == TAGS:
         return "tags=" + ",".join(sorted(record.tags))
     value: Any
-    if name.startswith("input."):
-        value = kept.input.get(name.removeprefix("input."))
+    if name.startswith(_INPUT):
+        value = kept.input.get(name.removeprefix(_INPUT))
     else:
         value = getattr(record, name, "")
     text = value if isinstance(value, str) else _encode(value).decode()

@@ -137,8 +137,8 @@ def _column(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         return pyarrow.array(values, pyarrow.bool_())
-    if kinds == {int}:
-        return pyarrow.array(values, pyarrow.int64() if _fit(values) else pyarrow.float64())
+    if kinds == {int} and _fit(values):
+        return pyarrow.array(values, pyarrow.int64())
     if name == "weight" or (kinds and kinds <= {int, float}):
         return pyarrow.array([None if v is None else float(v) for v in values], pyarrow.float64())
     if kinds == {str}:

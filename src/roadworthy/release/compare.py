@@ -103,8 +103,8 @@ class Differing(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not the same in both.
 
     Attributes:
-        kind: `key`, `model`, `provider`, `package`, `contract`, `accepts`, `training`, `view`,
-            `file` or `certificate`.
+        kind: `key`, `model`, `provider`, `environment`, `package`, `contract`, `accepts`,
+            `training`, `view`, `file` or `certificate`.
         a, b: What it is on each side; None where it is not there.
     """
 
@@ -359,6 +359,11 @@ def _parts_of(side: Side) -> dict[str, dict[str, Any]]:
     return {
         "model": {pin.name: _pin(pin) for pin in manifest.models},
         "provider": {k: f"{v.kind} {v.base_url}".strip() for k, v in manifest.providers.items()},
+        "environment": {
+            "python": manifest.environment.python,
+            "platform": manifest.environment.platform,
+            "cpu": " ".join(manifest.environment.cpu),
+        },
         "package": dict(manifest.packages),
         "contract": {
             source: f"{pin.id}@{pin.version} {pin.digest[:12]}"

@@ -19,7 +19,7 @@ from .opened import OpenRelease
 from .rehearsal import Rehearsal, Rehearsed
 from .size import size_of
 
-DETERMINISTIC = frozenset({"builtin", "onnx", "rule", "scripted"})
+DETERMINISTIC = frozenset({"builtin", "onnx", "rule"})
 """Kinds of providers whose models give the same answer to the same input, to the last bit."""
 OWN_CODE = frozenset({"python"})
 """Kinds that run the team's own code, of which nobody else knows whether it draws at random."""
@@ -138,8 +138,9 @@ async def replay(
     record = asked.record
     rehearsed = await ask_again(rehearsal, asked)
     recorded, replayed = told_of_record(asked), told_of_rehearsal(rehearsed)
-    if asked.draft:
-        replayed = msgspec.structs.replace(replayed, output=_as_draft(replayed.output))
+    before, after = in_one_form(recorded.output, replayed.output)
+    recorded = msgspec.structs.replace(recorded, output=before)
+    replayed = msgspec.structs.replace(replayed, output=after)
     diff = tuple(differences(recorded.output, replayed.output))[:MOST_CHANGES]
     models = {name for name in (record.model, replayed.model) if name}
     is_exact = all(_is_exact(name, kinds) for name in models)
@@ -248,11 +249,33 @@ def shown(output: bytes) -> Any:
     return found
 
 
-def _as_draft(output: Any) -> Any:
-    """Return an output as a draft is kept: of a chat the message alone."""
+def in_one_form(recorded: Any, replayed: Any) -> tuple[Any, Any]:
+    """Return two outputs in one form: of chats the message, or the text where one is no more.
+
+    What was streamed is kept as its text, and a draft as its message.
+    """
+    ours, theirs = _message_of(recorded), _message_of(replayed)
+    if _is_message(ours) and _is_message(theirs):
+        return ours, theirs
+    return _text_form(ours), _text_form(theirs)
+
+
+def _message_of(output: Any) -> Any:
+    """Return the message of a completion with a single one; anything else as it is."""
     match output:
-        case {"choices": [{"message": dict(message)}, *_]}:
+        case {"choices": [{"message": dict(message)}]}:
             return message
+    return output
+
+
+def _is_message(output: Any) -> bool:
+    return isinstance(output, dict) and "role" in output
+
+
+def _text_form(output: Any) -> Any:
+    match output:
+        case {"role": str(), "content": str(text)}:
+            return {"text": text}
     return output
 
 
@@ -359,8 +382,8 @@ def similarity(before: Any, after: Any) -> float:
     >>> similarity({"text": "It left at noon."}, {"text": "It left at noon."})
     1.0
     """
-    texts = [_text_of(value)[:_MOST_COMPARED] for value in (before, after)]
-    return round(SequenceMatcher(None, *texts, autojunk=False).ratio(), 4)
+    ours, theirs = (_text_of(value)[:_MOST_COMPARED] for value in (before, after))
+    return round(SequenceMatcher(None, ours, theirs, autojunk=False).ratio(), 4)
 
 
 def _text_of(output: Any) -> str:

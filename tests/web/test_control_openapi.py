@@ -76,7 +76,13 @@ def test_a_key_a_time_and_a_decision_cannot_be_left_out(document: Any) -> None:
         for name, operation in operations(document)
         if operation.get("requestBody", {}).get("required")
     }
-    assert required == {"POST /api/keys", "PUT /api/clock", "POST /api/review/{id}/decide"}
+    assert required == {
+        "POST /api/keys",
+        "PUT /api/clock",
+        "POST /api/review/{id}/decide",
+        "POST /api/releases/{id}/approve",
+        "POST /api/releases/{id}/waive",
+    }
 
 
 def test_every_reference_leads_somewhere(document: Any) -> None:

@@ -22,6 +22,7 @@ from ..web.control import Control
 from ..web.session import Sessions, open_secret
 from .contract_files import ContractFiles
 from .project import Project
+from .release_desk import shipping_of
 from .review_room import teller
 from .rooms import ENFORCES, open_signals
 from .serving import Serving
@@ -100,6 +101,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         explain=serving.explain,
         sessions=_open_sessions(project.folder / ".roadworthy"),
         tell=teller(project.declaration, project.clock),
+        shipping=shipping_of(project),
     )
     return Gateway(
         engine=serving.engine,

@@ -5,7 +5,7 @@ A handler runs in a thread and is a few lines: it asks the rooms below and shows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..store.actions import Chain, list_actions, verify_chain
 from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
 from ..store.clock import set_clock as set_project_clock
+from ..store.evaluations import EvaluationHead
 from ..store.forget import forget_user as forget
 from ..store.jobs import list_jobs
 from ..store.keys import KeyEntry, create_key, list_keys, revoke_key
@@ -28,7 +29,7 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import figures, lists, review_twins, shapes
+from . import figures, lists, release_twins, review_twins, shapes
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -45,12 +46,16 @@ from .pages import (
     request_page,
 )
 from .promised import declaration_behind
+from .release_figures import ReleaseWhole
+from .release_page import release_whole
+from .release_rows import newest_evaluations
 from .request_list import requests_page, seen_services
 from .review_api import review_routes
 from .rollup_shapes import RollupRow, Rollups
 from .route import Route
 from .scopes import SCOPES_ASKED
 from .service import enforced_keys, plain, service_page
+from .timeline_page import roles_of
 from .units import show, usd_of
 from .webhooks import read_webhooks, retry_webhook, try_webhook
 from .words import WORDS_PAGE
@@ -78,6 +83,7 @@ def route_table() -> tuple[Route, ...]:
         ),
         *review_twins.routes(),
         *review_routes(),
+        *release_twins.routes(),
         *evaluating_routes(),
         Route("GET", "/api/requests", "read", list_requests),
         Route("GET", "/api/requests/{id}", "read", read_request),
@@ -230,8 +236,8 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     services = ask.services_of(query.service)
     found = registry.list_releases(state, limit=query.limit, services=services)
     champions = {name: champion_id(state, name) for name in {release.service for release in found}}
-    rows = (release_facts(release, champions[release.service]) for release in found)
-    shown = tuple(shapes.ReleaseRow(**facts) for facts in rows)
+    evaluated = newest_evaluations(state, [release.id for release in found])
+    shown = tuple(_release_row(ask, one, champions[one.service], evaluated) for one in found)
     services_seen = seen_services(ask)
     return shapes.Releases(
         sentence=lists.releases(shown, query.service, services_seen),
@@ -241,9 +247,20 @@ def list_releases(ask: Ask, query: shapes.ReleaseQuery) -> shapes.Releases:
     )
 
 
-def read_release(ask: Ask, id: str) -> shapes.ReleasePage:
-    """Show everything that a release is made of."""
-    return release_page(ask.control.state, _release(ask, id))
+def _release_row(
+    ask: Ask, release: registry.Release, champion: str, evaluated: Mapping[str, EvaluationHead]
+) -> shapes.ReleaseRow:
+    """Return one release as the list shows it."""
+    facts = release_facts(release, champion)
+    roles = roles_of(ask, release.service, release.id)
+    found = evaluated.get(release.id)
+    known = {} if found is None else {"evaluation": found.id, "verdict": found.verdict}
+    return shapes.ReleaseRow(**{**facts, "roles": roles, **known})
+
+
+def read_release(ask: Ask, id: str) -> ReleaseWhole:
+    """Show everything that a release is made of, how far it came, and what happened to it."""
+    return release_whole(ask, _release(ask, id))
 
 
 def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:

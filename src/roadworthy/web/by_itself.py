@@ -45,12 +45,54 @@ def _service_of(act: Action) -> str:
     named = act.detail.get("service")
     if isinstance(named, str):
         return named
+    if act.action in ("release.freeze", "release.unfreeze"):
+        return act.subject
+    if "@" in act.subject:
+        return act.subject.partition("@")[0]
     return act.subject.partition(":")[2].partition("/")[0]
 
 
 def _is_said(act: Action, promoted: Collection[str]) -> bool:
     """Whether a line about the same release says it already."""
     return act.action == "release.build" and act.subject in promoted
+
+
+_ON_ITS_WAY = {
+    "release.begin": "Began the rollout of {release}{why}.",
+    "release.advance": "Moved the rollout of {release}{share}{why}.",
+    "release.reject": "Rolled back the candidate {release}{why}.",
+    "release.stop": "Stopped the rollout of {release}{why}.",
+    "release.rollback": "Rolled back to {release}{instead}{why}.",
+    "release.freeze": "Froze the service{why}.",
+    "release.unfreeze": "Let the service go on{why}.",
+    "release.approve": "Approved {release}{why}.",
+    "release.waive": "Waived a gate of {release}{why}.",
+    "release.unwaive": "Took a waiver of {release} back{why}.",
+    "evaluation.run": "Evaluated {release}{why}.",
+    "evaluation.replay": "Replayed traffic through {release}{why}.",
+}
+"""What was done to releases on their way, by the name of the act."""
+
+_OF_ROLLOUTS = ("release.begin", "release.advance", "release.reject", "release.stop")
+
+
+def _of_release(act: Action, service: str) -> tuple[str, str]:
+    """Return what was done to a release on its way, and where it is seen."""
+    detail = act.detail
+    left, share = str(detail.get("from") or ""), detail.get("share")
+    because = str(detail.get("why") or detail.get("reason") or detail.get("verdict") or "")
+    because = because.rstrip(". ")
+    says = _ON_ITS_WAY[act.action].format(
+        release=numbers.short(act.subject),
+        instead=f" in place of {numbers.short(left)}" if "@" in left else "",
+        share=f" to {numbers.promised(share)}" if isinstance(share, int | float) else "",
+        why=f": {because}" if because else "",
+    )
+    evaluation = str(detail.get("evaluation") or act.subject)
+    if act.action.startswith("evaluation.") and evaluation.startswith("ev_"):
+        return says, f"/evaluations/{quote(evaluation, safe='')}"
+    page = "rollout" if act.action in _OF_ROLLOUTS else "releases"
+    return says, f"/services/{quote(service, safe='')}/{page}"
 
 
 def _score(act: Action) -> str:
@@ -72,6 +114,8 @@ def _deed(act: Action, built: Collection[str]) -> Deed | None:
             did = "Built and promoted" if act.subject in built else "Promoted"
             says = f"{did} release {release}: {before}."
             link = f"/releases/{quote(act.subject, safe='')}"
+        case name if name in _ON_ITS_WAY:
+            says, link = _of_release(act, service)
         case "release.build":
             says = f"Built release {release}; it does not serve."
             link = f"/releases/{quote(act.subject, safe='')}"

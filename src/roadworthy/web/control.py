@@ -25,6 +25,7 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..types import Clock, Key, OpenFeatures
 from .session import Sessions, cookie_of
+from .shipping import Shipping
 
 T = TypeVar("T")
 
@@ -107,6 +108,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         explain: Says what moved an earlier prediction, as JSON values.
         sessions: Of the people who look at the console.
         tell: Queues what the webhook of a queue is told.
+        shipping: What may be done with releases on their way.
     """
 
     declaration: ProjectDeclaration
@@ -131,6 +133,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     explain: Callable[[str], dict[str, Any]]
     sessions: Sessions
     tell: Tell
+    shipping: Shipping = Shipping()
 
     def key_of(self, request: Request, *, may_be_session: bool) -> Key:
         """Return the key that a request comes with.

@@ -115,14 +115,22 @@ class Ship(Struct, frozen=True, kw_only=True):
     """Whether the candidate may serve.
 
     Attributes:
-        candidate: The latest release, if it was built after the one that serves.
+        may: `yes`, `on_its_way`, `not_yet`, `no`, or `none` while there is no candidate.
+        word: What stands beside the shape of `state`; empty without a candidate.
+        candidate: What is being judged, else the latest release, if it was built after the one
+            that serves.
         is_folder: Whether the candidate is what the service's folder holds now.
+        link: Where the two are compared; empty without a candidate.
     """
 
+    may: str
+    word: str
+    state: State
     says: str
     champion: ReleaseBrief | None
     candidate: ReleaseBrief | None
     is_folder: bool
+    link: str
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -390,12 +398,13 @@ class ServiceFigures(Struct, frozen=True, kw_only=True):
 
 
 class StateMeaning(Struct, frozen=True, kw_only=True):
-    """What a state means of an objective, and of a certificate."""
+    """What a state means of an objective, of a certificate, and of a gate or a rollout."""
 
     state: State
     word: str
     objective: str
     certificate: str
+    gate: str
 
 
 class DispositionMeaning(Struct, frozen=True, kw_only=True):

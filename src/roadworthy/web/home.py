@@ -9,7 +9,6 @@ from typing import NamedTuple
 from msgspec import structs
 
 from ..serve.opened import OpenRelease
-from ..store.built import Built, read_built, read_latest
 from ..store.clock import time_of
 from ..store.records import End
 from ..store.rollups import Failures, Hour, read_failures, read_hours
@@ -17,6 +16,7 @@ from ..types import DAY_US, HOUR_US
 from . import numbers, promises, words
 from .automation import automations_of
 from .by_itself import deeds_of
+from .candidates import ships_of
 from .causes import examples_of, fallen_back, newest_fallen
 from .control import Ask
 from .data_standing import briefs_of
@@ -27,7 +27,6 @@ from .figures import (
     Home,
     HomeRow,
     Promise,
-    ReleaseBrief,
     Ship,
     Trouble,
 )
@@ -45,8 +44,7 @@ class _Facts(NamedTuple):
     now_us: int
     hours: Mapping[str, tuple[Hour, ...]]
     failures: Mapping[str, Failures]
-    latest: Mapping[str, Built]
-    champions: Mapping[str, Built]
+    ships: Mapping[str, Ship]
     spent: Mapping[str, tuple[int, int]]
     data: Mapping[str, DataBrief]
     fallen: Mapping[str, Sequence[End]]
@@ -120,8 +118,7 @@ def _read(ask: Ask, opened: Sequence[OpenRelease], now_us: int) -> _Facts:
         hours=hours,
         fallen=newest_fallen(state, falling, since_us),
         failures=read_failures(state, names, month_us, now_us),
-        latest=read_latest(state, names),
-        champions=read_built(state, [release.id for release in opened]),
+        ships=ships_of(ask, opened, time_of(now_us)),
         spent=ask.on_loop(spent),
         data=briefs_of(ask, opened, time_of(now_us)),
         automations=automations_of(ask, opened, since_us),
@@ -138,7 +135,7 @@ def _row(ask: Ask, release: OpenRelease, facts: _Facts) -> HomeRow:
     cost = promises.cost_today(
         declared.cost, facts.spent[name], hours, facts.now_us, is_paid=release.is_paid
     )
-    ship = _ship(ask, release, facts)
+    ship = facts.ships[name]
     row = HomeRow(
         name=name,
         kind=release.kind,
@@ -181,26 +178,6 @@ def _health(
 
 def _sum_of(hours: Sequence[Hour], count: str) -> int:
     return sum(getattr(hour, count) for hour in hours)
-
-
-def _ship(ask: Ask, release: OpenRelease, facts: _Facts) -> Ship:
-    champion, latest = facts.champions.get(release.id), facts.latest.get(release.name)
-    candidate, is_folder = None, False
-    if champion and latest and latest.release != champion.release:
-        candidate = latest if latest.at_us > champion.at_us else None
-    says = "There is no candidate."
-    if candidate:
-        says = f"Not yet: nothing has compared {numbers.short(candidate.release)} with it."
-        is_folder = not ask.control.differences(release, candidate.release)
-    return Ship(
-        says=says, champion=_brief(champion), candidate=_brief(candidate), is_folder=is_folder
-    )
-
-
-def _brief(built: Built | None) -> ReleaseBrief | None:
-    if built is None:
-        return None
-    return ReleaseBrief(release=built.release, built_at=time_of(built.at_us), by=built.by)
 
 
 def _todos(row: HomeRow, on_exhausted: str, changes: Sequence[str]) -> Iterator[Todo]:

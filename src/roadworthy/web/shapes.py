@@ -389,7 +389,12 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):
-    """One release as a list shows it; `release` is its id, `champion` that of what serves."""
+    """One release as a list shows it; `release` is its id, `champion` that of what serves.
+
+    Attributes:
+        roles: `champion`, `candidate`, `last_good`, as far as they are its.
+        evaluation, verdict: Id and verdict of its newest evaluation; empty while it has none.
+    """
 
     release: str
     service: str
@@ -400,6 +405,9 @@ class ReleaseRow(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     champion: str
     is_champion: bool
+    roles: tuple[str, ...] = ()
+    evaluation: str = ""
+    verdict: str = ""
 
 
 class Releases(Struct, frozen=True, kw_only=True):

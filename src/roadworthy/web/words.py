@@ -35,6 +35,13 @@ _CERTIFICATES: dict[State, str] = {
     "collecting": "Evidence is gathered; how many outcomes are missing is shown.",
     "off": "Switched off by its audit, or by a person.",
 }
+_GATES: dict[State, str] = {
+    "healthy": "Holds; of a rollout: not worse than allowed, so it is promoted.",
+    "at_risk": "Waived, for less than 7 days more; of a rollout: evidence of harm grows.",
+    "breached": "Fails; of a rollout: it does harm, so it goes back.",
+    "collecting": "Inconclusive: how many cases or users are missing is shown.",
+    "off": "Waived, or not measured; of a rollout: frozen or stopped by a person.",
+}
 _DISPOSITIONS = (
     DispositionMeaning(disposition="answered", means="A model answered."),
     DispositionMeaning(disposition="cached", means="An earlier answer was given again."),
@@ -50,7 +57,11 @@ _DISPOSITIONS = (
 WORDS_PAGE = Words(
     states=tuple(
         StateMeaning(
-            state=state, word=WORDS[state], objective=meaning, certificate=_CERTIFICATES[state]
+            state=state,
+            word=WORDS[state],
+            objective=meaning,
+            certificate=_CERTIFICATES[state],
+            gate=_GATES[state],
         )
         for state, meaning in _STATES.items()
     ),
@@ -62,6 +73,7 @@ _FAILURES = {
     401: "Log in to go on.",
     403: "You may not do this.",
     405: "This page does not do that.",
+    409: "Nothing was done.",
     413: "This is too large.",
     429: "Too many wait already.",
     503: "The store does not answer. Serving goes on.",
@@ -262,12 +274,14 @@ def trouble(part: str) -> str:
     return _TROUBLE.get(part, f"A part does not work: {part}.")
 
 
-def failure(status: int, thing: str = "page") -> str:
+def failure(status: int, thing: str = "page", code: str = "") -> str:
     """Return what an error page says first.
 
-    >>> failure(404, "request")
-    'There is no such request.'
+    >>> failure(404, "request"), failure(409, code="not_ready")
+    ('There is no such request.', 'It may not serve yet. Nothing was done.')
     """
+    if code == "not_ready":
+        return "It may not serve yet. Nothing was done."
     if status == 404:
         return f"There is no such {thing}."
     return _FAILURES.get(status, "Something failed inside. The server's log says what.")

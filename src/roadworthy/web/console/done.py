@@ -11,6 +11,7 @@ from .. import shapes
 from ..case_acts import CaseActed
 from ..certificate_acts import LeverPulled
 from ..numbers import at, short
+from ..release_acts import ReleaseActed, ServiceMoved
 
 SENT_BEFORE = "This form had been sent before; nothing was made again."
 
@@ -45,10 +46,11 @@ def switched(value: shapes.Switched, who: str, now: datetime) -> Done:
 
 
 def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
-    """Return what a promotion did."""
-    return Done(
-        says=f"Promoted {short(value.release)} for {value.service} at {at(now, now)} by {who}."
-    )
+    """Return what a promotion did: it serves, or a rollout judges it first."""
+    did = f"Promoted {short(value.release)} for {value.service}"
+    if not value.is_champion:
+        did = f"Began the rollout of {short(value.release)} for {value.service}"
+    return Done(says=f"{did} at {at(now, now)} by {who}.")
 
 
 _DID = {
@@ -89,6 +91,36 @@ def pulled(value: LeverPulled, who: str, now: datetime) -> Done:
         undo=undo,
         path=f"/certificates/{quote(value.service, safe='')}/{act}" if act else "",
     )
+
+
+_MOVED = {
+    "roll_back": "Rolled {service} back to {release}",
+    "freeze": "Froze {service}: nothing else serves, and no rollout moves",
+    "unfreeze": "Let {service} go on",
+    "stop_rollout": "Stopped the rollout: everybody meets {release}",
+}
+_THAW = {"freeze": ("Let it go on", "unfreeze")}
+
+
+def moved(value: ServiceMoved, who: str, now: datetime) -> Done:
+    """Return what was done to what serves; a freeze is taken back by a click."""
+    undo, act = _THAW.get(value.did, ("", ""))
+    said = _MOVED[value.did].format(service=value.service, release=short(value.release))
+    return Done(
+        says=f"{said}, at {at(now, now)} by {who}.",
+        undo=undo,
+        path=f"/services/{quote(value.service, safe='')}/{act}" if act else "",
+    )
+
+
+def let_ship(value: ReleaseActed, who: str, now: datetime) -> Done:
+    """Return what was written down of a release."""
+    did = f"Approved {short(value.release)} for {value.of}"
+    if value.did == "waive":
+        did = f"Waived the gate {value.of} of {short(value.release)}"
+    if value.did == "measure_gates":
+        did = f"Measured the gates of {short(value.release)}"
+    return Done(says=f"{did}, at {at(now, now)} by {who}.")
 
 
 def revoked(value: shapes.KeyRevoked, who: str, now: datetime) -> Done:

@@ -335,6 +335,7 @@ class Console:
             "here": here,
             "navigation": self._navigation(here, key, waiting) if key else [],
             "viewer": key,
+            "can": control.shipping.can,
             "may": lambda scope: key is not None and scope in key.scopes,
             "csrf": control.sessions.token(cookie) if cookie else "",
             "once": lambda: control.sessions.once(cookie),

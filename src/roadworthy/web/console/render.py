@@ -14,8 +14,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
-from .. import bodies, certificate_words, charts, numbers, review_words, states, svg, words
-from . import data_pictures, pictures, review_pictures
+from .. import (
+    bodies,
+    certificate_words,
+    charts,
+    evaluation_words,
+    measures,
+    numbers,
+    release_words,
+    review_words,
+    states,
+    svg,
+    words,
+)
+from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -144,6 +156,15 @@ def labelled(release: str, is_one_of_many: bool) -> tuple[str, str]:
     return release, f"{shown} {release.partition('@')[0]}" if is_one_of_many else shown
 
 
+def p(value: float) -> str:
+    """Write the p of a test.
+
+    >>> p(0.0312), p(0.00001)
+    ('0.031', '<0.001')
+    """
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def as_json(value: Any) -> str:
     """Return a declared value as JSON on one line."""
     return msgspec.json.encode(value).decode()
@@ -169,7 +190,9 @@ def _open_environment() -> Environment:
         bodies.left_out,
         bodies.turns,
         bodies.given,
+        p,
         *numbers.WRITERS,
+        *measures.WRITERS,
     )
     environment.filters.update({function.__name__: function for function in shown})
     environment.filters["json"] = as_json
@@ -181,6 +204,10 @@ def _open_environment() -> Environment:
         review_pictures=review_pictures,
         words_of=review_words,
         words_of_certificates=certificate_words,
+        evaluation_pictures=evaluation_pictures,
+        evaluation_words=evaluation_words,
+        release_pictures=release_pictures,
+        release_words=release_words,
         words=words,
         states=states,
         url_of=_URL_OF,

@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, example_routes, review_twins
+from .. import api, example_routes, release_acts, release_twins, review_twins
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -42,7 +42,7 @@ from ..certificate_acts import (
 from ..control import Ask
 from ..review_page import asks_people, waiting_for
 from ..route import Route
-from .done import Done, acted, promoted, pulled, revoked, switched
+from .done import Done, acted, let_ship, moved, promoted, pulled, revoked, switched
 
 
 def the_one_asked_for(query: Mapping[str, str], value: Any) -> str:
@@ -205,6 +205,30 @@ PAGES: tuple[Page, ...] = (
         thing="case",
     ),
     Page("/releases", api.list_releases, "releases.html", nav="Releases", fields=("service",)),
+    Page(
+        "/services/{name}/releases", release_twins.read_timeline, "timeline.html", thing="service"
+    ),
+    Page(
+        "/services/{name}/releases/compare",
+        release_twins.read_comparison,
+        "compare.html",
+        thing="release",
+        fields=("a", "b"),
+    ),
+    Page("/services/{name}/rollout", release_twins.read_rollout, "rollout.html", thing="service"),
+    Page(
+        "/services/{name}/evaluations",
+        release_twins.read_evaluations,
+        "evaluations.html",
+        thing="service",
+    ),
+    Page(
+        "/evaluations/{id}",
+        release_twins.read_evaluation,
+        "evaluation.html",
+        thing="evaluation",
+        fields=("stability",),
+    ),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
     Page(
         "/certificates",
@@ -282,6 +306,44 @@ ACTS: tuple[Act, ...] = (
             ("ask", ask_of_everything),
             ("trust", trust_again),
         )
+    ),
+    *(
+        Act(
+            f"/services/{{name}}/{path}",
+            "release",
+            lever,
+            then="/services/{name}/rollout",
+            form="/services/{name}/rollout",
+            done=moved,
+        )
+        for path, lever in (
+            ("rollback", release_acts.roll_back),
+            ("freeze", release_acts.freeze),
+            ("unfreeze", release_acts.unfreeze),
+            ("rollout/stop", release_acts.stop_rollout),
+        )
+    ),
+    *(
+        Act(
+            f"/releases/{{id}}/{path}",
+            "release",
+            act,
+            then="/releases/{id}",
+            form="/releases/{id}",
+            done=let_ship,
+        )
+        for path, act in (
+            ("approve", release_acts.approve),
+            ("waive", release_acts.waive),
+            ("gates", release_acts.measure_gates),
+        )
+    ),
+    Act(
+        "/requests/{id}/replay",
+        "release",
+        release_acts.replay_request,
+        template="replay.html",
+        form="/requests/{id}",
     ),
     Act("/releases/{id}/promote", "release", api.promote_release, then="/releases", done=promoted),
     Act(

@@ -590,13 +590,3 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review
-
-
-class Room(Protocol):
-    """What a room offers to the assembly: which declared keys it enforces, and where.
-
-    Attributes:
-        ENFORCES: Dotted key of the declaration → the file that enforces it.
-    """
-
-    ENFORCES: Mapping[str, str]

@@ -21,6 +21,7 @@ from roadworthy.release.promotion import aliases, freeze, promote, unfreeze
 from roadworthy.release.registry import champion_id_of
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.records import outcome_row, record_row
+from roadworthy.store.release_tables import rollout_units
 from roadworthy.store.rollouts import (
     MOST_LOOKS,
     Rollout,
@@ -34,7 +35,7 @@ from roadworthy.store.rollouts import (
     stop_rollout,
 )
 from roadworthy.store.state import insert_rows
-from roadworthy.store.tables import bodies, outcomes, records, rollout_units
+from roadworthy.store.tables import bodies, outcomes, records
 from roadworthy.store.writer import Writer
 from roadworthy.types import MICRO, Disposition, Ids, Outcome, Record
 

@@ -31,10 +31,10 @@ from roadworthy.release.promotion import (
 from roadworthy.release.registry import Release, champion_id_of
 from roadworthy.store.actions import append_action, list_actions, verify_chain
 from roadworthy.store.moves import Move, way_back
+from roadworthy.store.release_tables import rollouts
 from roadworthy.store.rollouts import Rollout, RolloutVerdict
 from roadworthy.store.state import open_state
 from roadworthy.store.switchboard import move_pointer, read_pointer
-from roadworthy.store.tables import rollouts
 from roadworthy.types import SettableClock
 
 CLOCK = SettableClock()

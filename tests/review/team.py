@@ -18,8 +18,9 @@ from roadworthy.review.terms import Subject
 from roadworthy.store.actions import list_actions
 from roadworthy.store.certificates import Certificate, certificate_in_force
 from roadworthy.store.reviews import add_drafts
+from roadworthy.store.schema import metadata
 from roadworthy.store.state import insert_rows
-from roadworthy.store.tables import metadata, outcomes, reviews
+from roadworthy.store.tables import outcomes, reviews
 from roadworthy.types import DAY_US, Draft
 
 START_US = 20_000 * DAY_US

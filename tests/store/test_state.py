@@ -20,8 +20,9 @@ from store_samples import a_record
 
 from roadworthy.errors import NotFound, StoreError
 from roadworthy.store.records import find_records, record_row
+from roadworthy.store.schema import metadata
 from roadworthy.store.state import SCHEMA, insert_rows, open_state, open_state_to_read, reading
-from roadworthy.store.tables import actions, metadata, records, spendings
+from roadworthy.store.tables import actions, records, spendings
 
 
 def at(path: Path) -> str:

@@ -20,8 +20,8 @@ from roadworthy.store.evaluations import (
     read_evaluation,
 )
 from roadworthy.store.housekeeping import KEEP_CACHED_DAYS
+from roadworthy.store.release_tables import evaluations
 from roadworthy.store.state import open_state
-from roadworthy.store.tables import evaluations
 from roadworthy.types import DAY_US, SettableClock
 
 NOW_US = 1_700_000_000_000_000

@@ -10,9 +10,9 @@ from sqlalchemy.pool import StaticPool
 
 from roadworthy.errors import StoreError
 from roadworthy.store.actions import list_actions
+from roadworthy.store.schema import metadata
 from roadworthy.store.state import open_state
 from roadworthy.store.switchboard import Stop, Switchboard
-from roadworthy.store.tables import metadata
 from roadworthy.types import SettableClock
 
 CLOCK = SettableClock()

@@ -20,23 +20,10 @@ from ..store.actions import append_action
 from ..store.artifacts import Artifacts
 from ..store.evaluations import drop_evaluations_of
 from ..store.moves import moves_of, way_back
+from ..store.release_tables import approvals, gates, logged_models, moves, rollouts, waivers
 from ..store.rollouts import OPEN
 from ..store.switchboard import hold_pointers
-from ..store.tables import (
-    approvals,
-    drafts,
-    gates,
-    logged_models,
-    moves,
-    records,
-    releases,
-    reviews,
-    rollouts,
-    skew_reports,
-    snapshots,
-    switchboard,
-    waivers,
-)
+from ..store.tables import drafts, records, releases, reviews, skew_reports, snapshots, switchboard
 from ..types import DAY_US, Clock
 from .manifests import drop_manifest
 from .registry import Manifest

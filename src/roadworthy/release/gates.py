@@ -23,8 +23,8 @@ from ..store.approvals import (
 from ..store.artifacts import Artifacts
 from ..store.data_versions import read_skew
 from ..store.evaluations import newest_evaluation
+from ..store.release_tables import gates as table
 from ..store.rollups import summarise
-from ..store.tables import gates as table
 from ..types import DAY_US, HOUR_US, Clock, Problem
 from .bundle import read_declared
 from .measures import MEASURES, Evidence, Gate, GateName

@@ -17,9 +17,9 @@ from ..errors import Conflict, NotFound
 from ..store.actions import append_action, list_actions
 from ..store.certificates import hold_epochs
 from ..store.moves import Kind, Move, add_move, list_moves, moves_of, way_back
+from ..store.release_tables import rollouts
 from ..store.rollouts import Rollout, Split
 from ..store.switchboard import Stop, hold_pointers, move_pointer, read_pointer
-from ..store.tables import rollouts
 from ..types import MICRO, Clock, Ids
 from .carried import leave, restore
 from .registry import Release, champion_id_of, read_release

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from ..errors import Conflict, NotFound, RequestError
 from ..types import Clock, Ids
 from .actions import append_action
+from .release_tables import approvals, waivers
 from .switchboard import hold_pointers
-from .tables import approvals, waivers
 
 Owner = Literal["product", "model", "platform"]
 OWNERS: tuple[str, ...] = get_args(Owner)

@@ -11,14 +11,7 @@ from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, u
 from ..errors import DeclarationError, NotFound
 from ..types import Clock
 from .actions import append_action
-from .tables import (
-    contract_versions,
-    records,
-    skew_reports,
-    snapshots,
-    validations,
-    view_versions,
-)
+from .tables import contract_versions, records, skew_reports, snapshots, validations, view_versions
 
 V = TypeVar("V", "ViewVersion", "ContractVersion", "Validation", "SavedSkew", "SavedSnapshot")
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ..errors import NotFound, StoreError
 from ..types import Clock
 from .actions import append_action
-from .tables import evaluation_cache, evaluations
+from .release_tables import evaluation_cache, evaluations
 
 EvaluationKind = Literal["suite", "replay"]
 CachedKind = Literal["answer", "score"]

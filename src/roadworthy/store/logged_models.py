@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
-from .tables import logged_models
+from .release_tables import logged_models
 
 
 class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, Engine, Row, insert, select
 
-from .tables import moves
+from .release_tables import moves
 
 Kind = Literal["promote", "rollback"]
 

@@ -10,8 +10,9 @@ from sqlalchemy import Column, Connection, Engine, Row, delete, select
 
 from ..types import Arm, Outcome, Record
 from .records import record_of
+from .release_tables import rollout_units
 from .state import insert_rows
-from .tables import bodies, outcomes, records, rollout_units
+from .tables import bodies, outcomes, records
 
 UnitState = Literal["open", "waiting", "done"]
 UnitArm = Literal["champion", "candidate", "both"]

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from ..errors import Conflict, NotFound
 from ..types import Clock
 from .actions import append_action
+from .release_tables import rollout_looks, rollout_units, rollouts
 from .switchboard import move_pointer
-from .tables import rollout_looks, rollout_units, rollouts
 
 MOST_LOOKS = 500
 """Looks at one rollout that are kept; of more, every second one goes."""

@@ -12,14 +12,8 @@ from ..errors import StoreError
 from ..evaluate.report import Report
 from ..store.evaluations import EvaluationHead, read_evaluation
 from ..store.moves import Move
+from ..store.release_tables import evaluations, gates, logged_models, moves, waivers
 from ..store.rollouts import Look, Rollout, list_rollouts, read_looks
-from ..store.tables import (
-    evaluations,
-    gates,
-    logged_models,
-    moves,
-    waivers,
-)
 
 
 class Logged(NamedTuple):

@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import Engine, select
 
 from ...store.artifacts import Artifacts
-from ...store.tables import moves, switchboard
+from ...store.release_tables import moves
+from ...store.tables import switchboard
 from ..bundle import check_whole, read_declared
 from ..registry import Release, commit_of
 

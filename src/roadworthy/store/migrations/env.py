@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from roadworthy.store.tables import metadata
+from roadworthy.store import release_tables, tables  # noqa: F401 - they fill `metadata`
+from roadworthy.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

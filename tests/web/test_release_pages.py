@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from release_stage import HOSTILE, Stage, metric, staged, verdict_at
+from release_stage import HOSTILE, Stage, case, metric, staged, verdict_at
 from visitor import Visitor
 
 from roadworthy.release.measures import Gate, State
@@ -268,6 +268,21 @@ def test_the_comparison_shows_what_an_evaluation_measured_on_the_same_cases(
     assert [words for words in said if words not in shown.words] == []
     assert len(shown.source) < 60_000
     assert shown.unclosed == []
+
+
+def test_releases_that_were_evaluated_apart_are_compared_on_common_cases(
+    stage: Stage, visitor: Visitor
+) -> None:
+    def asked(release: str, right: int) -> None:
+        cases = tuple(case(n, scores={"exact": float(n < right)}) for n in range(30))
+        stage.evaluate(release=release, baseline="", results=cases, paired=(), slices=())
+
+    asked(stage.champion, 20)
+    asked(stage.candidate, 26)
+    page = compared(stage)
+    (one,) = page["paired"]
+    assert (one["n"], round(one["difference"], 3)) == (30, 0.2)
+    assert "+20.0 points" in visitor.see("/services/risk/releases/compare").words
 
 
 def test_a_release_shows_what_was_logged_of_its_files(stage: Stage, visitor: Visitor) -> None:

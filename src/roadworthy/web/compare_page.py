@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import NotFound, StoreError
-from ..evaluate.report import Report
+from ..evaluate.report import Paired, Report
 from ..release import registry
 from ..release.compare import Comparison
 from ..release.registry import Release
@@ -85,7 +85,8 @@ def compare_page(ask: Ask, release: OpenRelease, query: CompareQuery) -> Compare
         rollout=rollout,
         gates=gates,
         evaluation=found.row,
-        paired=_paired(found.report, a.id),
+        paired=_paired(found.report, a.id) or quality_of(compared, "cases"),
+        outcomes=quality_of(compared, "outcomes"),
         slices=_slices(found.report, a.id),
         sides=tuple(sides_of(compared, found.other, found.report)),
         notes=compared.notes if compared is not None else (),
@@ -151,6 +152,28 @@ def _paired(report: Report | None, a: str) -> tuple[PairedShown, ...]:
     if report is None or report.baseline != a:
         return ()
     return tuple(sorted(paired_of(report.paired), key=lambda one: rank(one.state)))
+
+
+def quality_of(
+    compared: Comparison | None, source: Literal["cases", "outcomes"]
+) -> tuple[PairedShown, ...]:
+    """Return how good both are over all, on common cases or by the outcomes of their answers."""
+    found = compared.quality if compared is not None else ()
+    return paired_of(
+        [
+            Paired(
+                name=one.name,
+                n=one.n,
+                baseline=one.a,
+                candidate=one.b,
+                difference=one.difference,
+                low=one.low,
+                high=one.high,
+            )
+            for one in found
+            if one.slice == "all" and one.source == source
+        ]
+    )
 
 
 def _slices(report: Report | None, a: str) -> tuple[SliceShown, ...]:

@@ -380,7 +380,8 @@ class ComparePage(Struct, frozen=True, kw_only=True):
 
     Attributes:
         evaluation: The one that compared them; None while there is none.
-        paired, slices: From it, the worst first.
+        paired, slices: From it, the worst first; without it, from what both were asked alike.
+        outcomes: How often each was right, as far as outcomes of its answers are known.
         sides: Latency, cost and tokens.
         notes: What a reader must know of the comparison.
         changes: What differs: files, prompts, schemas, contracts, guards, the rest.
@@ -405,6 +406,7 @@ class ComparePage(Struct, frozen=True, kw_only=True):
     gates: Gates
     evaluation: EvaluationRow | None
     paired: tuple[PairedShown, ...]
+    outcomes: tuple[PairedShown, ...]
     slices: tuple[SliceShown, ...]
     sides: tuple[SideBySide, ...]
     notes: tuple[str, ...]

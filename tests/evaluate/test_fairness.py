@@ -18,7 +18,7 @@ from roadworthy.evaluate.scorer import Score
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import fairlearn.metrics as fairlearn  # type: ignore[import-untyped]
+    import fairlearn.metrics as fairlearn
 
 
 def declared(metric: str, at: float | None = None, attribute: Any = "g") -> Fairness:

@@ -25,7 +25,7 @@ from roadworthy.evaluate.report import (
     Verdict,
 )
 from roadworthy.release.registry import Manifest, read_release
-from roadworthy.store import tables
+from roadworthy.store import release_tables, tables
 from roadworthy.store.evaluations import EvaluationHead, EvaluationKind, put_evaluation
 from roadworthy.store.rollouts import Figure, Rollout, RolloutVerdict, Split
 from roadworthy.store.switchboard import move_pointer
@@ -100,7 +100,7 @@ class Stage:
         known = {"by": "cli:ada", "why": "", "rollout": "", "carried": "{}"}
         row = {"service": "risk", "at_us": at_us, "kind": kind}
         row |= {"from_release": left, "to_release": to}
-        self.put(tables.moves, id=self.ids.new("mv", at_us), **row, **{**known, **more})
+        self.put(release_tables.moves, id=self.ids.new("mv", at_us), **row, **{**known, **more})
 
     def roll_out(self, looks: int = 40, **fields: Any) -> str:
         """Let a canary of the candidate run since yesterday, and return its id."""
@@ -129,11 +129,17 @@ class Stage:
         row = msgspec.structs.asdict(rollout)
         row["progress"] = msgspec.json.encode(rollout.progress)
         row["verdict"] = msgspec.json.encode(rollout.verdict).decode()
-        self.put(tables.rollouts, **row)
+        self.put(release_tables.rollouts, **row)
         for n in range(looks):
             at_us = started_us + n * (self.now_us - started_us) // max(looks, 1)
             detail = msgspec.json.encode(verdict_at(n + 1)).decode()
-            self.put(tables.rollout_looks, rollout=rollout.id, number=n, at_us=at_us, detail=detail)
+            self.put(
+                release_tables.rollout_looks,
+                rollout=rollout.id,
+                number=n,
+                at_us=at_us,
+                detail=detail,
+            )
         if rollout.state in ("running", "frozen"):
             split = Split(rollout.id, rollout.candidate, rollout.judge, rollout.share)
             self.point("rollout:risk", msgspec.json.encode(split).decode())

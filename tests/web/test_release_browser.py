@@ -22,7 +22,7 @@ from release_stage import HOSTILE, Stage, case, staged
 
 from control_plane import Plane, listening
 from roadworthy.release.measures import Gate, State
-from roadworthy.store import tables
+from roadworthy.store import release_tables
 from roadworthy.types import DAY_US, HOUR_US
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,7 @@ def fill(stage: Stage) -> dict[str, str]:
     )
     for n, (name, state) in enumerate(states):
         stage.put(
-            tables.gates,
+            release_tables.gates,
             release=stage.candidate,
             gate=name,
             service="risk",
@@ -94,7 +94,7 @@ def fill(stage: Stage) -> dict[str, str]:
             ).decode(),
         )
     stage.put(
-        tables.waivers,
+        release_tables.waivers,
         id=stage.ids.new("wv"),
         service="risk",
         release=stage.candidate,
@@ -106,7 +106,7 @@ def fill(stage: Stage) -> dict[str, str]:
         revoked_at_us=None,
     )
     stage.put(
-        tables.approvals,
+        release_tables.approvals,
         release=stage.candidate,
         owner="product",
         service="risk",
@@ -116,7 +116,7 @@ def fill(stage: Stage) -> dict[str, str]:
     )
     made = stage.plane.get(f"/api/releases/{stage.candidate}")["manifest"]
     stage.put(
-        tables.logged_models,
+        release_tables.logged_models,
         digest=made["files"]["service.toml"],
         service="risk",
         name="gbm",

@@ -12,7 +12,7 @@ from release_stage import HOSTILE, Stage, case, metric, staged, verdict_at
 from visitor import Visitor
 
 from roadworthy.release.measures import Gate, State
-from roadworthy.store import tables
+from roadworthy.store import release_tables
 from roadworthy.store.actions import append_action
 from roadworthy.types import DAY_US, HOUR_US
 from roadworthy.web import numbers
@@ -33,7 +33,7 @@ def gate(stage: Stage, name: str, state: State, **detail: Any) -> None:
     """Remember how the candidate stands to one gate, which its service declares."""
     measured = Gate(name=name, state=state, **{"is_declared": True, **detail})
     stage.put(
-        tables.gates,
+        release_tables.gates,
         release=stage.candidate,
         gate=name,
         service="risk",
@@ -46,7 +46,7 @@ def gate(stage: Stage, name: str, state: State, **detail: Any) -> None:
 
 def waive(stage: Stage, name: str, days: int, reason: str = "sensor test runs on Friday") -> None:
     stage.put(
-        tables.waivers,
+        release_tables.waivers,
         id=stage.ids.new("wv"),
         service="risk",
         release=stage.candidate,
@@ -289,7 +289,7 @@ def test_a_release_shows_what_was_logged_of_its_files(stage: Stage, visitor: Vis
     made = stage.plane.get(f"/api/releases/{stage.candidate}")["manifest"]
     detail = {"metrics": {"auc": 0.734}, "snapshot": "a81f", "note": HOSTILE}
     stage.put(
-        tables.logged_models,
+        release_tables.logged_models,
         digest=made["files"]["service.toml"],
         service="risk",
         name="gbm",

@@ -425,9 +425,7 @@ class Call(msgspec.Struct):
         caller: Who asks, for guards and expressions.
         passages: What was found for the question; empty where nothing is looked up.
         support: Says how well passages support an answer; None where nothing is looked up.
-        given: The input and the body as they came, before features and a prompt joined them; only
-            where a release that served before may be asked too.
-        kept_micro: What of `max_cost_micro` is kept for that release.
+        given, kept_micro: What came, and the money, kept for the rung that served before.
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.

@@ -99,6 +99,14 @@ def route_table() -> tuple[Route, ...]:
             promote_release,
             errors=(Conflict, DeclarationError, NotReady),
         ),
+        *_project_routes(),
+        *example_routes(),
+    )
+
+
+def _project_routes() -> tuple[Route, ...]:
+    """Return the routes of what concerns a project whole: keys, jobs, its acts, its clock."""
+    return (
         Route("GET", "/api/keys", "admin", read_keys, whole=True),
         Route("POST", "/api/keys", "admin", make_key, status=201, whole=True),
         Route("DELETE", "/api/keys/{id}", "admin", delete_key, whole=True),
@@ -120,7 +128,6 @@ def route_table() -> tuple[Route, ...]:
         Route("PUT", "/api/clock", "admin", set_clock, whole=True),
         Route("GET", "/api/health", "read", read_health),
         Route("DELETE", "/api/users/{user:path}/records", "admin", forget_user, whole=True),
-        *example_routes(),
     )
 
 

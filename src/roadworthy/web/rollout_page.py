@@ -51,7 +51,7 @@ def rollout_page(ask: Ask, release: OpenRelease) -> RolloutPage:
         last_good=ask.control.switchboard.get(f"last_good:{service}"),
         rollout=shown,
         earlier=tuple(map(_row, found[1:])),
-        command=f"roadworthy release promote {service}",
+        command=f"roadworthy release promote {service} RELEASE",
     )
 
 

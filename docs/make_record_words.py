@@ -53,6 +53,7 @@ RECORD = {
     "score": "How sure the score model is of the answer (0-1); null where unknown or not asked.",
     "review": "The review that waits for a person in place of an answer; empty for others.",
     "decided": "Whether the answer was given alone, and what decided that, in one sentence.",
+    "warnings": "What was not as it was where the release was built, and may decide answers.",
 }
 
 PASSAGE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from conftest import MakeProject
 from roadworthy.app import Project
+from roadworthy.declare.service import ServiceDeclaration
 from roadworthy.errors import Conflict, DeclarationError, NotReady, RequestError, StoreError
 from roadworthy.evaluate.report import (
     BehaviourResult,
@@ -23,7 +25,8 @@ from roadworthy.evaluate.report import (
 )
 from roadworthy.release import gates
 from roadworthy.release.gates import GATES, Gate, held_up_by, standing_of
-from roadworthy.release.measures import MEASURES, cost_per_day
+from roadworthy.release.measures import MEASURES, Evidence, cost_per_day
+from roadworthy.release.measures import skew as skew_gate
 from roadworthy.release.registry import Release, champion_id_of
 from roadworthy.store.actions import list_actions, verify_chain
 from roadworthy.store.approvals import list_waivers, revoke_waiver
@@ -372,3 +375,48 @@ def test_the_busiest_day_of_the_week_is_what_a_day_may_cost(shop: Project) -> No
             add_cells(connection, tally(found))
     known = gates.evidence_of(shop.state, shop.artifacts, shop.clock, new, lambda: None)
     assert known.requests_per_day == 7.0
+
+
+def held(skew: dict[str, Any], serving: dict[str, Any] | None) -> Gate:
+    """Return the gate of a release with one feature, beside what serves."""
+    text = service(more='[features]\nviews = ["weather_now@1"]')
+    known = Evidence(
+        release="refund@new",
+        declared=ServiceDeclaration.model_validate(tomllib.loads(text)),
+        risk="low",
+        now_us=0,
+        skew=skew,
+        skew_serving=serving,
+    )
+    return skew_gate(known)
+
+
+def seen(gap: list[float], *, unequal: int = 0, feature: str = "temp") -> dict[str, Any]:
+    row = {"feature": feature, "state": "breached", "gap": gap, "unequal": unequal}
+    return {"kept": False, "features": [row], "says": f"`{feature}` is far from training"}
+
+
+def test_a_season_that_moved_what_serves_just_as_far_holds_no_candidate_up() -> None:
+    gate = held(seen([0.52, 0.47, 0.57]), seen([0.49, 0.45, 0.53]))
+    assert gate.state == "holds"
+    assert gate.why.endswith("what serves is as far from what it was trained on")
+
+
+def test_a_candidate_that_is_farther_from_its_training_than_what_serves_is_held_up() -> None:
+    gate = held(seen([0.98, 0.95, 1.0]), seen([0.49, 0.45, 0.53]))
+    assert gate.state == "fails"
+    assert gate.why.endswith("farther than with what serves: `temp`")
+
+
+@pytest.mark.parametrize(
+    ("skew", "serving"),
+    [
+        (seen([0.5, 0.45, 0.55]), None),
+        (seen([0.5, 0.45, 0.55], unequal=3), seen([0.5, 0.45, 0.55])),
+        (seen([0.5, 0.45, 0.55]), seen([0.5, 0.45, 0.55], feature="wind")),
+    ],
+)
+def test_what_is_far_for_another_reason_than_the_season_is_held_up(
+    skew: dict[str, Any], serving: dict[str, Any] | None
+) -> None:
+    assert held(skew, serving).state == "fails"

@@ -186,19 +186,23 @@ class Ground:
         stop_rollout(self.state, self.clock, service, by=by, why=why)
 
     def _measure_skew(self, release: registry.Release) -> None:
-        """Hold what was served lately against what a release that names it was trained on.
+        """Hold what was served lately against what a release was trained on, and what serves too.
 
-        Where that cannot be done its gate says that nothing is known.
+        The seasons move the features of both; what matters is whether it is farther away than what
+        serves. Where that cannot be done its gate says that nothing is known.
         """
-        declared = bundle.read_declared(release.manifest, self.artifacts)
-        learned = release.manifest.training
-        if declared is None or learned is None or not declared.features.views:
+        views: dict[str, tuple[str, ...]] = {}
+        sets: dict[str, str] = {}
+        for one in (release, registry.champion_of(self.state, release.service)):
+            declared = one and bundle.read_declared(one.manifest, self.artifacts)
+            if one and declared and one.manifest.training and declared.features.views:
+                views[one.id], sets[one.id] = declared.features.views, one.manifest.training.id
+        if release.id not in views:
             return
         with suppress(RoadworthyError):
             features = open_features(self.declaration, self.state, self.clock)
             try:
-                views = {release.id: declared.features.views}
-                features.measure_skew(views, {release.id: learned.id}, {})
+                features.measure_skew(views, sets, {})
             finally:
                 features.close()
 

@@ -102,6 +102,7 @@ def evidence_of(
         pins=tuple(pin.digest for pin in release.manifest.contracts.values()),
         skew=skew[0],
         skew_at_us=skew[1],
+        skew_serving=_skew_serving(engine, release),
         requests_per_day=_requests_per_day(engine, release.service, now_us),
         approvals=list_approvals(engine, release.id),
     )
@@ -289,6 +290,13 @@ def _skew_of(engine: Engine, release: Release) -> tuple[dict[str, object] | None
             if named == release.id or learned is None or trained == learned.id:
                 return saved.detail, saved.at_us
     return None, 0
+
+
+def _skew_serving(engine: Engine, release: Release) -> dict[str, object] | None:
+    """Return the same comparison of what serves, where that is another release."""
+    champion = champion_id_of(engine, release.service)
+    found = read_skew(engine, champion, limit=1) if champion not in ("", release.id) else []
+    return found[0].detail if found else None
 
 
 def _requests_per_day(engine: Engine, service: str, now_us: int) -> float:

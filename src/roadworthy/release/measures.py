@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -73,6 +73,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         contracts: What its sources' contracts hold against it; empty where nothing.
         pins: SHA-256 of each contract that it was built with.
         skew: The newest comparison of served features with what it was trained on.
+        skew_serving: The same of what serves; None where nothing does, or that is this release.
         requests_per_day: Of the busiest day of the last week.
     """
 
@@ -86,6 +87,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[str, ...] = ()
     skew: dict[str, Any] | None = None
     skew_at_us: int = 0
+    skew_serving: dict[str, Any] | None = None
     requests_per_day: float = 0.0
     approvals: tuple[Approval, ...] = ()
 
@@ -204,7 +206,11 @@ def contracts(known: Evidence) -> Gate:
 
 
 def skew(known: Evidence) -> Gate:
-    """Return whether it is served the features that it was trained on."""
+    """Return whether it is served the features that it was trained on.
+
+    A feature that is far from training, but surely no farther than that of what serves, holds
+    nothing up: the season has moved both.
+    """
     if not known.declared.features.views:
         return _nothing(known, "skew", "it has no feature views")
     command = f"roadworthy features skew {known.declared.name}"
@@ -213,16 +219,43 @@ def skew(known: Evidence) -> Gate:
         return Gate(name="skew", why=why, command=command)
     rows = known.skew.get("features", ())
     is_known = any(row.get("state") != "collecting" for row in rows)
-    state: State = "fails" if not known.skew.get("kept") else "holds"
+    farther = _farther(known.skew, known.skew_serving)
+    kept = known.skew.get("kept") or farther == []
+    state: State = "holds" if kept else "fails"
+    why = str(known.skew.get("says", ""))
+    if kept and not known.skew.get("kept"):
+        why += "; what serves is as far from what it was trained on"
+    elif farther:
+        why += f"; farther than with what serves: {', '.join(f'`{name}`' for name in farther[:5])}"
     return Gate(
         name="skew",
         state=state if is_known or state == "fails" else "not_measured",
-        why=str(known.skew.get("says", "")),
+        why=why,
         evidence=f"skew against {known.skew.get('trained') or 'no training set'}",
         digest=_digest(known.skew),
         at_us=known.skew_at_us,
         command=command,
     )
+
+
+def _farther(skew: Mapping[str, Any], serving: Mapping[str, Any] | None) -> list[str] | None:
+    """Return the features that are farther from training than with what serves.
+
+    None where that says nothing: nothing serves, or values are not what the views say.
+    """
+    rows = skew.get("features", ())
+    if serving is None or any(row.get("unequal") for row in rows):
+        return None
+    beside = {row["feature"]: row.get("gap") for row in serving.get("features", ())}
+    far = [row for row in rows if row.get("state") == "breached"]
+    return [
+        row["feature"] for row in far if _is_farther(row.get("gap"), beside.get(row["feature"]))
+    ]
+
+
+def _is_farther(gap: Sequence[float] | None, beside: Sequence[float] | None) -> bool:
+    """Return whether one distance may be above another: each is its value, low and high ends."""
+    return gap is None or beside is None or gap[1] > beside[2]
 
 
 def leakage(known: Evidence) -> Gate:

@@ -96,6 +96,24 @@ def test_repeats_are_asked_each(project: Project) -> None:
     assert {(one.passes, one.runs, one.outputs) for one in report.results} == {(3, 3, 1)}
 
 
+def test_copies_of_a_case_are_no_more_cases(project: Project) -> None:
+    copies = [
+        {"id": f"c{n}", "input": {"amount": 20.0 + n % 2}, "expect": {"label": "low"}}
+        for n in range(100)
+    ]
+    write_suite(project.folder, lines(copies))
+    report = evaluate(project)
+    assert report.verdict == "inconclusive"
+    assert report.metrics["exact"].n == report.metrics["latency_p95_ms"].n == 2
+    assert report.needed
+    assert any(note.startswith("98 of 100 cases ask and expect the same") for note in report.notes)
+    assert len(report.results) == 100
+    project.promote(report.release, by="test")
+    change(project, 15.0)
+    paired = evaluate(project, against="champion").paired[0]
+    assert (paired.name, paired.n, paired.worse) == ("exact", 2, 2)
+
+
 def test_another_suite_may_be_given(project: Project) -> None:
     write_suite(project.folder, golden(3), "small.jsonl")
     assert evaluate(project, suites=("small.jsonl",)).asked == 3
@@ -307,7 +325,7 @@ def test_what_a_day_costs_is_forecast_at_the_present_traffic(folder: Path) -> No
         assert "cost_per_day_usd" not in evaluate(project, "reply").metrics
         ids = Ids(project.clock)
         at_us = project.clock.now_us() - 6 * HOUR_US
-        arms: list[Arm] = [*["champion"] * 9, "shadow"]
+        arms: tuple[Arm, ...] = (*(("champion",) * 9), "shadow")
         seen = [
             Record(
                 id=ids.new("rq", at_us),

@@ -28,10 +28,9 @@ from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
-from ..evaluate.runs import CaseRuns
+from ..evaluate.runs import CaseRuns, once_each
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
-from ..evaluate.stability import stability_of
 from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
@@ -132,23 +131,27 @@ class Evaluator:
         baseline = await self._ask_baseline(job, progress) if job.baseline else None
         own = {suite.name for suite in job.suites}
         cases = [runs for runs in asked.cases if runs.suite in own]
+        unlike = once_each(cases)
         before = None if baseline is None else baseline.cases
         asked_too = baseline.run if baseline else None
         declared = job.service.evaluation
         behaviours = _behaved(job, asked.cases, same)
-        fairness = _treated(job, cases)
+        fairness = _treated(job, unlike)
         concluded = conclude(
             job.service,
-            cases,
-            before,
+            unlike,
+            None if before is None else _without_copies(before, cases, unlike),
             behaviours=behaviours,
             fairness=fairness,
-            stability=stability_of(cases, None, declared.max_flaky, declared.sure),
             requests_per_day=requests_per_day(self._ground, job.service.name),
-            notes=(*job.notes, *(baseline.notes if baseline else ())),
+            notes=(
+                *job.notes,
+                *(baseline.notes if baseline else ()),
+                *_of_copies(len(cases), len(unlike)),
+            ),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
-        together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
+        together = aggregates_of(unlike, job.scorers.entries, sure=declared.sure)
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -264,6 +267,23 @@ class Evaluator:
         facts = {"cases": len(report.results), "cost_usd": report.cost_micro / MICRO}
         with ground.state.begin() as connection:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
+
+
+def _without_copies(
+    before: Sequence[CaseRuns], cases: Sequence[CaseRuns], unlike: Sequence[CaseRuns]
+) -> list[CaseRuns]:
+    """Return what a baseline was asked without the copies that the release was spared."""
+    copies = {runs.case.id for runs in cases} - {runs.case.id for runs in unlike}
+    return [runs for runs in before if runs.case.id not in copies]
+
+
+def _of_copies(cases: int, unlike: int) -> list[str]:
+    if cases == unlike:
+        return []
+    return [
+        f"{cases - unlike:,} of {cases:,} cases ask and expect the same as another: those count "
+        "once together, since they are answered alike"
+    ]
 
 
 def _ceilings(budget_micro: int | None) -> tuple[Ceiling, ...]:

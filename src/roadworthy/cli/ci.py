@@ -23,6 +23,7 @@ from .common import (
     KEPT,
     NOT_KEPT,
     acting,
+    check_writable,
     command,
     json_option,
     print_json,
@@ -106,6 +107,7 @@ def ci(
         else:
             print_line(f"{path} is written: commit it, and look at what it installs")
         return
+    check_writable(junit, markdown)
     with open_project(folder) as project, showing_progress(is_quiet=as_json) as progress:
         pipeline = Pipeline(project, lambda name: _check(folder, name), acting())
         gone = pipeline.run(base, is_all=is_all, against=against or "", progress=progress)

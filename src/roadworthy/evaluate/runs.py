@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from .asked import Asked
 from .cases import Case
 from .scorer import Score
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class CaseRuns(msgspec.Struct, frozen=True):
@@ -23,3 +27,16 @@ class CaseRuns(msgspec.Struct, frozen=True):
     suite: str
     answers: tuple[Asked | None, ...]
     scores: dict[str, tuple[Score | None, ...]]
+
+
+def once_each(cases: Sequence[CaseRuns]) -> list[CaseRuns]:
+    """Return the cases without those that ask and expect what one before them does.
+
+    Such copies are answered alike: a hundred of them say no more than one.
+    """
+    found: dict[bytes, CaseRuns] = {}
+    for runs in cases:
+        case = runs.case
+        whole = (case.asked, case.expect, case.scorers, case.severity)
+        found.setdefault(_encode(whole), runs)
+    return list(found.values())

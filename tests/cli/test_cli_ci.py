@@ -74,6 +74,7 @@ def test_what_a_change_touches_is_checked_and_evaluated(repository: Path) -> Non
     assert (found["loadtest"], found["drills"]) == ("not_measured", "not_measured")
     (step,) = (s for s in ran.json["steps"] if s["step"] == "evaluate")
     assert "evaluation" in step, step
+    assert all({"value", "low", "verdict"} < set(m) for m in step["evaluation"]["metrics"].values())
     assert step["evaluation"]["baseline"] not in ("", step["evaluation"]["release"])
     assert ran.code == {"kept": 0, "inconclusive": 3, "not_kept": 1}[ran.json["state"]]
 

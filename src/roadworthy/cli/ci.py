@@ -15,6 +15,7 @@ from ..app import open_project
 from ..app.pipeline import Gone, Pipeline, State, Step
 from ..declare.load import load_project
 from ..errors import DeclarationError, RequestError
+from ..evaluate import told
 from ..evaluate.markdown import markdown_of
 from .ci_told import junit_of
 from .common import (
@@ -141,7 +142,7 @@ def _facts(gone: Gone) -> dict[str, Any]:
                 "baseline": report.baseline,
                 "verdict": report.verdict,
                 "needed": report.needed,
-                "metrics": report.metrics,
+                "metrics": told.as_json(report)["metrics"],
             }
     return facts
 

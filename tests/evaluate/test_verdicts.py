@@ -313,6 +313,14 @@ def test_the_largest_of_the_needed_is_what_is_needed() -> None:
     assert "latency_p95_ms" in found.sentence
 
 
+def test_no_number_is_needed_where_one_of_the_open_is_settled_by_none() -> None:
+    service = declared(objectives={"latency_p95_ms": 20})
+    found = conclude(service, scored(Score(None), 20))
+    assert found.metrics["latency_p95_ms"].needed == 39
+    assert (found.verdict, found.needed) == ("inconclusive", None)
+    assert found.sentence == "exact could not be measured: no case says anything of it"
+
+
 def _varying(rng: np.random.Generator, n: int, repeats: int) -> list[list[bool]]:
     return [[bool(right) for right in rng.random(repeats) < 0.75] for _ in range(n)]
 

@@ -315,11 +315,13 @@ def _whole(
         return _Open("inconclusive", "no case was asked: name suites in `evaluation.suites`")
     waiting = [each for each in found if each.verdict == "inconclusive"]
     if waiting:
-        needs = [each.cases for each in waiting if each.cases]
+        needs = [each.cases for each in waiting]
+        most = None if None in needs else max(each or 0 for each in needs)
         first = max(waiting, key=lambda each: (each.cases is None, each.cases or 0))
         repeats = _instead(waiting, cases)
         if repeats is None:
-            return replace(first, cases=max(needs, default=None), repeats=None)
+            # Where one of them is settled by no number, no number settles the whole.
+            return replace(first, cases=most, repeats=None)
         known = first.sentence.rpartition("; ")[0]
         said = f"{known}; {repeats:,} repeats more of each would settle it"
         return replace(first, sentence=said, repeats=repeats)

@@ -71,6 +71,9 @@ def test_a_judge_that_says_nothing_counts_against_both_ends_too() -> None:
     judged = declared(scorers=[{"use": "judge", "name": "exact", "model": "local/x"}])
     some = [*cases([True] * 100)[20:], *scored(Score(None), 20)]
     assert conclude(judged, some).verdict == "inconclusive"
+    assert conclude(judged, scored(Score(None), 20)).sentence == (
+        "exact could not be measured: of none of 20 cases the scorer could say"
+    )
     assert conclude(declared(), some).verdict == "pass"
 
 

@@ -57,6 +57,8 @@ def test_what_the_files_describe_is_built_asked_and_not_promoted(project: Projec
     assert report.release == project.build_release("judged", by="test").id
     assert not registry.champion_id_of(project.state, "judged")
     assert [one.name for one in report.suites] == ["golden.jsonl"]
+    named = evaluate(project, suites=("golden.jsonl", "golden.jsonl"))
+    assert [one.cases for one in named.suites] == [40]
 
 
 def test_a_report_is_stored_and_the_chain_says_who_made_it(project: Project) -> None:
@@ -96,22 +98,15 @@ def test_repeats_are_asked_each(project: Project) -> None:
     assert {(one.passes, one.runs, one.outputs) for one in report.results} == {(3, 3, 1)}
 
 
-def test_copies_of_a_case_are_no_more_cases(project: Project) -> None:
+def test_cases_that_are_the_same_but_for_their_ids_are_told(project: Project) -> None:
+    assert not any("the same as another" in note for note in evaluate(project).notes)
     copies = [
         {"id": f"c{n}", "input": {"amount": 20.0 + n % 2}, "expect": {"label": "low"}}
         for n in range(100)
     ]
     write_suite(project.folder, lines(copies))
-    report = evaluate(project)
-    assert report.verdict == "inconclusive"
-    assert report.metrics["exact"].n == report.metrics["latency_p95_ms"].n == 2
-    assert report.needed
-    assert any(note.startswith("98 of 100 cases ask and expect the same") for note in report.notes)
-    assert len(report.results) == 100
-    project.promote(report.release, by="test")
-    change(project, 15.0)
-    paired = evaluate(project, against="champion").paired[0]
-    assert (paired.name, paired.n, paired.worse) == ("exact", 2, 2)
+    (note,) = evaluate(project).notes
+    assert note.startswith("98 of 100 cases ask and expect the same as another, and count each")
 
 
 def test_another_suite_may_be_given(project: Project) -> None:

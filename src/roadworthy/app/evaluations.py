@@ -28,7 +28,7 @@ from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
-from ..evaluate.runs import CaseRuns, once_each
+from ..evaluate.runs import CaseRuns, copies_among
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
 from ..evaluate.suites import BUILTIN
@@ -131,27 +131,26 @@ class Evaluator:
         baseline = await self._ask_baseline(job, progress) if job.baseline else None
         own = {suite.name for suite in job.suites}
         cases = [runs for runs in asked.cases if runs.suite in own]
-        unlike = once_each(cases)
         before = None if baseline is None else baseline.cases
         asked_too = baseline.run if baseline else None
         declared = job.service.evaluation
         behaviours = _behaved(job, asked.cases, same)
-        fairness = _treated(job, unlike)
+        fairness = _treated(job, cases)
         concluded = conclude(
             job.service,
-            unlike,
-            None if before is None else _without_copies(before, cases, unlike),
+            cases,
+            before,
             behaviours=behaviours,
             fairness=fairness,
             requests_per_day=requests_per_day(self._ground, job.service.name),
             notes=(
                 *job.notes,
                 *(baseline.notes if baseline else ()),
-                *_of_copies(len(cases), len(unlike)),
+                *_of_copies(cases),
             ),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
-        together = aggregates_of(unlike, job.scorers.entries, sure=declared.sure)
+        together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
         clock = self._ground.clock
         report = Report(
             id=Ids(clock).new("ev"),
@@ -269,20 +268,18 @@ class Evaluator:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
 
 
-def _without_copies(
-    before: Sequence[CaseRuns], cases: Sequence[CaseRuns], unlike: Sequence[CaseRuns]
-) -> list[CaseRuns]:
-    """Return what a baseline was asked without the copies that the release was spared."""
-    copies = {runs.case.id for runs in cases} - {runs.case.id for runs in unlike}
-    return [runs for runs in before if runs.case.id not in copies]
+def _of_copies(cases: Sequence[CaseRuns]) -> list[str]:
+    """Return what a reader must know of cases that are the same but for their ids.
 
-
-def _of_copies(cases: int, unlike: int) -> list[str]:
-    if cases == unlike:
+    They count each: of requests as they came, some are alike, and leaving them out would weigh the
+    rare as much as the common. Of cases that somebody copied nobody but a reader can know.
+    """
+    copies = copies_among(cases)
+    if not copies:
         return []
     return [
-        f"{cases - unlike:,} of {cases:,} cases ask and expect the same as another: those count "
-        "once together, since they are answered alike"
+        f"{copies:,} of {len(cases):,} cases ask and expect the same as another, and count each: "
+        "that is right of requests as they came, while copies of a case say no more than one"
     ]
 
 

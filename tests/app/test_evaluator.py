@@ -109,6 +109,16 @@ def test_cases_that_are_the_same_but_for_their_ids_are_told(project: Project) ->
     assert note.startswith("98 of 100 cases ask and expect the same as another, and count each")
 
 
+def test_cases_that_no_scorer_could_judge_are_told_with_the_reason(project: Project) -> None:
+    asked = {"input": {"amount": 5.0}}
+    silent = [{"id": "open", **asked}, {"id": "odd", **asked, "scorer": "regex", "expect": "(("}]
+    write_suite(project.folder, golden(40) + lines(silent))
+    notes = evaluate(project).notes
+    (note,) = (note for note in notes if "no scorer could" in note)
+    assert note.startswith("2 of 42 cases no scorer could call right or wrong: ")
+    assert note.count(" (1)") == 2
+
+
 def test_another_suite_may_be_given(project: Project) -> None:
     write_suite(project.folder, golden(3), "small.jsonl")
     assert evaluate(project, suites=("small.jsonl",)).asked == 3

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import uvloop
@@ -26,11 +27,12 @@ from ..evaluate.judges import believed
 from ..evaluate.judging import same_verdict
 from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
-from ..evaluate.results import results_of, runs_from
+from ..evaluate.results import reason_of, results_of, runs_from
 from ..evaluate.run import run
 from ..evaluate.runs import CaseRuns, copies_among
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
+from ..evaluate.stability import case_stability
 from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
@@ -143,11 +145,7 @@ class Evaluator:
             behaviours=behaviours,
             fairness=fairness,
             requests_per_day=requests_per_day(self._ground, job.service.name),
-            notes=(
-                *job.notes,
-                *(baseline.notes if baseline else ()),
-                *_of_copies(cases),
-            ),
+            notes=(*job.notes, *(baseline.notes if baseline else ()), *_notes_of(cases)),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
         together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
@@ -268,19 +266,27 @@ class Evaluator:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
 
 
-def _of_copies(cases: Sequence[CaseRuns]) -> list[str]:
-    """Return what a reader must know of cases that are the same but for their ids.
+def _notes_of(cases: Sequence[CaseRuns]) -> Iterator[str]:
+    """Yield what a reader must know of cases that may say less than they seem to.
 
-    They count each: of requests as they came, some are alike, and leaving them out would weigh the
-    rare as much as the common. Of cases that somebody copied nobody but a reader can know.
+    Cases that are the same but for their ids count each: of requests as they came some are alike,
+    and leaving them out would weigh the rare as much as the common. Whether somebody copied them
+    only a reader can know.
     """
-    copies = copies_among(cases)
-    if not copies:
-        return []
-    return [
-        f"{copies:,} of {len(cases):,} cases ask and expect the same as another, and count each: "
-        "that is right of requests as they came, while copies of a case say no more than one"
-    ]
+    if copies := copies_among(cases):
+        yield (
+            f"{copies:,} of {len(cases):,} cases ask and expect the same as another, and count "
+            "each: that is right of requests as they came, while copies say no more than one"
+        )
+    reasons = Counter(
+        reason_of(runs) or "no reason is given"
+        for runs in cases
+        if any(runs.answers) and case_stability(runs) == "unknown"
+    )
+    if reasons:
+        count = reasons.total()
+        said = "; ".join(f"{why:.120} ({times:,})" for why, times in reasons.most_common(3))
+        yield f"{count:,} of {len(cases):,} cases no scorer could call right or wrong: {said}"
 
 
 def _ceilings(budget_micro: int | None) -> tuple[Ceiling, ...]:

@@ -55,7 +55,7 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
         input=case.input,
         expect=case.expect,
         output=_shown(first),
-        why=_why(runs),
+        why=reason_of(runs),
         disposition="" if first is None else first.disposition,
         error_code="" if first is None else first.error_code,
         latency_ms=_per_answer([answer.latency_us for answer in answers]) / 1000,
@@ -86,7 +86,7 @@ def _per_answer(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers) if numbers else 0.0
 
 
-def _why(runs: CaseRuns) -> str:
+def reason_of(runs: CaseRuns) -> str:
     """Return what speaks against the answers, or else why nobody can say."""
     said = [s for scores in runs.scores.values() for s in scores if s is not None and s.why]
     for is_right in (False, None):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Literal
 
 import msgspec
@@ -15,7 +15,7 @@ from ..data.agreed import SourceContract, disagreements
 from ..declare.load import load_project, load_service
 from ..declare.project import SERVICE_FILE
 from ..declare.service import ServiceDeclaration
-from ..errors import DeclarationError, RoadworthyError
+from ..errors import DeclarationError, RequestError, RoadworthyError
 from ..evaluate.report import Report
 from ..plugins import load_plugin
 from ..release import bundle, registry
@@ -102,6 +102,7 @@ class Pipeline:
         self._by = by
         self._bases: dict[str, str] = {}
         self._notes: list[str] = []
+        self._stopped = Event()
 
     def run(
         self,
@@ -138,7 +139,11 @@ class Pipeline:
             return [told(step) for step in self._steps(name, against, progress)]
 
         with ThreadPoolExecutor(min(AT_ONCE, max(len(touched.services), 1))) as pool:
-            steps = tuple(s for found in pool.map(of_service, touched.services) for s in found)
+            try:
+                steps = tuple(s for found in pool.map(of_service, touched.services) for s in found)
+            except KeyboardInterrupt:
+                self._stopped.set()  # or the pool would wait for evaluations that nobody wants
+                raise
         return Gone(
             state=worst_of(step.state for step in steps),
             touched=touched,
@@ -286,6 +291,8 @@ class Pipeline:
             return "not_measured", "it declares no `evaluation.suites`", None
 
         def told(what: str, done: int, of: int) -> None:
+            if self._stopped.is_set():
+                raise RequestError("the pipeline was interrupted")
             progress(f"{name}: {what}", done, of)
 
         report = Evaluator(self._ground).evaluate(

@@ -387,6 +387,17 @@ def test_the_cost_of_a_day_is_reckoned_with_the_traffic_there_is(shop: Project) 
         assert gate.value == pytest.approx(traffic * 0.001)
 
 
+def test_traffic_that_grew_since_the_evaluation_counts(shop: Project) -> None:
+    new = candidate(shop, service(more=SUITES))
+    forecast = {
+        "cost_per_request_usd": a_metric("cost_per_request_usd", 0.001, 0.01, "pass", unit="usd"),
+        "cost_per_day_usd": a_metric("cost_per_day_usd", 0.01, 5.0, "pass", unit="usd"),
+    }
+    evaluated(shop, new, metrics=forecast)
+    known = gates.evidence_of(shop.state, shop.artifacts, shop.clock, new, lambda: None)
+    assert cost_per_day(msgspec.structs.replace(known, requests_per_day=9_000.0)).state == "fails"
+
+
 def test_a_damaged_release_is_refused_and_what_serves_goes_on(shop: Project) -> None:
     new = candidate(shop, service(late=400))
     digest = new.manifest.files["service.toml"]

@@ -37,6 +37,7 @@ from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
 from ..release.environment import describe_environment
+from ..release.gates import requests_per_day
 from ..serve.opened import OpenRelease
 from ..serve.rehearsal import SCOPE, Rehearsal
 from ..store.evaluations import EvaluationHead, newest_evaluation, put_evaluation
@@ -46,7 +47,6 @@ from .ground import Ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
 from .scoring import open_scoring
-from .traffic import requests_per_day
 from .waiting import write_waiting
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -144,7 +144,7 @@ class Evaluator:
             before,
             behaviours=behaviours,
             fairness=fairness,
-            requests_per_day=requests_per_day(self._ground, job.service.name),
+            requests_per_day=self._requests_per_day(job.service.name),
             notes=(*job.notes, *(baseline.notes if baseline else ()), *_notes_of(cases)),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
@@ -172,6 +172,11 @@ class Evaluator:
             notes=concluded.notes,
         )
         return with_runs(report, asked, asked_too)
+
+    def _requests_per_day(self, service: str) -> float | None:
+        """Return the requests of last week's busiest day, as gates do; None where nobody asked."""
+        ground = self._ground
+        return requests_per_day(ground.state, service, ground.clock.now_us()) or None
 
     def _open(self, job: Job, release_id: str) -> Rehearsal:
         return open_rehearsal(

@@ -103,7 +103,7 @@ def evidence_of(
         skew=skew[0],
         skew_at_us=skew[1],
         skew_serving=_skew_serving(engine, release),
-        requests_per_day=_requests_per_day(engine, release.service, now_us),
+        requests_per_day=requests_per_day(engine, release.service, now_us),
         approvals=list_approvals(engine, release.id),
     )
 
@@ -299,7 +299,7 @@ def _skew_serving(engine: Engine, release: Release) -> dict[str, object] | None:
     return found[0].detail if found else None
 
 
-def _requests_per_day(engine: Engine, service: str, now_us: int) -> float:
+def requests_per_day(engine: Engine, service: str, now_us: int) -> float:
     """Return the requests of the busiest day of the last week: a ceiling must hold on that, too."""
     until_us = now_us - now_us % HOUR_US + HOUR_US
     days = (until_us - day * DAY_US for day in range(_WEEK))

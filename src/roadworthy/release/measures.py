@@ -193,8 +193,9 @@ def cost_per_day(known: Evidence) -> Gate:
     ceiling = known.declared.cost.per_day_usd
     is_declared = ceiling is not None and _has_suites(known)
     found = _by_unit(known, "cost_per_day", is_declared, _is_of_a_day)
-    if found.state != "not_measured" or ceiling is None or known.report is None:
+    if ceiling is None or known.report is None:
         return found
+    # Reckoned anew: the traffic may have grown since the evaluation forecast it.
     one = next((m for m in known.report.metrics.values() if _is_of_a_request(m)), None)
     if one is None or one.value is None:
         return found

@@ -50,11 +50,7 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
         runs=len(answers),
         scores={name: _mean(scores) for name, scores in runs.scores.items()},
         said={name: "".join(map(_sign, _of_answers(runs, name))) for name in runs.scores},
-        doubts={
-            name: doubt
-            for name, scores in runs.scores.items()
-            if (doubt := _doubt(scores))
-        },
+        doubts={name: doubt for name, scores in runs.scores.items() if (doubt := _doubt(scores))},
         outputs=outputs_of(runs),
         input=case.input,
         expect=case.expect,

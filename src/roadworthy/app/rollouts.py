@@ -340,7 +340,10 @@ def _measures(
 def _output_fields(
     ground: Ground, stored: registry.Release, declared: ServiceDeclaration
 ) -> tuple[str, ...]:
-    """Return the fields of an output whose JSON Schema names them."""
+    """Return the fields of an output whose JSON Schema names them.
+
+    Beside a label of more than two, `probability` is that of the label, which has no Brier loss.
+    """
     digest = stored.manifest.files.get(declared.contract.output or "")
     if digest is None:
         return ()
@@ -349,4 +352,8 @@ def _output_fields(
     except (msgspec.DecodeError, NotFound, StoreError):
         return ()  # another kind of contract, or none that can be read
     fields = schema.get("properties") if isinstance(schema, dict) else None
-    return tuple(fields) if isinstance(fields, dict) else ()
+    if not isinstance(fields, dict):
+        return ()
+    label = fields.get("label")
+    is_of_two = not isinstance(label, dict) or label.get("type", "boolean") == "boolean"
+    return tuple(name for name in fields if is_of_two or name != "probability")

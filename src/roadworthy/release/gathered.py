@@ -8,13 +8,13 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from ..review.truth import Truth
+from ..store.met import Met, unit_key
 from ..store.rollout_units import (
-    Met,
     Unit,
     UnitArm,
+    read_drafted,
     read_met,
     read_outcomes,
-    read_outputs,
     read_records,
     read_units,
     units_due,
@@ -25,11 +25,10 @@ from .canary import ClosedUnit
 from .losses import (
     CANCELLED,
     Measures,
-    is_same,
+    known_of_both,
     label_loss,
     losses_of,
     means_of,
-    unit_key,
 )
 
 PAGE = 2_000
@@ -38,8 +37,6 @@ MOST_AT_ONCE = 10_000
 MOST_OF_A_UNIT = 32
 """Requests of one user whose outcomes are waited for; the rest counts without."""
 _ARMS: dict[Arm, UnitArm] = {"champion": "champion", "candidate": "candidate"}
-_OF_THAT_ANSWER = ("correct", "audit")
-"""Kinds of outcomes that are of the answer that was shown, and of no other one."""
 
 
 class Judged(NamedTuple):
@@ -146,10 +143,11 @@ class Gatherer:
                 continue
             if not is_shadow and unit.arm != record.arm:
                 continue  # what moved it meanwhile is no evidence
-            self._units[key] = unit
-            self._count(unit.met, record, champion)
+            if self._count(unit.met, record, champion):
+                self._units[key] = unit
 
-    def _count(self, met: Met, record: Record, champion: Record | None) -> None:
+    def _count(self, met: Met, record: Record, champion: Record | None) -> bool:
+        """Add a request to those of its user, unless it says nothing: that begins no window."""
         losses = losses_of(record, self._judged.measures)
         if champion is not None:
             shown = losses_of(champion, self._judged.measures)
@@ -158,6 +156,7 @@ class Gatherer:
         _add_up(met.sums, met.counts, losses)
         if len(met.requests) < MOST_OF_A_UNIT and losses:
             met.requests.append((record.parent if champion is not None else record.id, record.id))
+        return bool(losses)
 
     def _key(self, record: Record) -> str:
         judged, rollout = self._judged, self._rollout
@@ -200,7 +199,7 @@ class Gatherer:
         about = {shown for unit in waiting for shown, _ in unit.met.requests}
         known = read_outcomes(self._state, about)
         asked = [pair for u in waiting for pair in u.met.requests if pair[0] in known]
-        outputs = read_outputs(self._state, {id for pair in asked for id in pair})
+        outputs = read_drafted(self._state, {id for pair in asked for id in pair})
         name = self._judged.measures.label
         for unit in waiting:
             found = [self._labels(pair, known, outputs) for pair in unit.met.requests]
@@ -221,12 +220,10 @@ class Gatherer:
         shown, own = pair
         measures, truth = self._judged.measures, self._judged.truth
         said, output = known.get(shown, []), outputs.get(own, b"")
-        theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
-        if own != shown and not (output and shown in outputs):
-            return None  # nobody knows whether the two are the same
-        if not is_same(output, outputs.get(shown, b"")):
-            of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
-            ours = label_loss(output, of_both, measures, truth)
+        if own != shown:
+            said = known_of_both(outputs.get(shown, b""), said)
+        theirs = label_loss(outputs.get(shown, b""), said, measures, truth)
+        ours = label_loss(output, said, measures, truth)
         return None if ours is None or theirs is None else (ours, theirs)
 
     def _hand_over(

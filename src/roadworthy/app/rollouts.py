@@ -21,6 +21,7 @@ from ..release.canary import (
     plain_of,
     progress_of,
     take,
+    take_asked,
     take_requests,
     terms_of,
 )
@@ -92,7 +93,7 @@ class Rollouts:
     def give_up(self, rollout: Rollout, why: str) -> None:
         """Take a candidate back that cannot be judged; what serves is not touched."""
         verdict = RolloutVerdict(word="roll_back", why=why, figures=rollout.verdict.figures)
-        self._write(rollout, Gathered([], [], [], rollout.seen), rollout.progress, verdict)
+        self._write(rollout, Gathered([], [], [], [], rollout.seen), rollout.progress, verdict)
 
     def _look_at(self, rollout: Rollout, now_us: int) -> str:
         ground = self._ground
@@ -105,6 +106,7 @@ class Rollouts:
         judged, terms = _judged(ground, rollout, champion, candidate)
         found = Gatherer(ground.state, rollout, judged, now_us).gather()
         progress = take_requests(progress_of(rollout.progress), found.failures)
+        progress = take_asked(progress, found.asked)
         split = self._splits().get(rollout.service)
         if split is not None and split.is_off and split.split.id == rollout.id:
             progress = take_requests(progress, [True] * CONSECUTIVE_FAILURES)

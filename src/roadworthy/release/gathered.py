@@ -21,10 +21,11 @@ from ..store.rollout_units import (
 )
 from ..store.rollouts import Rollout
 from ..types import Arm, Outcome, Record
-from .canary import ClosedUnit
+from .canary import Asked, ClosedUnit
 from .losses import (
     CANCELLED,
     Measures,
+    has_failed,
     known_of_both,
     label_loss,
     losses_of,
@@ -66,12 +67,15 @@ class Gathered(NamedTuple):
         units: Those that are not as they were.
         closed: Those whose evidence is complete, in the order in which they closed.
         failures: Of each request of the candidate, in their order, whether it failed.
+        asked: All requests in their order, and whether models failed them, even if a ladder did
+            not.
         seen: Id of the last record that was read.
     """
 
     units: list[Unit]
     closed: list[ClosedUnit]
     failures: list[bool]
+    asked: list[Asked]
     seen: str
 
 
@@ -92,6 +96,7 @@ class Gatherer:
         self._until_us = now_us - judged.lag_us
         self._units: dict[str, Unit] = {}
         self._closed: list[ClosedUnit] = []
+        self._asked: list[Asked] = []
 
     def gather(self) -> Gathered:
         """Return what is new."""
@@ -103,7 +108,7 @@ class Gatherer:
         ours = [r for r in found if r.arm == is_ours and r.error_code != CANCELLED]
         failures = [record.disposition == "failed" for record in ours]
         self._closed.sort(key=lambda unit: unit.closed_us)
-        return Gathered(list(self._units.values()), self._closed, failures, seen)
+        return Gathered(list(self._units.values()), self._closed, failures, self._asked, seen)
 
     def _read(self) -> tuple[list[Record], str]:
         """Return the records of this step that nobody counted yet, and the last id that was read.
@@ -138,6 +143,7 @@ class Gatherer:
             champion = shown.get(record.parent)
             if is_shadow and champion is None:
                 continue
+            self._note(key, record, champion)
             unit = self._units.get(key) or before.get(key) or self._new_unit(key, record)
             if unit.state != "open" or record.at_us > unit.due_us:
                 continue
@@ -145,6 +151,13 @@ class Gatherer:
                 continue  # what moved it meanwhile is no evidence
             if self._count(unit.met, record, champion):
                 self._units[key] = unit
+
+    def _note(self, key: str, record: Record, champion: Record | None) -> None:
+        """Note whether models answered, unless that says nothing of them."""
+        if "errors" in losses_of(record, self._judged.measures):
+            arm = _ARMS.get(record.arm, "both")
+            others_failed = champion is not None and has_failed(champion)
+            self._asked.append(Asked(arm, key, has_failed(record), others_failed))
 
     def _count(self, met: Met, record: Record, champion: Record | None) -> bool:
         """Add a request to those of its user, unless it says nothing: that begins no window."""

@@ -66,11 +66,11 @@ def asked(arms: str, *, failed: str, users: int = 100) -> list[Asked]:
 
 
 def test_one_whose_ladder_hides_that_no_model_answers_goes_back_at_once() -> None:
-    crashed = take_asked(Progress(), asked("cn" * 8, failed="n"))
+    crashed = take_asked(Progress(), asked("cn" * 12, failed="n"))
     verdict = decide(progress_of(plain_of(crashed)), HALF)
     assert verdict.word == "roll_back"
     assert "answered none of" in verdict.why
-    both = [Asked("both", f"u{number}", has_failed=True) for number in range(8)]
+    both = [Asked("both", f"u{number}", has_failed=True) for number in range(12)]
     assert decide(take_asked(Progress(), both), SHADOW).word == "roll_back"
 
 

@@ -25,7 +25,7 @@ from ..release.canary import (
     take_requests,
     terms_of,
 )
-from ..release.gathered import Gathered, Gatherer, Judged, id_at
+from ..release.gathered import Gathered, Gatherer, Judged, id_at, time_in
 from ..release.losses import Measures, measures_of, unit_of
 from ..release.promotion import finish_rollout
 from ..review.truth import Truth
@@ -49,6 +49,8 @@ from .ground import Ground
 from .traffic import Traffic, measure_traffic
 
 BY = "job:rollouts"
+SET_BACK_US = 600 * MICRO
+"""By how much the clock may go back: whoever comes before what was counted is counted by nobody."""
 SETTLED_S = 1.0
 """How long after its deadline a request may take to leave its record."""
 
@@ -103,6 +105,10 @@ class Rollouts:
         except (NotFound, StoreError) as error:
             self.give_up(rollout, str(error))
             return f"went back: {error}"
+        if time_in(rollout.seen) > now_us + SET_BACK_US:
+            why = "the clock was set back behind what was counted; begin again"
+            self.give_up(rollout, why)
+            return f"went back: {why}"
         judged, terms = _judged(ground, rollout, champion, candidate)
         found = Gatherer(ground.state, rollout, judged, now_us).gather()
         progress = take_requests(progress_of(rollout.progress), found.failures)

@@ -194,7 +194,7 @@ def take_asked(progress: Progress, asked: Iterable[Asked]) -> Progress:
             run, others, fallen = [], 0, 0
         elif is_its_own and one.unit not in run:
             run = [*run, one.unit][-_MOST_FALLEN:]
-        chance = ((fallen + 1) / (others + 2)) ** len(run)
+        chance = ((fallen + 2) / (others + 3)) ** len(run)  # few others say little
         if len(run) >= CONSECUTIVE_FAILURES and chance <= _BY_CHANCE and not crash:
             crash = f"the models of the candidate answered none of {len(run)} users in a row"
     return msgspec.structs.replace(

@@ -35,6 +35,8 @@ from .losses import (
 PAGE = 2_000
 MOST_AT_ONCE = 10_000
 """Records, and users, that one look takes; the next one goes on there."""
+_NAME = 4
+"""Hex of a user's hash that tells it from a few others, and is many people's: it is not deleted."""
 MOST_OF_A_UNIT = 32
 """Requests of one user whose outcomes are waited for; the rest counts without."""
 _ARMS: dict[Arm, UnitArm] = {"champion": "champion", "candidate": "candidate"}
@@ -157,7 +159,8 @@ class Gatherer:
         if "errors" in losses_of(record, self._judged.measures):
             arm = _ARMS.get(record.arm, "both")
             others_failed = champion is not None and has_failed(champion)
-            self._asked.append(Asked(arm, key, has_failed(record), others_failed))
+            name = key[:_NAME]
+            self._asked.append(Asked(arm, name, has_failed(record), others_failed))
 
     def _count(self, met: Met, record: Record, champion: Record | None) -> bool:
         """Add a request to those of its user, unless it says nothing: that begins no window."""
@@ -245,6 +248,15 @@ class Gatherer:
         self._closed.append(
             ClosedUnit(arm=unit.arm, closed_us=closed_us, losses=losses, champion_losses=others)
         )
+
+
+def time_in(id: str) -> int:
+    """Return the time in microseconds that an id sorts by.
+
+    >>> time_in(id_at(1_700_000_000_000_000)) == 1_700_000_000_000_000
+    True
+    """
+    return int(id[3:15], 16) * 1000
 
 
 def id_at(at_us: int) -> str:

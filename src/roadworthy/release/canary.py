@@ -40,7 +40,7 @@ __all__ = [
 CONSECUTIVE_FAILURES = 5
 """So many failed requests of the candidate in a row roll back at once, whatever the bets say."""
 _MOST_FALLEN = 64
-_BY_CHANCE = 1e-5
+_BY_CHANCE = 1e-6
 """How likely it may be that chance alone lets so many users of the candidate fail in a row."""
 _MOST_BLOCKS = 10
 """Users that wait for the other arm, in blocks; older ones are dropped, so that pairs are of one

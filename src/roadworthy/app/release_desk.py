@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..errors import NotFound
+from ..declare.release import ReleasePolicy
+from ..errors import NotFound, StoreError
 from ..release import gates, registry
 from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
 from .comparisons import compare_releases
 from .ground import Ground
 from .replays import replay_request
+from .rollouts import declared_of
 
 
 def shipping_of(ground: Ground) -> Shipping:
@@ -25,6 +27,7 @@ def shipping_of(ground: Ground) -> Shipping:
         waive=ground.waive,
         measure_gates=ground.gates_of,
         risk=partial(_risk, ground),
+        policy=partial(_policy, ground),
         compare=partial(compare_releases, state, ground.artifacts),
         replay=partial(replay_request, ground),
     )
@@ -37,3 +40,11 @@ def _risk(ground: Ground, release_id: str) -> str:
         return gates.risk_of(ground.state, ground.artifacts, release)
     except NotFound:
         return "high"
+
+
+def _policy(ground: Ground, release_id: str) -> ReleasePolicy | None:
+    """Return what a release declares of how it meets live traffic; None where that is gone."""
+    try:
+        return declared_of(ground, release_id).release
+    except (NotFound, StoreError):
+        return None

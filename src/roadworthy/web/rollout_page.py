@@ -60,10 +60,10 @@ def rollout_shown(ask: Ask, release: OpenRelease, rollout: Rollout) -> RolloutSh
 
     Args:
         ask: Who asks.
-        release: What serves, whose file declares the steps.
-        rollout: The candidate on its way.
+        release: What serves.
+        rollout: The candidate on its way, whose file declares the steps.
     """
-    policy, now = release.declaration.release, time_of(ask.control.clock.now_us())
+    policy, now = _policy_of(ask, release, rollout), time_of(ask.control.clock.now_us())
     shares = _shares(policy, rollout)
     terms = policy.shadow if rollout.judge == "shadow" else policy.canary
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
@@ -87,6 +87,13 @@ def rollout_shown(ask: Ask, release: OpenRelease, rollout: Rollout) -> RolloutSh
         expected=expected,
         looks=tuple(_look(look, drawn) for look in _looks(ask, rollout)),
     )
+
+
+def _policy_of(ask: Ask, release: OpenRelease, rollout: Rollout) -> ReleasePolicy:
+    """Return what the candidate declares, by which it is judged; of one that is gone, a guess."""
+    policy = ask.control.shipping.policy
+    found = None if policy is None else policy(rollout.candidate)
+    return release.declaration.release if found is None else found
 
 
 def open_rollout(ask: Ask, service: str) -> Rollout | None:

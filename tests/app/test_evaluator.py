@@ -21,7 +21,10 @@ from roadworthy.models.faulty import Fault, FaultyUpstream
 from roadworthy.release import registry
 from roadworthy.store.actions import list_actions
 from roadworthy.store.evaluations import list_evaluations, read_evaluation
-from roadworthy.store.records import find_records
+from roadworthy.store.records import find_records, record_row
+from roadworthy.store.state import insert_rows
+from roadworthy.store.tables import records
+from roadworthy.types import HOUR_US, Arm, Ids, Record
 
 Evaluate = Callable[..., Report]
 
@@ -297,6 +300,33 @@ def test_chats_are_asked_scored_and_paid_from_the_evaluation_s_own_money(folder:
         assert up.received == 3
         assert evaluate(project, "reply").cost_micro == 0
         assert find_records(project.state) == []
+
+
+def test_what_a_day_costs_is_forecast_at_the_present_traffic(folder: Path) -> None:
+    with FaultyUpstream(answer="yes") as up, chats(folder, up, questions(3)) as project:
+        assert "cost_per_day_usd" not in evaluate(project, "reply").metrics
+        ids = Ids(project.clock)
+        at_us = project.clock.now_us() - 6 * HOUR_US
+        arms: list[Arm] = [*["champion"] * 9, "shadow"]
+        seen = [
+            Record(
+                id=ids.new("rq", at_us),
+                at_us=at_us,
+                service="reply",
+                kind="generate",
+                disposition="answered",
+                arm=arm,
+            )
+            for arm in arms
+        ]
+        with project.state.begin() as connection:
+            insert_rows(connection, records, [record_row(record) for record in seen])
+        metrics = evaluate(project, "reply").metrics
+        per_request, per_day = metrics["cost_per_request_usd"], metrics["cost_per_day_usd"]
+        assert per_request.value is not None
+        assert per_day.value == pytest.approx(36 * per_request.value, rel=0.001)
+        assert (per_day.bar, per_day.verdict) == (100.0, "pass")
+        assert per_day.why == "at 36 requests a day"
 
 
 def test_when_the_money_runs_out_the_verdict_is_open_and_what_was_paid_is_known(

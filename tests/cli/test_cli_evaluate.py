@@ -21,6 +21,7 @@ def test_a_release_that_keeps_its_promise_ends_with_0(folder: Path) -> None:
     assert ran.out.splitlines()[0].startswith("PASS: ")
     assert "exact" in ran.out
     assert "200 answers asked for, 0 known from before" in ran.out
+    assert ": 200 cases, once\n" in ran.out
 
 
 def test_one_that_does_not_ends_with_1_and_shows_the_worst_cases(folder: Path) -> None:
@@ -84,6 +85,12 @@ def test_suites_repeats_and_fresh_answers_may_be_asked_for(folder: Path) -> None
     assert (found["asked"], found["repeats"], found["suites"][0]["name"]) == (10, 2, "small.jsonl")
     assert run(*words).json["reused"] == 5
     assert run(*words, "--fresh").json["asked"] == 5
+
+
+def test_how_often_each_case_was_asked_is_said_in_words(folder: Path) -> None:
+    write_suite(folder, golden(10))
+    ran = run("evaluate", "judged", "--project", folder, "--repeats", "3")
+    assert ": 10 cases, 3 times each\n" in ran.out
 
 
 def test_what_is_wrong_with_a_suite_is_told_line_by_line(folder: Path) -> None:

@@ -3,13 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from evaluated import text
 
 from roadworthy.evaluate.asked import Asked
 from roadworthy.evaluate.cases import Case
+from roadworthy.evaluate.report import CaseResult
 from roadworthy.evaluate.results import results_of, runs_from
+from roadworthy.evaluate.rights import rights_of
 from roadworthy.evaluate.runs import CaseRuns
 from roadworthy.evaluate.scorer import Score
+from roadworthy.evaluate.tallies import tallies_of
 
 RIGHT, WRONG = Score(1.0, True), Score(0.0, False, "it is another")
 
@@ -74,14 +78,43 @@ def test_numbers_of_a_case_are_those_of_one_answer() -> None:
 
 def test_an_earlier_report_gives_the_cases_back_that_are_unchanged() -> None:
     given = [runs("a", RIGHT, RIGHT, RIGHT), runs("b", WRONG), runs("c", RIGHT)]
-    earlier = msgspec.json.decode(msgspec.json.encode(results_of(given)), type=list[Any])
-    assert len(earlier) == 3
     cases = {one.case.id: one.case for one in given[:2]}
     cases["c"] = Case("c", {"text": "c"}, "something else")
-    found = {one.case.id: one for one in runs_from(results_of(given), cases)}
+    found = {one.case.id: one for one in read_back(given, cases)}
     assert set(found) == {"a", "b"}
-    assert found["a"].scores == {"exact": (Score(1.0, True),)}
+    assert found["a"].scores == {"exact": (Score(1.0, True),) * 3}
     assert found["b"].scores == {"exact": (Score(0.0, False),)}
-    assert found["a"].answers == (
-        Asked(disposition="answered", output={"text": "a 0"}, latency_us=5),
-    )
+    answer = Asked(disposition="answered", output={"text": "a 0"}, latency_us=5)
+    assert found["a"].answers == (answer,) * 3
+
+
+def test_repeats_that_disagreed_come_back_as_they_were() -> None:
+    scores: dict[str, tuple[Score | None, ...]] = {
+        "exact": (RIGHT, WRONG, RIGHT),
+        "judge": (Score(1.0, True, doubt=0.2), Score(None), None),
+        "graded": (Score(0.2), Score(0.4), Score(0.6)),
+    }
+    given = CaseRuns(Case("a", {}), "s", (text("y"),) * 3, scores)
+    (found,) = read_back([given], {"a": given.case})
+    assert rights_of(found) == rights_of(given) == (True, False, True)
+    for name in scores:
+        before, after = (tallies_of([each], name).by_case["a"] for each in (given, found))
+        assert after.value == pytest.approx(before.value)
+        assert after.repeats == before.repeats
+        assert after.lowest == pytest.approx(before.lowest)
+    assert tallies_of([found], "graded").is_share is False
+
+
+def test_what_the_money_did_not_reach_does_not_come_back() -> None:
+    given = CaseRuns(Case("a", {}), "s", (text("y"), None), {"exact": (RIGHT, None)})
+    (found,) = read_back([given], {"a": given.case})
+    assert (len(found.answers), found.scores) == (1, {"exact": (Score(1.0, True),)})
+    given = CaseRuns(Case("a", {}), "s", (None, None), {})
+    (found,) = read_back([given], {"a": given.case})
+    assert (found.answers, found.scores) == ((None,), {})
+
+
+def read_back(given: list[CaseRuns], cases: dict[str, Case]) -> tuple[CaseRuns, ...]:
+    """Return what a report that was stored says of the cases."""
+    stored = msgspec.json.encode(results_of(given))
+    return runs_from(msgspec.json.decode(stored, type=list[CaseResult]), cases)

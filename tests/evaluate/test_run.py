@@ -219,6 +219,33 @@ def test_a_scorer_that_fails_leaves_the_score_unknown_and_says_so() -> None:
     assert found.notes == ("scorer `same` gave no score of 2 answers: the judge is away",)
 
 
+@pytest.mark.parametrize(
+    ("score", "why"),
+    [
+        (None, "expected a Score, got NoneType"),
+        (True, "expected a Score, got bool"),
+        (Score(float("nan"), True), "value: expected a number from 0 to 1 or None, got nan"),
+        (Score(7.0), "value: expected a number from 0 to 1 or None, got 7.0"),
+        (Score("1"), "value: expected a number from 0 to 1 or None, got '1'"),  # type: ignore[arg-type]
+        (Score(1.0, "yes"), "is_right: expected a bool or None, got 'yes'"),  # type: ignore[arg-type]
+        (Score(1.0, True, doubt=-1.0), "doubt: expected a number from 0 to 1, got -1.0"),
+        (Score(1.0, True, cost_micro=-5), "cost_micro: expected a whole number >= 0, got -5"),
+    ],
+    ids=str,
+)
+def test_what_a_scorer_says_that_is_no_score_is_unknown(score: Any, why: str) -> None:
+    class Odd(Same):
+        def score(self, case: Case, asked: Asked) -> Score:
+            return score  # type: ignore[no-any-return]
+
+    for is_dear in (False, True):
+        odd = Odd()
+        odd.is_dear = is_dear
+        found = run_now(Upper(), [suite(2)], [odd])
+        assert [runs.scores["same"] for runs in found.cases] == [(None,), (None,)]
+        assert found.notes == (f"scorer `same` gave no score of 2 answers: ValueError: {why}",)
+
+
 def test_changed_cases_are_asked_and_not_scored() -> None:
     found = run_now(Upper(), [suite(1), suite(1, "typos")], unscored=frozenset({"typos.jsonl"}))
     assert [runs.scores for runs in found.cases] == [{"same": (Score(1.0, True),)}, {}]

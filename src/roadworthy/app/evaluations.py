@@ -45,6 +45,7 @@ from .ground import Ground
 from .rehearsals import ask_of, open_rehearsal
 from .rooms import open_signals
 from .scoring import open_scoring
+from .traffic import requests_per_day
 from .waiting import write_waiting
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -143,6 +144,7 @@ class Evaluator:
             behaviours=behaviours,
             fairness=fairness,
             stability=stability_of(cases, None, declared.max_flaky, declared.sure),
+            requests_per_day=requests_per_day(self._ground, job.service.name),
             notes=(*job.notes, *(baseline.notes if baseline else ())),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])

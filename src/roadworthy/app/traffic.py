@@ -9,7 +9,7 @@ import msgspec
 from ..declare.review import Outcomes
 from ..release.losses import has_failed, unit_of
 from ..serve.splits import entity_of
-from ..store.records import find_records
+from ..store.records import count_records, find_records
 from ..store.rollout_units import read_inputs
 from ..types import DAY_US, Record
 from .ground import Ground
@@ -48,6 +48,16 @@ def measure_traffic(ground: Ground, service: str, outcomes: Outcomes) -> Traffic
     units = {(name_of(record), record.at_us // DAY_US) for record in found}
     covered_us = max(now_us - found[-1].at_us, _LEAST_US)
     return Traffic(len(units) * DAY_US / covered_us, base)
+
+
+def requests_per_day(ground: Ground, service: str) -> float | None:
+    """Return how often a service is asked of a day at present; None where nobody asked.
+
+    Counted is what somebody was to be answered, also where it was refused.
+    """
+    now_us = ground.clock.now_us()
+    count, first_us = count_records(ground.state, service, now_us - DAYS * DAY_US)
+    return count * DAY_US / max(now_us - first_us, _LEAST_US) if count else None
 
 
 def _with_entities(ground: Ground, found: list[Record], names: tuple[str, ...]) -> list[Record]:

@@ -118,7 +118,8 @@ def _print_text(report: Report) -> None:
     if needed := needed_text(report):
         print_line(needed)
     against = f" against {report.baseline}" if report.baseline else ""
-    print_line(f"{report.release}{against}: {len(report.results):,} cases, {report.repeats} times")
+    often = "once" if report.repeats == 1 else f"{report.repeats} times each"
+    print_line(f"{report.release}{against}: {len(report.results):,} cases, {often}")
     print_line()
     _print_metrics(report)
     _print_slices(report)

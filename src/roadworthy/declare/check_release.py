@@ -59,7 +59,10 @@ def release_keys_count(service: ServiceDeclaration, _: ProjectDeclaration) -> Fi
 
 
 def _keys(policy: ReleasePolicy, table: str) -> set[str]:
-    return set(getattr(policy, table).model_fields_set)
+    """Return the keys of a judge that say something else than nothing would."""
+    given = getattr(policy, table)
+    own = type(given)()
+    return {key for key in given.model_fields_set if getattr(given, key) != getattr(own, key)}
 
 
 def shadow_has_what_to_compare(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,12 +76,23 @@ class Suite(msgspec.Struct, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(Case)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a line raises that is no JSON, no UTF-8, or nested thousands deep."""
 
 
 def suite_of(name: str, cases: Sequence[Case]) -> Suite:
     """Return a suite of these cases."""
     whole = "\n".join(case.digest for case in cases)
     return Suite(name, tuple(cases), hashlib.sha256(whole.encode()).hexdigest())
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """Return the lines of a file, without the mark that some editors put before the first.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
 
 
 def load_suites(folder: Path, names: Sequence[str]) -> tuple[Suite, ...]:
@@ -100,7 +112,7 @@ def load_suites(folder: Path, names: Sequence[str]) -> tuple[Suite, ...]:
 def _read(folder: Path, name: str, seen: dict[str, str], problems: list[Problem]) -> list[Case]:
     cases = []
     try:
-        lines = (folder / name).read_bytes().splitlines()
+        lines = lines_of(folder / name)
     except OSError as error:
         got = error.strerror or type(error).__name__
         problems.append(Problem(name, "a file of cases", got, name, "create it"))
@@ -111,7 +123,7 @@ def _read(folder: Path, name: str, seen: dict[str, str], problems: list[Problem]
         where = f"line {number}"
         try:
             case = _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             expected = '`{"id", "input", "expect", "tags", "severity"}` as JSON'
             problems.append(Problem(where, expected, str(error), name, "mend the line"))
             continue
@@ -119,6 +131,8 @@ def _read(folder: Path, name: str, seen: dict[str, str], problems: list[Problem]
             expected = ", ".join(f"`{word}`" for word in SEVERITIES)
             got = f"`{case.severity:.40}`"
             problems.append(Problem(f"{where}: severity", expected, got, name, "use one of these"))
+        if not case.id:
+            problems.append(Problem(f"{where}: id", "a text", "an empty one", name, "name it"))
         if case.id in seen:
             got = f"`{case.id:.80}`, which is in {seen[case.id]} already"
             problems.append(Problem(f"{where}: id", "an id of its own", got, name, "rename one"))

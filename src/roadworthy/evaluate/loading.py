@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DeclarationError
 from ..types import Problem
-from .cases import Suite, load_suites, suite_of
+from .cases import Suite, lines_of, load_suites, suite_of
 from .templates import SUFFIX, expand
 
 
@@ -34,7 +34,7 @@ def load_cases(folder: Path, names: Sequence[str]) -> tuple[Suite, ...]:
 
 def _expanded(folder: Path, name: str) -> Suite:
     try:
-        lines = (folder / name).read_bytes().splitlines()
+        lines = lines_of(folder / name)
     except OSError as error:
         got = error.strerror or type(error).__name__
         problem = Problem(name, "a file of templates", got, name, "create it")

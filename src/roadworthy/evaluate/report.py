@@ -89,6 +89,8 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         stability: `stable_pass`, `flaky` or `stable_fail`; `unknown` where no scorer could say.
         passes, runs: How many of its repeats were right.
         scores: Scorer → mean value over the repeats.
+        said: Scorer → a sign for each repeat: `1` right, `0` wrong, `?` not said, `-` no score.
+        doubts: Scorer → mean doubt of its scores, of those that may be wrong.
         outputs: How many different outputs the repeats gave.
         output: The first of them, as JSON values.
         baseline: Whether the baseline had it right; None without one.
@@ -103,6 +105,8 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     passes: int = 0
     runs: int = 0
     scores: dict[str, float | None] = {}
+    said: dict[str, str] = {}
+    doubts: dict[str, float] = {}
     outputs: int = 0
     input: dict[str, Any] = {}
     expect: Any = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from ..types import Disposition
@@ -16,6 +16,7 @@ from .stability import case_stability, outputs_of
 
 _RANK = {"stable_fail": 0, "flaky": 1, "unknown": 2, "stable_pass": 3}
 _DISPOSITIONS = frozenset(get_args(Disposition))
+_NO_SCORE = "-"
 
 
 def results_of(
@@ -48,6 +49,8 @@ def _result_of(runs: CaseRuns, before: CaseRuns | None) -> CaseResult:
         passes=sum(rights),
         runs=len(answers),
         scores={name: _mean(scores) for name, scores in runs.scores.items()},
+        said={name: "".join(map(_sign, _of_answers(runs, name))) for name in runs.scores},
+        doubts={name: doubt for name, scores in runs.scores.items() if (doubt := _doubt(scores))},
         outputs=outputs_of(runs),
         input=case.input,
         expect=case.expect,
@@ -74,7 +77,12 @@ def _mean(scores: Sequence[Score | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _per_answer(numbers: Sequence[int]) -> float:
+def _doubt(scores: Sequence[Score | None]) -> float:
+    known = [score.doubt for score in scores if score is not None and score.value is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _per_answer(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers) if numbers else 0.0
 
 
@@ -99,7 +107,8 @@ def _shown(asked: Asked | None) -> Any:
 def runs_from(results: Iterable[CaseResult], cases: Mapping[str, Case]) -> tuple[CaseRuns, ...]:
     """Return what an earlier report says of cases that are the same to this day.
 
-    Of several repeats it knows the mean alone: each case comes back as one answer.
+    Each repeat comes back right or wrong as it was. Of graded scores, latency and cost a report
+    knows the means alone, so that every repeat has these.
 
     Args:
         results: Of the earlier report.
@@ -120,12 +129,31 @@ def _read_back(result: CaseResult, case: Case) -> CaseRuns:
         latency_us=round(result.latency_ms * 1000),
         cost_micro=result.cost_micro,
     )
-    is_right = None if result.stability == "unknown" else 2 * result.passes > result.runs
-    scores: dict[str, tuple[Score | None, ...]] = {
-        name: (None if value is None else Score(value, is_right),)
-        for name, value in result.scores.items()
+    scores = {
+        name: tuple(_score(result, name, sign) for sign in said)
+        for name, said in result.said.items()
     }
-    return CaseRuns(case, result.suite, (answer if result.runs else None,), scores)
+    return CaseRuns(case, result.suite, (answer,) * result.runs or (None,), scores)
+
+
+def _sign(score: Score | None) -> str:
+    if score is None:
+        return _NO_SCORE
+    return "?" if score.is_right is None else str(int(score.is_right))
+
+
+def _score(result: CaseResult, name: str, sign: str) -> Score | None:
+    if sign == _NO_SCORE:
+        return None
+    is_right = None if sign == "?" else sign == "1"
+    return Score(result.scores.get(name), is_right, doubt=result.doubts.get(name, 0.0))
+
+
+def _of_answers(runs: CaseRuns, name: str) -> Iterator[Score | None]:
+    """Yield the scores of what was asked."""
+    for answer, score in zip(runs.answers, runs.scores[name], strict=True):
+        if answer is not None:
+            yield score
 
 
 def _disposition(name: str) -> Disposition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -33,6 +33,29 @@ class Score(msgspec.Struct, frozen=True, omit_defaults=True):
     measured: float | None = None
     cost_micro: int = 0
     doubt: float = 0.0
+
+
+def checked(score: Any) -> Score:
+    """Return a score, as it must be whoever made it.
+
+    Raises:
+        ValueError: It is none: numbers that are not from 0 to 1 would decide by what they are not.
+    """
+    if not isinstance(score, Score):
+        raise ValueError(f"expected a Score, got {type(score).__name__}")
+    if score.value is not None and not _is_share(score.value):
+        raise ValueError(f"value: expected a number from 0 to 1 or None, got {score.value!r:.40}")
+    if score.is_right is not None and not isinstance(score.is_right, bool):
+        raise ValueError(f"is_right: expected a bool or None, got {score.is_right!r:.40}")
+    if not _is_share(score.doubt):
+        raise ValueError(f"doubt: expected a number from 0 to 1, got {score.doubt!r:.40}")
+    if not isinstance(score.cost_micro, int) or score.cost_micro < 0:
+        raise ValueError(f"cost_micro: expected a whole number >= 0, got {score.cost_micro!r:.40}")
+    return score
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 class ScoringGround(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from ..errors import ModelError
 from .cache import Cache, read_score, score_key, write_score
 from .cases import Case
 from .questions import Question
-from .scorer import Score, Scorer
+from .scorer import Score, Scorer, checked
 from .settings import Progress, Settings
 
 BATCH = 256
@@ -101,7 +101,7 @@ class Scoring:
         if answer.disposition == "failed" and scorer.name not in self._settings.measures:
             return Score(0.0, False, f"no answer: {answer.error_code or 'unknown'}")
         try:
-            score = scorer.score(question.case, answer)
+            score = checked(scorer.score(question.case, answer))
         except ModelError as error:
             self._note_failure(scorer, str(error))
             return None

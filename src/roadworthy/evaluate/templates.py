@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import DeclarationError
 from ..types import Problem
-from .cases import SEVERITIES, Case
+from .cases import SEVERITIES, UNREADABLE, Case
 
 SUFFIX = ".templates.jsonl"
 MOST_CASES = 10_000
@@ -71,7 +71,7 @@ def expand(name: str, lines: Iterable[bytes | str]) -> list[Case]:
         where = f"line {number}"
         try:
             template = _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             expected = '`{"template", "fill", "expect", "tags"}` as JSON'
             problems.append(Problem(where, expected, str(error), name, "mend the line"))
             continue

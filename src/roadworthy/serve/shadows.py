@@ -34,6 +34,7 @@ class _Shadowed(NamedTuple):
     """A request that was answered, and how the candidate met it.
 
     Attributes:
+        entity: What it is about, where that is what counts once.
         features: What its record keeps of its features; None where it had none.
     """
 
@@ -41,6 +42,7 @@ class _Shadowed(NamedTuple):
     id: str
     share: float
     rollout: str
+    entity: str
     features: Mapping[str, Any] | None
 
 
@@ -107,7 +109,9 @@ class Shadows:
         if len(self._waiting) >= MOST_WAITING:
             self.dropped += 1
             return
-        asked = _Shadowed(_asked_again(plan), plan.id, split.share, split.id, plan.features)
+        asked = _Shadowed(
+            _asked_again(plan), plan.id, split.share, split.id, plan.entity, plan.features
+        )
         self._waiting.append(asked)
         if len(self._at_work) < MOST_AT_WORK:
             task = asyncio.get_running_loop().create_task(self._work())
@@ -219,7 +223,11 @@ class _ShadowJournal:
         asked = _now.get()
         if isinstance(entry, Record) and asked is not None:
             entry = msgspec.structs.replace(
-                entry, arm="shadow", canary=asked.rollout, propensity=asked.share
+                entry,
+                arm="shadow",
+                canary=asked.rollout,
+                propensity=asked.share,
+                entity=asked.entity,
             )
         self._spool.append(entry)
 

@@ -234,6 +234,18 @@ def find_records(
         return [record_of(row) for row in connection.execute(query)]
 
 
+def count_records(engine: Engine, service: str, since_us: int) -> tuple[int, int]:
+    """Return how many requests of a service somebody was to be answered, and when the first came.
+
+    Counted is from `since_us`; without any, the time is 0.
+    """
+    is_one = (records.c.service == service, records.c.arm.in_(sorted(SHOWN)), _since(since_us))
+    query = select(func.count(), func.min(records.c.at_us)).where(*is_one)
+    with engine.connect() as connection:
+        count, first_us = connection.execute(query).one()
+    return count, first_us or 0
+
+
 def find_ends(
     engine: Engine,
     *,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..declare.release import ReleasePolicy
+from ..declare.service import ServiceDeclaration
 from ..errors import NotFound, StoreError
 from ..release import gates, registry
+from ..release.bundle import read_declared
 from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
 from .comparisons import compare_releases
 from .ground import Ground
 from .replays import replay_request
-from .rollouts import declared_of
 
 
 def shipping_of(ground: Ground) -> Shipping:
@@ -27,10 +27,19 @@ def shipping_of(ground: Ground) -> Shipping:
         waive=ground.waive,
         measure_gates=ground.gates_of,
         risk=partial(_risk, ground),
-        policy=partial(_policy, ground),
+        declared=partial(_declared, ground),
         compare=partial(compare_releases, state, ground.artifacts),
         replay=partial(replay_request, ground),
     )
+
+
+def _declared(ground: Ground, release_id: str) -> ServiceDeclaration | None:
+    """Return what a release declares; None where that is gone, or is not what was built."""
+    try:
+        release = registry.read_release(ground.state, release_id)
+        return read_declared(release.manifest, ground.artifacts)
+    except (NotFound, StoreError):
+        return None
 
 
 def _risk(ground: Ground, release_id: str) -> str:
@@ -40,11 +49,3 @@ def _risk(ground: Ground, release_id: str) -> str:
         return gates.risk_of(ground.state, ground.artifacts, release)
     except NotFound:
         return "high"
-
-
-def _policy(ground: Ground, release_id: str) -> ReleasePolicy | None:
-    """Return what a release declares of how it meets live traffic; None where that is gone."""
-    try:
-        return declared_of(ground, release_id).release
-    except (NotFound, StoreError):
-        return None

@@ -131,7 +131,7 @@ def with_waivers(found: Iterable[Gate], waivers: Sequence[Waiver], now_us: int) 
             gate,
             state="waived",
             waiver=valid[gate.name].id,
-            why=f"waived by `{valid[gate.name].by}`: {valid[gate.name].reason} ({gate.why})",
+            waived=f"waived by `{valid[gate.name].by}`: {valid[gate.name].reason}",
         )
         if gate.state != "holds" and gate.name in valid and gate.name not in _NEVER_WAIVED
         else gate

@@ -50,6 +50,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         at_us: When that was measured.
         command: What measures it, where it is not.
         waiver: Id of the waiver that counts; empty without one.
+        waived: By whom, and for what reason; empty without one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_us: int | None = None
     command: str = ""
     waiver: str = ""
+    waived: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

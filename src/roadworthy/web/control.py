@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -13,7 +14,8 @@ from starlette.requests import Request
 from ..cost.ledger import Ledger
 from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
-from ..errors import Forbidden
+from ..declare.service import ServiceDeclaration
+from ..errors import Forbidden, ServiceStopped
 from ..evaluate.report import Report
 from ..release.forecast import Forecast
 from ..release.registry import Release
@@ -202,6 +204,24 @@ class Ask(msgspec.Struct, frozen=True):
         """
         self.check_sees(name)
         return self.control.engine.release_of(name)
+
+    def known(self, name: str) -> str:
+        """Return the name of a service, whether or not what it should serve can be opened.
+
+        Raises:
+            Forbidden: The key is limited to other services.
+            NotFound: There is no such service; the message lists those there are.
+        """
+        self.check_sees(name)
+        return name if name in self.control.engine.releases else self.service(name).name
+
+    def declared(self, service: str, release_id: str) -> ServiceDeclaration | None:
+        """Return what serves a service declares, or else a release; None where neither is there."""
+        with suppress(ServiceStopped):
+            if (opened := self.control.engine.releases.get(service)) is not None:
+                return opened.declaration
+        read = self.control.shipping.declared
+        return read(release_id) if read is not None and release_id else None
 
     def services_of(self, wanted: str) -> tuple[str, ...]:
         """Return the services that a list is to be of: the one that is wanted, or all it may see.

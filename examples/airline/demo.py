@@ -172,7 +172,7 @@ class Days:
     def play(self, days: int, until: str = "") -> None:
         """Replay the next days, none before `SHIP_DAY`; of the last only what is before `until`."""
         day = max(first_day(), SHIP_DAY)
-        console.print(f"  {days} day of flights from {day} …")
+        console.print(f"  flights of {day}")
         words = ("--from", f"{day}", "--days", str(days), *(("--until", until) if until else ()))
         script = [sys.executable, str(FOLDER / "replay.py"), *self._words, *words]
         done = subprocess.run(script, stdout=subprocess.DEVNULL, check=False)
@@ -222,7 +222,9 @@ def main() -> None:
             if not options.no_ship:
                 step(f"7. Three candidates meet what serves, from {SHIP_DAY} on")
                 train_candidates(console)
-                ship(console, Days(url, key).play)
+                days = Days(url, key)
+                ship(console, days.play)
+                days.play(1, LAST_HOUR)  # so that something waits for people
             if not options.exit:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)

@@ -43,14 +43,14 @@ class Candidate(NamedTuple):
     Attributes:
         months: What it learns from.
         views: The views that it is given; empty for those that serve.
-        days: How many days of flights its shadow may take.
+        days: How many days of flights its shadow may take, at most.
     """
 
     name: str
     says: str
     months: str
     views: tuple[str, ...] = ()
-    days: int = 3
+    days: int = 4
 
 
 NO_HISTORY = Candidate(
@@ -97,9 +97,11 @@ def ship(console: Console, play: Play) -> None:
         for _ in range(one.days):
             play(1)
             now = status()
-            if now["rollout"] is None or now["rollout"]["state"] != "running":
+            if now["rollout"]["state"] != "running":
                 break
         console.print(f"  {said_of_rollout(now)}")
+        if now["rollout"]["state"] == "running":
+            roadworthy("release", "stop", SERVICE.name)
     console.print(f"\n  [bold]Celsius:[/bold] {said_of_celsius_contract()}")
 
 

@@ -12,7 +12,7 @@ from control_plane import Plane
 from roadworthy.app import Project, open_project
 from roadworthy.errors import DeclarationError, ServiceStopped, StoreError
 from roadworthy.release.gates import held_up_by
-from roadworthy.release.registry import Release, champion_id_of
+from roadworthy.release.registry import Release, champion_id_of, read_release
 from roadworthy.types import DAY_US
 
 SERVICE = """
@@ -185,6 +185,39 @@ def test_another_is_promoted_where_the_champion_was_changed_in_the_store(plane: 
     written(project.folder, deadline_ms=900)
     built = project.build_release("sound", by="test")
     assert project.promote(built.id, by="test").id == built.id
+
+
+def test_the_gates_of_another_are_measured_where_what_the_champion_declares_is_gone(
+    plane: Plane,
+) -> None:
+    project = plane.project
+    champion = read_release(project.state, champion_id_of(project.state, "sound"))
+    kept = project.artifacts.path(champion.manifest.files["service.toml"])
+    written(project.folder, deadline_ms=900)
+    built = project.build_release("sound", by="test")
+    kept.unlink()
+    assert [gate.name for gate in project.gates_of(built.id)][:1] == ["suites"]
+    assert project.promote(built.id, by="test").id == built.id
+
+
+def test_the_pages_of_its_releases_are_there_and_one_goes_back_from_them(plane: Plane) -> None:
+    project = plane.project
+    broken = champion_id_of(project.state, "broken")
+    for path in ("releases", "releases/compare", "rollout", "evaluations"):
+        assert plane.ask("GET", f"/api/services/broken/{path}").status == 200
+    page = plane.ask("GET", f"/api/releases/{broken}").json
+    assert page["gates"]["owners"]["product"] == "test"
+    written(project.folder, deadline_ms=900)
+    built = project.build_release("broken", by="test")
+    project.promote(built.id, by="test")
+    artifact_of(project, built).unlink()
+    plane.follow()
+    project.build_release("broken", by="test")  # keeps the schema again
+    back = plane.ask("POST", "/api/services/broken/rollback", {"reason": "it is damaged"})
+    assert (back.status, back.json["release"]) == (200, broken)
+    plane.follow()
+    asked = plane.ask("POST", "/v1/services/broken/answer", {"input": {"n": 1}})
+    assert (asked.status, asked.json["release"]) == (200, broken)
 
 
 def test_what_served_before_serves_where_a_file_of_the_champion_is_damaged(

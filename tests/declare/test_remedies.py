@@ -30,6 +30,7 @@ TESTS = {
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
+    33: "cli/test_cli_evaluate.py::test_a_worse_release_than_the_one_that_serves_ends_with_1",
     34: "evaluate/test_stability.py"
     "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
     36: "app/test_replays.py::test_the_features_of_then_are_given_again",
@@ -39,6 +40,7 @@ TESTS = {
     48: "cli/test_cli_ci.py::test_what_a_change_touches_is_checked_and_evaluated",
     50: "app/test_opened_elsewhere.py::test_each_record_says_what_is_not_as_it_was",
     51: "serve/test_under_fire.py::test_more_requests_than_the_limit_get_429_at_once",
+    52: "app/test_rollouts.py::test_a_worse_one_goes_back",
     53: "release/test_lineage.py"
     "::test_an_answer_leads_back_to_its_release_and_the_pin_of_its_model",
     54: "release/test_registry.py::test_releases_are_listed_newest_first_and_by_service",
@@ -63,6 +65,8 @@ TESTS = {
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+    108: "release/test_gates.py"
+    "::test_what_is_declared_and_was_not_measured_refuses_and_says_the_command",
     109: "evaluate/test_behaviours.py"
     "::test_labels_that_change_fail_with_examples_of_what_was_changed",
     110: "evaluate/test_fairness.py::test_it_passes_only_where_the_whole_interval_keeps_the_bar",
@@ -76,8 +80,10 @@ TESTS = {
 
 VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
-EVALUATED = {34, 43, 48, 109, 110, 111}
+EVALUATED = {33, 34, 43, 48, 108, 109, 110, 111}
 """Rows that a service asks for by what it is evaluated by."""
+ROLLOUT = 52
+"""The row that a service asks for by saying how a candidate is judged."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
 SCOPE = 75
@@ -118,13 +124,15 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
     shutil.copytree(AIRLINE, folder, ignore=shutil.ignore_patterns("data", ".roadworthy"))
     service = folder / "services" / name
     (service / "model.onnx").touch()
+    (service / "suites").mkdir(exist_ok=True)
+    (service / "suites" / "summer.jsonl").touch()
     declared = load_service(service, load_project(folder), ENFORCES)
     return {one.row: one for one in graded_remedies(declared)}
 
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, *EVALUATED}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, 34, 111}
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -143,7 +151,8 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         88,
         *VIEWS,
         *BOUNDS,
-        *EVALUATED,
+        109,
+        110,
         SCOPE,
     }
     names = ("gpt-4o-mini", "practice")
@@ -156,7 +165,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
+    to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"
@@ -188,9 +197,11 @@ use = "typos"
     declared = load_text(tmp_path, text)
     found = {one.row: one for one in graded_remedies(declared) if one.row in EVALUATED}
     assert {row: one.evidence for row, one in found.items()} == {
+        33: "evaluation.suites = builtin:attacks/leak",
         34: "evaluation.repeats = 3",
         43: "evaluation.suites = builtin:attacks/leak",
         48: "evaluation.suites = builtin:attacks/leak",
+        108: "evaluation.suites = builtin:attacks/leak",
         109: "evaluation.behaviours[1].use = typos",
         110: "objectives.fairness[0].metric = accuracy_difference of sex x age",
         111: "evaluation.suites[0] = builtin:attacks/leak, evaluation.behaviours[0].use = attacks",

@@ -293,6 +293,7 @@ DECLARED = (
     "services/support-reply/service.toml",
     "services/support-reply/request.schema.json",
     "services/support-reply/prompts/reply.md",
+    "services/support-reply/suites/questions.jsonl",
     *(p.relative_to(AIRLINE).as_posix() for p in AIRLINE.glob("features/*.sql")),
     *(p.relative_to(AIRLINE).as_posix() for p in AIRLINE.glob("services/support-reply/policies/*")),
 )
@@ -312,6 +313,8 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> ServiceDeclaration:
     """The declaration of flight-delay, which names a model file that training writes."""
     folder = copy_project(tmp_path_factory.mktemp("airline"))
     (folder / "services/flight-delay/model.onnx").touch()
+    (folder / "services/flight-delay/suites").mkdir()
+    (folder / "services/flight-delay/suites/summer.jsonl").touch()
     project = load_project(folder)
     load_service(folder / "services" / "support-reply", project, ENFORCES)
     return load_service(folder / "services" / "flight-delay", project, ENFORCES)
@@ -472,6 +475,7 @@ def project(train: Any, learned: Any, example: Path, tmp_path: Path, practice_ur
     pipeline, about = train.fit(learned.rows, learned.numbers), train.describe(learned)
     model = train.convert(pipeline, about, learned.numbers)
     train.write(model, about, learned.snapshot, copied / "services/flight-delay")
+    assert import_module("suite").write_suite(learned, copied / "services/flight-delay") > 100
     return copied
 
 

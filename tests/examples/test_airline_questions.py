@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from roadworthy.declare.schemas import compile_schema, read_schema
+from roadworthy.evaluate.cases import load_suites
 
 AIRLINE = Path(__file__).parents[2] / "examples" / "airline"
 sys.path.append(str(AIRLINE))
@@ -232,3 +233,11 @@ def test_a_line_that_is_not_json_is_refused_with_its_place(tmp_path: Path) -> No
     path.write_bytes(b'\xff{"id"\n')
     with pytest.raises(questions.QuestionError, match=re.escape(f"{path}:1: expected a question")):
         questions.read_questions(path)
+
+
+def test_the_suite_is_made_of_the_questions() -> None:
+    assert questions.SUITE.read_bytes() == questions.suite()
+    asked = load_suites(questions.CHAT, ["suites/questions.jsonl"])[0].cases
+    assert len(asked) == len(questions.read_questions()[:: questions.EVERY])
+    declared = (questions.CHAT / "service.toml").read_text(encoding="utf-8").casefold()
+    assert questions.NO_ANSWER in declared

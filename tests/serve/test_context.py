@@ -219,7 +219,7 @@ def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> N
     with serve(write(service(QUOTES, GUARD))) as live:
         live.chat("reply", "Can my dog fly with me in the cabin?")
         (record,) = live.records()
-    *before, passages, _, _, _ = msgspec.to_builtins(record, builtin_types=(bytes,))
+    *before, passages, _, _, _, _ = msgspec.to_builtins(record, builtin_types=(bytes,))
     assert passages[0]["file"] == "pets.md"
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)
     assert read == msgspec.structs.replace(record, passages=None)

@@ -63,6 +63,13 @@ def test_the_same_input_is_answered_unseen(make_project: MakeProject) -> None:
     assert msgspec.json.decode(output) == {"by": "candidate", "p": 0.7}
 
 
+def test_it_is_about_what_the_shown_answer_is_about(make_project: MakeProject) -> None:
+    about = '[outcomes]\nunit = "entity"\nentity = ["p"]\n'
+    project, _ = shadowing(make_project, more=about)
+    found = [shadow_of(project, ask(project, "ada", p=p)) for p in (0.25, 0.75)]
+    assert [shadow.entity for shadow in found if shadow is not None] == ["0.25", "0.75"]
+
+
 def test_what_is_shown_names_the_rollout(make_project: MakeProject) -> None:
     project, _ = shadowing(make_project)
     shown = record_of(project, ask(project, "ada"))

@@ -170,6 +170,50 @@ def test_a_waiver_lets_it_ship_until_it_ends_and_says_who_and_why(
     ]
 
 
+def test_the_reason_of_a_waiver_is_said_once(stage: Stage, visitor: Visitor) -> None:
+    gate(stage, "drills", "not_measured", why="no drill was run")
+    waive(stage, "drills", 14)
+    shown = visitor.see(f"/releases/{stage.candidate}")
+    assert shown.words.count("sensor test runs on Friday") == 1
+    assert "no drill was run" in shown.words
+
+
+def test_the_timeline_says_that_no_more_gates_hold_than_do(stage: Stage, visitor: Visitor) -> None:
+    gate(stage, "suites", "holds")
+    gate(stage, "behaviours", "not_measured", is_declared=False)
+    shown = visitor.see("/services/risk/releases")
+    assert "all 2 hold" not in shown.words
+    assert "1 hold" in shown.words
+    gate(stage, "drills", "not_measured")
+    waive(stage, "drills", 14)
+    assert "1 waived, 1 hold" in visitor.see("/services/risk/releases").words
+
+
+def test_the_timeline_counts_what_nothing_measured_of_a_high_risk(stage: Stage) -> None:
+    gate(stage, "suites", "holds")
+    gate(stage, "load", "not_measured", is_declared=False)
+    file = stage.folder / "services" / "risk" / "service.toml"
+    owners = 'product = "ada"\nmodel = "bob"\nplatform = "eve"'
+    text = file.read_text().replace('product = "ada"', owners)
+    file.write_text(text.replace('risk = "low"', 'risk = "high"'))
+    answer = stage.plane.ask("POST", "/api/services/risk/releases", {})
+    assert answer.status == 201, answer.body
+    release = answer.json["release"]
+    stage.put(
+        release_tables.gates,
+        release=release,
+        gate="load",
+        service="risk",
+        state="not_measured",
+        at_us=stage.now_us,
+        digest="",
+        detail=msgspec.json.encode(Gate(name="load")).decode(),
+    )
+    rows = stage.plane.get("/api/services/risk/releases")["releases"]
+    found = {row["release"]: (row["held"], row["open"]) for row in rows if row["gated"]}
+    assert found == {release: (0, 1), stage.candidate: (1, 0)}
+
+
 def test_a_waiver_that_ends_soon_is_at_risk_and_one_that_ended_counts_no_more(
     stage: Stage,
 ) -> None:

@@ -193,8 +193,13 @@ class Ground:
         """
         views: dict[str, tuple[str, ...]] = {}
         sets: dict[str, str] = {}
-        for one in (release, registry.champion_of(self.state, release.service)):
-            declared = one and bundle.read_declared(one.manifest, self.artifacts)
+        champion = None
+        with suppress(NotFound, StoreError):  # what cannot be read is to be replaced
+            champion = registry.champion_of(self.state, release.service)
+        for one in (release, champion):
+            declared = None
+            with suppress(NotFound, StoreError):
+                declared = one and bundle.read_declared(one.manifest, self.artifacts)
             if one and declared and one.manifest.training and declared.features.views:
                 views[one.id], sets[one.id] = declared.features.views, one.manifest.training.id
         if release.id not in views:

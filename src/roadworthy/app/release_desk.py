@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..errors import NotFound
+from ..declare.service import ServiceDeclaration
+from ..errors import NotFound, StoreError
 from ..release import gates, registry
+from ..release.bundle import read_declared
 from ..store.rollouts import stop_rollout
 from ..web.shipping import Shipping
 from .comparisons import compare_releases
@@ -25,9 +27,19 @@ def shipping_of(ground: Ground) -> Shipping:
         waive=ground.waive,
         measure_gates=ground.gates_of,
         risk=partial(_risk, ground),
+        declared=partial(_declared, ground),
         compare=partial(compare_releases, state, ground.artifacts),
         replay=partial(replay_request, ground),
     )
+
+
+def _declared(ground: Ground, release_id: str) -> ServiceDeclaration | None:
+    """Return what a release declares; None where that is gone, or is not what was built."""
+    try:
+        release = registry.read_release(ground.state, release_id)
+        return read_declared(release.manifest, ground.artifacts)
+    except (NotFound, StoreError):
+        return None
 
 
 def _risk(ground: Ground, release_id: str) -> str:

@@ -9,21 +9,25 @@ from pathlib import Path
 import click
 
 from ..app import Project, open_project
-from ..data.audit_leakage import LeakReport, audit_leakage
+from ..data.audit_leakage import LeakReport, audit_leakage, found_by
 from ..data.audit_skew import SkewReport, audit_skew
-from ..data.consumed import asked_tables
+from ..data.consumed import asked_tables, source_contracts
 from ..data.features import Features
 from ..data.history import TIME, read_rows
 from ..data.skew import FeatureSkew
 from ..data.time_travel import Travelled
-from ..data.trained import find_trained
+from ..data.trained import Trained, find_trained, named_set
 from ..data.views import View
-from ..declare.schemas import open_schema
+from ..declare.schemas import open_schema, split_table
 from ..declare.service import ServiceDeclaration
+from ..declare.training import read_training
 from ..errors import NotFound
+from ..store.artifacts import digest_of
+from ..store.leakage import LeakageFound, record_leakage
 from .common import (
     INCONCLUSIVE,
     NOT_KEPT,
+    acting,
     command,
     json_option,
     print_json,
@@ -39,6 +43,12 @@ _training_option = click.option(
     "--training",
     type=_file,
     help="Parquet or CSV file of the training set; else the newest that was saved.",
+)
+_leaked_option = click.option(
+    "--training",
+    type=_file,
+    help="Parquet or CSV file of the training set; else the one that the service names, or the "
+    "newest that was saved.",
 )
 
 
@@ -129,7 +139,7 @@ def _skew_row(row: FeatureSkew) -> tuple[str, ...]:
 
 @click.command("leakage")
 @click.argument("service")
-@_training_option
+@_leaked_option
 @click.option("--label", default="", help="Column of the training set that is the outcome.")
 @click.option(
     "--time",
@@ -154,16 +164,19 @@ def leakage_command(
 
     By what contracts and views declare; with `--label`, by what a training set shows too: one
     feature that tells the label alone, or is missing where the label is one way, or holds what was
-    not known yet at its row's time. With `--test`, by rows that training and test share. Ends with
-    1 where there is a leak, with 3 where there is none and a view cannot be traced.
+    not known yet at its row's time. With `--test`, by rows that training and test share. What is
+    found is kept: the gate `leakage` of the service's releases is measured by it. Ends with 1 where
+    there is a leak, with 3 where there is none and a view cannot be traced.
     """
     with opened_features(folder) as (project, found):
         declared = project.load(service, DATA_PARTS)
         views = _views(found, declared)
         asked = next(iter(asked_tables(declared, project.declaration)), None)
-        trained = find_trained(views, project.state, project.artifacts, training, time)
+        trained = _trained(project, declared, views, training, time)
         told = None if test is None else read_rows(test.absolute(), {})
         report = audit_leakage(service, views, found.sources, asked, trained, label, told)
+        kept = _found(project, declared, report, by_label=bool(label), by_test=test is not None)
+        record_leakage(project.state, project.clock, service, kept, by=acting())
     if as_json:
         print_json(report)
     else:
@@ -172,6 +185,37 @@ def leakage_command(
         raise SystemExit(NOT_KEPT)
     if report.untraced:
         raise SystemExit(INCONCLUSIVE)
+
+
+def _trained(
+    project: Project,
+    declared: ServiceDeclaration,
+    views: list[View],
+    file: Path | None,
+    time: str,
+) -> Trained:
+    """Return the training set of a file, or the one that the service names, or the newest."""
+    if file is None and declared.features.training is not None:
+        named = read_training(declared.folder / declared.features.training).id
+        if (found := named_set(named, project.state, project.artifacts)) is not None:
+            return found
+    return find_trained(views, project.state, project.artifacts, file, time)
+
+
+def _found(
+    project: Project,
+    declared: ServiceDeclaration,
+    report: LeakReport,
+    *,
+    by_label: bool,
+    by_test: bool,
+) -> LeakageFound:
+    """Return what is remembered of an audit, with the contracts by which it was judged."""
+    known = source_contracts(declared, project.declaration, project.state)
+    contracts = {source: one.contract.digest for source, one in sorted(known.items())}
+    asked = declared.contract.input
+    file = "" if asked is None else digest_of(declared.folder / split_table(asked)[0])
+    return found_by(report, contracts, file, by_label=by_label, by_test=by_test)
 
 
 def _print_leakage(report: LeakReport) -> None:

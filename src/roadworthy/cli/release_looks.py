@@ -121,8 +121,15 @@ def _row(gate: Gate) -> list[str]:
         _number(gate.value),
         _number(gate.bar),
         time_text(gate.at_us),
-        gate.why + (f" (`{gate.command}`)" if gate.command and gate.state != "holds" else ""),
+        _why(gate),
     ]
+
+
+def _why(gate: Gate) -> str:
+    """Return why a gate is as it is, with what measures it where that would change something."""
+    if gate.waived:
+        return f"{gate.waived} ({gate.why})"
+    return gate.why + (f" (`{gate.command}`)" if gate.command and gate.state != "holds" else "")
 
 
 def _number(value: float | None) -> str:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ..errors import DeclarationError, NotFound
+from ..store.leakage import LeakageFound, Way
 from .contract import Table
-from .leakage import Leak, measured_leaks, request_leaks, shared_rows
+from .leakage import Cause, Leak, measured_leaks, request_leaks, shared_rows
 from .relations import Sources
 from .report import listed
 from .time_travel import Travelled, leaks_of, travel
 from .trained import HOW_TO_SAVE, Trained, columns_of
 from .view_leaks import declared_leaks
 from .views import View
+
+_WAYS: Mapping[Cause, Way] = {
+    "known_later": "declared",
+    "label": "declared",
+    "shared_rows": "test",
+}
+"""How a leak was seen; what is not here was measured by the label."""
 
 
 class LeakReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +98,39 @@ def audit_leakage(
         leaks=tuple(leaks),
         untraced=tuple(untraced),
         time_travel=tuple(travelled),
+    )
+
+
+def found_by(
+    report: LeakReport,
+    contracts: Mapping[str, str],
+    input_digest: str,
+    *,
+    by_label: bool,
+    by_test: bool,
+) -> LeakageFound:
+    """Return what is remembered of an audit: what it looked at, and how many leaks it found.
+
+    Args:
+        report: The audit.
+        contracts: SHA-256 of each contract of its sources, by source.
+        input_digest: SHA-256 of the file that says what a request brings; empty without one.
+        by_label: Whether a training set was measured by its label.
+        by_test: Whether it was held against a test set.
+    """
+    leaks: dict[Way, int] = {"declared": 0}
+    leaks |= {"label": 0} if by_label else {}
+    leaks |= {"test": 0} if by_test else {}
+    for leak in report.leaks:
+        leaks[_WAYS.get(leak.cause, "label")] += 1
+    return LeakageFound(
+        views=tuple(sorted(report.views)),
+        contracts=dict(contracts),
+        input=input_digest,
+        measured=report.measured,
+        leaks=leaks,
+        untraced=len(report.untraced),
+        says=report.says,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ ScorerKind = Annotated[
     str, plugin_of("scorers", SCORERS, VALUES.get("scorers.use", ())), known_or_other(SCORERS)
 ]
 
-BEHAVIOURS = (
+BehaviourKind = Literal[
     "typos",
     "case",
     "whitespace",
@@ -53,9 +53,9 @@ BEHAVIOURS = (
     "directional",
     "attacks",
     "swap",
-)
+]
 
-FAIRNESS_METRICS = (
+FairnessMetric = Literal[
     "demographic_parity_difference",
     "demographic_parity_ratio",
     "equal_opportunity_difference",
@@ -63,7 +63,8 @@ FAIRNESS_METRICS = (
     "accuracy_difference",
     "false_positive_rate_difference",
     "false_negative_rate_difference",
-)
+]
+FAIRNESS_METRICS: tuple[FairnessMetric, ...] = get_args(FairnessMetric)
 
 
 class Quality(Section):
@@ -82,15 +83,7 @@ class Fairness(Section):
         description="Field of the input, or tag, that names the group; several are one group of "
         "their combinations.",
     )
-    metric: Literal[
-        "demographic_parity_difference",
-        "demographic_parity_ratio",
-        "equal_opportunity_difference",
-        "equalized_odds_difference",
-        "accuracy_difference",
-        "false_positive_rate_difference",
-        "false_negative_rate_difference",
-    ] = Field(description="How the difference between groups is measured.")
+    metric: FairnessMetric = Field(description="How the difference between groups is measured.")
     at_most: float | None = Field(None, ge=0, le=1, description="Largest difference (0-1).")
     at_least: float | None = Field(
         None, ge=0, le=1, description="Least ratio (0-1), for a metric that is a ratio."
@@ -162,23 +155,7 @@ class ScorerEntry(Section):
 class BehaviourEntry(Section):
     """How answers must behave when an input is changed in a way whose effect is known."""
 
-    use: Literal[
-        "typos",
-        "case",
-        "whitespace",
-        "paraphrase",
-        "names",
-        "gender",
-        "locale",
-        "format",
-        "order",
-        "monotonic",
-        "noise",
-        "bounded",
-        "directional",
-        "attacks",
-        "swap",
-    ] = Field(description="How inputs are changed, and what must follow.")
+    use: BehaviourKind = Field(description="How inputs are changed, and what must follow.")
     name: Label = Field(
         default_factory=lambda entry: str(entry["use"]),
         validate_default=True,

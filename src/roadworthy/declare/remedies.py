@@ -104,6 +104,11 @@ def _suites(service: ServiceDeclaration) -> Iterator[str]:
         yield f"evaluation.suites = {first}" + (f" and {len(others)} more" if others else "")
 
 
+def _judge(service: ServiceDeclaration) -> Iterator[str]:
+    if service.release.judge != "none":
+        yield f"release.judge = {service.release.judge}"
+
+
 def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     if service.contract.output:
         yield f"contract.output = {service.contract.output}"
@@ -292,6 +297,13 @@ REMEDIES = (
         _output_schemas,
     ),
     Remedy(
+        33,
+        "the same cases asked of each change, and one refused that answers them worse",
+        "evaluate/comparing.py",
+        "evaluation.suites",
+        _suites,
+    ),
+    Remedy(
         34,
         "each case asked several times, and the share of those that disagree held to a bar",
         "evaluate/stability.py",
@@ -339,6 +351,13 @@ REMEDIES = (
         "release/environment.py",
     ),
     Remedy(51, "limits on requests at work and on connections", "serve/gateway.py"),
+    Remedy(
+        52,
+        "a candidate meets more and more users, or a shadow's requests, and harm takes it back",
+        "release/canary.py",
+        "release.judge",
+        _judge,
+    ),
     Remedy(53, "each single answer leads back to what made it", "release/lineage.py"),
     Remedy(54, "a registry of releases, their aliases and their history", "release/registry.py"),
     Remedy(
@@ -447,6 +466,13 @@ REMEDIES = (
         "cost/ledger.py",
         "cost.per_day_usd",
         _caps,
+    ),
+    Remedy(
+        108,
+        "none takes over from another before its cases were asked of exactly it, and passed",
+        "release/measures.py",
+        "evaluation.suites",
+        _suites,
     ),
     Remedy(
         109,

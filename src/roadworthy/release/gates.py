@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 from sqlalchemy import Engine, delete, insert, select
 
+from ..declare.schemas import split_table
 from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError, NotFound, NotReady, RequestError, StoreError
 from ..evaluate.report import Report
@@ -23,6 +24,7 @@ from ..store.approvals import (
 from ..store.artifacts import Artifacts
 from ..store.data_versions import read_skew
 from ..store.evaluations import newest_evaluation
+from ..store.leakage import SavedLeakage, Way, read_leakage
 from ..store.release_tables import gates as table
 from ..store.rollups import summarise
 from ..types import DAY_US, HOUR_US, Clock, Problem
@@ -103,6 +105,7 @@ def evidence_of(
         skew=skew[0],
         skew_at_us=skew[1],
         skew_serving=_skew_serving(engine, release),
+        leakage=_leakage_of(engine, release, declared),
         requests_per_day=requests_per_day(engine, release.service, now_us),
         approvals=list_approvals(engine, release.id),
     )
@@ -128,7 +131,7 @@ def with_waivers(found: Iterable[Gate], waivers: Sequence[Waiver], now_us: int) 
             gate,
             state="waived",
             waiver=valid[gate.name].id,
-            why=f"waived by `{valid[gate.name].by}`: {valid[gate.name].reason} ({gate.why})",
+            waived=f"waived by `{valid[gate.name].by}`: {valid[gate.name].reason}",
         )
         if gate.state != "holds" and gate.name in valid and gate.name not in _NEVER_WAIVED
         else gate
@@ -297,6 +300,45 @@ def _skew_serving(engine: Engine, release: Release) -> dict[str, object] | None:
     champion = champion_id_of(engine, release.service)
     found = read_skew(engine, champion, limit=1) if champion not in ("", release.id) else []
     return found[0].detail if found else None
+
+
+def _leakage_of(
+    engine: Engine, release: Release, declared: ServiceDeclaration
+) -> tuple[SavedLeakage, ...]:
+    """Return of each way of looking the newest audit that says something of a release.
+
+    It looked at the same views under the same contracts; what it measured is what the release was
+    trained on, where the release says what that is. A later audit that looked in fewer ways takes
+    back nothing of what an earlier one saw.
+    """
+    manifest = release.manifest
+    views = sorted(declared.features.views)
+    contracts = {source: pin.digest for source, pin in manifest.contracts.items()}
+    asked = declared.contract.input
+    brought = "" if asked is None else manifest.files.get(split_table(asked)[0], "")
+    found: dict[Way, SavedLeakage] = {}
+    for saved in read_leakage(engine, release.service) if views else ():
+        one = saved.found
+        if (list(one.views), one.contracts, one.input) != (views, contracts, brought):
+            continue
+        learned = manifest.training
+        is_trained = learned is None or one.measured == learned.id
+        for way, leaks in one.leaks.items():
+            if way not in found and (way == "declared" or is_trained):
+                found[way] = _alone(saved, way, leaks)
+    return tuple(found.values())
+
+
+def _alone(saved: SavedLeakage, way: Way, leaks: int) -> SavedLeakage:
+    """Return what an audit found in one of its ways of looking."""
+    is_declared = way == "declared"
+    found = msgspec.structs.replace(
+        saved.found,
+        leaks={way: leaks},
+        measured="" if is_declared else saved.found.measured,
+        untraced=saved.found.untraced if is_declared else 0,
+    )
+    return msgspec.structs.replace(saved, found=found)
 
 
 def requests_per_day(engine: Engine, service: str, now_us: int) -> float:

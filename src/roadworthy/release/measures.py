@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from ..declare.service import ServiceDeclaration
 from ..evaluate.report import Metric, Paired, Report
 from ..store.approvals import OWNERS, Approval
+from ..store.leakage import SavedLeakage
 
 State = Literal["holds", "fails", "inconclusive", "not_measured", "waived"]
 GateName = Literal[
@@ -48,6 +50,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         at_us: When that was measured.
         command: What measures it, where it is not.
         waiver: Id of the waiver that counts; empty without one.
+        waived: By whom, and for what reason; empty without one.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_us: int | None = None
     command: str = ""
     waiver: str = ""
+    waived: str = ""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +78,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         pins: SHA-256 of each contract that it was built with.
         skew: The newest comparison of served features with what it was trained on.
         skew_serving: The same of what serves; None where nothing does, or that is this release.
+        leakage: Of each way in which features were audited for leaks the newest audit that says
+            something of this release, with what it found in that way alone.
         requests_per_day: Of the busiest day of the last week.
     """
 
@@ -88,6 +94,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     skew: dict[str, Any] | None = None
     skew_at_us: int = 0
     skew_serving: dict[str, Any] | None = None
+    leakage: tuple[SavedLeakage, ...] = ()
     requests_per_day: float = 0.0
     approvals: tuple[Approval, ...] = ()
 
@@ -282,8 +289,37 @@ def leakage(known: Evidence) -> Gate:
     """Return whether its features know what nobody can know when it is asked."""
     if not known.declared.features.views:
         return _nothing(known, "leakage", "it has no feature views")
-    command = f"roadworthy features leakage {known.declared.name}"
-    return Gate(name="leakage", why="no audit of it is kept", command=command)
+    command = f"roadworthy features leakage {known.declared.name} --label COLUMN"
+    if not known.leakage:
+        why = "no audit of its features as they are is kept"
+        return Gate(name="leakage", why=why, command=command)
+    decides = max(known.leakage, key=_weight)
+    leaks, untraced, *_ = _weight(decides)
+    found = decides.found
+    said = "no leak is declared or measured"
+    if leaks:
+        said = found.says
+    elif untraced:
+        said = (
+            f"no leak is declared, as far as it can be traced: {found.untraced} of the views cannot"
+        )
+    elif not found.measured:
+        said = "no leak is declared; `--label COLUMN` measures a training set too"
+    return Gate(
+        name="leakage",
+        state="fails" if leaks else "inconclusive" if untraced else "holds",
+        why=said,
+        evidence=f"audit of {PurePath(found.measured).name or 'what is declared'}",
+        digest=decides.digest,
+        at_us=decides.at_us,
+        command=command,
+    )
+
+
+def _weight(one: SavedLeakage) -> tuple[bool, bool, bool, int]:
+    """Return by what one audit decides before another: what it found, then how much it saw."""
+    found = one.found
+    return any(found.leaks.values()), found.untraced > 0, bool(found.measured), one.at_us
 
 
 def approvals(known: Evidence) -> Gate:

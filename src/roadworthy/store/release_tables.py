@@ -176,3 +176,15 @@ logged_models = Table(
     Column("detail", Text, nullable=False),
 )
 """What training code or another registry said of a model's file, by its SHA-256."""
+
+leakage_reports = Table(
+    "leakage_reports",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("service", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+"""Audits for features that know too much; the digest is of what was looked at and found."""
+Index("leakage_reports_service", leakage_reports.c.service, leakage_reports.c.at_us)

@@ -16,7 +16,6 @@ from .evaluation_page import row_of
 from .figures import ReleaseBrief, Ship
 from .gate_words import MAY
 from .gates_shown import gates_page
-from .release_page import owners_of
 from .release_rows import newest_evaluations, read_report
 from .rollout_page import frozen_of, rollout_shown, says_frozen
 from .ship import NO_CANDIDATE, Known, brief, may_of, state_of
@@ -115,10 +114,10 @@ def _known(
     return Known(
         candidate=candidate,
         champion=release.id,
-        gates=gates_page(ask, candidate, owners_of(ask, release.name)),
+        gates=gates_page(ask, candidate, release.declaration.owners.model_dump()),
         evaluation=None if found is None else row_of(found),
         needed=report.needed if report else None,
-        rollout=rollout_shown(ask, release, rollout) if rollout and is_its else None,
+        rollout=rollout_shown(ask, rollout) if rollout and is_its else None,
         says_frozen=says_frozen(frozen_of(ask, release.name), now),
     )
 

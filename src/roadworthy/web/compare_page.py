@@ -9,7 +9,6 @@ from ..evaluate.report import Paired, Report
 from ..release import registry
 from ..release.compare import Comparison
 from ..release.registry import Release
-from ..serve.opened import OpenRelease
 from ..store.built import read_latest
 from ..store.clock import time_of
 from . import measures
@@ -21,7 +20,7 @@ from .gates_shown import gates_page
 from .release_figures import ComparePage, CompareQuery
 from .release_page import owners_of
 from .release_rows import evaluations_of, read_report
-from .rollout_page import frozen_of, open_rollout, rollout_shown, says_frozen
+from .rollout_page import frozen_of, open_rollout, policy_of, rollout_shown, says_frozen
 from .ship import Known, decides
 from .states import rank
 from .timeline_page import candidate_of, roles_of
@@ -42,21 +41,21 @@ class Evidence(NamedTuple):
     other: Report | None
 
 
-def compare_page(ask: Ask, release: OpenRelease, query: CompareQuery) -> ComparePage:
+def compare_page(ask: Ask, service: str, query: CompareQuery) -> ComparePage:
     """Return what the comparison of two releases of a service shows.
 
     Raises:
         NotFound: There is no such release of this service.
     """
-    service, state = release.name, ask.control.state
+    state = ask.control.state
     a = find_release(ask, service, query.a or champion_of(ask, service))
     wanted = query.b or newest_candidate(ask, service)
     b = find_release(ask, service, wanted) if wanted else a
     now = time_of(ask.control.clock.now_us())
     frozen, running = frozen_of(ask, service), open_rollout(ask, service)
     is_its = running is not None and {running.champion, running.candidate} == {a.id, b.id}
-    rollout = rollout_shown(ask, release, running) if running is not None and is_its else None
-    gates = gates_page(ask, b.id, owners_of(ask, service))
+    rollout = rollout_shown(ask, running) if running is not None and is_its else None
+    gates = gates_page(ask, b.id, owners_of(ask, b))
     found = evidence_of(ask, a, b)
     known = Known(
         candidate=b.id if wanted else "",
@@ -94,7 +93,7 @@ def compare_page(ask: Ask, release: OpenRelease, query: CompareQuery) -> Compare
         environment=tuple(environment_of(a.manifest.environment, b.manifest.environment)),
         problem=problem,
         others=registry.list_release_ids(state, [service], MOST_OTHERS),
-        judge=release.declaration.release.judge,
+        judge=policy_of(ask, service, champion_of(ask, service)).judge,
         command=f"roadworthy release compare {a.id} {b.id}",
     )
 

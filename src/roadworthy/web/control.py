@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from anyio import from_thread
@@ -13,14 +14,17 @@ from starlette.requests import Request
 from ..cost.ledger import Ledger
 from ..data.agreed import SourceContract
 from ..declare.project import ProjectDeclaration
-from ..errors import Forbidden
+from ..declare.service import ServiceDeclaration
+from ..errors import Forbidden, ServiceStopped
 from ..evaluate.report import Report
+from ..release.forecast import Forecast
 from ..release.registry import Release
 from ..review.notices import Tell
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import OpenRelease
 from ..store.jobs import JobRunner
+from ..store.rollouts import Rollout
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..types import Clock, Key, OpenFeatures
@@ -42,16 +46,30 @@ class BuildRelease(Protocol):
         """
 
 
-class PromoteRelease(Protocol):
-    """Lets a release serve its service, in every process."""
+class Promoted(NamedTuple):
+    """What became of a release that somebody promoted.
 
-    def __call__(self, release_id: str, *, by: str) -> Release:
-        """Return the release.
+    Attributes:
+        rollout: What judges it from now on; None where it serves at once.
+        forecast: How long that takes at the present traffic.
+    """
+
+    release: Release
+    rollout: Rollout | None = None
+    forecast: Forecast | None = None
+
+
+class PromoteRelease(Protocol):
+    """Lets a release serve its service, in every process, or lets a rollout judge it first."""
+
+    def __call__(self, release_id: str, *, by: str) -> Promoted:
+        """Return what became of it.
 
         Raises:
             NotFound: There is no such release.
             StoreError: One of its files is gone or damaged.
             NotReady: Gates hold it up.
+            RequestError: Its rollout would never be decided at the present traffic.
             Conflict: Somebody else changed meanwhile what serves, or the service is frozen.
         """
 
@@ -186,6 +204,24 @@ class Ask(msgspec.Struct, frozen=True):
         """
         self.check_sees(name)
         return self.control.engine.release_of(name)
+
+    def known(self, name: str) -> str:
+        """Return the name of a service, whether or not what it should serve can be opened.
+
+        Raises:
+            Forbidden: The key is limited to other services.
+            NotFound: There is no such service; the message lists those there are.
+        """
+        self.check_sees(name)
+        return name if name in self.control.engine.releases else self.service(name).name
+
+    def declared(self, service: str, release_id: str) -> ServiceDeclaration | None:
+        """Return what serves a service declares, or else a release; None where neither is there."""
+        with suppress(ServiceStopped):
+            if (opened := self.control.engine.releases.get(service)) is not None:
+                return opened.declaration
+        read = self.control.shipping.declared
+        return read(release_id) if read is not None and release_id else None
 
     def services_of(self, wanted: str) -> tuple[str, ...]:
         """Return the services that a list is to be of: the one that is wanted, or all it may see.

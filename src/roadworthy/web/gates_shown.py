@@ -66,19 +66,23 @@ def gates_page(ask: Ask, release_id: str, owners: Mapping[str, str]) -> Gates:
     )
 
 
-def counts_of(ask: Ask, releases: Collection[str]) -> dict[str, tuple[int, int, int]]:
-    """Return of each release how many of its gates fail, are open, and were measured."""
+def counts_of(ask: Ask, releases: Collection[str]) -> dict[str, tuple[int, int, int, int, int]]:
+    """Return of each release how many gates hold, are waived, fail, are open, and there are."""
     state, now_us = ask.control.state, ask.control.clock.now_us()
     waived = waived_of(state, releases, now_us)
     found: dict[str, list[tuple[str, bool]]] = {}
+    risks: dict[str, str] = {}
     for row in gates_of(state, releases):
         is_waived = (row.release, row.gate) in waived and row.state != "holds"
         gate = msgspec.json.decode(row.detail, type=Gate)
-        refuses = row.state != "not_measured" or gate.is_declared
+        if row.release not in risks:
+            risks[row.release] = _risk(ask, row.release)
+        is_high = risks[row.release] == "high"
+        refuses = row.state != "not_measured" or gate.is_declared or is_high
         stands = "waived" if is_waived else row.state
         found.setdefault(row.release, []).append((stands, refuses))
     counts = {release: _counts(gates) for release, gates in found.items()}
-    return {release: (one[2], one[3], len(found[release])) for release, one in counts.items()}
+    return {release: (*one, len(found[release])) for release, one in counts.items()}
 
 
 def _counts(gates: Collection[tuple[str, bool]]) -> tuple[int, int, int, int]:

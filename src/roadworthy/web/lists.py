@@ -150,9 +150,17 @@ def releases(rows: Sequence[ReleaseRow], service: str = "", known: Collection[st
     newest: dict[str, ReleaseRow] = {}
     for row in rows:
         newest.setdefault(row.service, row)
-    older = [service for service, row in newest.items() if not row.is_champion]
+    waiting = [service for service, row in newest.items() if not row.champion]
+    older = [service for service, row in newest.items() if row.champion and not row.is_champion]
+    if waiting:
+        nothing = f"Nothing serves {' and '.join(waiting[:3])} yet."
+        return f"{_older(older)} {nothing}" if older else nothing
     if not older:
         return "Every service serves its newest release." if len(newest) > 1 else _one(newest)
+    return _older(older)
+
+
+def _older(older: Sequence[str]) -> str:
     verb = "serves an older" if len(older) == 1 else "serve older"
     noun = "release than its newest" if len(older) == 1 else "releases than their newest"
     return f"{' and '.join(older[:3])} {verb} {noun}."

@@ -79,7 +79,7 @@ class ReleaseActed(Struct, frozen=True, kw_only=True):
 def roll_back(ask: Ask, name: str, body: BackWanted) -> ServiceMoved:
     """Let an earlier champion serve again, with all that was in force for it."""
     act = _there(ask.control.shipping.roll_back, "rolling back")
-    service = ask.service(name).name
+    service = ask.known(name)
     to = find_release(ask, service, body.to).id if body.to else ""
     release = act(service, to=to, by=ask.by, why=body.reason)
     return ServiceMoved(service=service, did="roll_back", release=release.id)
@@ -88,7 +88,7 @@ def roll_back(ask: Ask, name: str, body: BackWanted) -> ServiceMoved:
 def freeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
     """Let nothing else serve, and no rollout move, until it is thawed."""
     act = _there(ask.control.shipping.freeze, "freezing")
-    service = ask.service(name).name
+    service = ask.known(name)
     act(service, by=ask.by, reason=body.reason)
     return _moved(ask, service, "freeze")
 
@@ -96,7 +96,7 @@ def freeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
 def unfreeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
     """Let releases be promoted again; a rollout that stood still goes on."""
     act = _there(ask.control.shipping.unfreeze, "thawing")
-    service = ask.service(name).name
+    service = ask.known(name)
     act(service, by=ask.by, reason=body.reason)
     return _moved(ask, service, "unfreeze")
 
@@ -104,7 +104,7 @@ def unfreeze(ask: Ask, name: str, body: Because) -> ServiceMoved:
 def stop_rollout(ask: Ask, name: str, body: Because) -> ServiceMoved:
     """End a rollout: everybody meets the champion again."""
     act = _there(ask.control.shipping.stop_rollout, "stopping a rollout")
-    service = ask.service(name).name
+    service = ask.known(name)
     act(service, by=ask.by, why=body.reason)
     return _moved(ask, service, "stop_rollout")
 

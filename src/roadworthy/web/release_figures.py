@@ -61,7 +61,8 @@ class ReleaseStands(Struct, frozen=True, kw_only=True):
         roles: `champion`, `candidate`, `last_good`, as far as they are its.
         evaluation: The newest by suites; None while there is none.
         failing, open: How many of its gates fail, and are not decided.
-        gated: How many gates were measured.
+        held, waived: How many hold, and are waived; nobody asks for the rest.
+        gated: How many gates there are; 0 where they were not measured yet.
     """
 
     release: str
@@ -72,6 +73,8 @@ class ReleaseStands(Struct, frozen=True, kw_only=True):
     evaluation: EvaluationRow | None
     failing: int
     open: int
+    held: int
+    waived: int
     gated: int
 
 

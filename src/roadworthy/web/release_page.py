@@ -36,7 +36,7 @@ def release_whole(ask: Ask, release: Release) -> ReleaseWhole:
         manifest=release.manifest,
         as_of=time_of(ask.control.clock.now_us()),
         roles=roles_of(ask, service, release.id),
-        gates=gates_page(ask, release.id, owners_of(ask, service)),
+        gates=gates_page(ask, release.id, owners_of(ask, release)),
         evaluations=tuple(map(row_of, found)),
         logged=tuple(_logged(ask, release)),
         moves=tuple(moves),
@@ -44,10 +44,10 @@ def release_whole(ask: Ask, release: Release) -> ReleaseWhole:
     )
 
 
-def owners_of(ask: Ask, service: str) -> Mapping[str, str]:
-    """Return who owns a service, by role, as what serves declares it."""
-    opened = ask.control.engine.releases.get(service)
-    return {} if opened is None else opened.declaration.owners.model_dump()
+def owners_of(ask: Ask, release: Release) -> Mapping[str, str]:
+    """Return who owns a service, by role, as what serves declares it, or else a release."""
+    declared = ask.declared(release.service, release.id)
+    return {} if declared is None else declared.owners.model_dump()
 
 
 def _logged(ask: Ask, release: Release) -> Iterator[LoggedShown]:

@@ -48,22 +48,22 @@ def routes() -> tuple[Route, ...]:
 
 def read_timeline(ask: Ask, name: str, query: TimelineQuery) -> Timeline:
     """Show which release of a service served when, who decided it, and what is on its way."""
-    return timeline_page(ask, ask.service(name), query)
+    return timeline_page(ask, ask.known(name), query)
 
 
 def read_comparison(ask: Ask, name: str, query: CompareQuery) -> ComparePage:
     """Show two releases side by side: may the second ship, and what differs in it."""
-    return compare_page(ask, ask.service(name), query)
+    return compare_page(ask, ask.known(name), query)
 
 
 def read_rollout(ask: Ask, name: str) -> RolloutPage:
     """Show the newest rollout of a service: steps, evidence, what happens next."""
-    return rollout_page(ask, ask.service(name))
+    return rollout_page(ask, ask.known(name))
 
 
 def read_evaluations(ask: Ask, name: str, query: EvaluationsQuery) -> Evaluations:
     """List the evaluations of a service, newest first."""
-    return evaluations_page(ask, ask.service(name).name, query)
+    return evaluations_page(ask, ask.known(name), query)
 
 
 def read_evaluation(ask: Ask, id: str, query: EvaluationQuery) -> EvaluationPage:

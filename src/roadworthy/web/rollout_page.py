@@ -9,7 +9,6 @@ from datetime import datetime
 import msgspec
 
 from ..declare.release import ReleasePolicy
-from ..serve.opened import OpenRelease
 from ..store.clock import time_of
 from ..store.rollouts import Figure, Look, Rollout
 from ..store.switchboard import Stop
@@ -35,13 +34,13 @@ HALFWAY = 0.5
 """From this level on, on a log scale, evidence of harm puts a metric at risk."""
 
 
-def rollout_page(ask: Ask, release: OpenRelease) -> RolloutPage:
+def rollout_page(ask: Ask, service: str) -> RolloutPage:
     """Return what the page of a service's rollout shows."""
-    service, now = release.name, time_of(ask.control.clock.now_us())
+    now = time_of(ask.control.clock.now_us())
     found = rollouts_of(ask.control.state, service, MOST_EARLIER)
     newest = found[0] if found else None
     frozen = frozen_of(ask, service)
-    shown = rollout_shown(ask, release, newest) if newest else None
+    shown = rollout_shown(ask, newest) if newest else None
     return RolloutPage(
         says=words.headline(newest, now) if newest else words.none(service),
         as_of=now,
@@ -55,15 +54,14 @@ def rollout_page(ask: Ask, release: OpenRelease) -> RolloutPage:
     )
 
 
-def rollout_shown(ask: Ask, release: OpenRelease, rollout: Rollout) -> RolloutShown:
+def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
     """Return one rollout with its evidence.
 
     Args:
         ask: Who asks.
-        release: What serves, whose file declares the steps.
-        rollout: The candidate on its way.
+        rollout: The candidate on its way, whose file declares the steps.
     """
-    policy, now = release.declaration.release, time_of(ask.control.clock.now_us())
+    policy, now = _policy_of(ask, rollout), time_of(ask.control.clock.now_us())
     shares = _shares(policy, rollout)
     terms = policy.shadow if rollout.judge == "shadow" else policy.canary
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
@@ -87,6 +85,21 @@ def rollout_shown(ask: Ask, release: OpenRelease, rollout: Rollout) -> RolloutSh
         expected=expected,
         looks=tuple(_look(look, drawn) for look in _looks(ask, rollout)),
     )
+
+
+def _policy_of(ask: Ask, rollout: Rollout) -> ReleasePolicy:
+    """Return what the candidate declares, by which it is judged; of one that is gone, a guess."""
+    read = ask.control.shipping.declared
+    declared = None if read is None else read(rollout.candidate)
+    if declared is None:
+        return policy_of(ask, rollout.service, rollout.champion)
+    return declared.release
+
+
+def policy_of(ask: Ask, service: str, champion: str) -> ReleasePolicy:
+    """Return how a candidate becomes what serves, as what serves declares it."""
+    declared = ask.declared(service, champion)
+    return ReleasePolicy() if declared is None else declared.release
 
 
 def open_rollout(ask: Ask, service: str) -> Rollout | None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..declare.service import ServiceDeclaration
 from ..release.compare import Comparison
 from ..release.measures import Gate
 from ..release.registry import Release
@@ -112,6 +113,7 @@ class Shipping(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         risk: Gives the risk by which a release is judged.
+        declared: Gives what a release declares; None where that is gone.
     """
 
     roll_back: RollBack | None = None
@@ -122,6 +124,7 @@ class Shipping(msgspec.Struct, frozen=True, kw_only=True):
     waive: Waive | None = None
     measure_gates: MeasureGates | None = None
     risk: Callable[[str], str] | None = None
+    declared: Callable[[str], ServiceDeclaration | None] | None = None
     compare: Compare | None = None
     replay: Replay | None = None
 

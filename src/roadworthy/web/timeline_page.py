@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 from ..release import registry
 from ..release.registry import Release
-from ..serve.opened import OpenRelease
 from ..store.actions import list_actions
 from ..store.clock import time_of
 from ..store.moves import Move
@@ -24,9 +23,9 @@ MOST_LOOKED_AT = 500
 """Acts that are looked through where no move is written down: of projects of earlier versions."""
 
 
-def timeline_page(ask: Ask, release: OpenRelease, query: TimelineQuery) -> Timeline:
+def timeline_page(ask: Ask, service: str, query: TimelineQuery) -> Timeline:
     """Return what the timeline of a service shows."""
-    service, state = release.name, ask.control.state
+    state = ask.control.state
     now = time_of(ask.control.clock.now_us())
     latest = moves_shown(ask, service, MOST_BANDS)
     shown = latest
@@ -47,7 +46,7 @@ def timeline_page(ask: Ask, release: OpenRelease, query: TimelineQuery) -> Timel
         last_good=ask.control.switchboard.get(f"last_good:{service}"),
         frozen=frozen,
         says_frozen=says_frozen(frozen, now),
-        rollout=None if rollout is None else rollout_shown(ask, release, rollout),
+        rollout=None if rollout is None else rollout_shown(ask, rollout),
         bands=tuple(bands_of(latest)),
         moves=tuple(moves),
         releases=tuple(_stands(ask, service, releases)),
@@ -119,7 +118,7 @@ def _stands(ask: Ask, service: str, releases: Sequence[Release]) -> Iterator[Rel
     evaluated = newest_evaluations(ask.control.state, ids)
     counts = counts_of(ask, ids)
     for release in releases:
-        failing, opened, gated = counts.get(release.id, (0, 0, 0))
+        held, waived, failing, opened, gated = counts.get(release.id, (0, 0, 0, 0, 0))
         found = evaluated.get(release.id)
         yield ReleaseStands(
             release=release.id,
@@ -130,5 +129,7 @@ def _stands(ask: Ask, service: str, releases: Sequence[Release]) -> Iterator[Rel
             evaluation=None if found is None else row_of(found),
             failing=failing,
             open=opened,
+            held=held,
+            waived=waived,
             gated=gated,
         )

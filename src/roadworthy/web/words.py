@@ -270,7 +270,7 @@ def _span_of(promise: Promise, now: datetime) -> str:
 def trouble(part: str) -> str:
     """Return what it means that a part is degraded."""
     if part.startswith("release of "):
-        return f"The promoted {part} cannot be opened."
+        return f"The {part} that should serve does not."
     return _TROUBLE.get(part, f"A part does not work: {part}.")
 
 
@@ -282,6 +282,8 @@ def failure(status: int, thing: str = "page", code: str = "") -> str:
     """
     if code == "not_ready":
         return "It may not serve yet. Nothing was done."
+    if code == "service_stopped":
+        return "This service is stopped. The others go on."
     if status == 404:
         return f"There is no such {thing}."
     return _FAILURES.get(status, "Something failed inside. The server's log says what.")

@@ -167,11 +167,21 @@ def _units() -> None:
         sa.Column("by", sa.Text, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
     )
+    op.create_table(
+        "leakage_reports",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("service", sa.Text, nullable=False),
+        sa.Column("at_us", sa.BigInteger, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+    op.create_index("leakage_reports_service", "leakage_reports", ["service", "at_us"])
 
 
 def downgrade() -> None:
     _find_by(records=PAGE, failures=FAILURES)
     for name in (
+        "leakage_reports",
         "logged_models",
         "rollout_units",
         "rollout_looks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -30,6 +31,18 @@ model = "{model}"
 """
 CHAMPION = "{'by': 'champion', 'p': input.p}"
 CANDIDATE = "{'by': 'candidate', 'p': input.p}"
+GATE = threading.Event()
+"""What a candidate of the provider `slow` waits for while it is opened."""
+SLOW = """
+import candidates
+from roadworthy.errors import ModelUnavailable
+
+def open_it(spec):
+    candidates.OPENING.set()
+    candidates.GATE.wait(30)
+    raise ModelUnavailable("it never came up")
+"""
+OPENING = threading.Event()
 USERS = [f"user-{number}" for number in range(200)]
 
 

@@ -127,9 +127,9 @@ class Past:
             insert_rows(connection, outcomes, [outcome_row(outcome)])
 
 
-def stage(make_project: MakeProject, more: str = CANARY) -> tuple[Past, str]:
+def stage(make_project: MakeProject, more: str = CANARY, **given: Any) -> tuple[Past, str]:
     """Return a project that was asked by 5,000 users on the last day, and a candidate."""
-    project, candidate = two_releases(make_project, more=more)
+    project, candidate = two_releases(make_project, more=more, **given)
     project.clock.set(START_US)  # type: ignore[attr-defined]
     past = Past(project)
     rows = []
@@ -328,6 +328,28 @@ def test_a_clock_that_jumps_by_a_month_counts_each_user_once(make_project: MakeP
     for _ in range(2):
         figure = next(f for f in look(past).verdict.figures if f.name == "errors")
         assert (figure.units, figure.candidate) == (1, 0.0)
+
+
+def test_a_gate_that_holds_no_longer_keeps_it_from_serving(make_project: MakeProject) -> None:
+    suite = '[evaluation]\nsuites = ["golden.jsonl"]\n'
+    files = {"services/late/golden.jsonl": '{"id": "a", "input": {"p": 0.5}, "expect": {}}'}
+    past, candidate = stage(make_project, suite + CANARY, files=files)
+    project = past.project
+    project.gates_of(candidate)
+    until_us = past.now_us + 60 * MINUTE_US
+    project.waive(candidate, "suites", by="ada", reason="a holiday", expires_us=until_us)
+    rollout = begin(past, candidate)
+    past.visits(rollout, [False] * 160, [False] * 40)
+    rollout = look(past)
+    past.visits(rollout, [False] * 40, [False] * 40)
+    past.pass_by(60 * MINUTE_US)
+    rollout = look(past)
+    assert (rollout.state, rollout.verdict.word) == ("running", "wait")
+    assert "expected every gate" in rollout.verdict.why
+    until_us = past.now_us + 60 * MINUTE_US
+    project.waive(candidate, "suites", by="ada", reason="a holiday", expires_us=until_us)
+    past.visits(rollout, [False], [False])
+    assert look(past).state == "promoted"
 
 
 def test_records_of_another_rollout_do_not_count(make_project: MakeProject) -> None:

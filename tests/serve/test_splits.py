@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from candidates import USERS, ask, end, follow, met_candidate, record_of, split, two_releases
-from conftest import MakeProject
+from candidates import (
+    GATE,
+    OPENING,
+    SLOW,
+    USERS,
+    ask,
+    end,
+    follow,
+    met_candidate,
+    record_of,
+    service,
+    split,
+    two_releases,
+)
+from conftest import InstallPlugin, MakeProject
+from live import until
+from roadworthy.errors import ServiceStopped
 from roadworthy.serve.identify import LOCAL_KEY
 from roadworthy.serve.request import Request
 from roadworthy.serve.splits import MOST_FAILED, entity_of
 from roadworthy.store.records import find_records
+from roadworthy.store.rollouts import Split
 from roadworthy.store.switchboard import move_pointer
 
 
@@ -184,6 +201,29 @@ def test_a_model_that_a_person_stopped_is_stopped_in_the_candidate(
     reply = ask(project, "ada")
     assert reply.release == candidate
     assert reply.disposition == "failed"
+
+
+def test_a_service_is_stopped_at_once_while_a_candidate_is_being_opened(
+    make_project: MakeProject, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("models", "slow", SLOW)
+    project = make_project({"late": service()}, project='[providers.slow]\nkind = "slow"\n')
+    project.promote(project.build_release("late", by="test").id, by="test")
+    ask(project, "ada")
+    file = project.folder / "services/late/service.toml"
+    text = service().replace('provider = "rule"', 'provider = "slow"')
+    file.write_text(text.replace("cost = {}", "cost = { per_request_usd = 0.1, per_day_usd = 1 }"))
+    candidate = project.build_release("late", by="test").id
+    said = msgspec.json.encode(Split("ro_1", candidate, "canary", 0.5)).decode()
+    try:
+        with project.state.begin() as connection:
+            move_pointer(connection, "rollout:late", said)
+        assert OPENING.wait(20)
+        project.serving.switchboard.stop("late", by="ada")
+        until(lambda: "late" in project.serving.engine.stopped, 10)
+        assert isinstance(ask(project, "ada").error, ServiceStopped)
+    finally:
+        GATE.set()
 
 
 def test_a_split_that_cannot_be_read_splits_nothing(make_project: MakeProject) -> None:

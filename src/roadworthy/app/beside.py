@@ -113,6 +113,11 @@ class Beside:
         except RoadworthyError as error:
             await asyncio.to_thread(self._give_up, said, str(error))
             return
+        now = self._said(name)
+        if now is None or now.id != said.id:  # it ended while its candidate was opened
+            await opened.close()
+            return
+        said = now
         shadows = self._open_shadows(opened) if said.judge == "shadow" else None
         self.splits = {**self.splits, name: OpenSplit(said, opened, shadows)}
 

@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import Connection
 
 from ..declare.service import ServiceDeclaration
-from ..errors import Conflict, NotFound, RequestError, StoreError
-from ..release import bundle, registry
+from ..errors import Conflict, NotFound, NotReady, RequestError, StoreError
+from ..release import bundle, gates, registry
 from ..release.canary import (
     CONSECUTIVE_FAILURES,
     Forecast,
@@ -117,13 +117,28 @@ class Rollouts:
         if split is not None and split.is_off and split.split.id == rollout.id:
             progress = take_requests(progress, [True] * CONSECUTIVE_FAILURES)
         progress = take(progress, found.closed, terms)
-        verdict = decide(progress, terms)
+        verdict = self._unless_held_up(rollout, decide(progress, terms))
         if verdict.word != "wait" or found.units or found.seen != rollout.seen:
             try:
                 self._write(rollout, found, plain_of(progress), verdict)
             except Conflict as error:
                 return str(error)  # somebody else acted meanwhile: the next look sees what
         return f"{verdict.word}: {verdict.why}"
+
+    def _unless_held_up(self, rollout: Rollout, verdict: RolloutVerdict) -> RolloutVerdict:
+        """Let what would be promoted wait while a gate no longer holds: a waiver may have ended."""
+        if verdict.word != "promote":
+            return verdict
+        ground = self._ground
+        release = registry.read_release(ground.state, rollout.candidate)
+        found = ground.standing_of(release.id)
+        try:
+            if gates.is_gated(ground.state, ground.artifacts, release):
+                risk = gates.risk_of(ground.state, ground.artifacts, release)
+                gates.check_ready(release, found, risk)
+        except NotReady as error:
+            return msgspec.structs.replace(verdict, word="wait", why=f"{verdict.why}; but {error}")
+        return verdict
 
     def _write(
         self,

@@ -34,10 +34,11 @@ from ..store.spending import read_holds, read_spending
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
-from ..types import MICRO, Features
+from ..types import Features
 from .beside import Beside
 from .desks import Desks
 from .examples import job_of_examples
+from .gauges import show_gauges
 from .ground import Ground
 from .opening import open_stored
 from .review_room import bodies_job, queue_job
@@ -138,35 +139,14 @@ class Serving:
         self._tasks: list[asyncio.Task[None]] = []
         self._following = asyncio.Lock()
         self._is_behind = False
-        self._show_gauges()
+        self._catching_up: asyncio.Task[None] | None = None
+        show_gauges(self)
 
-    def _show_gauges(self) -> None:
-        add, ledger = self.metrics.add_gauge, self.ledger
-        add("roadworthy_in_flight", "Requests at work.", lambda: self.engine.in_flight)
-        add(
-            "roadworthy_spool_bytes",
-            "Bytes of the spool that wait for the database.",
-            lambda: self.writer.lag.bytes,
-        )
-        add("roadworthy_degraded", "Parts that are degraded.", lambda: len(self.trouble))
-        add(
-            "roadworthy_held_usd",
-            "US dollars set aside for requests at work.",
-            lambda: {
-                name: ledger.spent(f"service:{name}")[1] / MICRO for name in self.engine.releases
-            },
-            label="service",
-        )
-        add(
-            "roadworthy_shadows_dropped",
-            "Requests that a candidate was not asked too, since too many waited.",
-            lambda: {
-                name: split.shadows.dropped
-                for name, split in self._beside.splits.items()
-                if split.shadows is not None
-            },
-            label="service",
-        )
+    @property
+    def shadows(self) -> Mapping[str, Shadows]:
+        """What lets the candidates of services answer unseen, by service."""
+        splits = self._beside.splits.items()
+        return {name: split.shadows for name, split in splits if split.shadows is not None}
 
     def open_features(self) -> Features:
         """Return the feature views at work; their packages are imported with the first use.
@@ -490,7 +470,9 @@ class Serving:
         """Follow the switchboard: another process may promote, stop, or revoke at any time."""
         while True:
             await asyncio.sleep(POLL_S)
-            await self._look()
+            self._obey()
+            if self._is_behind and not self._following.locked():
+                self._catching_up = asyncio.create_task(self._look())
 
     async def follow(self) -> None:
         """Take over now what the watch would see within 50 ms.
@@ -502,16 +484,39 @@ class Serving:
             await asyncio.wait_for(asyncio.shield(self._look()), FOLLOW_S)
 
     async def _look(self) -> None:
+        self._obey()
         async with self._following:
             try:
-                self._is_behind |= self.switchboard.poll()
                 if self._is_behind:  # also if the last look failed on the way
-                    await self.refresh()
                     self._is_behind = False
+                    await self.refresh()
             except Exception as error:  # noqa: BLE001 - outer edge: the watch outlives any one look
+                self._is_behind = True
                 self._release_trouble["watch"] = f"{type(error).__name__}: {error}"
             else:
                 self._release_trouble.pop("watch", None)
+
+    def _obey(self) -> None:
+        """Take over what needs nothing opened: whoever stops a service waits for no model to load.
+
+        A candidate may be opened for minutes, and a person who sees harm has none of them.
+        """
+        try:
+            if self.switchboard.poll():
+                self._is_behind = True
+                self._take_over_levers()
+        except Exception as error:  # noqa: BLE001 - outer edge: the watch outlives any one look
+            self._is_behind = True
+            self._release_trouble["watch"] = f"{type(error).__name__}: {error}"
+
+    def _take_over_levers(self) -> None:
+        """Take over keys, stops of services and models, and the ends of rollouts."""
+        self.keyring.replace(load_keys(self._ground.state))
+        self.engine.stopped = self._stopped()
+        for opened in (*self.engine.releases.values(), *self._beside):
+            self._stop_models(opened)
+        self._beside.drop_ended()
+        self.engine.splits = self._beside.splits
 
     async def _watch_files(self) -> None:
         """See every few seconds whether what is written to was deleted: no write would fail."""
@@ -521,10 +526,7 @@ class Serving:
 
     async def refresh(self) -> None:
         """Take over what the switchboard says now: keys, stops, champions."""
-        self.keyring.replace(load_keys(self._ground.state))
-        self.engine.stopped = self._stopped()
-        self._beside.drop_ended()
-        self.engine.splits = self._beside.splits
+        self._take_over_levers()
         # It may read thousands of corrections, for which nobody's answer is to wait.
         desks = [*self.engine.releases.values(), *self._beside.candidates]
         await asyncio.to_thread(self._desks.refresh, desks)
@@ -570,9 +572,10 @@ class Serving:
         """Stop what `start` started, close the models, write everything down, free the lock."""
         for sender in self.senders:
             sender.stop()
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._catching_up] if self._catching_up else [])]
+        for task in tasks:
             task.cancel()
-        for task in self._tasks:
+        for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
         self.engine.splits = {}

@@ -70,7 +70,11 @@ def test_what_is_not_known_of_a_file_that_is_gone_is_no_difference() -> None:
         declared={"cost.per_day_usd": "5"},
         texts={"service.toml": "name = 1", "prompt.md": "x"},
     )
-    damaged = Side(release=a_release(files=files), texts={"prompt.md": "x"}, gone=("service.toml",))
+    damaged = Side(
+        release=a_release(files=files, declaration_hash="other"),
+        texts={"prompt.md": "x"},
+        gone=("service.toml",),
+    )
     found = compare(whole, damaged)
     assert (found.declared, found.texts) == ((), ())
     (file,) = [one for one in found.parts if one.kind == "file"]

@@ -57,6 +57,8 @@ def test_what_the_files_describe_is_built_asked_and_not_promoted(project: Projec
     assert report.release == project.build_release("judged", by="test").id
     assert not registry.champion_id_of(project.state, "judged")
     assert [one.name for one in report.suites] == ["golden.jsonl"]
+    named = evaluate(project, suites=("golden.jsonl", "golden.jsonl"))
+    assert [one.cases for one in named.suites] == [40]
 
 
 def test_a_report_is_stored_and_the_chain_says_who_made_it(project: Project) -> None:
@@ -94,6 +96,17 @@ def test_repeats_are_asked_each(project: Project) -> None:
     report = evaluate(project, repeats=3)
     assert (report.asked, report.repeats) == (120, 3)
     assert {(one.passes, one.runs, one.outputs) for one in report.results} == {(3, 3, 1)}
+
+
+def test_cases_that_are_the_same_but_for_their_ids_are_told(project: Project) -> None:
+    assert not any("the same as another" in note for note in evaluate(project).notes)
+    copies = [
+        {"id": f"c{n}", "input": {"amount": 20.0 + n % 2}, "expect": {"label": "low"}}
+        for n in range(100)
+    ]
+    write_suite(project.folder, lines(copies))
+    (note,) = evaluate(project).notes
+    assert note.startswith("98 of 100 cases ask and expect the same as another, and count each")
 
 
 def test_another_suite_may_be_given(project: Project) -> None:
@@ -307,7 +320,7 @@ def test_what_a_day_costs_is_forecast_at_the_present_traffic(folder: Path) -> No
         assert "cost_per_day_usd" not in evaluate(project, "reply").metrics
         ids = Ids(project.clock)
         at_us = project.clock.now_us() - 6 * HOUR_US
-        arms: list[Arm] = [*["champion"] * 9, "shadow"]
+        arms: tuple[Arm, ...] = (*(("champion",) * 9), "shadow")
         seen = [
             Record(
                 id=ids.new("rq", at_us),

@@ -303,6 +303,33 @@ def test_a_request_that_ends_late_is_not_missed(make_project: MakeProject) -> No
     assert (figure.units, figure.candidate) == (2, 0.5)
 
 
+def test_a_clock_that_was_set_back_ends_it_since_nobody_would_be_counted(
+    make_project: MakeProject,
+) -> None:
+    past, candidate = stage(make_project)
+    rollout = begin(past, candidate)
+    past.visits(rollout, [False] * 4, [False])
+    assert look(past).state == "running"
+    past.pass_by(-4 * MINUTE_US)
+    past.visits(rollout, [False] * 4, [False])
+    assert look(past).state == "running", "a little is made up for"
+    past.pass_by(-60 * MINUTE_US)
+    rollout = look(past)
+    assert (rollout.state, pointers(past)["candidate"]) == ("rolled_back", "")
+    assert "the clock was set back" in rollout.why
+
+
+def test_a_clock_that_jumps_by_a_month_counts_each_user_once(make_project: MakeProject) -> None:
+    past, candidate = stage(make_project)
+    rollout = begin(past, candidate)
+    past.visit(rollout, "candidate", user="ada")
+    past.pass_by(30 * 24 * 60 * MINUTE_US)
+    past.visit(rollout, "candidate", user="ada", disposition="failed")
+    for _ in range(2):
+        figure = next(f for f in look(past).verdict.figures if f.name == "errors")
+        assert (figure.units, figure.candidate) == (1, 0.0)
+
+
 def test_records_of_another_rollout_do_not_count(make_project: MakeProject) -> None:
     past, candidate = stage(make_project)
     rollout = begin(past, candidate)

@@ -104,6 +104,14 @@ def test_changes_are_those_below_the_project_committed_or_not(tmp_path: Path) ->
     assert not root.exists()
 
 
+def test_a_base_is_never_an_option_of_git(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "commit", "-qm", "first", "--allow-empty")
+    assert resolve_base(tmp_path, "main")
+    for base in ("--help", "-h", "--all", "--octopus"):
+        assert resolve_base(tmp_path, base) == ""
+
+
 def test_outside_of_git_nothing_is_known(tmp_path: Path) -> None:
     assert resolve_base(tmp_path, "main") == ""
     assert changed_files(tmp_path, "HEAD") is None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -72,6 +74,7 @@ def test_what_a_change_touches_is_checked_and_evaluated(repository: Path) -> Non
     assert (found["loadtest"], found["drills"]) == ("not_measured", "not_measured")
     (step,) = (s for s in ran.json["steps"] if s["step"] == "evaluate")
     assert "evaluation" in step, step
+    assert all({"value", "low", "verdict"} < set(m) for m in step["evaluation"]["metrics"].values())
     assert step["evaluation"]["baseline"] not in ("", step["evaluation"]["release"])
     assert ran.code == {"kept": 0, "inconclusive": 3, "not_kept": 1}[ran.json["state"]]
 
@@ -140,3 +143,12 @@ def test_a_workflow_names_a_project_that_is_not_at_the_root(tmp_path: Path, shop
     assert run("ci", "--write", "github", "--project", project).code == 0
     text = (root / PLACES["github"]).read_text()
     assert '--project "ml/shop"' in text
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_held_to_anything(
+    repository: Path, tmp_path: Path
+) -> None:
+    ran = ci(repository, "--all", "--junit", tmp_path / "none" / "out.xml")
+    assert (ran.code, ran.out) == (4, "")
+    with closing(sqlite3.connect(repository / ".roadworthy" / "state.db")) as database:
+        assert database.execute("SELECT count(*) FROM evaluations").fetchone() == (0,)

@@ -8,6 +8,7 @@ from command_line import run
 
 from conftest import write_project
 from evaluation_project import files, golden, judged, lines, write_suite
+from roadworthy.evaluate.report import CaseResult, Report
 
 
 @pytest.fixture
@@ -49,6 +50,10 @@ def test_json_says_the_verdict_the_metrics_and_what_is_needed_first(folder: Path
     assert (exact["value"], exact["n"], exact["bar"]) == (1.0, 200, 0.5)
     assert exact["low"] < 1.0
     assert ran.json["by"].startswith("cli:")
+    assert set(Report.__struct_fields__) < set(ran.json)
+    assert (ran.json["reused"], ran.json["notes"], ran.json["paired"]) == (0, [], [])
+    for result in ran.json["results"]:
+        assert set(result) == set(CaseResult.__struct_fields__)
     write_suite(folder, golden(3))
     few = run("evaluate", "judged", "--project", folder, "--json")
     assert few.json["verdict"] == "inconclusive"
@@ -65,6 +70,19 @@ def test_junit_and_markdown_are_written_also_where_it_fails(folder: Path, tmp_pa
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("200", "180")
     assert markdown.read_text(encoding="utf-8").startswith("### ❌ FAIL: `judged`")
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_asked(
+    folder: Path, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "none" / "x", tmp_path / "file" / "x", tmp_path):
+        ran = run("evaluate", "judged", "--project", folder, option, place)
+        assert (ran.code, ran.out) == (4, "")
+        assert "cannot write" in ran.err
+    again = run("evaluate", "judged", "--project", folder, "--json")
+    assert again.json["reused"] == 0
 
 
 def test_a_worse_release_than_the_one_that_serves_ends_with_1(folder: Path) -> None:

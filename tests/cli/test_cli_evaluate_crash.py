@@ -73,3 +73,14 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(folder: Path) -> Non
     assert (report["reused"], report["asked"]) == (kept, CASES - kept)
     assert report["metrics"]["exact"]["value"] == 1.0
     assert len(report["results"]) == CASES
+
+
+def test_a_person_who_interrupts_it_is_not_told_that_a_promise_is_broken(folder: Path) -> None:
+    words = [sys.executable, "-m", "roadworthy", "evaluate", "said", "--project", str(folder)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        until(lambda: known(folder) >= 5, limit_s=30)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (4, b"")
+    assert err.decode().splitlines() == ["interrupted"]
+    assert 5 <= known(folder) < CASES

@@ -58,6 +58,8 @@ def test_a_day_goes_through_a_release(shop: Path) -> None:
     words = ("replay", "--since", "1d", "--release", release["release"], "--project", shop)
     ran = run(*words, "--json")
     assert ran.code == 3, "nothing became known yet"
+    assert ran.json["verdict"] == "inconclusive"
     assert ran.json["metrics"]["disagreement"]["value"] == 0
+    assert (ran.json["metrics"]["right"]["value"], ran.json["needed"]) == (None, None)
     shown = run(*words)
     assert "nothing that became known says which answers are right" in shown.out

@@ -69,6 +69,27 @@ def test_what_is_not_covered_is_proposed_as_cases(shop: Path) -> None:
     assert (after["share"], after["requests_share"], after["gaps"]) == (1.0, 1.0, [])
 
 
+def test_a_property_that_nothing_has_is_refused_and_not_covered(shop: Path) -> None:
+    asked(shop)
+    ran = run("suites", "coverage", "triage", "--fields", "input.plan,plam", "--project", shop)
+    assert (ran.code, ran.out) == (2, "")
+    assert "got `plam`" in ran.err
+    assert "`input.plan`" in ran.err
+
+
+def test_templates_cover_too_and_attacks_of_the_package_are_nobody_s_cases(shop: Path) -> None:
+    asked(shop)
+    template = {
+        "template": {"subject": "{what}", "plan": "free", "amount_usd": 0},
+        "fill": {"what": ["Hello", "Bye"]},
+    }
+    (shop / SERVICE / "hello.templates.jsonl").write_text(json.dumps(template))
+    with (shop / SERVICE / "service.toml").open("a") as file:
+        file.write('\n[evaluation]\nsuites = ["hello.templates.jsonl", "builtin:attacks"]\n')
+    ran = run("suites", "coverage", "triage", "--project", shop, "--json")
+    assert (ran.code, ran.json["cases"]) == (0, 2)
+
+
 def test_incidents_and_corrections_are_written_beside_the_service(shop: Path) -> None:
     asked(shop, 2)
     ran = run("suites", "incidents", "triage", "--project", shop, "--json")

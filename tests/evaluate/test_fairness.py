@@ -157,6 +157,29 @@ def test_what_counts_as_positive_may_be_a_label_or_a_scorer_s_word() -> None:
     assert fairness_of(accuracy, scored, scorer="judge").difference.value == 0.0
 
 
+@pytest.mark.parametrize(
+    ("output", "expect", "is_right"),
+    [
+        ({"team": "a", "is_urgent": True}, {"team": "a"}, True),
+        ({"team": "a", "is_urgent": True}, {"team": "b"}, False),
+        ({"usd": 99.0}, {"usd": 10.0}, False),
+        ({"usd": 10.0}, {"usd": 10}, True),
+        ({"label": "a", "p": 0.9}, {"label": "a"}, True),
+        ({"label": "a", "p": 0.9}, "a", True),
+        ({}, {"usd": 10.0}, False),
+    ],
+)
+def test_of_an_object_the_keys_count_that_are_expected(
+    output: Any, expect: Any, is_right: bool
+) -> None:
+    asked = Asked(disposition="answered", output=output)
+    cases = [
+        CaseRuns(Case(f"c{n}", {"g": "a"}, expect), "s.jsonl", (asked,), {}) for n in range(30)
+    ]
+    (group,) = fairness_of(declared("accuracy_difference", 0.1), cases).groups
+    assert group["rate"] == float(is_right)
+
+
 def test_without_expectations_it_says_that_nothing_is_known() -> None:
     found = fairness_of(declared("accuracy_difference", 0.1), [runs({"g": "a"}, None, True)] * 40)
     assert (found.difference.verdict, found.difference.value) == ("inconclusive", None)

@@ -67,6 +67,14 @@ def test_a_case_that_was_not_asked_is_unknown_and_says_so() -> None:
     assert (found.stability, found.runs, found.why) == ("unknown", 0, "it was not asked")
 
 
+def test_why_nobody_can_say_is_told_where_nothing_speaks_against_it() -> None:
+    unknown = Score(None, why="the reply is no verdict")
+    found = {
+        one.id: one for one in results_of([runs("a", RIGHT, unknown), runs("b", unknown, WRONG)])
+    }
+    assert (found["a"].why, found["b"].why) == ("the reply is no verdict", "it is another")
+
+
 def test_numbers_of_a_case_are_those_of_one_answer() -> None:
     answers = (
         text("y", latency_us=1_000, cost_micro=10),

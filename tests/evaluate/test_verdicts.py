@@ -71,6 +71,9 @@ def test_a_judge_that_says_nothing_counts_against_both_ends_too() -> None:
     judged = declared(scorers=[{"use": "judge", "name": "exact", "model": "local/x"}])
     some = [*cases([True] * 100)[20:], *scored(Score(None), 20)]
     assert conclude(judged, some).verdict == "inconclusive"
+    assert conclude(judged, scored(Score(None), 20)).sentence == (
+        "exact could not be measured: of none of 20 cases the scorer could say"
+    )
     assert conclude(declared(), some).verdict == "pass"
 
 
@@ -267,6 +270,30 @@ def test_doubt_about_a_judge_enters_the_comparison() -> None:
     assert (plain.verdict, unsure.verdict) == ("fail", "inconclusive")
 
 
+def test_what_neither_release_answered_shows_nothing() -> None:
+    failed = answered(disposition="failed", output=None, error_code="all_models_failed")
+    down = [one(k, [False], failed) for k in range(300)]
+    found = conclude(declared(None), down, down)
+    assert (found.verdict, found.paired[0].n) == ("inconclusive", 0)
+    assert found.notes[0].startswith("300 cases are not compared, because neither")
+    alone = conclude(declared(None), down, cases([True] * 300))
+    assert (alone.verdict, alone.paired[0].n) == ("fail", 300)
+
+
+def test_what_a_scorer_failed_to_score_counts_either_way_in_the_comparison() -> None:
+    before = cases([True] * 300)
+    known, lost = cases([True] * 280), cases([True] * 300)[280:]
+    gone = [CaseRuns(each.case, each.suite, each.answers, {"exact": (None,)}) for each in lost]
+    whole = conclude(declared(0.5), cases([True] * 300), before).paired[0]
+    found = conclude(declared(0.5), [*known, *gone], before)
+    assert (whole.verdict, found.paired[0].verdict) == ("pass", "inconclusive")
+    assert (found.paired[0].n, found.verdict) == (280, "inconclusive")
+    low, high = found.paired[0].low, found.paired[0].high
+    assert low is not None
+    assert high is not None
+    assert low < -20 / 300 < 0 < high
+
+
 @pytest.mark.parametrize("verdict", ["pass", "inconclusive", "fail"])
 def test_behaviours_and_fairness_are_part_of_the_verdict(verdict: Verdict) -> None:
     broken = Metric(name="typos", value=0.1, n=9, bar=0.05, is_least=False, verdict=verdict)
@@ -287,6 +314,14 @@ def test_the_largest_of_the_needed_is_what_is_needed() -> None:
     assert found.metrics["latency_p95_ms"].needed == 39
     assert found.needed == 39
     assert "latency_p95_ms" in found.sentence
+
+
+def test_no_number_is_needed_where_one_of_the_open_is_settled_by_none() -> None:
+    service = declared(objectives={"latency_p95_ms": 20})
+    found = conclude(service, scored(Score(None), 20))
+    assert found.metrics["latency_p95_ms"].needed == 39
+    assert (found.verdict, found.needed) == ("inconclusive", None)
+    assert found.sentence == "exact could not be measured: no case says anything of it"
 
 
 def _varying(rng: np.random.Generator, n: int, repeats: int) -> list[list[bool]]:

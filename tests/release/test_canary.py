@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from roadworthy.declare.release import ReleasePolicy
 from roadworthy.release.canary import (
+    Asked,
     ClosedUnit,
     Forecast,
     Progress,
@@ -21,6 +22,7 @@ from roadworthy.release.canary import (
     plain_of,
     progress_of,
     take,
+    take_asked,
     take_requests,
     terms_of,
 )
@@ -52,6 +54,49 @@ def test_five_failures_in_a_row_roll_back_at_once_and_stay() -> None:
     verdict = decide(progress_of(plain_of(crashed)), CANARY)
     assert verdict.word == "roll_back"
     assert verdict.why == "5 requests of the candidate failed in a row"
+
+
+def asked(arms: str, *, failed: str, users: int = 100) -> list[Asked]:
+    """Return requests of the champion (`c`) and the candidate (`n`); of `failed` all fail."""
+    names = {"c": "champion", "n": "candidate"}
+    return [
+        Asked(names[arm], f"u{number % users}", arm in failed)  # type: ignore[arg-type]
+        for number, arm in enumerate(arms)
+    ]
+
+
+def test_one_whose_ladder_hides_that_no_model_answers_goes_back_at_once() -> None:
+    crashed = take_asked(Progress(), asked("cn" * 12, failed="n"))
+    verdict = decide(progress_of(plain_of(crashed)), HALF)
+    assert verdict.word == "roll_back"
+    assert "answered none of" in verdict.why
+    both = [Asked("both", f"u{number}", has_failed=True) for number in range(12)]
+    assert decide(take_asked(Progress(), both), SHADOW).word == "roll_back"
+
+
+def test_what_fails_both_releases_is_no_crash_of_the_candidate() -> None:
+    outage = take_asked(Progress(), asked("c" * 500 + "cn" * 60, failed="cn"))
+    assert not outage.has_crashed
+    both = [Asked("both", f"u{number}", True, True) for number in range(60)]
+    assert not take_asked(Progress(), both).has_crashed
+
+
+def test_one_user_that_fails_again_and_again_is_no_crash() -> None:
+    assert not take_asked(Progress(), asked("cn" * 60, failed="n", users=2)).has_crashed
+
+
+def test_users_that_fail_by_chance_are_no_crash() -> None:
+    rng = np.random.default_rng(3)
+    crashes = 0
+    for _ in range(50):
+        found, is_candidate = rng.random(4_000) < 0.2, rng.random(4_000) < 0.5
+        arms = np.where(is_candidate, "candidate", "champion")
+        requests = [
+            Asked(arm, f"u{number}", bool(failed))
+            for number, (arm, failed) in enumerate(zip(arms, found, strict=True))
+        ]
+        crashes += take_asked(Progress(), requests).has_crashed
+    assert crashes <= 2
 
 
 def test_a_canary_is_paired_with_the_next_nineteen_of_the_champion() -> None:

@@ -220,6 +220,49 @@ def test_each_gate_refuses_what_its_evidence_does_not_show(
         shop.promote(new.id, by="ada")
 
 
+EASY = SuiteUsed(name="easy.jsonl", digest="d", cases=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"suites": (EASY,)}, "did not ask `golden.jsonl`"),
+        (
+            {"metrics": {"exact": a_metric("exact", 1.0, 0.5, "pass")}},
+            "held `exact` to 50.0%, where the release promises at least 90.0%",
+        ),
+        ({"metrics": {}}, "held `exact` to nothing"),
+    ],
+)
+def test_an_evaluation_on_easier_terms_is_no_evidence(
+    shop: Project, fields: dict[str, Any], why: str
+) -> None:
+    promised = ', quality = { scorer = "exact", at_least = 0.9 } }'
+    text = service(more=SUITES).replace("latency_p95_ms = 500 }", f"latency_p95_ms = 500{promised}")
+    new = candidate(shop, text)
+    evaluated(shop, new, **fields)
+    gate = by_name(shop, new)["suites"]
+    assert (gate.state, gate.command) == (
+        "inconclusive",
+        f"roadworthy evaluate refund --release {new.id}",
+    )
+    assert why in gate.why
+    with pytest.raises(NotReady, match="suites"):
+        shop.promote(new.id, by="ada")
+    evaluated(shop, new, suites=(SuiteUsed(name="golden.jsonl", digest="d", cases=1), EASY))
+    assert by_name(shop, new)["suites"].state == "holds"
+
+
+def test_a_suite_that_no_input_takes_is_not_missed(shop: Project) -> None:
+    suites = '[evaluation]\nsuites = ["golden.jsonl", "builtin:attacks"]'
+    new = candidate(shop, service(more=suites))
+    evaluated(shop, new)
+    assert by_name(shop, new)["suites"].state == "inconclusive"
+    note = "`builtin:attacks` was not asked: no field of the input takes free text"
+    evaluated(shop, new, notes=(note,))
+    assert by_name(shop, new)["suites"].state == "holds"
+
+
 def test_what_serves_served_or_is_the_first_is_not_held_up(shop: Project) -> None:
     first = champion_id_of(shop.state, "refund")
     new = candidate(shop, service(late=400))

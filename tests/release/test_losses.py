@@ -10,12 +10,12 @@ import pytest
 from roadworthy.release.losses import (
     Measures,
     has_failed,
-    is_same,
+    known_of_both,
     label_loss,
     losses_of,
-    unit_key,
 )
 from roadworthy.review.truth import Truth
+from roadworthy.store.met import unit_key
 from roadworthy.types import Outcome, Record
 
 
@@ -114,10 +114,56 @@ def test_a_probability_is_held_against_what_was_true() -> None:
     assert label_loss(answer(probability=0.9), disputed, measures, truth) is None
 
 
-def test_two_answers_that_say_the_same_are_the_same() -> None:
-    assert is_same(b'{"a":1,"b":2}', b'{"b":2,"a":1}')
-    assert not is_same(b'{"a":1}', b'{"a":2}')
-    assert not is_same(b"", b'{"a":1}')
+def test_a_verdict_on_the_shown_answer_tells_the_truth_of_two_labels() -> None:
+    truth, measures = Truth(None), Measures()
+    for label, verdict in ((True, True), (True, False), (False, True), (False, False)):
+        said = known_of_both(answer(label=label), [known(verdict, "correct")])
+        assert label_loss(answer(label=label), said, measures, truth) == float(not verdict)
+        assert label_loss(answer(label=not label), said, measures, truth) == float(verdict)
+
+
+def test_what_tells_the_truth_of_one_answer_alone_judges_neither() -> None:
+    said = [known(True, "correct"), known({"text": "better"}, "correction"), known(3, "rating")]
+    kept = known_of_both(answer(text="good"), said)
+    assert [outcome.kind for outcome in kept] == ["rating"]
+    assert known_of_both(answer(text="good"), [known("label")]) == [known("label")]
+
+
+@pytest.mark.parametrize("code", ["service_stopped", "budget_exhausted"])
+def test_what_no_release_could_answer_says_nothing_of_one(code: str) -> None:
+    assert losses_of(record(disposition="refused", error_code=code), ALL) == {}
+    fallen = record(disposition="fallback", reasons=(f"{code}: spent",))
+    assert losses_of(fallen, ALL) == {}
+    assert losses_of(record(disposition="cached"), ALL) == {}
+
+
+def test_a_contract_that_refuses_more_is_a_loss_and_neither_quick_nor_cheap() -> None:
+    refused = record(disposition="refused", error_code="contract_violation")
+    assert losses_of(refused, ALL) == {"denials": 1.0}
+
+
+def test_one_that_its_client_gave_up_late_was_late() -> None:
+    gone = record(disposition="failed", error_code="cancelled", latency_us=5_000)
+    assert losses_of(gone, ALL) == {"late": 1.0}
+    assert losses_of(gone, Measures()) == {}
+
+
+def test_models_that_fail_have_failed_though_a_person_is_asked_instead() -> None:
+    asked = record(disposition="review", reasons=("all_models_failed: no model gave an answer",))
+    held = record(disposition="review", reasons=("score 0.900, certified from 0.950 on only",))
+    assert has_failed(asked)
+    assert not has_failed(held)
+
+
+def test_of_a_forgotten_user_reasons_are_codes_and_say_the_same() -> None:
+    assert not has_failed(record(disposition="fallback", reasons=("not_sure",)))
+    assert has_failed(record(disposition="fallback", reasons=("model_timeout",)))
+
+
+def test_numbers_that_stand_for_two_labels_are_held_against_a_probability() -> None:
+    measures = Measures(label="brier")
+    found = label_loss(answer(probability=0.9), [known(1)], measures, Truth(None))
+    assert found == pytest.approx(0.01)
 
 
 def test_a_unit_is_known_by_a_hash_that_names_nobody() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from candidates import ask, follow, record_of
+from candidates import ask, follow, record_of, split
 from conftest import MakeProject
 from roadworthy.app import Project
 from roadworthy.errors import DeclarationError
@@ -62,6 +62,15 @@ def test_there_is_none_before_a_second_release(make_project: MakeProject) -> Non
     reply = ask(project, "ada")
     assert reply.disposition == "failed"
     assert "no release served before" in record_of(project, reply).attempts[-1].detail
+
+
+def test_of_a_candidate_it_is_what_serves_now(project: Project) -> None:
+    file = project.folder / "services/late/service.toml"
+    file.write_text(SERVICE.format(model=BAD, more=""))
+    split(project, project.build_release("late", by="test").id, 1.0)
+    reply = ask(project, "ada", p=0.4)
+    assert (reply.disposition, reply.output) == ("fallback", {"by": "first", "p": 0.4})
+    assert record_of(project, reply).arm == "candidate"
 
 
 def test_it_follows_the_pointer(project: Project) -> None:

@@ -42,7 +42,7 @@ class Source:
 
 
 def given(features: Mapping[str, Any] | None, source: Source) -> dict[str, Any]:
-    asked = _Shadowed(Request(service="late"), "rq_1", 1.0, "ro_1", features)
+    asked = _Shadowed(Request(service="late"), "rq_1", 1.0, "ro_1", "", features)
     token = _now.set(asked)
     try:
         return SharedFeatures(source).vector({}).as_record()

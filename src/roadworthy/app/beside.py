@@ -133,11 +133,14 @@ class Beside:
         _later(split.candidate.deadline_s + 1, lambda: _close(split))
 
     async def _follow_before(self, name: str, champion: OpenRelease) -> None:
-        """Let the ladders that say so end in the release that served before."""
-        split = self.splits.get(name)
-        asked = (champion,) if split is None else (champion, split.candidate)
-        rungs = [release.last_good for release in asked if release.last_good is not None]
-        wanted = self._board.get(f"last_good:{name}") if rungs else ""
+        """Let the ladders that say so end in the release that served before.
+
+        Of a candidate that is what serves now, which is open already.
+        """
+        split, rung = self.splits.get(name), champion.last_good
+        if split is not None and split.candidate.last_good is not None:
+            split.candidate.last_good.opened = champion
+        wanted = self._board.get(f"last_good:{name}") if rung is not None else ""
         wanted = "" if wanted == champion.id else wanted
         here = self._before.get(name)
         if (here.id if here else "") != wanted and self._unopened.get(name) != wanted:
@@ -145,7 +148,7 @@ class Beside:
                 del self._before[name]
                 _later(here.deadline_s + 1, here.close)
             here = await self._open_before(name, wanted) if wanted else None
-        for rung in rungs:
+        if rung is not None:
             rung.opened = here
 
     async def _open_before(self, name: str, release_id: str) -> OpenRelease | None:

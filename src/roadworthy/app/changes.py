@@ -98,6 +98,8 @@ def _sources_of(view: str, project: ProjectDeclaration) -> Iterator[str]:
 
 def resolve_base(folder: Path, base: str) -> str:
     """Return the commit in which the checked-out state and `base` begin to differ; else empty."""
+    if base.startswith("-"):
+        return ""  # git would take it for an option
     return _git_text(folder, "merge-base", base, "HEAD")
 
 

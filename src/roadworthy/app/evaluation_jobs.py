@@ -90,7 +90,8 @@ def job_of(ground: Ground, wanted: Wanted) -> Job:
     declared = service.evaluation
     _check_below(ground, service, wanted.suites)
     schema = _schema_of(service)
-    suites, notes = _suites_of(service, wanted.suites or declared.suites, schema)
+    named = tuple(dict.fromkeys(wanted.suites)) or declared.suites
+    suites, notes = _suites_of(service, named, schema)
     own = [case for suite in suites if not suite.name.startswith(BUILTIN) for case in suite.cases]
     scorers = ScorersUsed(service, suites)
     if wanted.release_id:

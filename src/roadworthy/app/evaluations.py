@@ -28,10 +28,9 @@ from ..evaluate.report import BehaviourResult, FairnessResult, Report, SuiteUsed
 from ..evaluate.reports import with_runs, without_money
 from ..evaluate.results import results_of, runs_from
 from ..evaluate.run import run
-from ..evaluate.runs import CaseRuns
+from ..evaluate.runs import CaseRuns, copies_among
 from ..evaluate.scorer import open_scorer
 from ..evaluate.settings import Progress, Run, Settings
-from ..evaluate.stability import stability_of
 from ..evaluate.suites import BUILTIN
 from ..evaluate.verdicts import conclude
 from ..release import registry
@@ -143,9 +142,12 @@ class Evaluator:
             before,
             behaviours=behaviours,
             fairness=fairness,
-            stability=stability_of(cases, None, declared.max_flaky, declared.sure),
             requests_per_day=requests_per_day(self._ground, job.service.name),
-            notes=(*job.notes, *(baseline.notes if baseline else ())),
+            notes=(
+                *job.notes,
+                *(baseline.notes if baseline else ()),
+                *_of_copies(cases),
+            ),
         )
         concluded = without_money(concluded, [asked, *([asked_too] if asked_too else [])])
         together = aggregates_of(cases, job.scorers.entries, sure=declared.sure)
@@ -264,6 +266,21 @@ class Evaluator:
         facts = {"cases": len(report.results), "cost_usd": report.cost_micro / MICRO}
         with ground.state.begin() as connection:
             put_evaluation(connection, ground.clock, head, _encode(report), facts)
+
+
+def _of_copies(cases: Sequence[CaseRuns]) -> list[str]:
+    """Return what a reader must know of cases that are the same but for their ids.
+
+    They count each: of requests as they came, some are alike, and leaving them out would weigh the
+    rare as much as the common. Of cases that somebody copied nobody but a reader can know.
+    """
+    copies = copies_among(cases)
+    if not copies:
+        return []
+    return [
+        f"{copies:,} of {len(cases):,} cases ask and expect the same as another, and count each: "
+        "that is right of requests as they came, while copies of a case say no more than one"
+    ]
 
 
 def _ceilings(budget_micro: int | None) -> tuple[Ceiling, ...]:

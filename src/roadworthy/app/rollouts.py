@@ -21,10 +21,11 @@ from ..release.canary import (
     plain_of,
     progress_of,
     take,
+    take_asked,
     take_requests,
     terms_of,
 )
-from ..release.gathered import Gathered, Gatherer, Judged, id_at
+from ..release.gathered import Gathered, Gatherer, Judged, id_at, time_in
 from ..release.losses import Measures, measures_of, unit_of
 from ..release.promotion import finish_rollout
 from ..review.truth import Truth
@@ -48,6 +49,8 @@ from .ground import Ground
 from .traffic import Traffic, measure_traffic
 
 BY = "job:rollouts"
+SET_BACK_US = 600 * MICRO
+"""By how much the clock may go back: whoever comes before what was counted is counted by nobody."""
 SETTLED_S = 1.0
 """How long after its deadline a request may take to leave its record."""
 
@@ -92,7 +95,7 @@ class Rollouts:
     def give_up(self, rollout: Rollout, why: str) -> None:
         """Take a candidate back that cannot be judged; what serves is not touched."""
         verdict = RolloutVerdict(word="roll_back", why=why, figures=rollout.verdict.figures)
-        self._write(rollout, Gathered([], [], [], rollout.seen), rollout.progress, verdict)
+        self._write(rollout, Gathered([], [], [], [], rollout.seen), rollout.progress, verdict)
 
     def _look_at(self, rollout: Rollout, now_us: int) -> str:
         ground = self._ground
@@ -102,9 +105,14 @@ class Rollouts:
         except (NotFound, StoreError) as error:
             self.give_up(rollout, str(error))
             return f"went back: {error}"
+        if time_in(rollout.seen) > now_us + SET_BACK_US:
+            why = "the clock was set back behind what was counted; begin again"
+            self.give_up(rollout, why)
+            return f"went back: {why}"
         judged, terms = _judged(ground, rollout, champion, candidate)
         found = Gatherer(ground.state, rollout, judged, now_us).gather()
         progress = take_requests(progress_of(rollout.progress), found.failures)
+        progress = take_asked(progress, found.asked)
         split = self._splits().get(rollout.service)
         if split is not None and split.is_off and split.split.id == rollout.id:
             progress = take_requests(progress, [True] * CONSECUTIVE_FAILURES)
@@ -340,7 +348,10 @@ def _measures(
 def _output_fields(
     ground: Ground, stored: registry.Release, declared: ServiceDeclaration
 ) -> tuple[str, ...]:
-    """Return the fields of an output whose JSON Schema names them."""
+    """Return the fields of an output whose JSON Schema names them.
+
+    Beside a label of more than two, `probability` is that of the label, which has no Brier loss.
+    """
     digest = stored.manifest.files.get(declared.contract.output or "")
     if digest is None:
         return ()
@@ -349,4 +360,8 @@ def _output_fields(
     except (msgspec.DecodeError, NotFound, StoreError):
         return ()  # another kind of contract, or none that can be read
     fields = schema.get("properties") if isinstance(schema, dict) else None
-    return tuple(fields) if isinstance(fields, dict) else ()
+    if not isinstance(fields, dict):
+        return ()
+    label = fields.get("label")
+    is_of_two = not isinstance(label, dict) or label.get("type", "boolean") == "boolean"
+    return tuple(name for name in fields if is_of_two or name != "probability")

@@ -10,6 +10,7 @@ from ..release.registry import Release
 from ..store.moves import Move
 from ..store.rollouts import Rollout, list_rollouts
 from ..store.switchboard import Stop
+from ..web.control import Promoted
 from .ground import Ground
 from .rollouts import Started, begin_rollout, declared_of
 
@@ -105,9 +106,13 @@ def history_of(ground: Ground, service: str) -> tuple[Move, ...]:
     return promotion.history(ground.state, service)
 
 
-def promote_by_hand(ground: Ground, release_id: str, *, by: str) -> Release:
-    """Let a candidate serve as it declares, and return it: it may be judged by a rollout first."""
-    return ship(ground, release_id, by=by).release
+def promote_by_hand(ground: Ground, release_id: str, *, by: str) -> Promoted:
+    """Let a candidate serve as it declares: it may be judged by a rollout first."""
+    shipped = ship(ground, release_id, by=by)
+    started = shipped.started
+    if started is None:
+        return Promoted(shipped.release)
+    return Promoted(shipped.release, started.rollout, started.forecast)
 
 
 def _standing(ground: Ground, release: Release) -> tuple[Gate, ...]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..evaluate.cases import Case, load_suites
+from ..errors import RequestError
+from ..evaluate.cases import Case
 from ..evaluate.coverage import Coverage, coverage_of, proposed
+from ..evaluate.loading import load_cases
+from ..evaluate.suites import BUILTIN
 from ..improve.exported import check_new, leaving, write_lines
 from ..improve.incidents import Incidents, incidents
 from ..improve.requests import CaseMaker, LeftOut, facts_of, kept_requests
@@ -23,6 +26,8 @@ from ..store.state import reading
 from .examples import open_contracts
 from .ground import Ground
 
+MOST_NAMED = 20
+"""Properties that an error names."""
 MOST_REQUESTS = 20_000
 """Requests that a coverage map is made of; of more, so many are drawn."""
 
@@ -104,9 +109,11 @@ def read_coverage(
     Raises:
         NotFound: There is no such service.
         DeclarationError: Its file or a suite is wrong.
+        RequestError: Neither a request nor a case has one of the properties.
     """
     declared = ground.load(service)
-    suites = load_suites(declared.folder, declared.evaluation.suites)
+    names = [name for name in declared.evaluation.suites if not name.startswith(BUILTIN)]
+    suites = load_cases(declared.folder, names)
     with reading(ground.state) as connection:
         span = (service, since_us, until_us)
         found = kept_requests(connection, open_contracts(ground), *span, LeftOut())
@@ -117,12 +124,12 @@ def read_coverage(
                 for one in found
             ),
         )
-    rows = [_chosen(facts, fields) for *_, facts in drawn]
-    cases = [
-        _chosen(facts_of(case.input, case.features, case.tags), fields)
-        for suite in suites
-        for case in suite.cases
-    ]
+    facts = [facts for *_, facts in drawn]
+    all_cases = [case for suite in suites for case in suite.cases]
+    own = [facts_of(case.input, case.features, case.tags) for case in all_cases]
+    _check_known(fields, {name for each in (*facts, *own) for name in each})
+    rows = [_chosen(each, fields) for each in facts]
+    cases = [_chosen(each, fields) for each in own]
     return coverage_of(rows, cases, ids=[id for _, id, _ in drawn], ways=ways)
 
 
@@ -145,6 +152,16 @@ def cases_for_gaps(ground: Ground, service: str, coverage: Coverage, n: int) -> 
 def _facts_of_request(one: Any) -> dict[str, Any]:
     features = (one.record.features or {}).get("values")
     return facts_of(one.input, features, one.record.tags)
+
+
+def _check_known(fields: Sequence[str], known: Collection[str]) -> None:
+    """Refuse a property that nothing has: nothing would be missing of it."""
+    if known and (unknown := [name for name in fields if name not in known]):
+        names = ", ".join(f"`{name:.60}`" for name in sorted(known)[:MOST_NAMED])
+        raise RequestError(
+            f"fields: expected properties of requests or cases ({names}), got `{unknown[0]:.60}`; "
+            "fields of the input begin with `input.`, tags with `tag:`"
+        )
 
 
 def _chosen(facts: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:

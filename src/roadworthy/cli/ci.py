@@ -15,6 +15,7 @@ from ..app import open_project
 from ..app.pipeline import Gone, Pipeline, State, Step
 from ..declare.load import load_project
 from ..errors import DeclarationError, RequestError
+from ..evaluate import told
 from ..evaluate.markdown import markdown_of
 from .ci_told import junit_of
 from .common import (
@@ -23,6 +24,7 @@ from .common import (
     KEPT,
     NOT_KEPT,
     acting,
+    check_writable,
     command,
     json_option,
     print_json,
@@ -106,6 +108,7 @@ def ci(
         else:
             print_line(f"{path} is written: commit it, and look at what it installs")
         return
+    check_writable(junit, markdown)
     with open_project(folder) as project, showing_progress(is_quiet=as_json) as progress:
         pipeline = Pipeline(project, lambda name: _check(folder, name), acting())
         gone = pipeline.run(base, is_all=is_all, against=against or "", progress=progress)
@@ -139,7 +142,7 @@ def _facts(gone: Gone) -> dict[str, Any]:
                 "baseline": report.baseline,
                 "verdict": report.verdict,
                 "needed": report.needed,
-                "metrics": report.metrics,
+                "metrics": told.as_json(report)["metrics"],
             }
     return facts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import getpass
 import os
@@ -58,6 +59,10 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except RoadworthyError as error:
             _end(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            # Not `Abort`, which ends with 1: that would read as a promise that is not kept.
+            errors.print("interrupted")
+            sys.exit(COULD_NOT)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
             refusal = StoreError(f"the store failed: {reason}; `roadworthy doctor` looks at it")
@@ -164,6 +169,28 @@ def size_text(count: int) -> str:
         if count < size * 1_000:
             return f"{count / size:.1f} {unit}"
     return f"{count / 10**9:.1f} GB"
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse a place that cannot be written, before anything is done that takes long or costs.
+
+    Raises:
+        StoreError: A folder is not there, or is not one that may be written to.
+    """
+    for path in paths:
+        refusal = 0 if path is None else _refusal(path)
+        if path is not None and refusal:
+            raise cannot_write(path, OSError(refusal, os.strerror(refusal)))
+
+
+def _refusal(path: Path) -> int:
+    """Return the number of the error that writing would end with; 0 where it may go well."""
+    if path.is_dir():
+        return errno.EISDIR
+    if not path.exists() and not path.parent.is_dir():
+        return errno.ENOENT
+    place = path if path.exists() else path.parent
+    return 0 if os.access(place, os.W_OK) else errno.EACCES
 
 
 def write_text(path: Path, text: str) -> None:

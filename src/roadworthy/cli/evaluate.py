@@ -41,6 +41,7 @@ from .common import (
     KEPT,
     NOT_KEPT,
     acting,
+    check_writable,
     command,
     errors,
     json_option,
@@ -87,6 +88,7 @@ def evaluate(
     Ends with 0 if they do, with 1 if not, and with 3 where nobody can say yet. A server may run at
     the same time: nothing of it is seen there.
     """
+    check_writable(junit, markdown)
     with open_project(folder) as project, _progress(is_shown=not as_json) as progress:
         report = Evaluator(project).evaluate(
             service,

@@ -12,6 +12,7 @@ from ..app.replays import replay_request
 from ..cost.prices import format_usd
 from ..errors import RequestError
 from ..evaluate.report import CaseResult, Metric, Paired, Report, Verdict
+from ..evaluate.told import as_json as as_whole
 from ..serve.replay import Change, Replay, Told
 from .common import (
     INCONCLUSIVE,
@@ -105,7 +106,7 @@ def replay(
         )
         report = replay_traffic(project, wanted, progress)
     if as_json:
-        print_json(report)
+        print_json(as_whole(report))
     else:
         _print_report(report)
     ctx.exit(_EXIT[report.verdict])

@@ -24,6 +24,9 @@ def steps_rise_to_all(service: ServiceDeclaration, _: ProjectDeclaration) -> Fin
         yield Finding(path, "shares whose last is 1", shown, "end with 1.0: then it serves")
     if any(not 0 < share <= 1 for share in steps):
         yield Finding(path, "shares above 0 and at most 1", shown)
+    elif service.release.judge == "canary" and steps == (1,):
+        advice = "begin with a share of users, or leave the judge out: it serves at once then"
+        yield Finding(path, "a share below 1 first, since nothing is judged at 1", shown, advice)
     elif any(share >= next_ for share, next_ in itertools.pairwise(steps)):
         yield Finding(path, "shares that rise", shown)
 

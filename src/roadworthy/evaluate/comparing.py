@@ -11,7 +11,7 @@ from ..types import MICRO
 from .asked import Asked
 from .report import Paired, Unit
 from .runs import CaseRuns
-from .tallies import Tallies
+from .tallies import Tallies, Tally
 
 
 class Pairing(NamedTuple):
@@ -40,69 +40,91 @@ def common_cases(
     return [ours for ours, _ in both], [theirs for _, theirs in both]
 
 
+def answered_cases(
+    candidate: Sequence[CaseRuns], baseline: Sequence[CaseRuns]
+) -> tuple[list[CaseRuns], list[CaseRuns]]:
+    """Return the cases that at least one of the releases answered at least once.
+
+    While a provider is down, nothing differs: without this, any candidate would be as good.
+    """
+    both = [
+        (ours, theirs)
+        for ours, theirs in zip(candidate, baseline, strict=True)
+        if not (_has_failed(ours) and _has_failed(theirs))
+    ]
+    return [ours for ours, _ in both], [theirs for _, theirs in both]
+
+
+def _has_failed(runs: CaseRuns) -> bool:
+    answers = [answer for answer in runs.answers if answer is not None]
+    return bool(answers) and all(answer.disposition == "failed" for answer in answers)
+
+
 def pair_scores(
     name: str, candidate: Tallies, baseline: Tallies, margin: float, sure: float
 ) -> Pairing:
     """Return how a scorer sees both.
 
     Where scores are in doubt, only cases that are scored differently are: what a judge gets wrong
-    of two answers that it sees alike is taken to be the same.
+    of two answers that it sees alike is taken to be the same. Where a score is missing, it counts
+    either way: a scorer that fails on what became worse would hide it.
     """
-    ids = [
-        key
+    both = [
+        (tally, baseline.by_case[key])
         for key, tally in candidate.by_case.items()
-        if tally.value is not None
-        and (other := baseline.by_case.get(key)) is not None
-        and other.value is not None
+        if key in baseline.by_case
     ]
-    ours = [candidate.by_case[key] for key in ids]
-    theirs = [baseline.by_case[key] for key in ids]
+    known = [pair for pair in both if pair[0].value is not None and pair[1].value is not None]
+    missing = [pair for pair in both if pair[0].value is None or pair[1].value is None]
+    ours, theirs = [pair[0] for pair in known], [pair[1] for pair in known]
     ours_mean = [tally.value or 0.0 for tally in ours]
     theirs_mean = [tally.value or 0.0 for tally in theirs]
     found = compare(theirs_mean, ours_mean, margin, sure)
-    doubts = [a.doubt + b.doubt for a, b in zip(ours, theirs, strict=True)]
-    if any(doubts):
-        found = _in_doubt(found, theirs_mean, ours_mean, doubts, margin, sure)
+    doubts = [a.doubt + b.doubt for a, b in known]
+    if known and (missing or any(doubts)):
+        ends = [_ends(*pair) for pair in known]
+        ends += [(a.lowest - b.highest, a.highest - b.lowest) for a, b in missing]
+        found = _in_doubt(found, ends, margin, sure)
     is_share = candidate.is_share and baseline.is_share
     paired = Paired(
         name=name,
         unit="share" if is_share else "score",
-        n=len(ids),
+        n=len(known),
         baseline=_mean(theirs_mean),
         candidate=_mean(ours_mean),
-        difference=found.moments.mean if ids else None,
-        low=found.low if ids else None,
-        high=found.high if ids else None,
+        difference=found.moments.mean if known else None,
+        low=found.low if known else None,
+        high=found.high if known else None,
         better=found.better,
         worse=found.worse,
-        p=found.p if is_share and ids else None,
+        p=found.p if is_share and known else None,
         margin=margin,
         verdict=found.verdict,
         needed=None if found.verdict != "inconclusive" else found.needed,
-        detectable=found.detectable if ids else None,
+        detectable=found.detectable if known else None,
     )
     repeats = min(candidate.repeats, baseline.repeats)
     more = None
-    if ids and repeats > 1 and found.verdict == "inconclusive":
-        within = sum(a.within + b.within for a, b in zip(ours, theirs, strict=True)) / len(ids)
+    if known and repeats > 1 and found.verdict == "inconclusive":
+        within = sum(a.within + b.within for a, b in zip(ours, theirs, strict=True)) / len(known)
         more = needed_repeats(found.moments, within, repeats, -margin, sure, -1.0, 1.0)
     return Pairing(paired, paired.p, more)
 
 
+def _ends(ours: Tally, theirs: Tally) -> tuple[float, float]:
+    """Return the least and the most that a case differs by, as people may see it."""
+    difference = (ours.value or 0.0) - (theirs.value or 0.0)
+    either = abs(difference) * (ours.doubt + theirs.doubt)
+    return max(difference - either, -1.0), min(difference + either, 1.0)
+
+
 def _in_doubt(
-    found: Compared,
-    theirs: Sequence[float],
-    ours: Sequence[float],
-    doubts: Sequence[float],
-    margin: float,
-    sure: float,
+    found: Compared, ends: Sequence[tuple[float, float]], margin: float, sure: float
 ) -> Compared:
-    """Return a comparison whose ends allow for scores that people would see otherwise."""
-    rows = list(zip(theirs, ours, doubts, strict=True))
-    fewer = [max(b - a - abs(b - a) * doubt, -1.0) for a, b, doubt in rows]
-    more = [min(b - a + abs(b - a) * doubt, 1.0) for a, b, doubt in rows]
-    zeros = [0.0] * len(rows)
-    low, high = compare(zeros, fewer, margin, sure), compare(zeros, more, margin, sure)
+    """Return a comparison whose ends allow for what each case may differ by."""
+    zeros = [0.0] * len(ends)
+    low = compare(zeros, [least for least, _ in ends], margin, sure)
+    high = compare(zeros, [most for _, most in ends], margin, sure)
     verdict = found.verdict
     if (low.verdict, high.verdict) != (verdict, verdict):
         verdict = "inconclusive"

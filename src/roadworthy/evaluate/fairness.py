@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..declare.evaluation import Fairness
 from ..risk.evidence import interval
+from .asked import Asked
 from .cases import Case
 from .changes.change import value_of
 from .judging import as_json, label_of
@@ -162,7 +163,7 @@ def _known(declared: Fairness, cases: Sequence[CaseRuns], scorer: str) -> Iterat
             continue
         expect = runs.case.expect
         truth = None if expect is None else _plain(label_of(expect))
-        right = _scored(runs, scorer) if scorer else _matches(labels, truth)
+        right = _scored(runs, scorer) if scorer else _matches(answers, expect)
         yield _Known(group, labels, truth, right)
 
 
@@ -213,11 +214,18 @@ def _missing(tables: Mapping[str, Tallies], least: int) -> dict[tuple[str, str],
     }
 
 
-def _matches(labels: Sequence[Any], truth: Any) -> bool | None:
-    """Return whether most repeats gave the label that was expected; an even half is wrong."""
-    if truth is None:
+def _matches(answers: Sequence[Asked], expect: Any) -> bool | None:
+    """Return whether most repeats gave what was expected; an even half is wrong."""
+    if expect is None:
         return None
-    return 2 * sum(bool(label == truth) for label in labels) > len(labels)
+    return 2 * sum(_is_as_expected(answer.output, expect) for answer in answers) > len(answers)
+
+
+def _is_as_expected(output: Any, expect: Any) -> bool:
+    """Say whether a label is the same; of other objects the keys count that are expected."""
+    if isinstance(expect, dict) and isinstance(output, dict) and "label" not in expect:
+        return all(key in output and output[key] == value for key, value in expect.items())
+    return bool(_plain(label_of(output)) == _plain(label_of(expect)))
 
 
 def _scored(runs: CaseRuns, scorer: str) -> bool | None:

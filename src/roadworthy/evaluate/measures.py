@@ -46,6 +46,8 @@ def score_metric(name: str, tallies: Tallies, bar: float | None, sure: float) ->
     known = tallies.known()
     if not tallies.by_case or not known:
         why = "no case says anything of it"
+        if tallies.by_case:
+            why = f"of none of {len(tallies.by_case):,} cases the scorer could say"
         verdict: Verdict | None = None if bar is None else "inconclusive"
         return Measured(Metric(name=name, bar=bar, verdict=verdict, why=why))
     values = [tally.value for tally in known if tally.value is not None]

@@ -10,7 +10,7 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 Unit = Literal["share", "score", "ms", "usd", "tokens", "number"]
 
 
-class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """One measured number with its interval, and what was promised of it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     why: str = ""
 
 
-class Paired(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Paired(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of two releases on the same cases.
 
     Attributes:
@@ -188,7 +188,7 @@ class Stability(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unparsed: Metric | None = None
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One evaluation.
 
     Attributes:

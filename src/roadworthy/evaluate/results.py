@@ -87,11 +87,13 @@ def _per_answer(numbers: Sequence[float]) -> float:
 
 
 def _why(runs: CaseRuns) -> str:
-    said = (score for scores in runs.scores.values() for score in scores if score is not None)
-    wrong = next((score.why for score in said if score.is_right is False and score.why), "")
-    if wrong or any(runs.answers):
-        return wrong
-    return "it was not asked"
+    """Return what speaks against the answers, or else why nobody can say."""
+    said = [s for scores in runs.scores.values() for s in scores if s is not None and s.why]
+    for is_right in (False, None):
+        for score in said:
+            if score.is_right is is_right:
+                return score.why
+    return "" if any(runs.answers) else "it was not asked"
 
 
 def _first(runs: CaseRuns) -> Asked | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from .asked import Asked
 from .cases import Case
 from .scorer import Score
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class CaseRuns(msgspec.Struct, frozen=True):
@@ -23,3 +27,9 @@ class CaseRuns(msgspec.Struct, frozen=True):
     suite: str
     answers: tuple[Asked | None, ...]
     scores: dict[str, tuple[Score | None, ...]]
+
+
+def copies_among(cases: Sequence[CaseRuns]) -> int:
+    """Return how many cases ask and expect the same as one before them."""
+    wholes = ((runs.case.asked, runs.case.expect, runs.case.scorers) for runs in cases)
+    return len(cases) - len(set(map(_encode, wholes)))

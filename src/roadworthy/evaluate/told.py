@@ -17,20 +17,35 @@ MOST_CASES = 10
 def as_json(report: Report) -> dict[str, Any]:
     """Return a report as JSON values: the verdict, the metrics and what is needed come first.
 
-    A metric has its `value`, `low`, `high` and `n` also where they are null.
+    Every key is there, also where there is nothing to say: who reads them need not know which of
+    them may be left out.
     """
-    rest: dict[str, Any] = msgspec.to_builtins(report)
-    metrics = {
-        name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n, **msgspec.to_builtins(m)}
-        for name, m in report.metrics.items()
-    }
-    first = {"verdict": report.verdict, "metrics": metrics, "needed": report.needed}
+    rest = _whole(report)
+    first = {key: rest[key] for key in ("verdict", "metrics", "needed")}
     others = {
         "sentence": report.sentence,
         "needs_repeats": report.needs_repeats,
         "cost_usd": (report.cost_micro + report.scoring_cost_micro) / 1_000_000,
     }
     return first | others | {key: value for key, value in rest.items() if key not in first}
+
+
+def _whole(value: msgspec.Struct) -> dict[str, Any]:
+    """Return a struct with all of its fields; what a model answered is left as it is."""
+    return {name: _whole_part(getattr(value, name)) for name in value.__struct_fields__}
+
+
+def _whole_part(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _whole(value)
+    if isinstance(value, tuple):
+        return [_whole(each) if isinstance(each, msgspec.Struct) else each for each in value]
+    if isinstance(value, dict):
+        return {
+            key: _whole(each) if isinstance(each, msgspec.Struct) else each
+            for key, each in value.items()
+        }
+    return value
 
 
 def number_text(value: float | None, unit: Unit) -> str:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ..declare.service import ServiceDeclaration
 from .comparing import (
     Pairing,
+    answered_cases,
     common_cases,
     cost_usd,
     latency_ms,
@@ -189,7 +190,8 @@ def _against(
     of its scorers. Another only fails: what few cases ask for need not be settled.
     """
     sure, margin = service.evaluation.sure, service.evaluation.max_regression
-    ours, theirs = common_cases(cases, baseline)
+    both = common_cases(cases, baseline)
+    ours, theirs = answered_cases(*both)
     before = {name: tallies_of(theirs, name, somebody) for name in scorers_of(theirs)}
     quality = service.objectives.quality
     decides = RIGHT if quality is None else quality.scorer
@@ -210,7 +212,8 @@ def _against(
         pair_numbers("cost_usd", "usd", ours, theirs, cost_usd, sure),
     )
     known = [paired for paired in numbers if paired is not None]
-    notes = tuple(_differing(len(cases), len(baseline), len(ours)))
+    silent = len(both[0]) - len(ours)
+    notes = (*_differing(len(cases), len(baseline), len(both[0])), *_unanswered(silent))
     return _Beside(before, judged, known, notes)
 
 
@@ -229,6 +232,14 @@ def _differing(cases: int, baseline: int, common: int) -> Iterator[str]:
     if baseline > common:
         gone = baseline - common
         yield f"{gone:,} cases of the baseline are not in the suites any more, or were changed"
+
+
+def _unanswered(silent: int) -> Iterator[str]:
+    if silent:
+        yield (
+            f"{silent:,} cases are not compared, because neither release answered them: what both "
+            "fail at says nothing of how they differ"
+        )
 
 
 def _extra(
@@ -304,11 +315,13 @@ def _whole(
         return _Open("inconclusive", "no case was asked: name suites in `evaluation.suites`")
     waiting = [each for each in found if each.verdict == "inconclusive"]
     if waiting:
-        needs = [each.cases for each in waiting if each.cases]
+        needs = [each.cases for each in waiting]
+        most = None if None in needs else max(each or 0 for each in needs)
         first = max(waiting, key=lambda each: (each.cases is None, each.cases or 0))
         repeats = _instead(waiting, cases)
         if repeats is None:
-            return replace(first, cases=max(needs, default=None), repeats=None)
+            # Where one of them is settled by no number, no number settles the whole.
+            return replace(first, cases=most, repeats=None)
         known = first.sentence.rpartition("; ")[0]
         said = f"{known}; {repeats:,} repeats more of each would settle it"
         return replace(first, sentence=said, repeats=repeats)

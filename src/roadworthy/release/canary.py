@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from .terms import Terms, terms_of
 __all__ = [
     "CONSECUTIVE_FAILURES",
     "MOST_DAYS",
+    "Asked",
     "ClosedUnit",
     "Forecast",
     "Progress",
@@ -31,12 +32,16 @@ __all__ = [
     "plain_of",
     "progress_of",
     "take",
+    "take_asked",
     "take_requests",
     "terms_of",
 ]
 
 CONSECUTIVE_FAILURES = 5
 """So many failed requests of the candidate in a row roll back at once, whatever the bets say."""
+_MOST_FALLEN = 64
+_BY_CHANCE = 1e-6
+"""How likely it may be that chance alone lets so many users of the candidate fail in a row."""
 _MOST_BLOCKS = 10
 """Users that wait for the other arm, in blocks; older ones are dropped, so that pairs are of one
 time. The coin of the split decides which, and no outcome does."""
@@ -106,6 +111,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         until_us: When the newest was.
         consecutive_failures: Failed requests of the candidate since the last that did not.
         has_crashed: Whether there were ever too many of those.
+        fallen: Users of the candidate whom its models failed one after the other, by their hashes.
+        others, others_fallen: Requests of the champion meanwhile, and those its models failed.
+        crash: How it crashed, where its ladder still answers.
     """
 
     tracks: dict[str, Track] = {}
@@ -114,6 +122,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     until_us: int = 0
     consecutive_failures: int = 0
     has_crashed: bool = False
+    fallen: tuple[str, ...] = ()
+    others: int = 0
+    others_fallen: int = 0
+    crash: str = ""
 
 
 def plain_of(progress: Progress) -> dict[str, Any]:
@@ -141,6 +153,58 @@ def take_requests(progress: Progress, failures: Iterable[bool]) -> Progress:
         count = count + 1 if has_failed else 0
         has_crashed = has_crashed or count >= CONSECUTIVE_FAILURES
     return msgspec.structs.replace(progress, consecutive_failures=count, has_crashed=has_crashed)
+
+
+class Asked(NamedTuple):
+    """One request, in the order in which they came.
+
+    Attributes:
+        arm: Which release it met; `both` of a shadow.
+        unit: Hash of its user.
+        has_failed: Whether the models of that release did not answer, even if its ladder did; of a
+            shadow those of the candidate.
+        others_failed: Of a shadow, the same of the champion.
+    """
+
+    arm: Literal["champion", "candidate", "both"]
+    unit: str
+    has_failed: bool
+    others_failed: bool = False
+
+
+def take_asked(progress: Progress, asked: Iterable[Asked]) -> Progress:
+    """Return the progress after requests, whose ladders may hide that no model answers any more.
+
+    Nobody gets a 5xx then, yet to wait until windows are over would be to let all of them down.
+    Users are counted, since requests of one fail together; and the champion meanwhile, since what
+    fails both is no crash of the candidate.
+    """
+    if progress.has_crashed:
+        return progress
+    run, crash = list(progress.fallen), ""
+    others, fallen = progress.others, progress.others_fallen
+    for one in asked:
+        if one.arm == "champion":
+            others, fallen = others + bool(run), fallen + bool(run and one.has_failed)
+            continue
+        is_its_own = one.has_failed and not one.others_failed
+        if one.arm == "both" and run:
+            others, fallen = others + 1, fallen + one.others_failed
+        if not one.has_failed:
+            run, others, fallen = [], 0, 0
+        elif is_its_own and one.unit not in run:
+            run = [*run, one.unit][-_MOST_FALLEN:]
+        chance = ((fallen + 2) / (others + 3)) ** len(run)  # few others say little
+        if len(run) >= CONSECUTIVE_FAILURES and chance <= _BY_CHANCE and not crash:
+            crash = f"the models of the candidate answered none of {len(run)} users in a row"
+    return msgspec.structs.replace(
+        progress,
+        fallen=tuple(run),
+        others=others,
+        others_fallen=fallen,
+        crash=crash,
+        has_crashed=bool(crash),
+    )
 
 
 def take(progress: Progress, units: Sequence[ClosedUnit], terms: Terms) -> Progress:
@@ -222,7 +286,7 @@ def decide(progress: Progress, terms: Terms) -> RolloutVerdict:
         progress = take(progress, (), terms)
     figures = tuple(_figure(name, progress.tracks.get(name), terms) for name in terms.metrics)
     if progress.has_crashed:
-        why = f"{CONSECUTIVE_FAILURES} requests of the candidate failed in a row"
+        why = progress.crash or f"{CONSECUTIVE_FAILURES} requests of the candidate failed in a row"
         return RolloutVerdict(word="roll_back", why=why, figures=figures)
     worse = [figure for figure in figures if figure.worse >= figure.worse_needed]
     if worse:

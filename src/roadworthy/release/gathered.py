@@ -8,38 +8,38 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from ..review.truth import Truth
+from ..store.met import Met, unit_key
 from ..store.rollout_units import (
-    Met,
     Unit,
     UnitArm,
+    read_drafted,
     read_met,
     read_outcomes,
-    read_outputs,
     read_records,
     read_units,
     units_due,
 )
 from ..store.rollouts import Rollout
 from ..types import Arm, Outcome, Record
-from .canary import ClosedUnit
+from .canary import Asked, ClosedUnit
 from .losses import (
     CANCELLED,
     Measures,
-    is_same,
+    has_failed,
+    known_of_both,
     label_loss,
     losses_of,
     means_of,
-    unit_key,
 )
 
 PAGE = 2_000
 MOST_AT_ONCE = 10_000
 """Records, and users, that one look takes; the next one goes on there."""
+_NAME = 4
+"""Hex of a user's hash that tells it from a few others, and is many people's: it is not deleted."""
 MOST_OF_A_UNIT = 32
 """Requests of one user whose outcomes are waited for; the rest counts without."""
 _ARMS: dict[Arm, UnitArm] = {"champion": "champion", "candidate": "candidate"}
-_OF_THAT_ANSWER = ("correct", "audit")
-"""Kinds of outcomes that are of the answer that was shown, and of no other one."""
 
 
 class Judged(NamedTuple):
@@ -69,12 +69,15 @@ class Gathered(NamedTuple):
         units: Those that are not as they were.
         closed: Those whose evidence is complete, in the order in which they closed.
         failures: Of each request of the candidate, in their order, whether it failed.
+        asked: All requests in their order, and whether models failed them, even if a ladder did
+            not.
         seen: Id of the last record that was read.
     """
 
     units: list[Unit]
     closed: list[ClosedUnit]
     failures: list[bool]
+    asked: list[Asked]
     seen: str
 
 
@@ -95,6 +98,7 @@ class Gatherer:
         self._until_us = now_us - judged.lag_us
         self._units: dict[str, Unit] = {}
         self._closed: list[ClosedUnit] = []
+        self._asked: list[Asked] = []
 
     def gather(self) -> Gathered:
         """Return what is new."""
@@ -106,7 +110,7 @@ class Gatherer:
         ours = [r for r in found if r.arm == is_ours and r.error_code != CANCELLED]
         failures = [record.disposition == "failed" for record in ours]
         self._closed.sort(key=lambda unit: unit.closed_us)
-        return Gathered(list(self._units.values()), self._closed, failures, seen)
+        return Gathered(list(self._units.values()), self._closed, failures, self._asked, seen)
 
     def _read(self) -> tuple[list[Record], str]:
         """Return the records of this step that nobody counted yet, and the last id that was read.
@@ -141,15 +145,25 @@ class Gatherer:
             champion = shown.get(record.parent)
             if is_shadow and champion is None:
                 continue
+            self._note(key, record, champion)
             unit = self._units.get(key) or before.get(key) or self._new_unit(key, record)
             if unit.state != "open" or record.at_us > unit.due_us:
                 continue
             if not is_shadow and unit.arm != record.arm:
                 continue  # what moved it meanwhile is no evidence
-            self._units[key] = unit
-            self._count(unit.met, record, champion)
+            if self._count(unit.met, record, champion):
+                self._units[key] = unit
 
-    def _count(self, met: Met, record: Record, champion: Record | None) -> None:
+    def _note(self, key: str, record: Record, champion: Record | None) -> None:
+        """Note whether models answered, unless that says nothing of them."""
+        if "errors" in losses_of(record, self._judged.measures):
+            arm = _ARMS.get(record.arm, "both")
+            others_failed = champion is not None and has_failed(champion)
+            name = key[:_NAME]
+            self._asked.append(Asked(arm, name, has_failed(record), others_failed))
+
+    def _count(self, met: Met, record: Record, champion: Record | None) -> bool:
+        """Add a request to those of its user, unless it says nothing: that begins no window."""
         losses = losses_of(record, self._judged.measures)
         if champion is not None:
             shown = losses_of(champion, self._judged.measures)
@@ -158,6 +172,7 @@ class Gatherer:
         _add_up(met.sums, met.counts, losses)
         if len(met.requests) < MOST_OF_A_UNIT and losses:
             met.requests.append((record.parent if champion is not None else record.id, record.id))
+        return bool(losses)
 
     def _key(self, record: Record) -> str:
         judged, rollout = self._judged, self._rollout
@@ -200,7 +215,7 @@ class Gatherer:
         about = {shown for unit in waiting for shown, _ in unit.met.requests}
         known = read_outcomes(self._state, about)
         asked = [pair for u in waiting for pair in u.met.requests if pair[0] in known]
-        outputs = read_outputs(self._state, {id for pair in asked for id in pair})
+        outputs = read_drafted(self._state, {id for pair in asked for id in pair})
         name = self._judged.measures.label
         for unit in waiting:
             found = [self._labels(pair, known, outputs) for pair in unit.met.requests]
@@ -221,12 +236,10 @@ class Gatherer:
         shown, own = pair
         measures, truth = self._judged.measures, self._judged.truth
         said, output = known.get(shown, []), outputs.get(own, b"")
-        theirs = ours = label_loss(outputs.get(shown, b""), said, measures, truth)
-        if own != shown and not (output and shown in outputs):
-            return None  # nobody knows whether the two are the same
-        if not is_same(output, outputs.get(shown, b"")):
-            of_both = [outcome for outcome in said if outcome.kind not in _OF_THAT_ANSWER]
-            ours = label_loss(output, of_both, measures, truth)
+        if own != shown:
+            said = known_of_both(outputs.get(shown, b""), said)
+        theirs = label_loss(outputs.get(shown, b""), said, measures, truth)
+        ours = label_loss(output, said, measures, truth)
         return None if ours is None or theirs is None else (ours, theirs)
 
     def _hand_over(
@@ -235,6 +248,15 @@ class Gatherer:
         self._closed.append(
             ClosedUnit(arm=unit.arm, closed_us=closed_us, losses=losses, champion_losses=others)
         )
+
+
+def time_in(id: str) -> int:
+    """Return the time in microseconds that an id sorts by.
+
+    >>> time_in(id_at(1_700_000_000_000_000)) == 1_700_000_000_000_000
+    True
+    """
+    return int(id[3:15], 16) * 1000
 
 
 def id_at(at_us: int) -> str:

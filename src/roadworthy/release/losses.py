@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,12 +9,39 @@ import msgspec
 
 from ..declare.review import Outcomes
 from ..declare.service import ServiceDeclaration
-from ..errors import BudgetExhausted, GuardDenied, NotSure
+from ..errors import (
+    AllModelsFailed,
+    BadAnswer,
+    BudgetExhausted,
+    ContractViolation,
+    GuardDenied,
+    ModelError,
+    ModelRateLimited,
+    ModelRejected,
+    ModelTimeout,
+    ModelUnavailable,
+    NoPassages,
+    NotSure,
+    ServiceStopped,
+)
 from ..review.truth import Said, Truth
 from ..types import Outcome, Record
 
-_NO_FAULT = (f"{NotSure.code}:", f"{BudgetExhausted.code}:")
 CANCELLED = "cancelled"
+_NO_FAULT = {NotSure.code, BudgetExhausted.code}
+_FAULTS = {
+    error.code
+    for error in (
+        *(ModelError, ModelTimeout, ModelUnavailable, ModelRateLimited, ModelRejected),
+        *(BadAnswer, AllModelsFailed, NoPassages),
+    )
+}
+"""Why a release has to go down its ladder though nobody kept its models from answering."""
+_REFUSED = {GuardDenied.code, ContractViolation.code}
+_NOT_ITS_OWN = {ServiceStopped.code, BudgetExhausted.code}
+"""What keeps any release from answering: a stopped service or a spent day promotes nobody."""
+_ANSWERS_ONLY = ("correct", "audit", "correction")
+"""Kinds of outcomes that are of the answer that was shown, and of no other one."""
 
 
 class Measures(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,39 +95,82 @@ def measures_of(
     """
     late_ms = champion.objectives.latency_p95_ms
     has_probability = candidate.kind == "predict" and "probability" in fields
+    is_label = candidate.outcomes.right is None
     return Measures(
         late_us=None if late_ms is None else int(late_ms * 1000),
         ceiling_micro=champion.cost.per_request_micro or candidate.cost.per_request_micro,
-        has_checks=any(d.guards or d.contract.output for d in (champion, candidate)),
+        has_checks=any(_has_checks(declared) for declared in (champion, candidate)),
         has_doubt=champion.review is not None and candidate.review is not None,
-        label="brier" if has_probability else "wrong",
+        label="brier" if has_probability and is_label else "wrong",
         right=candidate.outcomes.right,
         is_reported=candidate.outcomes.reported == "all",
     )
 
 
+def _has_checks(declared: ServiceDeclaration) -> bool:
+    contract = declared.contract
+    return bool(declared.guards or contract.input or contract.output)
+
+
 def losses_of(record: Record, measures: Measures) -> dict[str, float]:
-    """Return the losses of one request; nothing of one that its client gave up."""
+    """Return the losses of one request; nothing of one that says nothing of its release.
+
+    Of one that its client gave up is known that it was late, once it was: else whoever is slow
+    enough that nobody waits for it would be judged by its quick answers alone.
+    """
+    is_late = measures.late_us is not None and record.latency_us > measures.late_us
     if record.error_code == CANCELLED:
+        return {"late": 1.0} if is_late else {}
+    if record.disposition == "cached" or _codes_of(record) & _NOT_ITS_OWN:
         return {}
-    losses = {"errors": float(has_failed(record))}
+    losses = {"denials": float(record.error_code in _REFUSED)} if measures.has_checks else {}
+    if record.error_code == ContractViolation.code:
+        return losses  # refused at once, which is neither quick nor cheap
+    losses["errors"] = float(has_failed(record))
     if measures.late_us is not None:
-        losses["late"] = float(record.latency_us > measures.late_us)
+        losses["late"] = float(is_late)
     if measures.ceiling_micro:
         losses["cost"] = min(record.cost_micro / measures.ceiling_micro, 1.0)
-    if measures.has_checks:
-        losses["denials"] = float(record.error_code == GuardDenied.code)
     if measures.has_doubt and record.confidence is not None:
         losses["doubt"] = min(max(1 - record.confidence, 0.0), 1.0)
     return losses
 
 
 def has_failed(record: Record) -> bool:
-    """Whether the models of a release did not answer, even if its ladder did."""
+    """Whether the models of a release did not answer, even if its ladder or a person does."""
     if record.disposition == "failed":
         return record.error_code != CANCELLED
-    reasons = record.reasons
-    return record.disposition == "fallback" and not any(r.startswith(_NO_FAULT) for r in reasons)
+    if record.disposition == "review":
+        return bool(_codes_of(record) & _FAULTS)
+    return record.disposition == "fallback" and not _codes_of(record) & _NO_FAULT
+
+
+def _codes_of(record: Record) -> set[str]:
+    """Return the codes that its reasons begin with; of a user who is forgotten they are all."""
+    return {record.error_code, *(reason.partition(":")[0] for reason in record.reasons)}
+
+
+def known_of_both(shown: bytes, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Return what became known of any answer to a question, not of the one alone that was shown.
+
+    A verdict on the shown answer tells the truth where there are two labels. Elsewhere it is known
+    of another answer only if that says the same, and a correction is made only of what was wrong:
+    judged by those, a candidate would never be worse.
+
+    Args:
+        shown: What was answered, as JSON; empty where it was not kept.
+        outcomes: What became known of it.
+    """
+    answer = _decode(shown)
+    label = answer.get("label") if isinstance(answer, dict) else None
+    found = []
+    for outcome in outcomes:
+        if outcome.kind not in _ANSWERS_ONLY:
+            found.append(outcome)
+        elif isinstance(label, bool) and isinstance(outcome.value, bool):
+            truth = label if outcome.value else not label
+            found.append(msgspec.structs.replace(outcome, kind="label", value=truth))
+    return found
 
 
 def label_loss(
@@ -136,28 +205,22 @@ def unit_of(outcomes: Outcomes) -> Callable[[Record], str]:
     return by[outcomes.unit]
 
 
-def unit_key(rollout: str, step: int, unit: str, window: int = 0) -> str:
-    """Return the hash by which a user is known in one step of one rollout, and nowhere else."""
-    text = f"{rollout}:{step}:{window}:{unit}".encode()
-    return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
 def means_of(sums: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, float]:
     """Return the mean loss of a user by metric."""
     return {name: min(total / counts[name], 1.0) for name, total in sums.items() if counts[name]}
 
 
-def is_same(output: bytes, other: bytes) -> bool:
-    """Whether two answers, as JSON, say the same."""
-    return output == other or (bool(output and other) and bool(_decode(output) == _decode(other)))
-
-
 def _brier(answer: Any, known: list[Outcome]) -> float | None:
     probability = answer.get("probability") if isinstance(answer, dict) else None
-    labels = {o.value for o in known if o.kind == "label" and isinstance(o.value, bool)}
+    labels = {bool(o.value) for o in known if o.kind == "label" and _is_of_two(o)}
     if len(labels) != 1 or not isinstance(probability, int | float) or not 0 <= probability <= 1:
         return None
     return float((probability - labels.pop()) ** 2)
+
+
+def _is_of_two(outcome: Outcome) -> bool:
+    is_number = isinstance(outcome.value, int | float) and outcome.source != "planted"
+    return is_number and outcome.value in (0, 1)
 
 
 def _label_in(answer: Any) -> bytes:

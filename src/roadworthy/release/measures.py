@@ -122,14 +122,33 @@ def suites(known: Evidence) -> Gate:
     state = _worst(verdict for _, verdict in judged)
     if report.verdict != "pass" and state == "holds" and not _is_of_another_gate(report):
         state = _STATES[report.verdict]
-    return _evaluated(
-        known,
-        "suites",
-        is_declared,
-        state,
-        report.sentence or _names(judged, state),
-        main,
-    )
+    why = report.sentence or _names(judged, state)
+    if state == "holds" and (other := _on_other_terms(declared, report)):
+        state, why = "inconclusive", other
+    return _evaluated(known, "suites", is_declared, state, why, main)
+
+
+def _on_other_terms(declared: ServiceDeclaration, report: Report) -> str:
+    """Return in what an evaluation was easier than what the release declares; empty if in nothing.
+
+    Whoever evaluates may name other suites, and files may promise less than they did.
+    """
+    asked = {suite.name for suite in report.suites}
+    for name in declared.evaluation.suites:
+        fits_nothing = any(note.startswith(f"`{name}` was not asked") for note in report.notes)
+        if name not in asked and not fits_nothing:
+            return f"its newest evaluation did not ask `{name}`"
+    quality = declared.objectives.quality
+    if quality is None:
+        return ""
+    main = report.metrics.get(quality.scorer)
+    if main is None or main.bar is None or main.bar < quality.at_least:
+        bar = "nothing" if main is None or main.bar is None else f"{main.bar:.1%}"
+        return (
+            f"its newest evaluation held `{quality.scorer}` to {bar}, where the release promises "
+            f"at least {quality.at_least:.1%}"
+        )
+    return ""
 
 
 def behaviours(known: Evidence) -> Gate:

@@ -18,7 +18,7 @@ from ..store.actions import append_action, list_actions
 from ..store.certificates import hold_epochs
 from ..store.moves import Kind, Move, add_move, list_moves, moves_of, way_back
 from ..store.release_tables import rollouts
-from ..store.rollouts import Rollout, Split
+from ..store.rollouts import Rollout, Split, forget_units
 from ..store.switchboard import Stop, hold_pointers, move_pointer, read_pointer
 from ..types import MICRO, Clock, Ids
 from .carried import leave, restore
@@ -322,6 +322,7 @@ def _stop_rollouts(connection: Connection, clock: Clock, change: _Change) -> str
             "version": rollouts.c.version + 1,
         }
         connection.execute(update(rollouts).where(*is_other).values(**values))
+        forget_units(connection, id)
     _clear(connection, change.service)
     return id
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
-from ..errors import BudgetExhausted, GuardDenied, RoadworthyError
+from ..errors import BudgetExhausted, GuardDenied, NotSure, RoadworthyError
 from ..store.rollouts import Split
 from ..store.spending import SHADOW
 from ..types import Clock, FeatureSource, FeatureVector, Key, Record, SpoolEntry
@@ -28,6 +28,7 @@ MOST_AT_WORK = 4
 MOST_WAITING = 64
 """Shadows of one service that wait for their turn; what comes then is dropped, and counted."""
 _OVER_BUDGET = f"{BudgetExhausted.code}:"
+_OF_AN_ANSWER = (GuardDenied.code, NotSure.code)
 
 
 class _Shadowed(NamedTuple):
@@ -241,11 +242,12 @@ def _is_comparable(plan: Plan) -> bool:
     """Whether the candidate could have met a request, and its answer be held against the shown one.
 
     What its key, its contract, its budget or a person who stopped the service refused, says nothing
-    of either release; what a person corrected before neither.
+    of either release; what a person corrected before neither. An answer that was only not given
+    alone is one: compared is what the models said.
     """
     if plan.call is None or plan.disposition == "cached" or plan.error_code == "cancelled":
         return False
-    if plan.disposition == "refused" and plan.error_code != GuardDenied.code:
+    if plan.disposition == "refused" and plan.error_code not in _OF_AN_ANSWER:
         return False
     return not any(reason.startswith(_OVER_BUDGET) for reason in plan.reasons)
 

@@ -29,6 +29,7 @@ from ..types import SHOWN, Arm, Attempt, Disposition, Outcome, Record, Verdict
 from .data_versions import forget_examples
 from .examples import drop_examples_of
 from .explanations import forget_explanations
+from .met import forget_units_of
 from .reviews import drop_reviews_before, drop_reviews_of, forget_reviews
 from .tables import (
     bodies,
@@ -408,8 +409,8 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
     Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
-    as examples. Drafts and corrections go; of reviews stays who decided how, and when. Their
-    records stay, so that money,
+    as examples. Drafts and corrections go, and what a rollout keeps of the user until it has
+    counted it; of reviews stays who decided how, and when. Their records stay, so that money,
     latency and errors still add up; in them a random pseudonym takes the user's place, and
     features, entity, conversation, cache source, the passages that were found (they tell what was
     asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold
@@ -432,6 +433,7 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
             ids = [record.id for record in found]
             gone = _drop_bodies_and_outcomes(connection, ids)
             forget_reviews(connection, ids)
+            forget_units_of(connection, found)
             _rename_spendings(connection, found, user, pseudonym)
             for record in found:
                 _rewrite(connection, _without_person(record, user, pseudonym))

@@ -9,32 +9,19 @@ import msgspec
 from sqlalchemy import Column, Connection, Engine, Row, delete, select
 
 from ..types import Arm, Outcome, Record
+from .met import Met
 from .records import record_of
 from .release_tables import rollout_units
 from .state import insert_rows
-from .tables import bodies, outcomes, records
+from .tables import bodies, drafts, outcomes, records, reviews
 
 UnitState = Literal["open", "waiting", "done"]
 UnitArm = Literal["champion", "candidate", "both"]
 _BATCH = 500
+OWN = "own"
+"""The score of predictions that is what they give their own label."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Met(msgspec.Struct, omit_defaults=True):
-    """What the requests of a user came to, added up.
-
-    Attributes:
-        sums, counts: Metric → sum of the losses of the release that it met, and of how many.
-        champion_sums, champion_counts: The champion's on the same requests, of a shadow.
-        requests: The requests, as outcomes name them, with that whose answer is judged by them.
-    """
-
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    champion_sums: dict[str, float] = {}
-    champion_counts: dict[str, int] = {}
-    requests: list[tuple[str, str]] = []
 
 
 class Unit(NamedTuple):
@@ -88,9 +75,36 @@ def read_inputs(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
     return _read_body(engine, ids, bodies.c.input)
 
 
-def read_outputs(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
-    """Return what these requests were answered, as JSON, as far as that was kept."""
-    return _read_body(engine, ids, bodies.c.output)
+def read_drafted(engine: Engine, ids: Collection[str]) -> dict[str, bytes]:
+    """Return what models answered these requests, as JSON, as far as that was kept.
+
+    Where it was up for a decision and not given, that is the draft: what a user got instead, of the
+    ladder or of a person, says nothing of the release.
+    """
+    found = _read_body(engine, ids, bodies.c.output)
+    with engine.connect() as connection:
+        rows = list(_in_batches(connection, select(drafts), drafts.c.request_id, ids))
+        held = {
+            row.request_id for row in rows if row.path != "alone" or row.request_id not in found
+        }
+        query = select(reviews.c.request_id, reviews.c.draft).where(reviews.c.kind == "review")
+        shown = _in_batches(connection, query, reviews.c.request_id, held)
+        whole = {row.request_id: row.draft for row in shown if row.draft}
+    for row in rows:
+        if row.request_id in held:
+            found[row.request_id] = whole.get(row.request_id) or _output_of(row)
+    return found
+
+
+def _output_of(draft: Row[Any]) -> bytes:
+    """Return what a draft was, as far as it is known from its label and its score."""
+    predicted = msgspec.json.decode(draft.predicted) if draft.predicted else None
+    if predicted is None or isinstance(predicted, dict):
+        return bytes(draft.predicted)
+    output = {"label": predicted}
+    if isinstance(predicted, bool) and draft.scorer == OWN and draft.score is not None:
+        output["probability"] = draft.score if predicted else 1 - draft.score
+    return _encode(output)
 
 
 def _read_body(engine: Engine, ids: Collection[str], part: Column[Any]) -> dict[str, bytes]:

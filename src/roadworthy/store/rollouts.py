@@ -188,6 +188,7 @@ def stop_rollout(engine: Engine, clock: Clock, service: str, *, by: str, why: st
             found, state="stopped", ended_at_us=clock.now_us(), why=why or f"stopped by {by}"
         )
         save_rollout(connection, ended)
+        forget_units(connection, found.id)
         detail = {"service": service, "rollout": found.id, "why": why}
         append_action(connection, clock, by, "release.stop", found.candidate, detail)
     return ended

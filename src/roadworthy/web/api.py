@@ -43,6 +43,7 @@ from .pages import (
     lineage_page,
     release_facts,
     release_page,
+    release_promoted,
     request_page,
 )
 from .promised import declaration_behind
@@ -270,10 +271,10 @@ def read_release(ask: Ask, id: str) -> ReleaseWhole:
     return release_whole(ask, _release(ask, id))
 
 
-def promote_release(ask: Ask, id: str) -> shapes.ReleasePage:
+def promote_release(ask: Ask, id: str) -> shapes.ReleasePromoted:
     """Let a release serve its service once its gates hold, or let its rollout judge it first."""
     promoted = ask.control.promote_release(_release(ask, id).id, by=ask.by)
-    return release_page(ask.control.state, promoted)
+    return release_promoted(ask.control.state, *promoted)
 
 
 def read_keys(ask: Ask) -> shapes.Keys:

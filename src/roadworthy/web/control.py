@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from anyio import from_thread
@@ -17,12 +17,14 @@ from ..declare.project import ProjectDeclaration
 from ..declare.service import ServiceDeclaration
 from ..errors import Forbidden, ServiceStopped
 from ..evaluate.report import Report
+from ..release.forecast import Forecast
 from ..release.registry import Release
 from ..review.notices import Tell
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import OpenRelease
 from ..store.jobs import JobRunner
+from ..store.rollouts import Rollout
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..types import Clock, Key, OpenFeatures
@@ -44,16 +46,30 @@ class BuildRelease(Protocol):
         """
 
 
-class PromoteRelease(Protocol):
-    """Lets a release serve its service, in every process."""
+class Promoted(NamedTuple):
+    """What became of a release that somebody promoted.
 
-    def __call__(self, release_id: str, *, by: str) -> Release:
-        """Return the release.
+    Attributes:
+        rollout: What judges it from now on; None where it serves at once.
+        forecast: How long that takes at the present traffic.
+    """
+
+    release: Release
+    rollout: Rollout | None = None
+    forecast: Forecast | None = None
+
+
+class PromoteRelease(Protocol):
+    """Lets a release serve its service, in every process, or lets a rollout judge it first."""
+
+    def __call__(self, release_id: str, *, by: str) -> Promoted:
+        """Return what became of it.
 
         Raises:
             NotFound: There is no such release.
             StoreError: One of its files is gone or damaged.
             NotReady: Gates hold it up.
+            RequestError: Its rollout would never be decided at the present traffic.
             Conflict: Somebody else changed meanwhile what serves, or the service is frozen.
         """
 

@@ -10,11 +10,13 @@ from sqlalchemy import Engine
 
 from ..declare.service import ServiceDeclaration
 from ..release import registry
+from ..release.forecast import Forecast
 from ..release.lineage import lineage
 from ..release.registry import Release
 from ..store.clock import time_of
 from ..store.records import children_of, outcomes_of, read_bodies
 from ..store.reviews import reviews_of
+from ..store.rollouts import Rollout
 from ..types import Record
 from . import shapes
 from .judged import answer_of_each
@@ -127,6 +129,16 @@ def release_page(state: Engine, release: Release) -> shapes.ReleasePage:
     """Return one release with everything it is made of."""
     facts = release_facts(release, champion_id(state, release.service))
     return shapes.ReleasePage(**facts, manifest=release.manifest)
+
+
+def release_promoted(
+    state: Engine, release: Release, rollout: Rollout | None, forecast: Forecast | None
+) -> shapes.ReleasePromoted:
+    """Return what became of a release that somebody promoted."""
+    facts = release_facts(release, champion_id(state, release.service))
+    if rollout is not None:
+        facts |= {"rollout": rollout.id, "judge": rollout.judge, "share": rollout.share}
+    return shapes.ReleasePromoted(**facts, manifest=release.manifest, forecast=forecast)
 
 
 def release_facts(release: Release, champion: str) -> dict[str, Any]:

@@ -59,12 +59,9 @@ def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
 
     Args:
         ask: Who asks.
-        rollout: The candidate on its way; the file of what serves declares its steps.
+        rollout: The candidate on its way, whose file declares the steps.
     """
-    policy, now = (
-        policy_of(ask, rollout.service, rollout.champion),
-        time_of(ask.control.clock.now_us()),
-    )
+    policy, now = _policy_of(ask, rollout), time_of(ask.control.clock.now_us())
     shares = _shares(policy, rollout)
     terms = policy.shadow if rollout.judge == "shadow" else policy.canary
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
@@ -90,6 +87,15 @@ def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
         expected=expected,
         looks=tuple(_look(look, drawn) for look in _looks(ask, rollout)),
     )
+
+
+def _policy_of(ask: Ask, rollout: Rollout) -> ReleasePolicy:
+    """Return what the candidate declares, by which it is judged; of one that is gone, a guess."""
+    read = ask.control.shipping.declared
+    declared = None if read is None else read(rollout.candidate)
+    if declared is None:
+        return policy_of(ask, rollout.service, rollout.champion)
+    return declared.release
 
 
 def policy_of(ask: Ask, service: str, champion: str) -> ReleasePolicy:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ..release.forecast import Forecast
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..store.logged_models import LoggedModel
@@ -429,6 +430,22 @@ class ReleasePage(ReleaseRow, frozen=True, kw_only=True):
     """One release with everything it is made of."""
 
     manifest: Manifest
+
+
+class ReleasePromoted(ReleasePage, frozen=True, kw_only=True):
+    """What became of a release that somebody promoted.
+
+    Attributes:
+        rollout: Id of what judges it first; empty where it serves at once.
+        judge: How: `canary`, which is shown to some users, or `shadow`, which is not shown.
+        share: Share (0-1) of users that meet it, or of requests that it shadows, to begin with.
+        forecast: How long that takes at the present traffic.
+    """
+
+    rollout: str = ""
+    judge: str = ""
+    share: float | None = None
+    forecast: Forecast | None = None
 
 
 class ActionShown(Struct, frozen=True, kw_only=True):

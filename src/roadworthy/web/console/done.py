@@ -45,12 +45,14 @@ def switched(value: shapes.Switched, who: str, now: datetime) -> Done:
     )
 
 
-def promoted(value: shapes.ReleasePage, who: str, now: datetime) -> Done:
-    """Return what a promotion did: it serves, or a rollout judges it first."""
+def promoted(value: shapes.ReleasePromoted, who: str, now: datetime) -> Done:
+    """Return what a promotion did: it serves, or a rollout judges it first, and how long."""
     did = f"Promoted {short(value.release)} for {value.service}"
     if not value.is_champion:
         did = f"Began the rollout of {short(value.release)} for {value.service}"
-    return Done(says=f"{did} at {at(now, now)} by {who}.")
+    why = "" if value.forecast is None else value.forecast.why
+    then = f" {why[:1].upper()}{why[1:]}." if why else ""
+    return Done(says=f"{did} at {at(now, now)} by {who}.{then}")
 
 
 _DID = {

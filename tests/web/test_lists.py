@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from visitor import Shown, Visitor
@@ -229,7 +229,7 @@ def release_row(service: str, champion: str, *, is_champion: bool) -> ReleaseRow
     return ReleaseRow(
         release=f"{service}@1",
         service=service,
-        built_at=datetime(2026, 11, 23),
+        built_at=datetime(2026, 11, 23, tzinfo=UTC),
         by="ada",
         commit="",
         declaration_hash="",

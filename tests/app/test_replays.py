@@ -15,7 +15,7 @@ from conftest import MakeProject, write_project
 from live import chat_service, provider_up, serve
 from roadworthy.app import Project
 from roadworthy.app.replays import replay_request
-from roadworthy.errors import Forbidden, NotFound
+from roadworthy.errors import Forbidden, NotFound, RequestError
 from roadworthy.models.faulty import FaultyUpstream
 from roadworthy.plugins import load_plugin
 from roadworthy.store.records import find_records, record_row
@@ -250,3 +250,11 @@ def test_an_unknown_request_is_not_found(make_project: MakeProject, tmp_path: Pa
     project = make_project({"wind": RULE})
     with pytest.raises(NotFound):
         replay_request(project, "rq_none")
+
+
+def test_a_release_of_another_service_is_refused(make_project: MakeProject) -> None:
+    project = make_project({"wind": RULE, "rain": RULE.replace('"wind"', '"rain"')})
+    other = project.build_release("rain", by="test")
+    id = ask(project, "wind", {"p": 0.5})
+    with pytest.raises(RequestError, match="expected a release of `wind`, which was asked"):
+        replay_request(project, id, release_id=other.id)

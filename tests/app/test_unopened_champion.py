@@ -236,6 +236,17 @@ def test_what_served_before_serves_where_a_file_of_the_champion_is_damaged(
         (why,) = plane.ask("GET", "/healthz", key="").json["trouble"].values()
         assert f"`{champion.id}` could not be opened, `{before.id}`, which served before" in why
         assert "is damaged" in why
+        short, should = (one.id.partition("@")[2][:6] for one in (before, champion))
+        for path in ("services/broken/releases", f"releases/{champion.id}"):
+            says = plane.ask("GET", f"/api/{path}").json["says"]
+            assert says == f"{short} serves broken: {should}, which should, cannot be opened."
+        project.roll_back("broken", by="test", why="it is damaged")
+        plane.follow()
+        assert plane.ask("GET", "/healthz", key="").json == {
+            "status": "ok",
+            "trouble": {},
+            "in_flight": 0,
+        }
 
 
 def test_a_high_risk_service_waits_for_its_gates_and_no_other_with_it(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def test_one_goes_back_to_what_served_before(shop: Path, two: tuple[str, str]) -
     ]
     again = run("release", "rollback", "triage", "--project", shop)
     assert again.code == 4
-    assert "expected a release that served `triage` before, got none" in again.err
+    assert "expected a release that served `triage` before, got none that was not" in again.err
+    assert "one that is named is gone back to all the same" in again.err
     ran = run("release", "rollback", "triage", newer.partition("@")[2], "--project", shop)
     assert f"`{newer}` serves again instead of `{older}`" in ran.out
     assert "went back" in run("release", "history", "triage", "--project", shop).out
@@ -91,6 +92,17 @@ def test_a_gate_that_does_not_hold_refuses_with_the_table_of_gates(
     assert "suites" in ran.json["held_up_by"]
     status = run("release", "status", "triage", "--project", shop, "--json").json
     assert status["champion"] == two[1]
+
+
+def test_gates_of_what_none_holds_up_say_that_it_may_serve_all_the_same(shop: Path) -> None:
+    first = unmeasured(shop)
+    ran = run("release", "gates", first, "--project", shop)
+    assert ran.code == 1
+    assert "held up by: suites" in ran.out
+    assert "it may serve all the same: it served before, or nothing serves yet" in ran.out
+    facts = run("release", "gates", first, "--project", shop, "--json").json
+    assert facts["is_gated"] is False
+    assert run("release", "promote", "triage", first, "--project", shop).code == 0
 
 
 def test_a_waiver_lets_it_ship_until_it_is_taken_back(shop: Path, two: tuple[str, str]) -> None:

@@ -22,6 +22,7 @@ from roadworthy.release.registry import Release, read_release
 from roadworthy.store.approvals import Approval, add_approval, add_waiver
 from roadworthy.store.artifacts import Artifacts
 from roadworthy.store.data_versions import SavedSnapshot, save_snapshot
+from roadworthy.store.evaluations import EvaluationHead, put_evaluation
 from roadworthy.store.records import record_row
 from roadworthy.store.state import insert_rows, open_state
 from roadworthy.store.switchboard import move_pointer
@@ -123,6 +124,27 @@ def test_the_newest_and_the_young_are_kept(store: Store) -> None:
     young = store.release("young")
     assert store.collect(keep=2).releases == (three[1].id, three[0].id)
     assert store.left() == {three[2].id, young.id}
+
+
+def test_what_an_evaluation_of_another_compares_with_is_kept(store: Store) -> None:
+    served, candidate = store.release("served"), store.release("candidate")
+    store.pass_days(2)
+    promotion.promote(store.engine, store.clock, candidate.id, by="ada")
+    head = EvaluationHead(
+        id="ev_1",
+        service=served.service,
+        release=candidate.id,
+        baseline=served.id,
+        kind="suite",
+        at_us=store.clock.now_us(),
+        by="ada",
+        verdict="pass",
+    )
+    with store.engine.begin() as connection:
+        put_evaluation(connection, store.clock, head, b"{}")
+    done = store.collect()
+    assert done.releases == ()
+    assert done.kept[served.id] == "an evaluation compares with it"
 
 
 def test_a_file_that_was_put_lately_is_kept_whatever_names_it(store: Store) -> None:

@@ -56,6 +56,32 @@ def test_a_release_does_not_differ_from_itself() -> None:
     assert (found.declared, found.parts, found.texts) == ((), (), ())
 
 
+def test_the_same_release_twice_is_said_once() -> None:
+    one = Side(release=a_release())
+    first, *others = compare(one, one).notes
+    assert first == f"both are `{one.release.id}`: there is nothing to compare"
+    assert len(others) == len(set(others)) == 2
+
+
+def test_what_is_not_known_of_a_file_that_is_gone_is_no_difference() -> None:
+    files = {"service.toml": "9", "prompt.md": "2", "model.onnx": "3"}
+    whole = Side(
+        release=a_release(),
+        declared={"cost.per_day_usd": "5"},
+        texts={"service.toml": "name = 1", "prompt.md": "x"},
+    )
+    damaged = Side(
+        release=a_release(files=files, declaration_hash="other"),
+        texts={"prompt.md": "x"},
+        gone=("service.toml",),
+    )
+    found = compare(whole, damaged)
+    assert (found.declared, found.texts) == ((), ())
+    (file,) = [one for one in found.parts if one.kind == "file"]
+    assert (file.name, file.a, file.b) == ("service.toml", "1", "9")
+    assert f"`{damaged.release.id}`: `service.toml` gone or damaged" in " ".join(found.notes)
+
+
 def test_what_differs_is_named_with_both_values() -> None:
     contract = PinnedContract("flights", "1.0.0", "f00", "flights", ())
     a = Side(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from visitor import Shown, Visitor
 
 from control_plane import Plane, served
 from roadworthy.types import MICRO, Ids, Record
+from roadworthy.web.lists import releases
+from roadworthy.web.shapes import ReleaseRow
 
 
 def remember(plane: Plane, count: int, service: str) -> None:
@@ -220,3 +223,25 @@ def test_releases_and_models_are_chosen_from_those_there_are(plane: Plane) -> No
     assert set(plane.get("/api/requests")["models"]) == {"by-rule", "script"}
     assert plane.get("/api/requests?service=risk")["models"] == ["by-rule"]
     assert "by-rule" in shown.words
+
+
+def release_row(service: str, champion: str, *, is_champion: bool) -> ReleaseRow:
+    return ReleaseRow(
+        release=f"{service}@1",
+        service=service,
+        built_at=datetime(2026, 11, 23, tzinfo=UTC),
+        by="ada",
+        commit="",
+        declaration_hash="",
+        models=(),
+        champion=champion,
+        is_champion=is_champion,
+    )
+
+
+def test_a_service_that_nothing_serves_is_not_said_to_serve_an_older_release() -> None:
+    waits = release_row("vital", "", is_champion=False)
+    older = release_row("risk", "risk@0", is_champion=False)
+    assert releases([waits]) == "Nothing serves vital yet."
+    says = releases([older, waits])
+    assert says == "risk serves an older release than its newest. Nothing serves vital yet."

@@ -241,6 +241,26 @@ def test_a_running_rollout_is_on_its_way_and_says_when_it_decides(
     assert "roll back: band above 0" in shown.words
 
 
+def test_a_time_that_is_over_is_not_when_it_decides(stage: Stage, visitor: Visitor) -> None:
+    stage.roll_out(verdict=verdict_at(40, stage.now_us - HOUR_US))
+    assert ship(stage)["says"] == "Canary at 25%: no harm found in 800 users."
+    shown = visitor.see("/services/risk/releases/compare")
+    assert shown.headline.endswith("may ship. The canary has not decided yet.")
+    assert stage.plane.get("/api/services/risk/rollout")["rollout"]["expected"] is None
+
+
+def test_before_anything_serves_the_comparison_says_what_holds_the_first_up(
+    stage: Stage, visitor: Visitor
+) -> None:
+    gate(stage, "approvals", "fails", why="waits for the owners")
+    stage.point("champion:risk", "")
+    shown = visitor.see(f"/services/risk/releases/compare?b={stage.candidate}")
+    assert "may not ship" in shown.headline
+    assert "Its owners decide it." in shown.words
+    assert "waits for the owners" in shown.words
+    assert "There is no candidate." not in shown.words
+
+
 def test_the_page_of_a_rollout_says_each_number_of_its_twin(stage: Stage, visitor: Visitor) -> None:
     stage.roll_out()
     shown, twin = (

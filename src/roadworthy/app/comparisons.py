@@ -55,6 +55,7 @@ def compare_releases(
 def _side(state: Engine, artifacts: Artifacts, release: Release, since_us: int) -> Side:
     declared = bundle.read_declared(release.manifest, artifacts)
     live, span_us = _live(state, release, since_us)
+    texts, gone = _texts(release, artifacts)
     own = {} if declared is None else declared.model_dump(mode="json", by_alias=True)
     by_expression = declared is not None and declared.outcomes.right is not None
     right, judged = (0, 0) if by_expression else _judged(state, release.id, since_us)
@@ -62,7 +63,8 @@ def _side(state: Engine, artifacts: Artifacts, release: Release, since_us: int) 
         release=release,
         is_champion=registry.champion_id_of(state, release.service) == release.id,
         declared=dict(flat(own)),
-        texts=_texts(release, artifacts),
+        texts=texts,
+        gone=tuple(gone),
         report=newest_report(state, release.id),
         live=live,
         span_us=span_us,
@@ -80,20 +82,23 @@ def _live(state: Engine, release: Release, since_us: int) -> tuple[Summary, int]
     return summarise(state, **of), max(hours) - min(hours) + HOUR_US  # type: ignore[arg-type]
 
 
-def _texts(release: Release, artifacts: Artifacts) -> dict[str, str]:
-    """Return the files of a release that are text; what is gone is left to its digest."""
-    found = {}
+def _texts(release: Release, artifacts: Artifacts) -> tuple[dict[str, str], list[str]]:
+    """Return the files of a release that are text, and those that are gone or damaged."""
+    found, gone = {}, []
     for name, digest in release.manifest.files.items():
         try:
             path = artifacts.path(digest)
             if path.stat().st_size > MOST_TEXT_BYTES and name != SERVICE_FILE:
                 continue
             text = path.read_bytes().decode()
-        except (NotFound, StoreError, OSError, UnicodeDecodeError):
+        except UnicodeDecodeError:
+            continue
+        except (NotFound, StoreError, OSError):
+            gone.append(name)
             continue
         if "\0" not in text:
             found[name] = text
-    return found
+    return found, gone
 
 
 def newest_report(state: Engine, release_id: str) -> Report | None:

@@ -9,7 +9,7 @@ import uvloop
 from sqlalchemy import select
 
 from ..cost.prices import format_usd
-from ..errors import Forbidden
+from ..errors import Forbidden, RequestError
 from ..release import registry
 from ..release.environment import describe_environment
 from ..serve.opened import OpenRelease
@@ -42,12 +42,18 @@ def replay_request(
     Raises:
         NotFound: There is no such request, its input was not kept, or its release is gone.
         Forbidden: It can cost something, and nobody has allowed that.
+        RequestError: The release is one of another service.
         DeclarationError, StoreError: The release cannot be opened.
     """
     asked = read_asked_again(ground, request_id)
     wanted = release_id or asked.record.release
     if wanted and "@" not in wanted:
         wanted = f"{asked.record.service}@{wanted}"
+    if wanted and wanted.partition("@")[0] != asked.record.service:
+        raise RequestError(
+            f"expected a release of `{asked.record.service}`, which was asked, got `{wanted:.80}`",
+            param="release",
+        )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_replay(ground, asked, wanted, is_paid, budget_micro))
 

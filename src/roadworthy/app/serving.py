@@ -535,6 +535,8 @@ class Serving:
             champion = self.switchboard.get(f"champion:{name}")
             if champion and champion != opened.id:
                 await self._swap(name, champion, opened)
+            elif champion:  # one went back to what served in the place of a damaged one
+                self._release_trouble.pop(f"release of {name}", None)
         for name, failed in list(self._unopened.items()):
             champion = self.switchboard.get(f"champion:{name}")
             if champion and (champion != failed or name in self._waiting):

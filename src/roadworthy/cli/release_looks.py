@@ -15,7 +15,7 @@ from ..release import registry
 from ..release.measures import Gate
 from ..store.clock import time_of
 from ..store.moves import Move
-from ..store.rollouts import Figure
+from ..store.rollouts import OPEN, Figure
 from .common import (
     NOT_KEPT,
     command,
@@ -42,13 +42,16 @@ def gates(ctx: click.Context, release_id: str, folder: Path, as_json: bool) -> N
         found = project.gates_of(release_id)
         release = registry.read_release(project.state, release_id)
         risk = all_gates.risk_of(project.state, project.artifacts, release)
+        is_gated = all_gates.is_gated(project.state, project.artifacts, release)
     held = [gate.name for gate in all_gates.held_up_by(found, risk)]
     if as_json:
-        facts = {"release": release_id, "risk": risk, "held_up_by": held}
+        facts = {"release": release_id, "risk": risk, "is_gated": is_gated, "held_up_by": held}
         print_json(facts | {"gates": [gate_facts(gate) for gate in found]})
     else:
         print_gates(release_id, found)
         print_line(f"held up by: {', '.join(held)}" if held else "no gate holds it up")
+        if held and not is_gated:
+            print_line("it may serve all the same: it served before, or nothing serves yet")
     ctx.exit(NOT_KEPT if held else 0)
 
 
@@ -147,7 +150,9 @@ def _print_rollout(found: Status) -> None:
         f"{time_text(rollout.started_at_us)}"
     )
     said = rollout.why or verdict.why
-    print_line(f"  {verdict.word.replace('_', ' ')}{f': {said}' if said else ''}")
+    word = verdict.word.replace("_", " ") if rollout.state in OPEN else ""
+    if word or said:
+        print_line(f"  {': '.join(filter(None, (word, said)))}")
     rows = [_figure_row(figure) for figure in verdict.figures]
     if rows:
         print_table(

@@ -20,7 +20,15 @@ from ..store.actions import append_action
 from ..store.artifacts import Artifacts
 from ..store.evaluations import drop_evaluations_of
 from ..store.moves import moves_of, way_back
-from ..store.release_tables import approvals, gates, logged_models, moves, rollouts, waivers
+from ..store.release_tables import (
+    approvals,
+    evaluations,
+    gates,
+    logged_models,
+    moves,
+    rollouts,
+    waivers,
+)
 from ..store.rollouts import OPEN
 from ..store.switchboard import hold_pointers
 from ..store.tables import drafts, records, releases, reviews, skew_reports, snapshots, switchboard
@@ -165,6 +173,11 @@ def _reasons(connection: Connection, now_us: int) -> Iterator[tuple[str, str]]:
     for table, what in ((records, "a record"), (drafts, "a draft"), (reviews, "a review")):
         named = connection.execute(select(table.c.release).distinct()).scalars()
         yield from ((release, f"{what} names it") for release in named)
+    compared = select(evaluations.c.baseline).where(
+        evaluations.c.baseline != "", evaluations.c.baseline != evaluations.c.release
+    )
+    for release in connection.execute(compared.distinct()).scalars():
+        yield release, "an evaluation compares with it"
     yield from _spoken_for(connection, now_us)
     recent = select(moves.c.from_release, moves.c.to_release).where(moves.c.at_us > now_us - DAY_US)
     for row in connection.execute(recent):

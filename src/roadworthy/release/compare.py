@@ -7,7 +7,7 @@ test compare alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import unified_diff
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from ..evaluate.report import CaseResult, Report, Unit
 from ..store.certificates import Certificate
 from ..store.rollups import Summary
 from ..types import DAY_US, MICRO
-from .registry import Manifest, Release
+from .registry import SERVICE_FILE, Manifest, Release
 
 Change = Literal["added", "changed", "removed"]
 MOST_LINES = 2_000
@@ -34,6 +34,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         declared: Every key of its declaration with defaults, flat: `cost.per_day_usd` → value.
         texts: Path → text, of its files that are text.
+        gone: Its files that are gone or damaged; of those nothing is known but the digest.
         report: Its newest evaluation; None where it has none.
         live: What was measured while it served; `span_us` is of how long.
         right, judged: Of the answers whose outcome is known, how many were right.
@@ -44,6 +45,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     is_champion: bool = False
     declared: Mapping[str, Any] = {}
     texts: Mapping[str, str] = {}
+    gone: Collection[str] = ()
     report: Report | None = None
     live: Summary = Summary()
     span_us: int = 0
@@ -158,7 +160,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(a: Side, b: Side) -> Comparison:
-    """Return what two releases of one service have not in common, and how both do."""
+    """Return what two releases of one service have not in common, and how both do.
+
+    A file that one of them has lost is compared by its digest alone: what is not known is no
+    difference.
+    """
+    lost = {*a.gone, *b.gone}
+    a, b = (_without(side, lost) for side in (a, b))
     return Comparison(
         service=a.release.service,
         a=_compared(a),
@@ -170,6 +178,13 @@ def compare(a: Side, b: Side) -> Comparison:
         texts=tuple(_texts(a.texts, b.texts)),
         notes=tuple(_notes(a, b)),
     )
+
+
+def _without(side: Side, lost: Collection[str]) -> Side:
+    """Return what is known of a release without what some files hold."""
+    texts = {name: text for name, text in side.texts.items() if name not in lost}
+    declared = {} if SERVICE_FILE in lost else side.declared
+    return msgspec.structs.replace(side, texts=texts, declared=declared)
 
 
 def _compared(side: Side) -> Compared:
@@ -436,7 +451,16 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _notes(a: Side, b: Side) -> Iterator[str]:
-    for side in (a, b):
+    is_same = a.release.id == b.release.id
+    if is_same:
+        yield f"both are `{a.release.id}`: there is nothing to compare"
+    for side in (a,) if is_same else (a, b):
+        if side.gone:
+            names = ", ".join(f"`{name}`" for name in sorted(side.gone))
+            yield (
+                f"`{side.release.id}`: {names} gone or damaged, and compared by SHA-256 alone; put "
+                "it back from a backup, or build the release again from unchanged files"
+            )
         if side.report is None:
             yield f"`{side.release.id}` was not evaluated: `roadworthy evaluate` does"
         if not side.live.requests:

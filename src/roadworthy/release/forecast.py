@@ -131,4 +131,18 @@ def _after(units: int | None, days: float | None) -> str:
         return "more users than ever come"
     if days is None:
         return f"{units:,} users, which never come"
-    return f"{units:,} users in {days:,.1f} days"
+    return f"{units:,} users in {_span(days)}"
+
+
+def _span(days: float) -> str:
+    """Return a time that may be short.
+
+    >>> _span(12.34), _span(0.5), _span(0.02), _span(0.0001)
+    ('12.3 days', '12 hours', '29 minutes', '1 minute')
+    """
+    if days >= 1:
+        return f"{days:,.1f} days"
+    if days * 24 >= 1:
+        return f"{days * 24:.2g} hours"
+    minutes = max(1, round(days * 1440))
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"

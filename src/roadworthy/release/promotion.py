@@ -237,8 +237,9 @@ def before(engine: Engine, service: str) -> str:
         found = str(acts[0].detail.get("from", "")) if acts else ""
     if not found:
         raise NotFound(
-            f"expected a release that served `{service}` before, got none; "
-            f"`roadworthy release history {service}` lists what did"
+            f"expected a release that served `{service}` before, got none that was not given up; "
+            f"`roadworthy release history {service}` lists what served: one that is named is gone "
+            "back to all the same"
         )
     return found
 

@@ -48,8 +48,8 @@ def compare_page(ask: Ask, service: str, query: CompareQuery) -> ComparePage:
         NotFound: There is no such release of this service.
     """
     state = ask.control.state
-    a = find_release(ask, service, query.a or champion_of(ask, service))
     wanted = query.b or newest_candidate(ask, service)
+    a = find_release(ask, service, query.a or champion_of(ask, service) or wanted)
     b = find_release(ask, service, wanted) if wanted else a
     now = time_of(ask.control.clock.now_us())
     frozen, running = frozen_of(ask, service), open_rollout(ask, service)

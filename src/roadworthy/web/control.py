@@ -215,6 +215,16 @@ class Ask(msgspec.Struct, frozen=True):
         self.check_sees(name)
         return name if name in self.control.engine.releases else self.service(name).name
 
+    def serving(self, service: str) -> str:
+        """Return the release that answers here for a service; empty where none can be opened.
+
+        It is not what should serve while that cannot be opened: then what served before answers.
+        """
+        with suppress(ServiceStopped):
+            opened = self.control.engine.releases.get(service)
+            return "" if opened is None else opened.id
+        return ""
+
     def declared(self, service: str, release_id: str) -> ServiceDeclaration | None:
         """Return what serves a service declares, or else a release; None where neither is there."""
         with suppress(ServiceStopped):

@@ -315,6 +315,7 @@ class LoggedShown(Struct, frozen=True, kw_only=True):
 class ReleaseWhole(ReleasePage, frozen=True, kw_only=True):
     """One release: what it is made of, how far it came, and what happened to it."""
 
+    says: str
     as_of: Time
     roles: tuple[str, ...]
     gates: Gates

@@ -8,6 +8,7 @@ from typing import Any
 from ..release.registry import Release
 from ..store.clock import time_of
 from . import numbers
+from . import release_words as words
 from .control import Ask
 from .evaluation_page import row_of, text_of
 from .gates_shown import gates_page
@@ -34,6 +35,7 @@ def release_whole(ask: Ask, release: Release) -> ReleaseWhole:
     return ReleaseWhole(
         **facts,
         manifest=release.manifest,
+        says=words.release(release.id, service, champion_id(state, service), ask.serving(service)),
         as_of=time_of(ask.control.clock.now_us()),
         roles=roles_of(ask, service, release.id),
         gates=gates_page(ask, release.id, owners_of(ask, release)),

@@ -67,7 +67,9 @@ def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
     drawn = figures[0].name if figures else ""
     expected_us = rollout.verdict.expected_us
+    # A time that is over says nothing: no look was taken since, or traffic stopped.
     expected = None if expected_us is None else time_of(expected_us)
+    expected = expected if expected is not None and expected > now else None
     return show(
         RolloutShown,
         rollout,

@@ -171,6 +171,9 @@ def _decided_by(may: str, known: Known, now: datetime) -> str:
         return "The evidence of its users decides it, at every look."
     if known.needed is not None and _verdict(known) == "inconclusive":
         return f"{numbers.count(known.needed)} more cases decide it."
+    failing = [gate.gate for gate in known.gates.gates if gate.word == "fails"]
+    if may == "no" and failing == ["approvals"]:
+        return "Its owners decide it."
     if may == "no":
         return "A repaired candidate decides it, or a waiver."
     if may == "yes":

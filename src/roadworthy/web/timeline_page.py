@@ -38,7 +38,9 @@ def timeline_page(ask: Ask, service: str, query: TimelineQuery) -> Timeline:
     releases = registry.list_releases(state, service, query.limit)
     newest = latest[0] if latest else None
     return Timeline(
-        says=words.timeline(service, champion, newest, rollout is not None, now),
+        says=words.timeline(
+            service, champion, newest, rollout is not None, now, ask.serving(service)
+        ),
         as_of=now,
         service=service,
         champion=champion,

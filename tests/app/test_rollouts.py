@@ -242,7 +242,7 @@ def test_a_worse_one_goes_back(make_project: MakeProject) -> None:
     past.visits(rollout, [False] * 200, [number % 2 == 0 for number in range(60)])
     rollout = look(past)
     assert (rollout.state, rollout.verdict.word) == ("rolled_back", "roll_back")
-    assert "errors of the candidate are worse" in rollout.why
+    assert "more failures with the candidate" in rollout.why
     assert pointers(past)["candidate"] == ""
     assert pointers(past)["champion"] == rollout.champion
     (act,) = list_actions(past.project.state, action="release.reject")

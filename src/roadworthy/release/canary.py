@@ -367,11 +367,27 @@ def _expected(
     return None if more is None else progress.until_us + round(max(more, 1) * passed / here)
 
 
+LOSSES = {
+    "errors": "failures",
+    "late": "late answers",
+    "cost": "cost, of its ceiling,",
+    "denials": "answers that guards deny",
+    "doubt": "doubt in answers",
+    "wrong": "wrong answers",
+    "brier": "squared error of probabilities",
+}
+"""What each metric is, in words; all of them are better where they are lower."""
+_MANY = 1_000
+"""So many times what is enough needs no number."""
+
+
 def _worse(figure: Figure) -> str:
+    times = figure.worse / figure.worse_needed if figure.worse_needed else 1.0
+    far = "over a thousand times" if times > _MANY else f"{max(times, 1.0):,.1f} times"
     return (
-        f"{figure.name} of the candidate are worse: {_share(figure.champion)} became "
-        f"{_share(figure.candidate)} over {figure.units:,} users, evidence {figure.worse:,.0f} of "
-        f"{figure.worse_needed:,.0f}"
+        f"more {LOSSES.get(figure.name, figure.name)} with the candidate: "
+        f"{_share(figure.candidate)} instead of {_share(figure.champion)} over {figure.units:,} "
+        f"users, {far} the evidence that is enough"
     )
 
 
@@ -383,7 +399,7 @@ def _waiting(open_: list[Figure], here: int, terms: Terms) -> str:
     least = min(open_, key=lambda figure: figure.better)
     more = "" if least.needed is None else f"; about {least.needed:,} users more would decide it"
     return (
-        f"{least.name}: evidence {least.better:,.1f} of {least.better_needed:,.0f} that it is not "
+        f"{LOSSES.get(least.name, least.name)}: evidence {least.better:,.1f} of {least.better_needed:,.0f} that it is not "
         f"worse than allowed{more}"
     )
 

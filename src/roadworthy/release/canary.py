@@ -367,16 +367,18 @@ def _expected(
     return None if more is None else progress.until_us + round(max(more, 1) * passed / here)
 
 
-LOSSES = {
-    "errors": "failures",
-    "late": "late answers",
-    "cost": "cost, of its ceiling,",
-    "denials": "answers that guards deny",
-    "doubt": "doubt in answers",
-    "wrong": "wrong answers",
-    "brier": "squared error of probabilities",
+_WORSE = {
+    "errors": "more failures",
+    "late": "more late answers",
+    "cost": "higher cost",
+    "denials": "more answers that guards deny",
+    "doubt": "more doubt",
+    "wrong": "more wrong answers",
+    "brier": "a larger squared error of probabilities",
 }
-"""What each metric is, in words; all of them are better where they are lower."""
+"""How each metric is worse, in words."""
+_SCORES = ("cost", "doubt", "brier")
+"""Metrics that are means of numbers from 0 to 1, and no shares of requests."""
 _MANY = 1_000
 """So many times what is enough needs no number."""
 
@@ -385,9 +387,9 @@ def _worse(figure: Figure) -> str:
     times = figure.worse / figure.worse_needed if figure.worse_needed else 1.0
     far = "over a thousand times" if times > _MANY else f"{max(times, 1.0):,.1f} times"
     return (
-        f"more {LOSSES.get(figure.name, figure.name)} with the candidate: "
-        f"{_share(figure.candidate)} instead of {_share(figure.champion)} over {figure.units:,} "
-        f"users, {far} the evidence that is enough"
+        f"{_WORSE.get(figure.name, figure.name)} with the candidate: "
+        f"{_mean(figure.name, figure.candidate)} instead of {_mean(figure.name, figure.champion)} "
+        f"over {figure.units:,} users, {far} the evidence that is enough"
     )
 
 
@@ -399,7 +401,7 @@ def _waiting(open_: list[Figure], here: int, terms: Terms) -> str:
     least = min(open_, key=lambda figure: figure.better)
     more = "" if least.needed is None else f"; about {least.needed:,} users more would decide it"
     return (
-        f"{LOSSES.get(least.name, least.name)}: evidence {least.better:,.1f} of {least.better_needed:,.0f} that it is not "
+        f"{least.name}: evidence {least.better:,.1f} of {least.better_needed:,.0f} that it is not "
         f"worse than allowed{more}"
     )
 
@@ -412,5 +414,7 @@ def _units(count: int, terms: Terms) -> str:
     return f"{count:,} {'compared users' if terms.judge == 'shadow' else 'users of this step'}"
 
 
-def _share(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.1%}"
+def _mean(name: str, value: float | None) -> str:
+    if value is None:
+        return "nothing"
+    return f"{value:.3f}" if name in _SCORES else f"{value:.1%}"

@@ -14,6 +14,7 @@ from visitor import Visitor
 from roadworthy.release.measures import Gate, State
 from roadworthy.store import release_tables
 from roadworthy.store.actions import append_action
+from roadworthy.store.rollouts import Figure
 from roadworthy.types import DAY_US, HOUR_US
 from roadworthy.web import numbers
 
@@ -403,3 +404,24 @@ def test_odd_names_and_numbers_of_an_evaluation_make_no_broken_page(
         assert shown.status == 200
         assert shown.unclosed == []
         assert "<script>alert" not in shown.source
+
+
+def test_what_its_rollout_took_back_may_not_ship_though_its_gates_hold(stage: Stage) -> None:
+    stage.evaluate()
+    stage.roll_out(state="rolled_back", ended_at_us=stage.now_us, why="more failures than before")
+    query = f"?a={stage.champion}&b={stage.candidate}"
+    page = stage.plane.ask("GET", f"/api/services/risk/releases/compare{query}").json
+    assert page["verdict"]["may"] == "no"
+    assert "Its canary took it back: more failures than before" in page["says"]
+    stage.roll_out(started_at_us=stage.now_us)
+    again = stage.plane.ask("GET", f"/api/services/risk/releases/compare{query}").json
+    assert again["verdict"]["may"] == "on_its_way"
+
+
+def test_a_metric_without_users_is_not_the_one_that_is_drawn(stage: Stage) -> None:
+    verdict = verdict_at(40)
+    empty = Figure(name="doubt", worse_needed=100.0, better_needed=10.0)
+    stage.roll_out(verdict=msgspec.structs.replace(verdict, figures=(empty, *verdict.figures)))
+    (page,) = [stage.plane.ask("GET", "/api/services/risk/rollout").json["rollout"]]
+    drawn = [look for look in page["looks"] if look["difference"] is not None]
+    assert drawn

@@ -17,7 +17,7 @@ from .figures import ReleaseBrief, Ship
 from .gate_words import MAY
 from .gates_shown import gates_page
 from .release_rows import newest_evaluations, read_report
-from .rollout_page import frozen_of, rollout_shown, says_frozen
+from .rollout_page import frozen_of, rollout_shown, says_frozen, why_taken_back
 from .ship import NO_CANDIDATE, Known, brief, may_of, state_of
 
 
@@ -118,6 +118,7 @@ def _known(
         evaluation=None if found is None else row_of(found),
         needed=report.needed if report else None,
         rollout=rollout_shown(ask, rollout) if rollout and is_its else None,
+        taken_back=why_taken_back(ask, release.name, candidate),
         says_frozen=says_frozen(frozen_of(ask, release.name), now),
     )
 

@@ -20,7 +20,14 @@ from .gates_shown import gates_page
 from .release_figures import ComparePage, CompareQuery
 from .release_page import owners_of
 from .release_rows import evaluations_of, read_report
-from .rollout_page import frozen_of, open_rollout, policy_of, rollout_shown, says_frozen
+from .rollout_page import (
+    frozen_of,
+    open_rollout,
+    policy_of,
+    rollout_shown,
+    says_frozen,
+    why_taken_back,
+)
 from .ship import Known, decides
 from .states import rank
 from .timeline_page import candidate_of, roles_of
@@ -64,6 +71,7 @@ def compare_page(ask: Ask, service: str, query: CompareQuery) -> ComparePage:
         evaluation=found.row,
         needed=found.report.needed if found.report else None,
         rollout=rollout,
+        taken_back=why_taken_back(ask, service, b.id) if wanted else "",
         says_frozen=says_frozen(frozen, now),
     )
     verdict = decides(known, now)

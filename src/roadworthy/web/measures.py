@@ -17,6 +17,8 @@ _MINUS = "\N{MINUS SIGN}"
 _DASH = "\N{EN DASH}"
 _LEAST_POINTS = 0.05
 """Of a difference of shares not even a twentieth of a point is told."""
+_LARGE = 1_000
+"""From here on a number of no unit is written whole."""
 LESS_IS_BETTER: frozenset[Unit] = frozenset(("ms", "usd", "tokens"))
 """Units of which less is better."""
 
@@ -28,6 +30,8 @@ def measure(value: float, unit: Unit = "share", bar: float | None = None) -> str
     ('93.1%', '0.931', '612 ms', '$0.0031')
     >>> measure(1234.5, "tokens"), measure(0.08342, "number")
     ('1,234 tokens', '0.0834')
+    >>> measure(1540, "number")
+    '1,540'
     """
     match unit:
         case "share":
@@ -136,14 +140,15 @@ def _signed(value: float, unit: Unit) -> str:
     elif unit == "tokens":
         written = numbers.whole(size)
     else:
-        written = f"{size:.3f}" if unit == "score" else f"{size:.3g}"
+        written = f"{size:.3f}" if unit == "score" else _plain(size)
     if not any(digit in "123456789" for digit in written):
         return "$0" if unit == "usd" else "0 ms" if unit == "ms" else "0"
     return f"{'+' if value >= 0 else _MINUS}{written}"
 
 
 def _plain(value: float) -> str:
-    return f"{value:.3g}".replace("-", _MINUS)
+    written = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
+    return written.replace("-", _MINUS)
 
 
 WRITERS: tuple[Callable[..., Any], ...] = (

@@ -65,7 +65,7 @@ def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
     shares = _shares(policy, rollout)
     terms = policy.shadow if rollout.judge == "shadow" else policy.canary
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
-    drawn = figures[0].name if figures else ""
+    drawn = next((one.name for one in figures if one.difference is not None), "")
     expected_us = rollout.verdict.expected_us
     # A time that is over says nothing: no look was taken since, or traffic stopped.
     expected = None if expected_us is None else time_of(expected_us)
@@ -108,6 +108,15 @@ def open_rollout(ask: Ask, service: str) -> Rollout | None:
     """Return the rollout that runs or stands still, if there is one."""
     found = rollouts_of(ask.control.state, service, 1)
     return found[0] if found and found[0].state in ("running", "frozen") else None
+
+
+def why_taken_back(ask: Ask, service: str, candidate: str) -> str:
+    """Return why the last rollout of a candidate took it back; empty where none did."""
+    found = rollouts_of(ask.control.state, service, MOST_EARLIER)
+    last = next((one for one in found if one.candidate == candidate), None)
+    if last is None or last.state != "rolled_back":
+        return ""
+    return f"its {last.judge} took it back: {last.why or last.verdict.why}"
 
 
 def frozen_of(ask: Ask, service: str) -> Stopped | None:

@@ -25,6 +25,7 @@ class Known(NamedTuple):
         needed: How many more cases that one needs; None where it is decided, or nobody knows.
         rollout: The rollout that it is in; None while it is in none.
         says_frozen: Who lets nothing else serve; empty while anything may.
+        taken_back: Why its last rollout took it back; empty where none did.
     """
 
     candidate: str
@@ -34,6 +35,7 @@ class Known(NamedTuple):
     needed: int | None = None
     rollout: RolloutShown | None = None
     says_frozen: str = ""
+    taken_back: str = ""
 
 
 def may_of(known: Known) -> str:
@@ -45,7 +47,7 @@ def may_of(known: Known) -> str:
     if known.rollout is not None and known.rollout.progress == "running":
         harmed = any(one.state == "breached" for one in known.rollout.figures)
         return "no" if harmed else "on_its_way"
-    if known.gates.failing or _verdict(known) == "fail":
+    if known.gates.failing or known.taken_back or _verdict(known) == "fail":
         return "no"
     is_gated = bool(known.gates.gates)
     is_open = known.gates.open or known.says_frozen or _verdict(known) == "inconclusive"
@@ -113,6 +115,8 @@ def _against(known: Known) -> str:
     if known.rollout is not None and known.rollout.progress == "running":
         harmed = [one for one in known.rollout.figures if one.state == "breached"]
         return f"Users of it meet more {harmed[0].label}" if harmed else "It does harm"
+    if known.taken_back:
+        return evaluation_words.capital(known.taken_back)
     return "Its evaluation failed"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import msgspec
 import pytest
 from mlflow import MlflowClient
 
@@ -22,9 +23,12 @@ from roadworthy.app.bridges import (
     import_prompt_from_mlflow,
 )
 from roadworthy.errors import NotFound, RequestError, StoreError
+from roadworthy.evaluate.report import Metric, Report
 from roadworthy.release.bridges.mlflow import MlflowBridge
 from roadworthy.store.actions import list_actions
+from roadworthy.store.evaluations import EvaluationHead, put_evaluation
 from roadworthy.store.logged_models import read_logged_model
+from roadworthy.types import Ids
 from servers import free_port, running
 
 pytestmark = [
@@ -89,11 +93,35 @@ def released(project: Project) -> str:
     return project.promote(built.id, by="test").id
 
 
+def evaluated(project: Project, release: str) -> None:
+    """Remember an evaluation of a release."""
+    report = Report(
+        id=Ids(project.clock).new("ev"),
+        service="reply",
+        release=release,
+        at_us=project.clock.now_us(),
+        metrics={"exact": Metric(name="exact", value=0.75), "auc": Metric(name="auc")},
+    )
+    head = EvaluationHead(
+        id=report.id,
+        service="reply",
+        release=release,
+        baseline="",
+        kind="suite",
+        at_us=report.at_us,
+        by="test",
+        verdict="pass",
+    )
+    with project.state.begin() as connection:
+        put_evaluation(connection, project.clock, head, msgspec.json.encode(report))
+
+
 def test_a_release_is_a_version_with_its_files_facts_figures_and_aliases(
     server: str, project: Project
 ) -> None:
     release = released(project)
-    exported = export_to_mlflow(project, release, server, by="test", metrics={"exact": 0.75})
+    evaluated(project, release)
+    exported = export_to_mlflow(project, release, server, by="test")
     client = MlflowClient(server, server)
     version = client.get_model_version_by_alias("reply", "champion")
     assert (str(version.version), exported.is_new) == (exported.version, True)
@@ -112,14 +140,14 @@ def test_written_again_it_is_the_same_version_and_aliases_follow(
     server: str, project: Project
 ) -> None:
     first = released(project)
-    one = export_to_mlflow(project, first, server, by="test", metrics={})
-    again = export_to_mlflow(project, first, server, by="test", metrics={})
+    one = export_to_mlflow(project, first, server, by="test")
+    again = export_to_mlflow(project, first, server, by="test")
     assert (again.version, again.is_new) == (one.version, False)
     assert again.prompts == one.prompts
     (project.folder / "services/reply/answers.jsonl").write_text('{"text": "no"}\n')
     second = released(project)
-    two = export_to_mlflow(project, second, server, by="test", metrics={})
-    left = export_to_mlflow(project, first, server, by="test", metrics={})
+    two = export_to_mlflow(project, second, server, by="test")
+    left = export_to_mlflow(project, first, server, by="test")
     client = MlflowClient(server, server)
     assert two.version != one.version
     assert str(client.get_model_version_by_alias("reply", "champion").version) == two.version
@@ -190,7 +218,7 @@ def test_a_server_that_is_away_is_said(project: Project, monkeypatch: pytest.Mon
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     release = released(project)
     with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9"):
-        export_to_mlflow(project, release, "http://127.0.0.1:9", by="test", metrics={})
+        export_to_mlflow(project, release, "http://127.0.0.1:9", by="test")
     assert not list_actions(project.state, action="release.export", subject=release)
 
 
@@ -230,7 +258,6 @@ def test_a_release_is_a_model_package_whose_approval_follows_it(aws: str, projec
             region="us-east-1",
             endpoint=aws,
             by="test",
-            metrics={"exact": 0.75},
         )
         return found.approval
 
@@ -263,5 +290,4 @@ def test_aws_that_refuses_is_said(aws: str, project: Project) -> None:
             region="us-east-1",
             endpoint=aws,
             by="test",
-            metrics={},
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,13 @@ import msgspec
 
 from ..declare.service import ServiceDeclaration
 from ..errors import MissingExtra, RequestError, StoreError
+from ..evaluate.report import Report
 from ..plugins import load_plugin
 from ..release import registry
 from ..release.bridges.shown import Shown, shown_of
 from ..store.actions import append_action
 from ..store.artifacts import digest_of
+from ..store.evaluations import newest_evaluation
 from ..store.logged_models import LoggedModel, put_logged_model
 from .ground import Ground
 
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
     from ..release.bridges.mlflow import MlflowBridge as Mlflow
     from ..release.bridges.sagemaker import ExportedPackage, SageMakerBridge
 
-Metrics = Mapping[str, float]
 FILE_KINDS = frozenset({"llama_cpp", "onnx"})
 """Providers whose models are files of the service."""
 
 
-def export_to_mlflow(
-    ground: Ground, release_id: str, uri: str, *, by: str, metrics: Metrics
-) -> ExportedVersion:
+def export_to_mlflow(ground: Ground, release_id: str, uri: str, *, by: str) -> ExportedVersion:
     """Write a release to an MLflow server, or bring what stands for it there up to date.
 
     Raises:
@@ -39,9 +37,7 @@ def export_to_mlflow(
         NotFound: There is no such release.
         StoreError: The server refuses, or a file of the release is gone.
     """
-    exported: ExportedVersion = _mlflow(uri).export(
-        _shown(ground, release_id, metrics), ground.artifacts
-    )
+    exported: ExportedVersion = _mlflow(uri).export(_shown(ground, release_id), ground.artifacts)
     _note(ground, by, release_id, {"to": "mlflow", "version": exported.version})
     return exported
 
@@ -55,7 +51,6 @@ def export_to_sagemaker(
     region: str | None,
     endpoint: str | None,
     by: str,
-    metrics: Metrics,
 ) -> ExportedPackage:
     """Write a release to the SageMaker Model Registry, or bring its approval up to date.
 
@@ -67,7 +62,7 @@ def export_to_sagemaker(
     if find_spec("boto3") is None:
         raise MissingExtra("sagemaker", "the bridge to SageMaker")
     bridge: SageMakerBridge = load_plugin("bridges", "sagemaker")(bucket, region, endpoint)
-    exported = bridge.export(_shown(ground, release_id, metrics), ground.artifacts, image)
+    exported = bridge.export(_shown(ground, release_id), ground.artifacts, image)
     detail = {"to": "sagemaker", "version": exported.version, "approval": exported.approval}
     _note(ground, by, release_id, detail)
     return exported
@@ -134,9 +129,18 @@ def _mlflow(uri: str) -> Mlflow:
     return bridge
 
 
-def _shown(ground: Ground, release_id: str, metrics: Metrics) -> Shown:
+def _shown(ground: Ground, release_id: str) -> Shown:
     release = registry.read_release(ground.state, release_id)
-    return shown_of(release, ground.state, ground.artifacts, metrics)
+    return shown_of(release, ground.state, ground.artifacts, _metrics_of(ground, release_id))
+
+
+def _metrics_of(ground: Ground, release_id: str) -> dict[str, float]:
+    """Return the figures of a release's newest evaluation; none where it was not evaluated."""
+    evaluated = newest_evaluation(ground.state, release_id)
+    if evaluated is None:
+        return {}
+    report = msgspec.json.decode(evaluated.report, type=Report)
+    return {n: m.value for n, m in report.metrics.items() if m.value is not None}
 
 
 def _note(ground: Ground, by: str, release_id: str, detail: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def export_command(
             raise NotFound(f"no release of `{service}` serves yet; name one")
         whole = chosen if "@" in chosen else f"{service}@{chosen}"
         if to == "mlflow":
-            version = export_to_mlflow(project, whole, _uri(uri), by=acting(), metrics={})
+            version = export_to_mlflow(project, whole, _uri(uri), by=acting())
             found: object = version
             said = f"`{whole}` is version {version.version} of `{version.name}` at {uri}"
         else:
@@ -71,7 +71,6 @@ def export_command(
                 region=region,
                 endpoint=endpoint,
                 by=acting(),
-                metrics={},
             )
             found = package
             said = f"`{whole}` is {package.arn}, {package.approval}"

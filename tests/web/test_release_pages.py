@@ -425,3 +425,4 @@ def test_a_metric_without_users_is_not_the_one_that_is_drawn(stage: Stage) -> No
     (page,) = [stage.plane.ask("GET", "/api/services/risk/rollout").json["rollout"]]
     drawn = [look for look in page["looks"] if look["difference"] is not None]
     assert drawn
+    assert page["figures"][-1]["name"] == "doubt"

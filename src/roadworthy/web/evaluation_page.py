@@ -42,7 +42,7 @@ from .release_rows import evaluations_of, read_report
 from .states import State, rank, worst
 from .units import show, usd_of
 
-MOST_TEXT = 160
+MOST_TEXT = 120
 """Characters of an input, an output or a reason that are shown."""
 MOST_SLICES = 40
 MOST_PAIRED = 20

@@ -65,7 +65,7 @@ def rollout_shown(ask: Ask, rollout: Rollout) -> RolloutShown:
     shares = _shares(policy, rollout)
     terms = policy.shadow if rollout.judge == "shadow" else policy.canary
     figures = sorted(map(figure_of, rollout.verdict.figures[:MOST_FIGURES]), key=_worst_first)
-    drawn = next((one.name for one in figures if one.difference is not None), "")
+    drawn = figures[0].name if figures else ""
     expected_us = rollout.verdict.expected_us
     # A time that is over says nothing: no look was taken since, or traffic stopped.
     expected = None if expected_us is None else time_of(expected_us)
@@ -181,10 +181,13 @@ def _share(evidence: float, needed: float) -> float | None:
     return 1.0 if math.isinf(evidence) else max(0.0, min(1.0, evidence / needed))
 
 
-def _worst_first(figure: FigureShown) -> tuple[int, float, bool]:
-    """Order metrics; among those that say nothing yet, what has a difference to draw is first."""
+def _worst_first(figure: FigureShown) -> tuple[bool, int, float, bool]:
+    """Order metrics; among those that say nothing yet, what has a difference to draw is first.
+
+    What nobody was measured by says nothing, and is last.
+    """
     harm = figure.harm_level if figure.harm_level >= HALFWAY else 0.0
-    return rank(figure.state), -harm, figure.difference is None
+    return figure.units == 0, rank(figure.state), -harm, figure.difference is None
 
 
 def _with_worst_first(rollout: Rollout, name: str) -> Rollout:
@@ -214,8 +217,8 @@ def _looks(ask: Ask, rollout: Rollout) -> list[Look]:
 
 
 def _look(look: Look, name: str) -> LookShown:
-    figures = look.verdict.figures
-    drawn = next((one for one in figures if one.name == name), Figure(name=name))
+    drawn = next((one for one in look.verdict.figures if one.name == name), Figure(name=name))
+    figures = [one for one in look.verdict.figures if one.units]
     harm = max((level_of(one.worse, one.worse_needed) for one in figures), default=0.0)
     gain = min((level_of(one.better, one.better_needed) for one in figures), default=0.0)
     return LookShown(

@@ -83,7 +83,7 @@ def _metric(name: str, kind: str, labels: tuple[str, ...], text: str) -> str:
 
 def _gauges() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield the gauges that the assembly adds, as its source names them."""
-    tree = ast.parse((SOURCE / "app" / "serving.py").read_text(encoding="utf-8"))
+    tree = ast.parse((SOURCE / "app" / "gauges.py").read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or len(node.args) < 3:
             continue

@@ -19,7 +19,7 @@ class EvaluationQuery(Given, frozen=True):
 
     stability: Annotated[Stable, Meta(description="Only cases that came out so.")] = ""
     start: Annotated[int, Meta(ge=0, le=1_000_000, description="How many cases to skip.")] = 0
-    limit: Page = 40
+    limit: Page = 30
 
 
 class EvaluationsQuery(Given, frozen=True):

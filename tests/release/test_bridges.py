@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import json
 import os
 import tarfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import boto3
 import msgspec
 import pytest
 from mlflow import MlflowClient
+from mlflow.utils import request_utils
 
 from roadworthy.app import Project, open_project
 from roadworthy.app.bridges import (
@@ -58,6 +61,16 @@ provider = "say"
 model = "answers.jsonl"
 """
 PROMPT = "# system\nBe brief.\n\n# user\n{{ question }}\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidied() -> Iterator[None]:
+    """Close what the clients leave open, so that no later test is warned of it."""
+    yield
+    request_utils._cached_get_request_session.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

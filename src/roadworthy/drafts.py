@@ -9,6 +9,8 @@ import msgspec
 ReviewKind = Literal["review", "audit", "second", "planted"]
 """Why a person is asked: the answer waits, was given already, was decided once, or is known."""
 DraftPath = Literal["alone", "person", "ladder", "rule"]
+PairDecision = Literal["route", "reuse"]
+"""What is decided by itself: to take a cheaper model, or to give an answer again."""
 
 
 class Draft(msgspec.Struct, frozen=True, array_like=True, tag="d", kw_only=True):
@@ -104,3 +106,49 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, tag="o", kw_only=Tru
     reason: str = ""
     weight: float = 1.0
     propensity: float = 1.0
+
+
+class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", kw_only=True):
+    """Two answers to one question: the cheaper one, given or not, and what it is held against.
+
+    Attributes:
+        id: `pr_` and a time-ordered id.
+        request_id: The request that was answered.
+        audit_id: The record of the answer that nobody was shown; empty where both were there.
+        scorer: What the score is from, frozen: other evidence stands on another one.
+        score: How sure it is that the cheaper answer does (higher is surer); None where unknown.
+        share: The chance, known before both answers, with which they were compared.
+        is_given: Whether the cheaper answer was the one that was given.
+        certificate: The certificate that let it be given; empty where none did.
+        unit: Of what it counts as evidence once in a window.
+        entry: Of `reuse`: the cached answer's request, of which one pair counts.
+        model, reference: Who gave the two.
+        quality, reference_quality: How good they are (0-1); None until an outcome says.
+        loss: What is lost by the cheaper one (0-1); None until it is known.
+        known_at_us: When the loss became known.
+        vector: (d,) float16 of the question, for what learns from it; empty where nothing does.
+        tags: What the request bears.
+    """
+
+    id: str
+    at_us: int
+    decision: PairDecision
+    service: str
+    release: str
+    request_id: str
+    audit_id: str = ""
+    scorer: str = ""
+    score: float | None = None
+    share: float = 1.0
+    is_given: bool = False
+    certificate: str = ""
+    unit: str = ""
+    entry: str = ""
+    model: str = ""
+    reference: str = ""
+    quality: float | None = None
+    reference_quality: float | None = None
+    loss: float | None = None
+    known_at_us: int | None = None
+    vector: bytes = b""
+    tags: tuple[str, ...] = ()

@@ -13,6 +13,8 @@ import msgspec
 from .drafts import Draft as Draft
 from .drafts import DraftPath as DraftPath
 from .drafts import Outcome as Outcome
+from .drafts import Pair as Pair
+from .drafts import PairDecision as PairDecision
 from .drafts import Review as Review
 from .drafts import ReviewKind as ReviewKind
 
@@ -126,16 +128,32 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens a model counted; cached ones are part of the input, reasoning ones of the output."""
+    """Tokens a model counted; cached ones are part of the input, reasoning ones of the output.
+
+    Attributes:
+        cache_write_tokens: Of the input, those that the provider wrote to its cache.
+        audio_input_tokens, audio_output_tokens: Of input and output, those that were sound.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
-    """One try of one model. `status` is `ok` or the code of the error that ended it."""
+    """One try of one model. `status` is `ok` or the code of the error that ended it.
+
+    Attributes:
+        provider: Whose it is, as roadworthy.toml names it; left here by the chain.
+        mended: What had to be done before its output kept its schema: `` (nothing), `repair` (its
+            text was no clean JSON) or `reask` (it was asked again).
+        is_cut_off: Whether the answer ended at its limit of tokens.
+        retry: Which try of this model it was, from 0.
+    """
 
     model: str
     status: str
@@ -144,6 +162,10 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     cost_micro: int = 0
     price_source: str = ""
     detail: str = ""
+    provider: str = ""
+    mended: str = ""
+    is_cut_off: bool = False
+    retry: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -430,6 +452,10 @@ class Call(msgspec.Struct):
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
+        first: Names of the models that a router wants to be tried before the others, in order.
+        output_schema: JSON Schema that the output has to keep, for providers that can be told so;
+            empty where none is declared.
+        vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
     """
 
     input: dict[str, Any]
@@ -448,6 +474,9 @@ class Call(msgspec.Struct):
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
     kept_micro: int = 0
+    first: tuple[str, ...] = ()
+    output_schema: bytes = b""
+    vector: Any = None
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -457,6 +486,7 @@ class Answer(msgspec.Struct, kw_only=True):
         model: The declared name of the model that gave it.
         output: The prediction or `{"text": …}`/JSON output; None while only `completion` is read.
         completion: The OpenAI chat completion as its upstream sent it, if there is one.
+        mended: As in `Attempt`.
         finish_reason: Why the text ended: `stop`, `length`, `tool_calls`, `content_filter`.
         judgement: What the judge said, where a chain had to judge to accept it.
     """
@@ -468,6 +498,12 @@ class Answer(msgspec.Struct, kw_only=True):
     finish_reason: str = "stop"
     attempts: tuple[Attempt, ...] = ()
     judgement: Judgement | None = None
+    mended: str = ""
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it ended at its limit of tokens."""
+        return self.finish_reason == "length"
 
 
 class Model(Protocol):
@@ -533,6 +569,9 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         review: The review that waits for a person, or that looks at what was given.
         decided: Whether the answer was given `alone`, and what decided that, in one sentence.
         warnings: What is not as it was where the release was built, and may decide answers.
+        route: How its model was chosen: strategy, choice, why, score and certificate; None where
+            the order of the file decides.
+        is_cut_off: Whether the answer that was given ended at its limit of tokens.
     """
 
     id: str
@@ -585,6 +624,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     review: str = ""
     decided: str = ""
     warnings: tuple[str, ...] = ()
+    route: dict[str, Any] | None = None
+    is_cut_off: bool = False
 
 
-SpoolEntry = Hold | Record | Outcome | Draft | Review
+SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Engine
 
 from .. import (
+    bounds,
     cost,
     data,
     declare,
@@ -39,6 +40,7 @@ ENFORCES: Mapping[str, str] = {
         cost,
         observe,
         review,
+        bounds,
         signals,
         evaluate,
         release,

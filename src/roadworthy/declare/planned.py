@@ -12,15 +12,6 @@ from collections.abc import Mapping
 
 SERVICE_KEYS = frozenset(
     (
-        "context.overflow",
-        "routing.max_error",
-        "routing.sure",
-        "routing.of",
-        "routing.lifetime",
-        "routing.reference",
-        "routing.rules",
-        "cache.exact_ttl_s",
-        "cache.semantic",
         "tools.name",
         "tools.mcp",
         "tools.effect",
@@ -38,14 +29,12 @@ SERVICE_KEYS = frozenset(
     )
 )
 
-PROJECT_KEYS = frozenset(("budgets",))
+PROJECT_KEYS: frozenset[str] = frozenset()
 
 VALUES: Mapping[str, tuple[str, ...]] = {
-    "routing.strategy": ("rules", "intent", "learned", "cascade"),
     "guards.verdict": ("ask", "redact"),
-    "fallback.use": ("stale_cache",),
     "records.bodies": ("redacted",),
-    "providers.kind": ("anthropic", "gemini"),
+    "providers.kind": (),
     "store.counters": ("redis://",),
     "store.url": ("postgresql://", "postgresql+psycopg://", "postgres://"),
 }

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr
 
 from ..errors import DeclarationError
+from .budgets import Budgets
 from .events import TEST_EVENT, Event
 from .planned import VALUES
 from .values import (
@@ -29,7 +30,17 @@ STORE_URL_VARIABLE = "ROADWORTHY_STORE_URL"
 SQLITE = "sqlite:///"
 MOST_ROWS = 1_000_000_000
 
-KINDS = ("openai", "onnx", "llama_cpp", "python", "rule", "scripted", "builtin")
+KINDS = (
+    "openai",
+    "anthropic",
+    "gemini",
+    "onnx",
+    "llama_cpp",
+    "python",
+    "rule",
+    "scripted",
+    "builtin",
+)
 FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
 """Kinds of provider that run on this machine: nobody sends a bill for a call."""
 
@@ -101,7 +112,8 @@ class Provider(Section):
     """Where models live."""
 
     kind: ProviderKind = Field(
-        description="How it is spoken to: `openai` (any OpenAI-compatible server), in this "
+        description="How it is spoken to: `openai` (any OpenAI-compatible server), `anthropic` "
+        "(Messages), `gemini` (generateContent), in this "
         "process `onnx`, `llama_cpp`, `python`, `rule`, `scripted` or `builtin`, or as a plugin of "
         "this name does."
     )
@@ -120,6 +132,27 @@ class Provider(Section):
     )
     max_connections: int = Field(
         100, ge=1, le=10_000, description="Most connections held open to it at once."
+    )
+    max_concurrent: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Most calls at work there at once; what comes then waits for its turn within "
+        "the time it has, or goes to the next model.",
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=100_000_000,
+        description="Most calls a minute; they are paced before it refuses them.",
+    )
+    tokens_per_minute: int | None = Field(
+        None, ge=1, le=100_000_000_000, description="Most tokens a minute, in and out together."
+    )
+    cooldown: LengthOfTime = Field(
+        "30s",
+        description="How long it is left alone after it failed again and again; each time that it "
+        "fails at once thereafter, twice as long, up to ten minutes.",
     )
 
     @property
@@ -252,6 +285,7 @@ class ProjectDeclaration(File):
     sources: dict[Label, DataSource] = Field(
         {}, description="Data that feature views may read, by name, each with its contract."
     )
+    budgets: Budgets = Field(Budgets(), description="Ceilings over all services.")
     queues: dict[Label, Queue] = Field({}, description="Where requests wait for a person, by name.")
     webhooks: dict[Label, Webhook] = Field(
         {}, description="Where events of the project are sent, by name."

@@ -8,16 +8,20 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from ..types import Kind
+from .budgets import Limits
+from .caching import Cache
 from .evaluation import Evaluation, Fairness, Quality
 from .planned import VALUES
 from .release import ReleasePolicy
 from .review import Outcomes, ReviewPolicy
+from .routing import FailoverPolicy, Routing
 from .values import (
     ContractVersion,
     File,
     Json,
     Label,
     Milliseconds,
+    Rate,
     Section,
     Text,
     Usd,
@@ -66,6 +70,13 @@ class Contract(Section):
         None,
         description="File of the JSON Schema, or of the data contract, that every answer must "
         "keep.",
+    )
+    reasks: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="How often a model is asked again, with what is wrong, when its JSON breaks "
+        "the schema of `output` and cannot be repaired.",
     )
     accepts: Annotated[tuple[ContractVersion, ...], Field(strict=False)] = Field(
         (),
@@ -134,17 +145,46 @@ class Retrieval(Section):
         le=1,
         description="Passages less near to the question than this (0-1) are left out.",
     )
+    dedupe: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="A passage as near as this (0-1) to a better one says nothing new and is left "
+        "out.",
+    )
 
 
 class Context(Section):
-    """What a model is given beside the question."""
+    """What a model is given beside the question, and how much of it."""
 
     max_input_tokens: int | None = Field(
         None,
         ge=1,
         le=10_000_000,
-        description="Most tokens of all messages to a model, at one token in three bytes; a "
-        "question that needs more is refused (422).",
+        description="Most tokens of all messages to a model, counted by its own vocabulary where "
+        "that is known, else at what its provider was seen to count.",
+    )
+    overflow: Literal["refuse", "drop_oldest", "summarise"] = Field(
+        "refuse",
+        description="What happens to messages that are too long: they are refused (422), the "
+        "oldest are dropped, or those are summarised by `summarise_with`.",
+    )
+    summarise_with: Label | None = Field(
+        None, description="For `summarise`: name of the entry of `[[models]]` that writes it."
+    )
+    max_history_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Most tokens of earlier messages; the oldest go first.",
+    )
+    max_output_tokens: int | None = Field(
+        None, ge=1, le=10_000_000, description="Most tokens that any model may put out."
+    )
+    truncated: Literal["mark", "next", "continue"] = Field(
+        "mark",
+        description="What happens to an answer that ended at its limit of tokens: it is given and "
+        "marked as cut off, the next model is asked, or the same one goes on where it stopped.",
     )
     retrieval: Retrieval | None = Field(
         None, description="Pages that are searched for passages that answer the question."
@@ -195,6 +235,23 @@ class Cost(Section):
     per_user_per_day_usd: Usd | None = Field(
         None, description="Most that the requests of one user may cost in a UTC day, in USD."
     )
+    per_month_usd: Usd | None = Field(
+        None, description="Most that all requests of a calendar month (UTC) may cost, in USD."
+    )
+    per_user_per_month_usd: Usd | None = Field(
+        None, description="Most that the requests of one user may cost in a month, in USD."
+    )
+    soft_share: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        description="Share (0-1) of a ceiling at which webhooks are told and `on_soft` begins.",
+    )
+    on_soft: Literal["alert", "cheapest"] = Field(
+        "alert",
+        description="From `soft_share` on: webhooks are told (`alert`), or the cheapest model is "
+        "asked first, too.",
+    )
     on_exhausted: Literal["refuse", "fallback"] = Field(
         "refuse",
         description="What happens at a ceiling: refuse with 429, or try the rungs of the ladder "
@@ -203,6 +260,36 @@ class Cost(Section):
     value_per_answer_usd: Usd | None = Field(
         None, description="What one good answer is worth, in USD; shown beside its cost."
     )
+    on_loss: Literal["alert", "refuse"] = Field(
+        "alert",
+        description="When an accepted answer costs more than `value_per_answer_usd`: webhooks are "
+        "told, or no release is promoted either until that changed.",
+    )
+    egress_usd_per_gb: Rate | None = Field(
+        None, description="What a gigabyte that leaves costs, in USD; part of estimates, reports."
+    )
+    review_usd_per_minute: Rate | None = Field(
+        None, description="What a minute of a reviewer costs, in USD; likewise."
+    )
+    review_minutes: float = Field(
+        3.0, gt=0, le=1440, description="Minutes that a person needs to decide one case."
+    )
+    retrain_usd: Rate | None = Field(
+        None, description="What one retraining costs, in USD; likewise."
+    )
+    retrains_per_month: float = Field(
+        0.0, ge=0, le=10_000, description="How often a month it is trained again."
+    )
+
+    @property
+    def per_month_micro(self) -> int | None:
+        """`per_month_usd` in micro-dollars."""
+        return micro(self.per_month_usd)
+
+    @property
+    def per_user_per_month_micro(self) -> int | None:
+        """`per_user_per_month_usd` in micro-dollars."""
+        return micro(self.per_user_per_month_usd)
 
     @property
     def per_request_micro(self) -> int | None:
@@ -242,13 +329,18 @@ class ModelEntry(Section):
     max_output_tokens: int | None = Field(
         None, gt=0, le=10_000_000, description="Most tokens that it may put out for one request."
     )
-
-
-class Routing(Section):
-    """How a model is chosen."""
-
-    strategy: Literal["first"] = Field(
-        "first", description="`first`: in the order of the file, the next when one fails."
+    context_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=100_000_000,
+        description="Its context window in tokens, in and out; by default what is published of it. "
+        "What does not fit goes to the next model, without a call.",
+    )
+    weight: float = Field(
+        1.0,
+        gt=0,
+        le=1_000_000,
+        description="For `failover.order = weighted`: its share of first tries.",
     )
 
 
@@ -292,9 +384,10 @@ class GuardEntry(Section):
 class Rung(Section):
     """One rung of the ladder, tried when the models fail, are late or too dear."""
 
-    use: Literal["model", "last_good", "rule", "static", "human"] = Field(
+    use: Literal["model", "last_good", "stale_cache", "rule", "static", "human"] = Field(
         description="What answers: a declared model, the release that served before this one, an "
-        "expression, a fixed output, or a person of the queue that `[review]` names."
+        "answer whose time in the cache is over, an expression, a fixed output, or a person of the "
+        "queue that `[review]` names."
     )
     model: Label | None = Field(
         None,
@@ -350,6 +443,11 @@ class ServiceDeclaration(File):
         min_length=1, description="What answers, in the order it is tried."
     )
     routing: Routing = Field(Routing(), description="How a model is chosen.")
+    failover: FailoverPolicy = Field(
+        FailoverPolicy(), description="What happens when a model does not answer."
+    )
+    cache: Cache = Field(Cache(), description="When an answer is given again.")
+    limits: Limits = Field(Limits(), description="How much the service may be asked.")
     guards: Annotated[tuple[GuardEntry, ...], Field(strict=False)] = Field(
         (), description="Checks of every input and every answer, in order."
     )

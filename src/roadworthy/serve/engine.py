@@ -207,7 +207,7 @@ class Engine:
             plan.digest = digest_of_input(call)  # of what was asked, before anything joins it
         self._add_features(plan, call)
         self._guard_input(plan, call)
-        if self._is_corrected(plan):
+        if self._is_corrected(plan) or await self._is_cached(plan, call):
             return call
         if plan.release.context is not None:
             try:
@@ -216,6 +216,11 @@ class Engine:
                 plan.mark("context")
         if plan.release.is_paid:
             self._reserve(plan, call)
+        if plan.release.router is not None:
+            try:
+                await plan.release.router.choose(plan, call)
+            finally:
+                plan.mark("route")
         return call
 
     def _read(self, plan: Plan) -> Call:
@@ -272,6 +277,20 @@ class Engine:
         plan.cache = {"kind": "correction", "review": known.review_id}
         plan.reasons.append(f"corrected in review {known.review_id}")
         plan.mark("cache")
+        return True
+
+    async def _is_cached(self, plan: Plan, call: Call) -> bool:
+        """Give an answer again, where the cache has one that may be."""
+        cache = plan.release.cache
+        if cache is None:
+            return False
+        try:
+            plan.answer = await cache.find(plan, call)
+        finally:
+            plan.mark("cache")
+        if plan.answer is None:
+            return False
+        plan.disposition = "cached"
         return True
 
     def _reserve(self, plan: Plan, call: Call) -> None:
@@ -449,6 +468,10 @@ class Engine:
         self._spool.append(record)
         if plan.split is not None:
             plan.split.settled(plan)
+        if plan.release.cache is not None:
+            plan.release.cache.settled(plan)
+        if plan.release.router is not None:
+            plan.release.router.settled(plan)
 
     def _note_abandoned(self, plan: Plan) -> None:
         """Nobody waits any more, or our own code failed: what was used until now still counts."""

@@ -38,6 +38,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         name, is_free: The model's name and whether it costs nothing, from `model` and `meter`.
         is_instant: Answers without waiting for anything, so it also works after the deadline.
         timeout_s: Most one try may take; None is an equal share of what is left.
+        provider: Whose it is, as roadworthy.toml names it.
+        weight: Its share of first tries, where the order is by chance.
+        context_tokens: Its window of tokens; None where that is not known.
     """
 
     model: Model
@@ -45,6 +48,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     is_instant: bool = False
     timeout_s: float | None = None
     max_output_tokens: int | None = None
+    provider: str = ""
+    weight: float = 1.0
+    context_tokens: int | None = None
 
     name: str = ""
     is_free: bool = False
@@ -89,6 +95,14 @@ class Failover:
         """Those of its models that cost something."""
         return tuple(link for link in self.links if not link.is_free)
 
+    def _in_order(self, call: Call) -> Sequence[Link]:
+        """Return the links as they are tried: first those that a router wants."""
+        if not call.first:
+            return self.links
+        wanted = {name: place for place, name in enumerate(call.first)}
+        last = len(wanted)
+        return sorted(self.links, key=lambda link: wanted.get(link.name, last))
+
     def unjudged(self) -> Failover:
         """Return the same models in a chain whose answers somebody else judges."""
         chain = Failover(self.name, self.links, _accept)
@@ -102,7 +116,7 @@ class Failover:
             AllModelsFailed: None was; the message names each model and why.
         """
         tries = _Tries(call, self.links, self.stopped)
-        for link in self.links:
+        for link in self._in_order(call):
             if not tries.prepare(link):
                 continue
             try:
@@ -131,7 +145,7 @@ class Failover:
             ModelError: The one that began broke off.
         """
         tries = _Tries(call, self.links, self.stopped)
-        for link in self.links:
+        for link in self._in_order(call):
             if not tries.prepare(link):
                 continue
             has_begun = False
@@ -288,7 +302,9 @@ class _Tries:
                 cost = min(cost, most)
             self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
-        self.attempts.append(Attempt(link.name, status, us, usage, cost, source, detail))
+        self.attempts.append(
+            Attempt(link.name, status, us, usage, cost, source, detail, link.provider)
+        )
 
     def exhausted(self) -> AllModelsFailed:
         """Return the error that names every try."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,10 +21,14 @@ from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from .caches import open_cache
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
+from .request import AnswerCache, Router
+from .routing import open_router
+from .vectors import open_questions
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
@@ -51,6 +56,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         desk: What decides whether an answer is given alone; None where every one is.
         last_good: The rung of the release that served before; None where none is declared.
         warnings: What is not as it was where it was built, for each record.
+        cache: What gives answers again; None where none is declared.
+        router: What chooses the model; None where the order of the file does.
     """
 
     id: str
@@ -78,6 +85,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     desk: Desk | None = None
     last_good: LastGoodModel | None = None
     warnings: tuple[str, ...] = ()
+    cache: AnswerCache | None = None
+    router: Router | None = None
 
     @property
     def is_held(self) -> bool:
@@ -129,6 +138,10 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
             await self.ladder.close()
         if self.context is not None:
             self.context.close()
+        if self.cache is not None:
+            await self.cache.close()
+        if self.router is not None:
+            await self.router.close()
 
 
 class Champions(Mapping[str, OpenRelease]):
@@ -202,6 +215,8 @@ def open_release(
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     vectors = project.folder / project.store.artifacts / VECTORS
     may_read = map(_reads_input, service_guards)
+    ladders = _ladders(rungs, judge, declared)
+    questions = open_questions(service, open_signals)
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -214,7 +229,9 @@ def open_release(
         judge=judge,
         chain=Failover("models", links, judge),
         warnings=(),
-        **_ladders(rungs, judge, declared),
+        ladder=ladders.whole,
+        free_ladder=ladders.free,
+        declared_ladder=ladders.declared,
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
@@ -226,6 +243,8 @@ def open_release(
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
+        cache=open_cache(service, release_id, clock, questions),
+        router=open_router(service, release_id, links, clock, questions),
     )
 
 
@@ -256,17 +275,20 @@ def _late_us(service: ServiceDeclaration) -> int | None:
     return None if late_ms is None else int(late_ms * 1000)
 
 
-def _ladders(
-    rungs: list[Link], judge: OutputJudge, declared: frozenset[str]
-) -> dict[str, Failover | None]:
-    """Return the ladder and the parts of it that are left where money or passages are not."""
-    return {
-        "ladder": _ladder(rungs, judge),
-        "free_ladder": _ladder([rung for rung in rungs if rung.is_free], judge),
-        "declared_ladder": _ladder(
-            [rung for rung in rungs if _needs_no_model(rung, declared)], judge
-        ),
-    }
+class _Ladders(NamedTuple):
+    """The ladder, and the parts of it that are left where money or passages are not."""
+
+    whole: Failover | None
+    free: Failover | None
+    declared: Failover | None
+
+
+def _ladders(rungs: list[Link], judge: OutputJudge, declared: frozenset[str]) -> _Ladders:
+    return _Ladders(
+        _ladder(rungs, judge),
+        _ladder([rung for rung in rungs if rung.is_free], judge),
+        _ladder([rung for rung in rungs if _needs_no_model(rung, declared)], judge),
+    )
 
 
 def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:
@@ -335,6 +357,9 @@ class _Opener:
             is_instant=provider.kind in INSTANT_KINDS,
             timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
             max_output_tokens=entry.max_output_tokens,
+            provider=entry.provider,
+            weight=entry.weight,
+            context_tokens=entry.context_tokens,
         )
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:

@@ -70,6 +70,8 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         output=_output_of(answer) if release.keeps_bodies and answer is not None else None,
         passages=_found(plan),
         warnings=release.warnings,
+        route=plan.route,
+        is_cut_off=answer is not None and answer.is_cut_off,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, Literal
 from typing import Protocol as Shape
 
 import msgspec
 
+from ..bounds.in_force import Within
 from ..errors import RoadworthyError
 from ..types import (
     Answer,
@@ -19,6 +20,7 @@ from ..types import (
     Disposition,
     Hold,
     Key,
+    Pair,
     SpoolEntry,
     Usage,
     Verdict,
@@ -58,6 +60,74 @@ class Meeting(Shape):
 
     def settled(self, plan: Plan) -> None:
         """Take note of how a request ended that it met."""
+
+
+Told = Callable[[Answer | None, str], None]
+"""Called with an answer that nobody was shown, None where none came, and the id of its record."""
+
+
+class Audits(Shape):
+    """What asks again, unseen, and keeps what a comparison says. Of rehearsals there are none."""
+
+    def ask(self, plan: Plan, told: Told, *, first: tuple[str, ...] = ()) -> bool:
+        """Let a settled request be answered once more in the background, not from the cache.
+
+        Args:
+            plan: As it ended.
+            told: Called with what came.
+            first: The models to be tried first; empty leaves it to the order of the file.
+
+        Returns:
+            Whether it will be: too many may wait.
+        """
+
+    def keep(self, pair: Pair) -> None:
+        """Write a pair of answers to the spool."""
+
+
+class AnswerCache(Shape):
+    """What gives answers again: the cache of a release.
+
+    Attributes:
+        within: What is certified of its reuse for another question; replaced when that changes.
+        audits: Asks again, unseen; None in a rehearsal.
+    """
+
+    within: Within
+    audits: Audits | None
+
+    async def find(self, plan: Plan, call: Call) -> Answer | None:
+        """Return an answer to give again, and note on the plan where it is from."""
+
+    def settled(self, plan: Plan) -> None:
+        """Take note of how a request ended: keep its answer, or compare what was given again."""
+
+    def forget(self, request_id: str) -> None:
+        """Never give the answer of a request again: it was corrected, or its user forgotten."""
+
+    async def close(self) -> None:
+        """End what is at work for it."""
+
+
+class Router(Shape):
+    """What chooses the model of a request.
+
+    Attributes:
+        within: What is certified of cheaper models; replaced when that changes.
+        audits: Asks again, unseen; None in a rehearsal.
+    """
+
+    within: Within
+    audits: Audits | None
+
+    async def choose(self, plan: Plan, call: Call) -> None:
+        """Leave on the call which models are tried first, and on the plan why."""
+
+    def settled(self, plan: Plan) -> None:
+        """Take note of how a request ended: compare its answer with the reference's."""
+
+    async def close(self) -> None:
+        """End what is at work for it."""
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -102,6 +172,7 @@ class Plan(msgspec.Struct, kw_only=True):
         arm, canary, propensity: Who answers, in which rollout, with which chance.
         entity: What it is about, while that decides who answers.
         is_shadowed: Whether the candidate answers it too, once it has ended.
+        route: How its model was chosen, for the record; None where the order of the file decides.
     """
 
     request: Request
@@ -138,6 +209,7 @@ class Plan(msgspec.Struct, kw_only=True):
     propensity: float = 1.0
     entity: str = ""
     is_shadowed: bool = False
+    route: dict[str, Any] | None = None
 
     @property
     def model(self) -> str:

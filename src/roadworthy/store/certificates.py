@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from .switchboard import certificate_stop
 from .tables import certificates, drafts, epochs, outcomes, releases, reviews, switchboard
 
-Decision = Literal["answer_alone"]
+Decision = Literal["answer_alone", "route", "reuse"]
 State = Literal["certified", "superseded", "ended", "off"]
 
 ANSWER_ALONE: Decision = "answer_alone"

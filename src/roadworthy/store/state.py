@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from ..declare.project import SQLITE
 from ..errors import NotFound, StoreError
 
-SCHEMA = "0009"
+SCHEMA = "0010"
 """The newest migration. Revisions are numbers of four digits, so that later ones are greater."""
 
 _PRAGMAS = (

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ..errors import StoreError
-from ..types import Clock, Draft, Hold, Outcome, Record, Review, SpoolEntry
+from ..types import Clock, Draft, Hold, Outcome, Pair, Record, Review, SpoolEntry
+from .pairs import add_pairs
 from .records import outcome_row, record_of, record_row
 from .reviews import add_drafts, add_reviews
 from .rollups import add_cells, take_cells, tally
@@ -236,6 +237,7 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
     known: list[Outcome] = []
     drafts: list[Draft] = []
     reviews: list[Review] = []
+    pairs: list[Pair] = []
     opened: dict[str, Hold] = {}
     closed: list[str] = []
     for entry in entries:
@@ -250,6 +252,8 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
             drafts.append(entry)
         elif isinstance(entry, Review):
             reviews.append(entry)
+        elif isinstance(entry, Pair):
+            pairs.append(entry)
         else:
             known.append(entry)
     insert_rows(connection, records, [record_row(record) for record in finished])
@@ -273,6 +277,8 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
     insert_rows(connection, outcomes, [outcome_row(outcome) for outcome in known], "ignore")
     add_drafts(connection, drafts)
     add_reviews(connection, reviews)
+    if pairs:
+        add_pairs(connection, pairs)
 
 
 def _make_room(connection: Connection, record: Record) -> bool:

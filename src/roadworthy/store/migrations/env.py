@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from roadworthy.store import release_tables, tables  # noqa: F401 - they fill `metadata`
+from roadworthy.store import gateway_tables, release_tables, tables  # noqa: F401 - they fill `metadata`
 from roadworthy.store.schema import metadata
 
 context.configure(

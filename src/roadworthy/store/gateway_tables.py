@@ -41,6 +41,7 @@ pairs = Table(
     Column("known_at_us", BigInteger),
     Column("vector", LargeBinary, nullable=False),
     Column("tags", Text, nullable=False),
+    Column("is_same", SmallInteger),
 )
 """Two answers to one question, as `drafts.Pair` tells; tags are JSON."""
 Index("pairs_decision", pairs.c.service, pairs.c.decision, pairs.c.at_us)

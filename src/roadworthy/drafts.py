@@ -125,7 +125,6 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", kw_only=True):
         model, reference: Who gave the two.
         quality, reference_quality: How good they are (0-1); None until an outcome says.
         loss: What is lost by the cheaper one (0-1); None until it is known.
-        is_same: Whether the two say the same; None where one of them did not come.
         known_at_us: When the loss became known.
         vector: (d,) float16 of the question, for what learns from it; empty where nothing does.
         tags: What the request bears.
@@ -153,4 +152,3 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", kw_only=True):
     known_at_us: int | None = None
     vector: bytes = b""
     tags: tuple[str, ...] = ()
-    is_same: bool | None = None

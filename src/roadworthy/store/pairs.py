@@ -24,5 +24,4 @@ def _row(pair: Pair) -> tuple[Any, ...]:
     values = msgspec.structs.asdict(pair)
     values["tags"] = msgspec.json.encode(pair.tags).decode()
     values["is_given"] = int(pair.is_given)
-    values["is_same"] = None if pair.is_same is None else int(pair.is_same)
     return tuple([values[name] for name in _NAMES])

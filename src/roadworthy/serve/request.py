@@ -17,7 +17,6 @@ from ..types import (
     Attempt,
     Call,
     Caller,
-    CallSize,
     Disposition,
     Hold,
     Key,
@@ -29,7 +28,7 @@ from ..types import (
 
 if TYPE_CHECKING:
     from ..review.desk import Decision
-    from .failover import Failover
+    from .learned import Learned
     from .opened import OpenRelease
 
 Protocol = Literal["native", "openai", "oip", "python"]
@@ -111,47 +110,23 @@ class AnswerCache(Shape):
         """End what is at work for it."""
 
 
-class Gain(Shape):
-    """A frozen score of questions: how sure it is, before any answer, that a cheaper model does.
-
-    Attributes:
-        id: Which one it is: evidence that was gathered with another counts for nothing.
-    """
-
-    id: str
-
-    def score(self, vector: Any, tags: tuple[str, ...]) -> float | None:
-        """Return it (higher is surer) for the (d,) float32 vector of a question and its tags."""
-
-
 class Router(Shape):
     """What chooses the model of a request.
 
     Attributes:
-        strategy: As declared.
-        trouble: Why it does not choose as declared; empty where it does.
         within: What is certified of cheaper models; replaced when that changes.
-        gain: What `learned` rests on; replaced when another was learned, None until one was.
         audits: Asks again, unseen; None in a rehearsal.
-        asked: What it asks itself, a chain of one model; None where it asks none.
+        learned: What predicts how good models are, frozen; None until there is one. Replaced when
+            a better one was fitted.
     """
 
-    strategy: str
-    trouble: str
     within: Within
-    gain: Gain | None
     audits: Audits | None
-    asked: Failover | None
+    learned: Learned | None
 
     @property
     def scorer(self) -> str:
-        """Which score decides, for what is certified of it; empty where none does."""
-
-    def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most that choosing costs."""
-
-    def unseen(self) -> Router:
-        """Return what chooses alike, and keeps nothing: for a rehearsal."""
+        """Which score its pairs bear: the id of a frozen one, empty while there is none."""
 
     async def choose(self, plan: Plan, call: Call) -> None:
         """Leave on the call which models are tried first, and on the plan why."""

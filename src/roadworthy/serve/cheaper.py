@@ -19,6 +19,7 @@ from ..errors import ModelError
 from ..review.desk import compared, unit_of
 from ..review.scoring import text_of
 from ..risk.coin import coin_of, is_drawn
+from ..signals.sameness import is_same
 from ..types import Answer, Call, Clock, Ids, Pair
 from .ranking import Ranking
 from .request import Audits, Plan
@@ -181,23 +182,12 @@ class Cheaper:
         outcomes, mine, theirs = self._service.outcomes, said(one), said(other)
         if compared(outcomes, mine) == compared(outcomes, theirs):
             return True
-        texts = [_text(output) for output in (mine, theirs)]
-        return all(texts) and says_same(*texts)
+        return self._service.kind == "generate" and is_same(mine, theirs)
 
 
 def said(answer: Answer) -> Any:
     """Return what an answer says; of a completion that nobody read yet, its text."""
     return {"text": text_of(answer)} if answer.output is None else answer.output
-
-
-def _text(output: Any) -> str:
-    is_text = isinstance(output, dict) and output.keys() == {"text"}
-    return str(output["text"]) if is_text else ""
-
-
-def says_same(one: str, other: str) -> bool:
-    """Whether two texts say the same: in the same words, however they are set."""
-    return one.casefold().split() == other.casefold().split()
 
 
 def _half(vector: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -77,8 +78,14 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
 
 def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
-    decision = plan.decision
-    return () if decision is None or not decision.certificate else (decision.certificate,)
+    decision, route = plan.decision, plan.route
+    found = ("" if decision is None else decision.certificate, certificate_of_route(route))
+    return tuple([certificate for certificate in found if certificate])
+
+
+def certificate_of_route(route: Mapping[str, Any] | None) -> str:
+    """Return the certificate that let a cheaper model answer; empty where none did."""
+    return "" if route is None else str(route.get("certificate", ""))
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:

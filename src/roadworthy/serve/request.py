@@ -92,10 +92,15 @@ class AnswerCache(Shape):
     Attributes:
         within: What is certified of its reuse for another question; replaced when that changes.
         audits: Asks again, unseen; None in a rehearsal.
+        scorer: Which score its pairs bear: the id of a frozen one, empty where it gives none.
     """
 
     within: Within
     audits: Audits | None
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear."""
 
     async def find(self, plan: Plan, call: Call) -> Answer | None:
         """Return an answer to give again, and note on the plan where it is from."""

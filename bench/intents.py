@@ -128,7 +128,10 @@ def main() -> None:
     parts = read(Path(folder))
     names = sorted(set(parts["train"][1]))
     place = {name: at for at, name in enumerate(names)}
-    vectors = {part: np.asarray(embedded(f"clinc150-{part}", texts), np.float32) for part, (texts, _) in parts.items()}
+    vectors = {
+        part: np.asarray(embedded(f"clinc150-{part}", texts), np.float32)
+        for part, (texts, _) in parts.items()
+    }
     places = np.array([place[name] for name in parts["train"][1]])
     truth = np.array([place[name] for name in parts["val"][1]])
     outside = np.concatenate([vectors["oos_train"], vectors["oos_val"]])

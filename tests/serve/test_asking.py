@@ -39,7 +39,9 @@ USAGE = '"usage": {"input_tokens": 20, "output_tokens": 2}'
 COST = 40
 
 
-def desk(says: str, routing: str = ROUTING, more: str = "") -> tuple[dict[str, Any], dict[str, str]]:
+def desk(
+    says: str, routing: str = ROUTING, more: str = ""
+) -> tuple[dict[str, Any], dict[str, str]]:
     text = HEAD.format(name="desk", kind="generate") + routing + more
     for model in ("sorter", "small", "large"):
         text += f'\n[[models]]\nname = "{model}"\nprovider = "paid"\nmodel = "{model}.jsonl"\n'
@@ -168,9 +170,7 @@ async def test_one_that_was_cancelled_is_still_paid() -> None:
     dear = Meter(usd_per_million(1, 10), None, "override")  # type: ignore[arg-type]
     routing = Routing(strategy="intent", use="sorter", intents=(Intent(name="refund", use="m"),))
     link = Link(model=slow, meter=dear)
-    asking = Asking(
-        routing, {"refund": ()}, "m", link, 1, "text", SystemClock(), is_shared=False
-    )
+    asking = Asking(routing, {"refund": ()}, "m", link, 1, "text", SystemClock(), is_shared=False)
     call, plan = call_of("give it back", 5.0), plan_of(None)  # type: ignore[arg-type]
     call.max_cost_micro = 10**6
     task = asyncio.create_task(asking.choose(plan, call))

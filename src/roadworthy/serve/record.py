@@ -11,6 +11,7 @@ from .request import Plan, Reply
 
 _encode = msgspec.json.Encoder().encode
 _NOTHING = Usage()
+_NONE: dict[str, Any] = {}
 
 
 def record_of(plan: Plan, environment_hash: str) -> Record:
@@ -52,7 +53,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         conversation=caller.conversation,
         confidence=plan.confidence,
         certificates=certificates_of(plan),
-        cache=plan.cache,
+        cache=reused_by(plan),
         score=plan.score,
         review=plan.review_id,
         decided=plan.decision.why if plan.decision is not None else "",
@@ -78,7 +79,16 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
 def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
     decision = plan.decision
-    return () if decision is None or not decision.certificate else (decision.certificate,)
+    by_desk = "" if decision is None else decision.certificate
+    by_cache = "" if plan.cache is None else plan.cache.get("certificate", "")
+    return tuple([id for id in (by_desk, by_cache) if id])
+
+
+def reused_by(plan: Plan) -> dict[str, Any] | None:
+    """Return where an answer that was given again is from; None where it was not."""
+    if plan.cache is not None or plan.call is None or plan.disposition != "fallback":
+        return plan.cache
+    return plan.call.reused
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
@@ -130,6 +140,7 @@ def reply_of(plan: Plan) -> Reply:
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
+        cache=(reused_by(plan) or _NONE).get("kind", ""),
         error=plan.error,
         at_us=plan.at_us,
     )

@@ -169,7 +169,10 @@ class _Still(SystemClock):
 
 
 def beside(opened: OpenRelease) -> OpenRelease:
-    """Return a release that answers beside what is served: no person is asked for it."""
+    """Return a release that answers beside what is served.
+
+    No person is asked for it, and nothing is given again or kept.
+    """
 
     def without_people(ladder: Failover | None) -> Failover | None:
         links = () if ladder is None else ladder.links
@@ -181,6 +184,7 @@ def beside(opened: OpenRelease) -> OpenRelease:
     return msgspec.structs.replace(
         opened,
         desk=None,
+        cache=None,
         per_user_micro=None,
         ladder=without_people(opened.ladder),
         free_ladder=without_people(opened.free_ladder),

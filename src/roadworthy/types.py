@@ -194,6 +194,7 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        unsure: Why it is not given although it might be shown: a dearer model is asked first.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
@@ -201,11 +202,14 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    unsure: str = ""
 
     @property
     def is_acceptable(self) -> bool:
         """Whether the answer may be shown."""
-        return not self.schema and all(verdict.is_acceptable for verdict in self.verdicts)
+        if self.schema or self.unsure:
+            return False
+        return all(verdict.is_acceptable for verdict in self.verdicts)
 
     @property
     def reason(self) -> str:
@@ -213,7 +217,7 @@ class Judgement(msgspec.Struct, frozen=True):
         if self.schema:
             return f"schema: {self.schema}"
         bad = (verdict for verdict in self.verdicts if not verdict.is_acceptable)
-        return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), "")
+        return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), self.unsure)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -453,6 +457,8 @@ class Call(msgspec.Struct):
         verdicts: What guards said of every answer that was judged, left here by the chain.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
         first: Names of the models that a router wants to be tried before the others, in order.
+        accepts: Says why a cheaper model's answer is not sure enough to be given, or nothing; left
+            here by a cascade. None takes every answer that may be shown.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
@@ -481,6 +487,7 @@ class Call(msgspec.Struct):
     vector: Any = None
     looked: Any = None
     reused: dict[str, Any] | None = None
+    accepts: Callable[[Answer], str] | None = None
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -59,7 +59,8 @@ def open_stored(
         open_source,
         open_desk or partial(_desk_that_asks_nobody, ground),
     )
-    return msgspec.structs.replace(opened, warnings=differs) if differs else opened
+    warnings = (*opened.warnings, *differs)
+    return msgspec.structs.replace(opened, warnings=warnings) if differs else opened
 
 
 def differs_here(stored: Release) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
+from .check_routing import ROUTING_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .files import Findings, check_file
 from .planned import is_reserved_value
@@ -326,6 +327,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
+    *ROUTING_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 
@@ -342,6 +344,7 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
     if service.features.training is not None:
         files.add(service.features.training)
     files.update(page_names(service))
+    files.update(intent.file for intent in service.routing.intents if intent.file is not None)
     return tuple(sorted(files))
 
 

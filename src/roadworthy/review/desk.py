@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..declare.review import Outcomes
 from ..declare.service import ServiceDeclaration
 from ..errors import ModelError
 from ..risk.coin import is_drawn
@@ -268,7 +269,7 @@ class Desk:
             share=decision.share,
             is_drawn=decision.is_drawn,
             certificate=decision.certificate,
-            unit=self._unit_of(request_id, call),
+            unit=unit_of(self._outcomes, request_id, call),
             groups=tuple([_word(call.input.get(name)) for name in outcomes.groups]),
             predicted=self._compared(output),
             digest=digest,
@@ -315,20 +316,27 @@ class Desk:
         )
 
     def _compared(self, output: Any) -> bytes:
-        """Return what a label is compared with; all of the output where an expression reads it."""
-        if self._outcomes.right is not None:
-            return _encode(output)
-        return _predicted(output) if self._service.kind == "predict" else b""
+        """Return what a label is compared with; nothing where people say what is right."""
+        if self._outcomes.right is None and self._service.kind == "generate":
+            return b""
+        return compared(self._outcomes, output)
 
-    def _unit_of(self, request_id: str, call: Call) -> str:
-        unit = self._outcomes.unit
-        if unit == "user":
-            return call.caller.user
-        if unit == "entity":
-            return "|".join(_word(call.input.get(name)) for name in self._outcomes.entity)
-        if unit == "conversation":
-            return call.caller.conversation or call.caller.user
-        return request_id
+
+def unit_of(outcomes: Outcomes, request_id: str, call: Call) -> str:
+    """Return of what a request is, of which one counts as evidence in a window."""
+    unit = outcomes.unit
+    if unit == "user":
+        return call.caller.user
+    if unit == "entity":
+        return "|".join(_word(call.input.get(name)) for name in outcomes.entity)
+    if unit == "conversation":
+        return call.caller.conversation or call.caller.user
+    return request_id
+
+
+def compared(outcomes: Outcomes, output: Any) -> bytes:
+    """Return what a label is compared with; all of the output where an expression reads it."""
+    return _predicted(output) if outcomes.right is None else _encode(output)
 
 
 def _why_not(threshold: float | None, score: float | None) -> str:

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 from sqlalchemy import Engine
 
+from ..risk.audit import level_of
 from ..risk.evidence import most_automatic
 from ..risk.reviewers import Corrected
 from ..risk.walk import START_SHARE
 from ..store import certificates as store
 from ..store.certificates import Certificate, Epoch
 from . import progress
-from .audits import level_of
 from .carrying import carried
 from .certify import LEAST_SCORES
 from .needed import Needed, needed, needed_at_first

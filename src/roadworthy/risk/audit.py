@@ -130,3 +130,10 @@ def share_on_probation(share: float, accepted: int) -> float:
     (0.5, 0.2, 0.05)
     """
     return max(share, LEAST_SHARE, min(0.5, 100 / max(accepted, 1)))
+
+
+def level_of(detector: Detector, length: float) -> float:
+    """Return how near an audit is to its alarm: 0 at rest, 1 is the alarm."""
+    if detector.log_level == -math.inf:
+        return 0.0
+    return min(1.0, max(0.0, detector.log_level / math.log(max(length, math.e))))

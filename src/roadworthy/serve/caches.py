@@ -9,6 +9,7 @@ import msgspec
 
 from ..bounds.in_force import Within
 from ..declare.service import ServiceDeclaration
+from ..errors import MissingExtra
 from ..plugins import load_plugin
 from ..signals.personal import is_personal
 from ..types import MICRO, SHOWN, Answer, Call, Clock
@@ -109,6 +110,11 @@ class ReleaseCache:
             dropped=self._dropped,
         )
         self._flights: dict[bytes, _Flight] = {}
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear; empty where only the same question is answered again."""
+        return "" if self.alike is None else self.alike.scorer
 
     async def find(self, plan: Plan, call: Call) -> Answer | None:
         """Return an answer to give again, and note on the plan where it is from."""
@@ -303,6 +309,8 @@ def open_cache(
     if not service.cache.is_on:
         return None
     alike = None
-    if service.cache.semantic is not None and questions is not None:
+    if service.cache.semantic is not None:
+        if questions is None:
+            raise MissingExtra("embed", f"`cache.semantic` of `{service.name}`")
         alike = load_plugin("routing", "semantic")(service, questions)
     return ReleaseCache(service, release_id, clock, alike)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import TypeGuard
 
 from ..cost.ledger import Ceiling, Ledger
 from ..errors import (
@@ -32,7 +33,7 @@ from ..guard.slot import run_guards
 from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
 from ..review.scoring import Scored
-from ..types import DAY_US, Answer, Call, Clock, Ids
+from ..types import DAY_US, Answer, Call, Clock, Ids, Judgement
 from .chat import read_chat, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
@@ -400,6 +401,8 @@ class Engine:
             plan.attempts.extend(error.attempts)
             if error.attempts:  # nobody was asked where the context could not be filled
                 plan.mark("call")
+        if plan.call is not None:
+            plan.call.first = ()  # what a router wants is said of the chain alone
         ladder = self._ladder_for(plan, error)
         if ladder is None or plan.call is None or plan.first_token_us:
             self._refuse(plan, error)
@@ -435,7 +438,7 @@ class Engine:
 
     def _refuse(self, plan: Plan, error: RoadworthyError) -> None:
         """End without an answer: `refused` if this one may not be given, `failed` if none came."""
-        if isinstance(error, AllModelsFailed) and error.judgement is not None:
+        if isinstance(error, AllModelsFailed) and _was_turned_down(error.judgement):
             plan.reasons.append(error.judgement.reason)
             against = next((v.guard for v in error.judgement.verdicts if not v.is_acceptable), "")
             by = f"guard `{against}`" if against else "the output schema"
@@ -498,3 +501,8 @@ def _read_by(desk: Desk, call: Call, answer: Answer) -> Scored:
         return scorer.read(call, answer)._replace(scorer=scorer.id)
     except ModelError:
         return Scored(None, scorer=scorer.id)
+
+
+def _was_turned_down(judgement: Judgement | None) -> TypeGuard[Judgement]:
+    """Whether the last answer may not be shown; one that is only not sure enough might have."""
+    return judgement is not None and not judgement.unsure

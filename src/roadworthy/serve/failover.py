@@ -250,7 +250,8 @@ class _Tries:
         if is_acceptable:
             self._note(link, "ok", answer.usage)
         else:
-            self._note(link, "rejected", answer.usage, judgement.reason)
+            status = "unsure" if judgement.unsure else "rejected"
+            self._note(link, status, answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
         if judgement.verdicts:
             self.call.verdicts += judgement.verdicts

@@ -31,14 +31,15 @@ from ..types import (
     OpenSignals,
     OpenSource,
 )
+from .asking import Asking
 from .caches import open_cache
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaleModel, StaticModel
 from .request import AnswerCache, Router
-from .routing import open_router
-from .vectors import open_questions
+from .routing import open_questions_of, open_router
+from .rules import Rules
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
@@ -68,6 +69,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
+        asks: The small model that names what is wanted, of that router; None where none does.
     """
 
     id: str
@@ -97,6 +99,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
+    asks: Asking | None = None
 
     @property
     def is_held(self) -> bool:
@@ -115,6 +118,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
             total += link.worst_case_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
+        if self.asks is not None:
+            total += self.asks.worst_case_micro(size)
         ceiling = self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
 
@@ -130,13 +135,14 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def chains(self) -> tuple[Failover, ...]:
         """The models and all ladders there are."""
-        chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder)
+        asked = None if self.asks is None else self.asks.chain
+        chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder, asked)
         return tuple(chain for chain in chains if chain is not None)
 
     @property
     def is_paid(self) -> bool:
         """Whether any try of a request can cost something."""
-        if self.paid_links:
+        if self.paid_links or (self.asks is not None and self.asks.chain.paid_links):
             return True
         before = None if self.last_good is None else self.last_good.opened
         return before is not None and bool(before.chain.paid_links)
@@ -214,7 +220,7 @@ def open_release(
             others it counts as down, like an upstream without its key.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    questions = open_questions(service, open_signals)
+    questions, trouble = open_questions_of(service, open_signals)
     cache = open_cache(service, release_id, clock, questions)
     opener = _Opener(service, project.providers, folder, rates, clock, desk, cache)
     input_check = open_schema(folder, service.contract.input)
@@ -228,6 +234,9 @@ def open_release(
     vectors = project.folder / project.store.artifacts / VECTORS
     may_read = map(_reads_input, service_guards)
     ladders = _ladders(rungs, judge, declared)
+    routed = open_router(
+        service, release_id, links, opener.link, judge, folder, clock, questions, trouble
+    )
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -238,8 +247,8 @@ def open_release(
         input_check=input_check,
         input_guards=input_guards,
         judge=judge,
-        chain=Failover("models", links, judge),
-        warnings=(),
+        chain=Failover("models", routed.links, routed.judge),
+        warnings=(routed.trouble,) if routed.trouble else (),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -248,15 +257,20 @@ def open_release(
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=input_check is not None or desk is not None or any(may_read),
+        reads_input=any((input_check, desk, _rules_read_input(routed.router), *may_read)),
         service_ceilings=_ceilings(service),
         context=open_context(service, output_guards, folder, vectors, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
         cache=cache,
-        router=open_router(service, release_id, links, clock, questions),
+        router=routed.router,
+        asks=routed.asks,
     )
+
+
+def _rules_read_input(router: Router | None) -> bool:
+    return isinstance(router, Rules) and router.reads_input
 
 
 def _judge_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -78,10 +79,11 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
 
 def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
-    decision = plan.decision
+    decision, route, cache = plan.decision, plan.route, plan.cache
+    by_cache = "" if cache is None else cache.get("certificate", "")
     by_desk = "" if decision is None else decision.certificate
-    by_cache = "" if plan.cache is None else plan.cache.get("certificate", "")
-    return tuple([id for id in (by_desk, by_cache) if id])
+    found = (by_desk, certificate_of_route(route), by_cache)
+    return tuple([certificate for certificate in found if certificate])
 
 
 def reused_by(plan: Plan) -> dict[str, Any] | None:
@@ -89,6 +91,11 @@ def reused_by(plan: Plan) -> dict[str, Any] | None:
     if plan.cache is not None or plan.call is None or plan.disposition != "fallback":
         return plan.cache
     return plan.call.reused
+
+
+def certificate_of_route(route: Mapping[str, Any] | None) -> str:
+    """Return the certificate that let a cheaper model answer; empty where none did."""
+    return "" if route is None else str(route.get("certificate", ""))
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:

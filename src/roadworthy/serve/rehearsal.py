@@ -30,6 +30,7 @@ from .identify import LOCAL_KEY, Keyring
 from .ladder import HumanModel
 from .opened import OpenRelease
 from .request import Reply, Request
+from .routing import without_audits
 
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
 _found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
@@ -185,6 +186,7 @@ def beside(opened: OpenRelease) -> OpenRelease:
         opened,
         desk=None,
         cache=None,
+        router=without_audits(opened.router),
         per_user_micro=None,
         ladder=without_people(opened.ladder),
         free_ladder=without_people(opened.free_ladder),

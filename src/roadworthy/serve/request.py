@@ -28,6 +28,7 @@ from ..types import (
 
 if TYPE_CHECKING:
     from ..review.desk import Decision
+    from .learned import Learned
     from .opened import OpenRelease
 
 Protocol = Literal["native", "openai", "oip", "python"]
@@ -91,10 +92,15 @@ class AnswerCache(Shape):
     Attributes:
         within: What is certified of its reuse for another question; replaced when that changes.
         audits: Asks again, unseen; None in a rehearsal.
+        scorer: Which score its pairs bear: the id of a frozen one, empty where it gives none.
     """
 
     within: Within
     audits: Audits | None
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear."""
 
     async def find(self, plan: Plan, call: Call) -> Answer | None:
         """Return an answer to give again, and note on the plan where it is from."""
@@ -121,10 +127,17 @@ class Router(Shape):
     Attributes:
         within: What is certified of cheaper models; replaced when that changes.
         audits: Asks again, unseen; None in a rehearsal.
+        learned: What predicts how good models are, frozen; None until there is one. Replaced when
+            a better one was fitted.
     """
 
     within: Within
     audits: Audits | None
+    learned: Learned | None
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear: the id of a frozen one, empty while there is none."""
 
     async def choose(self, plan: Plan, call: Call) -> None:
         """Leave on the call which models are tried first, and on the plan why."""

@@ -2,21 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from ..declare.service import ServiceDeclaration
-from ..types import Clock
+from ..declare.routing import Routing
+from ..declare.service import ModelEntry, ServiceDeclaration
+from ..errors import DeclarationError, MissingExtra
+from ..plugins import load_plugin
+from ..types import Clock, Judge, OpenSignals
+from .asking import Asking
+from .cascade import Cascade, SureEnough, held
+from .cheaper import Learned
 from .failover import Link
+from .ranking import rank, safest_first
 from .request import Router
-from .vectors import Questions
+from .rules import Rules
+from .vectors import Questions, open_questions, variable_of
+
+
+class Routed(NamedTuple):
+    """What chooses between the models of a release.
+
+    Attributes:
+        router: None where the order of the file does.
+        links: The models as they are tried where nothing else is said.
+        judge: What an answer of theirs must pass.
+        asks: The small model that names an intent; None where none does.
+        trouble: Why it does not choose as declared; empty where it does.
+    """
+
+    router: Router | None
+    links: list[Link]
+    judge: Judge
+    asks: Asking | None = None
+    trouble: str = ""
+
+
+def open_questions_of(
+    service: ServiceDeclaration, open_signals: OpenSignals
+) -> tuple[Questions | None, str]:
+    """Return what makes vectors of questions, or None and why there is none although it is needed.
+
+    Raises:
+        MissingExtra: The embedder is not installed, and nothing is declared for that.
+    """
+    try:
+        return open_questions(service, open_signals), ""
+    except MissingExtra as missing:
+        routing = service.routing
+        what = f"`routing.strategy = {routing.strategy}` of `{service.name}`"
+        said = MissingExtra(missing.extra, what)
+        if service.cache.semantic is not None or not has_default(routing):
+            raise said from missing
+        return None, f"{said}; until then `{routing.default}` is asked first"
+
+
+def has_default(routing: Routing) -> bool:
+    """Whether a strategy says which model is asked where it cannot choose."""
+    return routing.strategy == "intent" and routing.default is not None
 
 
 def open_router(
     service: ServiceDeclaration,
     release_id: str,
     links: Sequence[Link],
+    open_link: Callable[[ModelEntry], Link],
+    judge: Judge,
+    folder: Path,
     clock: Clock,
     questions: Questions | None,
-) -> Router | None:
-    """Open what chooses between the models; None where the order of the file does."""
-    return None
+    trouble: str,
+) -> Routed:
+    """Open what chooses between the models.
+
+    Args:
+        service: The declaration.
+        release_id: Which release it is of.
+        links: The models, in the order of the file.
+        open_link: Opens a model that only names intents.
+        judge: Says whether an answer may be shown.
+        folder: Where the files lie that hold examples.
+        clock: Where times come from.
+        questions: Makes vectors; None where nothing needs them, or nothing can.
+        trouble: Why nothing can.
+
+    Raises:
+        DeclarationError: Intents cannot be told apart, or nothing is installed that compares them.
+    """
+    routing = service.routing
+    if routing.strategy == "first":
+        return Routed(None, list(links), judge)
+    default = default_of(service)
+    if routing.strategy == "rules":
+        return Routed(Rules(routing, default, links, clock), list(links), judge)
+    if routing.strategy == "intent":
+        return _by_intent(service, links, open_link, judge, folder, clock, questions, trouble)
+    ranking, ordered = rank(links, routing), safest_first(links, routing)
+    if not ranking.cheaper:
+        raise DeclarationError(
+            f"routing.reference: expected a model that another one is cheaper than, got "
+            f"`{ranking.strongest}`; list cheaper models before it"
+        )
+    if routing.strategy == "cascade":
+        cascade = Cascade(service, release_id, ranking, clock)
+        if service.kind == "generate":
+            ordered = held(ordered, ranking)
+        return Routed(cascade, ordered, SureEnough(judge))
+    if questions is None:  # `open_questions_of` raised before
+        raise MissingExtra("embed", f"`routing.strategy = learned` of `{service.name}`")
+    return Routed(Learned(service, release_id, ranking, clock, questions), ordered, judge)
+
+
+def _by_intent(
+    service: ServiceDeclaration,
+    links: Sequence[Link],
+    open_link: Callable[[ModelEntry], Link],
+    judge: Judge,
+    folder: Path,
+    clock: Clock,
+    questions: Questions | None,
+    trouble: str,
+) -> Routed:
+    routing, default = service.routing, default_of(service)
+    if trouble:
+        router = Rules(routing, default, links, clock, why=trouble)
+        return Routed(router, list(links), judge, trouble=trouble)
+    examples = examples_of(routing, folder)
+    if routing.use is None:
+        open_intents = load_plugin("routing", "intents")
+        return Routed(open_intents(routing, examples, default, questions), list(links), judge)
+    own = next((link for link in links if link.name == routing.use), None)
+    asks = Asking(
+        routing,
+        examples,
+        default,
+        own or open_link(service.model_named(routing.use)),
+        len(links),
+        variable_of(service),
+        clock,
+        is_shared=own is not None,
+    )
+    return Routed(asks, list(links), judge, asks)
+
+
+def default_of(service: ServiceDeclaration) -> str:
+    """Return the model that is asked first where nothing says which."""
+    return service.routing.default or service.chain[0].name
+
+
+def examples_of(routing: Routing, folder: Path) -> Mapping[str, tuple[str, ...]]:
+    """Return how people say what they want, by intent: from the declaration and its files."""
+    return {one.name: (*one.examples, *one.lines_of(folder)) for one in routing.intents}
+
+
+def without_audits(router: Router | None) -> Router | None:
+    """Return what chooses alike and compares nothing: for a rehearsal."""
+    if router is None:
+        return None
+    other = copy.copy(router)
+    other.audits = None
+    return other

@@ -23,5 +23,6 @@ def add_pairs(connection: Connection, found: Sequence[Pair]) -> None:
 def _row(pair: Pair) -> tuple[Any, ...]:
     values = msgspec.structs.asdict(pair)
     values["tags"] = msgspec.json.encode(pair.tags).decode()
+    values["answers"] = msgspec.json.encode([answer.decode() for answer in pair.answers]).decode()
     values["is_given"] = int(pair.is_given)
     return tuple([values[name] for name in _NAMES])

@@ -77,9 +77,7 @@ def stream(project: Project, text: str, name: str = "desk") -> tuple[list[bytes]
     async def all_of() -> tuple[list[bytes], str]:
         from roadworthy.serve.identify import LOCAL_KEY
 
-        asked = Request(
-            service=name, key=LOCAL_KEY, protocol="openai", body=body, is_stream=True
-        )
+        asked = Request(service=name, key=LOCAL_KEY, protocol="openai", body=body, is_stream=True)
         reply = await project.serving.engine.stream(asked)
         assert reply.events is not None
         return [reply.first, *[event async for event in reply.events]], reply.request_id
@@ -103,5 +101,10 @@ def call_of(text: str = "hello", seconds: float = 2.0, **values: Any) -> Call:
 def plan_of(release: OpenRelease, number: int = 1) -> Plan:
     request = Request(service="desk")
     return Plan(
-        request=request, id=f"rq_{number}", at_us=number, caller=CALLER, release=release, marked_ns=0
+        request=request,
+        id=f"rq_{number}",
+        at_us=number,
+        caller=CALLER,
+        release=release,
+        marked_ns=0,
     )

@@ -256,7 +256,9 @@ def test_a_rehearsal_compares_nothing(make_project: MakeProject) -> None:
 def test_the_least_that_an_answer_shows_is_its_score() -> None:
     score, call = AnswerScore(), call_of()
 
-    def of(text: str, confidence: float | None = None, logprob: float | None = None) -> float | None:
+    def of(
+        text: str, confidence: float | None = None, logprob: float | None = None
+    ) -> float | None:
         output = {"text": text} if confidence is None else {"text": text, "confidence": confidence}
         completion = None
         if logprob is not None:

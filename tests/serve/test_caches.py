@@ -21,7 +21,7 @@ SERVICE = """
 name = "reply"
 kind = "generate"
 owners = {{ product = "test" }}
-objectives = {{ deadline_ms = 2000 }}
+objectives = {{ deadline_ms = {deadline_ms} }}
 cost = {{ per_day_usd = 1 }}
 [cache]
 exact_ttl_s = 3600
@@ -50,9 +50,13 @@ NOBODY = Key("k3", "three", frozenset({"answer", "act_as"}))
 
 
 def make(
-    make_project: MakeProject, cache: str = "", more: str = "", lines: str = NUMBERED
+    make_project: MakeProject,
+    cache: str = "",
+    more: str = "",
+    lines: str = NUMBERED,
+    deadline_ms: int = 2000,
 ) -> Project:
-    service = SERVICE.format(cache=cache, more=more)
+    service = SERVICE.format(cache=cache, more=more, deadline_ms=deadline_ms)
     files = {"services/reply/script.jsonl": lines}
     project = make_project({"reply": service}, files=files, project=PAID)
     project.promote(project.build_release("reply", by="test").id, by="test")
@@ -240,7 +244,7 @@ def test_who_shares_answers_is_not_given_personal_ones(make_project: MakeProject
 
 def test_of_many_who_ask_at_once_one_asks_the_model(make_project: MakeProject) -> None:
     slow = lines({"text": "slow", "delay_ms": 300}, {"text": "another"})
-    project = make(make_project, lines=slow)
+    project = make(make_project, lines=slow, deadline_ms=60_000)
     engine = project.serving.engine
     messages = msgspec.Raw(b'[{"role":"user","content":"when?"}]')
 

@@ -23,11 +23,19 @@ from .. import (
     numbers,
     release_words,
     review_words,
+    routing_words,
     states,
     svg,
     words,
 )
-from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
+from . import (
+    data_pictures,
+    evaluation_pictures,
+    pictures,
+    release_pictures,
+    review_pictures,
+    routing_pictures,
+)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -202,6 +210,8 @@ def _open_environment() -> Environment:
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,
+        routing_pictures=routing_pictures,
+        routing_words=routing_words,
         words_of=review_words,
         words_of_certificates=certificate_words,
         evaluation_pictures=evaluation_pictures,

@@ -462,6 +462,8 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        looked: What the cache found of it, left here until it is settled.
+        reused: Of an answer whose time was over, where it is from; left here by `stale_cache`.
     """
 
     input: dict[str, Any]
@@ -483,6 +485,8 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    looked: Any = None
+    reused: dict[str, Any] | None = None
     accepts: Callable[[Answer], str] | None = None
 
 

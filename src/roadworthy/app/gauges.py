@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..serve.caches import ReleaseCache
 from ..types import MICRO
 
 if TYPE_CHECKING:
@@ -40,3 +42,21 @@ def show_gauges(serving: Serving) -> None:
         lambda: {name: shadows.refused for name, shadows in serving.shadows.items()},
         label="service",
     )
+    add(
+        "roadworthy_cache_entries",
+        "Answers that are kept to be given again.",
+        lambda: {name: len(cache.kept) for name, cache in _caches(serving)},
+        label="service",
+    )
+    add(
+        "roadworthy_cache_bytes",
+        "About how much memory these answers take.",
+        lambda: {name: cache.kept.bytes for name, cache in _caches(serving)},
+        label="service",
+    )
+
+
+def _caches(serving: Serving) -> Iterator[tuple[str, ReleaseCache]]:
+    for name, release in serving.engine.releases.items():
+        if isinstance(release.cache, ReleaseCache):
+            yield name, release.cache

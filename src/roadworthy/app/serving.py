@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..cost.ledger import Ledger
-from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
+from ..errors import NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
@@ -29,13 +29,13 @@ from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
-from ..store.records import read_record
 from ..store.spending import read_holds, read_spending
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features
 from .beside import Beside
+from .cached import Caches
 from .desks import Desks
 from .examples import job_of_examples
 from .gauges import show_gauges
@@ -118,6 +118,11 @@ class Serving:
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
+        )
+        self.caches = Caches(
+            state,
+            self.switchboard,
+            lambda: [*self.engine.releases.values(), *self._beside.candidates],
         )
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
@@ -419,18 +424,6 @@ class Serving:
         facts = {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
         return {**facts, "warnings": warnings} if warnings else facts
 
-    async def asked_by(self, request_id: str) -> tuple[str, str] | None:
-        """Return the service and the key of a request that was answered before, or None.
-
-        What was answered a moment ago may still be in the spool, so one drain is waited for.
-        """
-        for _ in range(2):
-            with suppress(NotFound):
-                record = read_record(self._ground.state, request_id)
-                return record.service, record.key
-            await asyncio.to_thread(self.writer.drain)
-        return None
-
     def describe(self) -> list[str]:
         """Return one line a service: what serves, and how the files differ from it."""
         lines = []
@@ -530,6 +523,7 @@ class Serving:
         # It may read thousands of corrections, for which nobody's answer is to wait.
         desks = [*self.engine.releases.values(), *self._beside.candidates]
         await asyncio.to_thread(self._desks.refresh, desks)
+        await self.caches.refresh()
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import DeclarationError
+from .check_caching import CACHING_CHECKS
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
@@ -320,6 +321,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_are_whole, ()),
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
+    *CACHING_CHECKS,
     *CONTEXT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,

@@ -138,18 +138,7 @@ class Desk:
         self, request_id: str, at_us: int, call: Call, answer: Answer, scored: Scored
     ) -> Decision:
         """Decide whether `answer` is given alone: on what is known before its outcome."""
-        caller = call.caller
-        rule = self._triggers.first(
-            {
-                "input": call.input,
-                "output": answer.output,
-                "user": caller.user,
-                "role": caller.role,
-                "team": caller.key.team,
-                "tags": list(caller.tags),
-            }
-        )
-        rule = rule or self._beyond_scope(call)
+        rule = self._rule_on(call, answer) or self._beyond_scope(call)
         if rule:
             return self._ask("rule", rule, at_us)
         now = self.in_force
@@ -160,6 +149,36 @@ class Desk:
         if self._is_of_new_group(now, call):
             now = msgspec.structs.replace(now, threshold=None)
         return self._within_bound(now, request_id, at_us, scored)
+
+    def _rule_on(self, call: Call, answer: Answer) -> str:
+        """Return the first rule that always asks a person of this; empty where none does."""
+        caller = call.caller
+        return self._triggers.first(
+            {
+                "input": call.input,
+                "output": answer.output,
+                "user": caller.user,
+                "role": caller.role,
+                "team": caller.key.team,
+                "tags": list(caller.tags),
+            }
+        )
+
+    def lets_again(self, certificate: str, call: Call, answer: Answer) -> bool:
+        """Whether an answer that was given alone may be given alone again, to this call.
+
+        Not once a person wants to be asked, a rule asks for one, or what let it pass at first
+        holds no more.
+
+        Args:
+            certificate: What let it pass; empty where no bound was declared.
+            call: What is asked now.
+            answer: What would be given.
+        """
+        now = self.in_force
+        if now.is_stopped or self._rule_on(call, answer) or self._beyond_scope(call):
+            return False
+        return self.policy.max_error is None or now.certificate == certificate != ""
 
     def _is_of_new_group(self, now: InForce, call: Call) -> bool:
         """Whether an input is of a group of which nothing was known when it was certified."""

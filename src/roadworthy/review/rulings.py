@@ -23,6 +23,7 @@ from ..store.reviews import (
     lock_review,
     put_correction,
     share_of,
+    turn_down,
 )
 from ..store.state import insert_rows
 from ..store.tables import outcomes
@@ -146,6 +147,8 @@ def rule_on(
         _write_outcomes(connection, clock, decided, by, now_us)
         if ruling.decision == "correct" and waiting.review.kind in ("review", "audit"):
             put_correction(connection, waiting.review, now_us, output)
+        elif ruling.decision == "reject":
+            turn_down(connection, waiting.review.service, review_id)
         queue = (queues or {}).get(waiting.review.queue)
         if queue is not None and is_seconded(waiting.review, queue.second_share):
             add_reviews(connection, [_second_of(waiting.review, clock, now_us)])

@@ -145,13 +145,14 @@ class Engine:
                     await self._answer(plan)
                 else:
                     call = await self._admit(plan)
-                    async with aclosing(plan.release.chain.stream(call)) as events:
-                        async for event in events:
-                            if isinstance(event, Answer):
-                                self._accept(plan, event)
-                            else:
-                                self._note_first_token(plan)
-                                yield event
+                    if plan.answer is None:  # else it is known already
+                        async with aclosing(plan.release.chain.stream(call)) as events:
+                            async for event in events:
+                                if isinstance(event, Answer):
+                                    self._accept(plan, event)
+                                else:
+                                    self._note_first_token(plan)
+                                    yield event
             except RoadworthyError as error:
                 await self._descend(plan, error)
         finally:
@@ -464,6 +465,15 @@ class Engine:
         if plan.hold is not None:
             self._ledger.settle(plan.hold, plan.cost_micro)
             plan.mark("settle")
+        try:
+            self._write_down(plan)
+        finally:
+            if plan.release.cache is not None:  # others may wait for what it keeps
+                plan.release.cache.settled(plan)
+        if plan.release.router is not None:
+            plan.release.router.settled(plan)
+
+    def _write_down(self, plan: Plan) -> None:
         record = record_of(plan, self._environment_hash)
         if plan.release.desk is not None:
             for entry in entries_of(plan, record, self._ids):
@@ -471,10 +481,6 @@ class Engine:
         self._spool.append(record)
         if plan.split is not None:
             plan.split.settled(plan)
-        if plan.release.cache is not None:
-            plan.release.cache.settled(plan)
-        if plan.release.router is not None:
-            plan.release.router.settled(plan)
 
     def _note_abandoned(self, plan: Plan) -> None:
         """Nobody waits any more, or our own code failed: what was used until now still counts."""

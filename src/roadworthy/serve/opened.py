@@ -20,13 +20,23 @@ from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
-from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from ..types import (
+    Answer,
+    Call,
+    CallSize,
+    Clock,
+    FeatureSource,
+    Kind,
+    Model,
+    OpenSignals,
+    OpenSource,
+)
 from .asking import Asking
 from .caches import open_cache
 from .context import Context, open_context
 from .failover import Failover, Link
 from .judge import OutputJudge
-from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
+from .ladder import AbsentModel, HumanModel, LastGoodModel, StaleModel, StaticModel
 from .request import AnswerCache, Router
 from .routing import open_questions_of, open_router
 from .rules import Rules
@@ -210,7 +220,9 @@ def open_release(
             others it counts as down, like an upstream without its key.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    opener = _Opener(service, project.providers, folder, rates, clock, desk)
+    questions, trouble = open_questions_of(service, open_signals)
+    cache = open_cache(service, release_id, clock, questions)
+    opener = _Opener(service, project.providers, folder, rates, clock, desk, cache)
     input_check = open_schema(folder, service.contract.input)
     service_guards = [open_guard(entry, folder) for entry in service.guards]
     output_guards = [guard for guard in service_guards if guard.on == "output"]
@@ -222,7 +234,6 @@ def open_release(
     vectors = project.folder / project.store.artifacts / VECTORS
     may_read = map(_reads_input, service_guards)
     ladders = _ladders(rungs, judge, declared)
-    questions, trouble = open_questions_of(service, open_signals)
     routed = open_router(
         service, release_id, links, opener.link, judge, folder, clock, questions, trouble
     )
@@ -252,7 +263,7 @@ def open_release(
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
-        cache=open_cache(service, release_id, clock, questions),
+        cache=cache,
         router=routed.router,
         asks=routed.asks,
     )
@@ -345,8 +356,10 @@ class _Opener:
         rates: Rates,
         clock: Clock,
         desk: Desk | None,
+        cache: AnswerCache | None,
     ) -> None:
         self._desk = desk
+        self._cache = cache
         self._service = service
         self._providers = providers
         self._folder = folder
@@ -405,6 +418,9 @@ class _Opener:
             return Link(model=StaticModel(name, rung.output or {}), meter=FREE, is_instant=True)
         if rung.use == "last_good":
             return Link(model=LastGoodModel(name), meter=FREE)
+        if rung.use == "stale_cache":
+            stale = StaleModel(name, self._find_stale)
+            return Link(model=stale, meter=FREE, is_instant=True)
         if rung.use == "human":
             human = HumanModel(name, self._takes_one)
             return Link(model=human, meter=FREE, is_instant=True)
@@ -412,6 +428,9 @@ class _Opener:
             model = self._open(name, Provider(kind="rule"), rung.expression or "")
             return Link(model=model, meter=FREE, is_instant=True)
         return self.link(self._service.model_named(rung.model or ""))
+
+    def _find_stale(self, call: Call) -> Answer | None:
+        return None if self._cache is None else self._cache.find_stale(call)
 
     def _takes_one(self) -> bool:
         return self._desk is not None and self._desk.takes_one(self._clock.now_us())

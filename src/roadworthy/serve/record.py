@@ -12,6 +12,7 @@ from .request import Plan, Reply
 
 _encode = msgspec.json.Encoder().encode
 _NOTHING = Usage()
+_NONE: dict[str, Any] = {}
 
 
 def record_of(plan: Plan, environment_hash: str) -> Record:
@@ -53,7 +54,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         conversation=caller.conversation,
         confidence=plan.confidence,
         certificates=certificates_of(plan),
-        cache=plan.cache,
+        cache=reused_by(plan),
         score=plan.score,
         review=plan.review_id,
         decided=plan.decision.why if plan.decision is not None else "",
@@ -78,9 +79,18 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
 
 def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
-    decision, route = plan.decision, plan.route
-    found = ("" if decision is None else decision.certificate, certificate_of_route(route))
+    decision, route, cache = plan.decision, plan.route, plan.cache
+    by_cache = "" if cache is None else cache.get("certificate", "")
+    by_desk = "" if decision is None else decision.certificate
+    found = (by_desk, certificate_of_route(route), by_cache)
     return tuple([certificate for certificate in found if certificate])
+
+
+def reused_by(plan: Plan) -> dict[str, Any] | None:
+    """Return where an answer that was given again is from; None where it was not."""
+    if plan.cache is not None or plan.call is None or plan.disposition != "fallback":
+        return plan.cache
+    return plan.call.reused
 
 
 def certificate_of_route(route: Mapping[str, Any] | None) -> str:
@@ -137,6 +147,7 @@ def reply_of(plan: Plan) -> Reply:
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
+        cache=(reused_by(plan) or _NONE).get("kind", ""),
         error=plan.error,
         at_us=plan.at_us,
     )

@@ -170,7 +170,10 @@ class _Still(SystemClock):
 
 
 def beside(opened: OpenRelease) -> OpenRelease:
-    """Return a release that answers beside what is served: no person is asked for it."""
+    """Return a release that answers beside what is served.
+
+    No person is asked for it, and nothing is given again or kept.
+    """
 
     def without_people(ladder: Failover | None) -> Failover | None:
         links = () if ladder is None else ladder.links
@@ -182,6 +185,7 @@ def beside(opened: OpenRelease) -> OpenRelease:
     return msgspec.structs.replace(
         opened,
         desk=None,
+        cache=None,
         router=without_audits(opened.router),
         per_user_micro=None,
         ladder=without_people(opened.ladder),

@@ -108,8 +108,14 @@ class AnswerCache(Shape):
     def settled(self, plan: Plan) -> None:
         """Take note of how a request ended: keep its answer, or compare what was given again."""
 
+    def find_stale(self, call: Call) -> Answer | None:
+        """Return an answer to the same question whose time is over, for the ladder."""
+
     def forget(self, request_id: str) -> None:
-        """Never give the answer of a request again: it was corrected, or its user forgotten."""
+        """Never give the answer of a request again: it was corrected."""
+
+    def forget_user(self, user: str) -> int:
+        """Forget all that a user was answered, and return how much that was."""
 
     async def close(self) -> None:
         """End what is at work for it."""
@@ -154,6 +160,8 @@ class Request(msgspec.Struct, kw_only=True):
         user, role, tags, parent, conversation: From headers or the native body; `user` and `role`
             need `act_as`.
         deadline_ms: A client may ask for less time than declared, never for more.
+        cache: What the client wants of the cache: `no-cache`, a fresh answer, which may be kept;
+            `no-store`, that nothing of it is looked for or kept.
         started_ns: `time.perf_counter_ns()` when the request began to arrive.
     """
 
@@ -170,6 +178,7 @@ class Request(msgspec.Struct, kw_only=True):
     conversation: str = ""
     tags: tuple[str, ...] = ()
     deadline_ms: float | None = None
+    cache: Literal["", "no-cache", "no-store"] = ""
     started_ns: int = msgspec.field(default_factory=time.perf_counter_ns)
 
 
@@ -244,6 +253,7 @@ class Reply(msgspec.Struct, kw_only=True):
     Attributes:
         completion: The upstream's own chat completion, to be passed on untouched.
         review_id: What waits for a person, for `review`.
+        cache: Why an answer was given again: `exact`, `semantic`, `stale`, `correction`.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
         events: For a stream, the rest of its events; when they end, everything is settled.
@@ -263,6 +273,7 @@ class Reply(msgspec.Struct, kw_only=True):
     latency_us: int = 0
     reasons: tuple[str, ...] = ()
     review_id: str = ""
+    cache: str = ""
     error: RoadworthyError | None = None
     first: bytes = b""
     events: AsyncGenerator[bytes, None] | None = None

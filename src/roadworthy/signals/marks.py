@@ -8,6 +8,7 @@ them are strict. All are pure, and a text is read once: `marks_of` keeps what th
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -241,7 +242,7 @@ def _is_one_language(one: tuple[str, str], other: tuple[str, str]) -> bool:
 
 def _asks(every: list[str]) -> str:
     """Return the first kind of question that the words are of."""
-    for first, second in zip(every, [*every[1:], ""], strict=True):
+    for first, second in itertools.zip_longest(every, every[1:], fillvalue=""):
         kind = QUESTIONS.get(f"{first} {second}") or QUESTIONS.get(first)
         if kind:
             return kind

@@ -130,7 +130,10 @@ LANGUAGES: Mapping[str, frozenset[str]] = {
         "der die das ist sind ich wie was nicht ein eine mein meine und mit kann für auf zu"
     ),
     "fr": _set("le la les est sont je vous comment que ne pas un une mon ma des du et pour dans"),
-    "es": _set("el la los las es son yo cómo como qué que no un una mi del y para con puedo por"),
+    "es": _set(
+        "el la los las es son yo cómo como qué que no un una mi del y para con puedo "
+        "por dónde está cuándo quiero tengo"
+    ),
     "it": _set("il lo la gli è sono io come che non un una mio mia di e per con posso del"),
     "pt": _set("o a os as é são eu como que não um uma meu minha do da e para com posso"),
     "nl": _set("de het een is zijn ik hoe wat niet mijn en met kan voor op te van"),

@@ -17,6 +17,7 @@ from ..release import registry
 from ..serve.opened import OpenRelease
 from ..serve.shadows import scope_of
 from ..serve.splits import OpenSplit
+from ..serve.splits import forget_user as forget_in_caches
 from ..store.actions import Chain, list_actions, verify_chain
 from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
@@ -369,6 +370,7 @@ def read_health(ask: Ask) -> shapes.Health:
 def forget_user(ask: Ask, user: str) -> shapes.Forgotten:
     """Delete what is personal in a user's records; what was counted and spent stays."""
     control = ask.control
+    ask.on_loop(forget_in_caches, control.engine, user)
     gone = forget(control.state, control.clock, control.spool, control.drain, user, by=ask.by)
     return show(shapes.Forgotten, gone)
 

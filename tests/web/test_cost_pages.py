@@ -50,4 +50,4 @@ def test_an_unknown_dimension_is_refused(visitor: Visitor) -> None:
 
 
 def test_a_month_without_requests_says_so(visitor: Visitor) -> None:
-    assert "Nothing was spent in 2020-02." in visitor.see("/costs?month=2020-02").words
+    assert "Nothing was spent in February 2020." in visitor.see("/costs?month=2020-02").words

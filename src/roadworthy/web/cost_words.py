@@ -44,6 +44,15 @@ def costs(today: Sequence[TodayRow], now: datetime) -> str:
     return f"{said}. {first.service} reaches its ceiling at about {at}{others}."
 
 
+def name_of(month: str) -> str:
+    """Return a month as people say it.
+
+    >>> name_of("2026-11")
+    'November 2026'
+    """
+    return f"{datetime.fromisoformat(f'{month}-01'):%B %Y}"
+
+
 def month(by: str, parts: Sequence[StackPart]) -> str:
     """Return what is to be seen of a month, in one sentence."""
     spent = [part for part in parts if part.usd > 0]

@@ -18,6 +18,7 @@ from .. import (
     bodies,
     certificate_words,
     charts,
+    cost_words,
     evaluation_words,
     measures,
     numbers,
@@ -29,6 +30,7 @@ from .. import (
     words,
 )
 from . import (
+    cost_pictures,
     data_pictures,
     evaluation_pictures,
     pictures,
@@ -207,6 +209,8 @@ def _open_environment() -> Environment:
     environment.globals.update(
         nothing=NOTHING,
         charts=charts,
+        cost_words=cost_words,
+        cost_pictures=cost_pictures,
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,

@@ -13,35 +13,39 @@ from ..routing_figures import CostPoint, RoutingPage
 
 
 def quality_cost(page: RoutingPage) -> Markup:
-    """Return the quality that is kept, by the share that cheaper models answer."""
+    """Return the quality that is lost, by the share that cheaper models answer."""
     points = sorted(page.curve, key=lambda point: point.cheaper)
     known = [point for point in points if point.quality is not None]
     goal = None
     if page.max_error is not None:
-        least = 1 - page.max_error
-        goal = Goal(least, f"promise: at least {numbers.promised(least)}", "high")
+        goal = Goal(page.max_error, f"promise: at most {numbers.promised(page.max_error)}")
     marks = [
-        Mark(point.cheaper, point.quality or 0.0, "certified", "dot chosen", "ok-t", 24)
+        Mark(point.cheaper, _lost(point.quality), "certified", "dot chosen", "ok-t", 24)
         for point in _certified(page, known)
     ]
     drawn = (
-        "Quality as a share of the strongest model's, by the share that cheaper models answer; "
+        "Quality lost against the strongest model, by the share that cheaper models answer; "
         "upright: 95% intervals."
     )
     return curve_chart(
         Words(_finding(page, known), drawn, "To cheaper models"),
-        [Curve("Quality kept", [(point.cheaper, point.quality) for point in known])],
+        [Curve("Quality lost", [(point.cheaper, _lost(point.quality)) for point in known])],
         show_x=numbers.share,
         show_y=numbers.share,
-        x_ticks=[(share / 4, numbers.share(share / 4)) for share in range(5)],
+        x_ticks=[(share / 4, numbers.promised(share / 4)) for share in range(5)],
         goal=goal,
         marks=marks,
         spans=[
-            Span(point.cheaper, max(0.0, point.low), point.high)
+            Span(point.cheaper, _lost(point.high), _lost(point.low))
             for point in known
             if point.low is not None and point.high is not None
         ],
     )
+
+
+def _lost(quality: float | None) -> float:
+    """Return what a quality lacks; a better one lacks nothing."""
+    return max(0.0, 1 - (quality or 0.0))
 
 
 def _certified(page: RoutingPage, known: list[CostPoint]) -> list[CostPoint]:

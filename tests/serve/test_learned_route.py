@@ -43,7 +43,7 @@ def learn(project: Project) -> Learned:
     weights = np.zeros((385, 2))
     weights[:384, 0], weights[384, 0] = small, 0.5 - small @ (easy + hard) / 2
     weights[384, 1] = 0.5
-    gain = Gain(("small", "middle"), "large", (), Ridge(weights), 0.1)
+    gain = Gain(("small", "middle"), "large", (), (Ridge(weights),), 0.1)
     learned = cheaper(project).learned = Learned("sc_1", gain)
     return learned
 

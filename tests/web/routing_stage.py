@@ -31,6 +31,7 @@ CASCADE = """
 strategy = "cascade"
 max_error = 0.1
 reference = "large"
+pairs_share = 0.01
 """
 RULES = """
 [routing]

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from live import until
 from roadworthy.app import Project
 from roadworthy.bounds.in_force import Within
 from roadworthy.serve.cheaper import Cheaper
 from roadworthy.serve.opened import OpenRelease
 from roadworthy.serve.request import Plan, Reply, Request
 from roadworthy.store.records import read_record
+from roadworthy.store.switchboard import move_pointer
 from roadworthy.types import Call, Caller, Key, Record
 
 HEAD = """
@@ -56,8 +58,20 @@ def certify(project: Project, threshold: float, name: str = "desk", **more: Any)
         audit_share=0.05,
         pairs_share=0.2,
     )
-    router.within = msgspec.structs.replace(within, **more)
-    return router.within
+    within = msgspec.structs.replace(within, **more)
+    put_in_force(project, within, name)
+    return within
+
+
+def put_in_force(project: Project, within: Within, name: str = "desk") -> None:
+    """Point at what holds; what was learned by hand stays as it is."""
+    router, learned = cheaper(project, name), cheaper(project, name).learned
+    project.serving.jobs._jobs.pop("pairs", None)  # it would say what is certified indeed
+    with project.state.begin() as connection:
+        move_pointer(connection, f"route:{name}", msgspec.json.encode(within).decode())
+    project.run(project.serving.follow()).result()
+    until(lambda: router.within == within, 20)
+    router.learned = learned
 
 
 def ask(project: Project, *, name: str = "desk", **values: Any) -> tuple[Reply, Record]:

@@ -12,6 +12,7 @@ from conftest import MakeProject
 from roadworthy.app import Project
 from roadworthy.serve.auditing import Auditing
 from roadworthy.store.gateway_tables import pairs
+from roadworthy.store.pairs import pair_of
 from routed import ask, certify, cheaper, opened, service
 
 ROUTING = """
@@ -60,12 +61,12 @@ def kept(project: Project, auditing: Auditing) -> list[dict[str, Any]]:
     project.run(auditing.finish()).result()
     project.serving.writer.drain()
     with project.state.connect() as connection:
-        rows = connection.execute(select(pairs).order_by(pairs.c.id)).mappings().all()
-    return [dict(row) for row in rows]
+        rows = connection.execute(select(pairs).order_by(pairs.c.id)).all()
+    return [msgspec.structs.asdict(pair_of(row)) for row in rows]
 
 
 def answers(pair: dict[str, Any]) -> list[Any]:
-    return [msgspec.json.decode(one) for one in msgspec.json.decode(pair["answers"])]
+    return [msgspec.json.decode(one) for one in pair["answers"]]
 
 
 def test_before_anything_is_certified_the_cheap_model_answers_unseen(
@@ -79,7 +80,7 @@ def test_before_anything_is_certified_the_cheap_model_answers_unseen(
     assert pair["request_id"] == reply.request_id
     assert (pair["decision"], pair["model"], pair["reference"]) == ("route", "small", "large")
     assert (pair["score"], pair["share"], pair["is_given"]) == (0.7, 1.0, 0)
-    assert (pair["unit"], pair["tags"], pair["certificate"]) == ("ada", '["vip"]', "")
+    assert (pair["unit"], pair["tags"], pair["certificate"]) == ("ada", ("vip",), "")
     assert (answers(pair), pair["reference_answer"]) == (["wrong"], b'"right"')
     assert pair["scorer"] == "own"
     assert pair["loss"] is None, "an outcome says it"

@@ -1,4 +1,4 @@
-"""An input goes to the model of the intent that it is nearest to, and what is none to the default."""
+"""An input goes to the model of the intent it is nearest to, and what is none to the default."""
 
 from __future__ import annotations
 

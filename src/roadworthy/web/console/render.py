@@ -18,16 +18,26 @@ from .. import (
     bodies,
     certificate_words,
     charts,
+    cost_words,
     evaluation_words,
     measures,
     numbers,
     release_words,
     review_words,
+    routing_words,
     states,
     svg,
     words,
 )
-from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
+from . import (
+    cost_pictures,
+    data_pictures,
+    evaluation_pictures,
+    pictures,
+    release_pictures,
+    review_pictures,
+    routing_pictures,
+)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -199,9 +209,13 @@ def _open_environment() -> Environment:
     environment.globals.update(
         nothing=NOTHING,
         charts=charts,
+        cost_words=cost_words,
+        cost_pictures=cost_pictures,
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,
+        routing_pictures=routing_pictures,
+        routing_words=routing_words,
         words_of=review_words,
         words_of_certificates=certificate_words,
         evaluation_pictures=evaluation_pictures,

@@ -79,7 +79,7 @@ def stream(project: Project, text: str, name: str = "desk") -> tuple[list[bytes]
 
         asked = Request(service=name, key=LOCAL_KEY, protocol="openai", body=body, is_stream=True)
         reply = await project.serving.engine.stream(asked)
-        assert reply.events is not None
+        assert reply.events is not None, reply
         return [reply.first, *[event async for event in reply.events]], reply.request_id
 
     events, id = project.run(all_of()).result()

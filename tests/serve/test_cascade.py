@@ -7,6 +7,7 @@ import pytest
 
 from conftest import InstallPlugin, MakeProject
 from roadworthy.cost.prices import Meter
+from roadworthy.errors import DeclarationError
 from roadworthy.serve.cascade import AnswerScore, SureEnough
 from roadworthy.serve.failover import Failover, Link
 from roadworthy.serve.judge import ACCEPTED
@@ -223,12 +224,34 @@ model = "large"
 """
 
 
-def test_a_stream_waits_for_the_cheap_answer_and_a_strong_one_streams_through(
+TALKS = """
+[providers.talks]
+kind = "talks"
+[providers.talks.prices.small]
+input_usd_per_million = 0.1
+output_usd_per_million = 0.1
+[providers.talks.prices.large]
+input_usd_per_million = 1
+output_usd_per_million = 1
+"""
+
+
+def test_a_cascade_with_an_unknown_price_is_refused(
     make_project: MakeProject, install_plugin: InstallPlugin
 ) -> None:
     install_plugin("models", "talks", CLEVER)
     text = service(ROUTING, {}, kind="generate") + TALK
     project = make_project({"desk": text}, project='[providers.talks]\nkind = "talks"\n')
+    with pytest.raises(DeclarationError, match=r"expected known prices for a cascade, got none"):
+        opened(project)
+
+
+def test_a_stream_waits_for_the_cheap_answer_and_a_strong_one_streams_through(
+    make_project: MakeProject, install_plugin: InstallPlugin
+) -> None:
+    install_plugin("models", "talks", CLEVER)
+    text = service(ROUTING, {}, kind="generate") + TALK
+    project = make_project({"desk": text}, project=TALKS)
     events, record = stream(project, "0.9")
     assert b'"from": "large"' in events[0], "nothing is certified: the strongest streams"
     certify(project, 0.8)

@@ -8,7 +8,7 @@ from ..errors import DeclarationError
 from .check_rules import check_expression
 from .files import Findings, check_file
 from .project import ProjectDeclaration
-from .routing import BETS, Intent, Strategy
+from .routing import BETS, Intent, Routing, Strategy
 from .service import ServiceDeclaration
 from .source import Finding
 from .validate import shown
@@ -26,11 +26,16 @@ _RESERVED = "none"
 
 
 def keys_count_for_the_strategy(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
-    """A key of another strategy would be read by nobody."""
-    routing = service.routing
+    """A key of another strategy would be read by nobody, unless it says what nothing would.
+
+    With `first` all may stand, so that a team can switch routing off and on again.
+    """
+    routing, nothing = service.routing, Routing()
+    if routing.strategy == "first":
+        return
     own = (*_OF[routing.strategy], *(_OF_BETS if routing.strategy in BETS else ()))
     for name in sorted(routing.model_fields_set - {"strategy"}):
-        if name not in own:
+        if name not in own and getattr(routing, name) != getattr(nothing, name):
             expected = f"no such key, because `strategy` is `{routing.strategy}`"
             others = [s for s, keys in _OF.items() if name in keys] or sorted(BETS)
             advice = f"remove it, or choose {' or '.join(f'`{other}`' for other in others)}"

@@ -346,7 +346,7 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
     if service.features.training is not None:
         files.add(service.features.training)
     files.update(page_names(service))
-    files.update(intent.file for intent in service.routing.intents if intent.file is not None)
+    files.update(service.routing.files)
     return tuple(sorted(files))
 
 

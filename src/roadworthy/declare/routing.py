@@ -129,6 +129,13 @@ class Routing(Section):
     )
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files of examples that are read."""
+        if self.strategy != "intent":
+            return ()
+        return tuple(intent.file for intent in self.intents if intent.file is not None)
+
+    @property
     def only_asked(self) -> frozenset[str]:
         """The model that names intents, where none of them and no default leads to it."""
         named = {intent.use for intent in self.intents}

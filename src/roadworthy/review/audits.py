@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..risk.audit import expected_delay, is_alarm, level_of, share_on_probation
+from ..risk.audit import (
+    LEAST_RUN,
+    YEAR_DAYS,
+    expected_delay,
+    is_alarm,
+    level_of,
+    share_on_probation,
+)
 from ..risk.recent import since_it_rose
 from ..types import DAY_US
 from .progress import ALL, Progress
 from .terms import Terms
-
-YEAR_DAYS = 365
-LEAST_RUN = 100
-"""Audits to a false alarm, where there are hardly any in a year."""
 
 
 def run_length(progress: Progress, terms: Terms, place: int, share: float, seen_us: int) -> float:

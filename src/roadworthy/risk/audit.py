@@ -20,6 +20,9 @@ from .evidence import Floats
 TIMES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
 """Which errors are looked for, as multiples of the bound."""
 
+YEAR_DAYS = 365
+LEAST_RUN = 100
+"""Audits to a false alarm, where there are hardly any in a year."""
 _HIGHEST = 0.999
 
 

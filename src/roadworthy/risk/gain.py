@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,10 @@ import numpy.typing as npt
 from .evidence import Floats
 
 Vectors = npt.NDArray[np.float32]
+Way = tuple[str, float]
+"""Which model, and how smooth it is."""
 
-ALPHAS = (3.0, 10.0, 30.0, 100.0)
+ALPHAS = (10.0, 30.0, 100.0, 300.0)
 NEIGHBOURS = (4, 8, 16)
 FOLDS = 5
 LEAST_PAIRS = 50
@@ -97,14 +99,14 @@ class Gain(NamedTuple):
         models: The cheaper models, cheapest first.
         reference: What they are held against.
         tags: Those that it knows.
-        how: What predicts.
+        hows: What predicts: one, or the mean of several.
         most_lost: Which predicted loss is small enough for a model to be taken as it is cheapest.
     """
 
     models: tuple[str, ...]
     reference: str
     tags: tuple[str, ...]
-    how: Ridge | Nearest
+    hows: tuple[Ridge | Nearest, ...]
     most_lost: float
 
     def choose(self, vectors: Vectors, tags: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
@@ -113,7 +115,8 @@ class Gain(NamedTuple):
         It is the cheapest whose predicted loss is at most `most_lost`, or else the one that is
         predicted to lose least. The score is its predicted loss, negated.
         """
-        lost = self.how.predict(_inputs(vectors, tags, self.tags))
+        x = _inputs(vectors, tags, self.tags)
+        lost: Floats = np.mean([how.predict(x) for how in self.hows], axis=0)
         chosen = np.where(
             (lost <= self.most_lost).any(axis=1),
             (lost <= self.most_lost).argmax(axis=1),
@@ -146,22 +149,36 @@ def fit_gain(
     tags = _known_tags(answered.tags)
     x = _inputs(answered.vectors, answered.tags, tags)
     folds = np.random.default_rng(seed).permutation(len(x)) % FOLDS
-    ways = [*(("ridge", alpha) for alpha in ALPHAS), *(("nearest", k) for k in NEIGHBOURS)]
+    ways: list[Way] = [("ridge", alpha) for alpha in ALPHAS]
+    ways += [("nearest", k) for k in NEIGHBOURS]
     predicted = {way: np.empty_like(answered.lost) for way in ways}
     for fold in range(FOLDS):
         rest, here = folds != fold, folds == fold
         for way, how in _fit_all(x[rest], answered.lost[rest], ways, seed).items():
             predicted[way][here] = how.predict(x[here])
-    best = min(ways, key=lambda way: _mean_loss(predicted[way], answered.lost))
-    how = _fit_all(x, answered.lost, [best], seed)[best]
-    return Gain(tuple(models), reference, tags, how, max_error)
+    best = _best_of(predicted, answered.lost)
+    hows = tuple(_fit_all(x, answered.lost, best, seed).values())
+    return Gain(tuple(models), reference, tags, hows, max_error)
 
 
-def _fit_all(
-    x: Floats, lost: Floats, ways: Iterable[tuple[str, float]], seed: int
-) -> dict[tuple[str, float], Ridge | Nearest]:
+def _best_of(predicted: dict[Way, Floats], lost: Floats) -> list[Way]:
+    """Return the best ridge, the best number of neighbours, or both where their mean is best."""
+
+    def best(kind: str) -> Way:
+        ways = [way for way in predicted if way[0] == kind]
+        return min(ways, key=lambda way: _mean_loss(predicted[way], lost))
+
+    one, other = best("ridge"), best("nearest")
+    tried = [[one], [other], [one, other]]
+    return min(
+        tried,
+        key=lambda ways: _mean_loss(np.mean([predicted[way] for way in ways], axis=0), lost),
+    )
+
+
+def _fit_all(x: Floats, lost: Floats, ways: Iterable[Way], seed: int) -> dict[Way, Ridge | Nearest]:
     places: Nearest | None = None
-    found: dict[tuple[str, float], Ridge | Nearest] = {}
+    found: dict[Way, Ridge | Nearest] = {}
     for way in ways:
         if way[0] == "ridge":
             found[way] = _fit_ridge(x, lost, way[1])
@@ -242,17 +259,12 @@ def _inputs(vectors: Vectors, tags: Sequence[Sequence[str]], known: Sequence[str
 
 def plain_of(gain: Gain) -> dict[str, Any]:
     """Return what was fitted as JSON values; of its arrays float32 is kept."""
-    kind = "ridge" if isinstance(gain.how, Ridge) else "nearest"
     return {
         "models": list(gain.models),
         "reference": gain.reference,
         "tags": list(gain.tags),
         "most_lost": gain.most_lost,
-        "kind": kind,
-        "how": {
-            name: value if isinstance(value, int) else _text(value)
-            for name, value in gain.how._asdict().items()
-        },
+        "hows": [_plain(how) for how in gain.hows],
     }
 
 
@@ -267,18 +279,27 @@ def gain_from(plain: dict[str, Any]) -> Gain:
     >>> [score > -0.5 for _, score in again.choose(vectors[:3], [()] * 3)]
     [False, True, True]
     """
-    kind: Callable[..., Ridge | Nearest] = Ridge if plain["kind"] == "ridge" else Nearest
-    how = {
-        name: value if isinstance(value, int) else _array(value)
-        for name, value in plain["how"].items()
-    }
     return Gain(
         tuple(plain["models"]),
         plain["reference"],
         tuple(plain["tags"]),
-        kind(**how),
+        tuple(_how(one) for one in plain["hows"]),
         plain["most_lost"],
     )
+
+
+def _plain(how: Ridge | Nearest) -> dict[str, Any]:
+    if isinstance(how, Ridge):
+        return {"weights": _text(how.weights)}
+    arrays = {name: _text(value) for name, value in how._asdict().items() if name != "k"}
+    return {**arrays, "k": how.k}
+
+
+def _how(plain: dict[str, Any]) -> Ridge | Nearest:
+    if "k" not in plain:
+        return Ridge(_array(plain["weights"]))
+    arrays = {name: _array(value) for name, value in plain.items() if name != "k"}
+    return Nearest(**arrays, k=plain["k"])
 
 
 def _text(values: Floats) -> list[Any]:

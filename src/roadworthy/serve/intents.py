@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 
-MOST_SHADOWED = 0.5
-"""Share of an intent's examples that may be nearer to another intent before it is refused."""
+MOST_SHADOWED = 0.75
+"""Share of an intent's examples that may be nearer to one other intent before it is refused."""
 LEAST_JUDGED = 4
 """Of fewer examples that share says nothing."""
 
@@ -124,13 +124,14 @@ def check_apart(names: Sequence[str], embedded: Sequence[Vectors], centroids: Ve
         if len(vectors) < LEAST_JUDGED or len(names) < 2:
             continue
         nearest = (_without_each(vectors, centroids, place)).argmax(axis=1)
-        others = nearest[nearest != place]
-        if len(others) > MOST_SHADOWED * len(vectors):
-            rival = names[int(np.bincount(others).argmax())]
+        counts = np.bincount(nearest, minlength=len(names))
+        counts[place] = 0
+        rival, shadowed = int(counts.argmax()), int(counts.max())
+        if shadowed > MOST_SHADOWED * len(vectors):
             raise DeclarationError(
                 f"routing.intents: expected the examples of `{name}` to be nearest to each other, "
-                f"got {len(others)} of {len(vectors)} nearer to another intent, most of them to "
-                f"`{rival}`; join the two, or give examples that tell them apart"
+                f"got {shadowed} of {len(vectors)} nearer to those of `{names[rival]}`; join the "
+                "two, or give examples that tell them apart"
             )
 
 

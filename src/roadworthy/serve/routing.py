@@ -106,6 +106,7 @@ def open_router(
             f"`{ranking.strongest}`; list cheaper models before it"
         )
     if routing.strategy == "cascade":
+        _check_prices(links)
         cascade = Cascade(service, release_id, ranking, clock)
         if service.kind == "generate":
             ordered = held(ordered, ranking)
@@ -145,6 +146,23 @@ def _by_intent(
         is_shared=own is not None,
     )
     return Routed(asks, list(links), judge, asks)
+
+
+def _check_prices(links: Sequence[Link]) -> None:
+    """Refuse a cascade that could not afford its second step.
+
+    What a try with an unknown price costs counts as all that a request may cost.
+
+    Raises:
+        DeclarationError: A price is unknown.
+    """
+    unknown = [link.name for link in links if link.meter.price is None and not link.is_free]
+    if unknown:
+        raise DeclarationError(
+            f"routing.strategy: expected known prices for a cascade, got none for `{unknown[0]}`: "
+            "after one answer of it nothing would be left of `cost.per_request_usd` for the next "
+            "model; declare it as `prices` of its provider"
+        )
 
 
 def default_of(service: ServiceDeclaration) -> str:

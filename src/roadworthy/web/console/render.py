@@ -24,6 +24,7 @@ from .. import (
     numbers,
     release_words,
     review_words,
+    routing_words,
     states,
     svg,
     words,
@@ -35,6 +36,7 @@ from . import (
     pictures,
     release_pictures,
     review_pictures,
+    routing_pictures,
 )
 
 POLICY = (
@@ -212,6 +214,8 @@ def _open_environment() -> Environment:
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,
+        routing_pictures=routing_pictures,
+        routing_words=routing_words,
         words_of=review_words,
         words_of_certificates=certificate_words,
         evaluation_pictures=evaluation_pictures,

@@ -30,7 +30,15 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, cost_routes, example_routes, release_acts, release_twins, review_twins
+from .. import (
+    api,
+    cost_routes,
+    example_routes,
+    release_acts,
+    release_twins,
+    review_twins,
+    routing_twins,
+)
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -245,6 +253,12 @@ PAGES: tuple[Page, ...] = (
         "/services/{name}/calibration",
         review_twins.read_calibration,
         "calibration.html",
+        thing="service",
+    ),
+    Page(
+        "/services/{name}/routing",
+        routing_twins.read_routing,
+        "routing.html",
         thing="service",
     ),
     Page(

@@ -179,7 +179,9 @@ def test_before_there_is_evidence_it_says_what_will_be_shown(
     shown, twin = visitor.see("/services/new/routing"), twin_of(stage, "new")
     assert twin["standing"] == "collecting"
     assert shown.headline.endswith("answers everything until cheaper models are certified.")
-    assert "No question was answered by both sides yet; 20% of the requests are asked" in shown.words
+    assert (
+        "No question was answered by both sides yet; 20% of the requests are asked" in shown.words
+    )
     assert "No curve yet." in shown.words
     assert "has answered nothing in the last 30 days." in shown.words
     assert not shown.unclosed

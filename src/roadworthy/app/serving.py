@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +20,7 @@ from ..observe.webhooks import Sender
 from ..plugins import load_plugin
 from ..release import bundle, promotion, registry
 from ..release.environment import describe_environment
+from ..serve.auditing import Auditing
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import Champions, OpenRelease
@@ -35,6 +36,8 @@ from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features
 from .beside import Beside
+from .bets import Bets
+from .bound_jobs import BoundJobs
 from .cached import Caches
 from .desks import Desks
 from .examples import job_of_examples
@@ -47,7 +50,6 @@ from .worth import worth_job
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
-    from .bounds import Bounds
 
 FILL_EVERY_S = 300
 """Seconds of the project's time between two runs of the job that fills the online store."""
@@ -57,9 +59,6 @@ SCOPE_EVERY_S = 600
 """Seconds of the project's time between two tries to learn what releases are asked."""
 MEASURE_EVERY_S = 3_600
 """Seconds of the project's time between two looks at the skew of served features."""
-CERTIFY_EVERY_S = 60
-"""Seconds of the project's time between two looks at what outcomes certify."""
-CALIBRATE_EVERY_S = 3_600
 ROLLOUTS_EVERY_S = 60
 """Seconds of the project's time between two looks at rollouts that nobody asked for before."""
 ROLLOUTS_LOOK_S = 0.5
@@ -116,6 +115,7 @@ class Serving:
             spool=self.spool,
             environment_hash=describe_environment().hash,
         )
+        self._bets = Bets(state, self.switchboard, self._open_audits)
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
@@ -136,7 +136,7 @@ class Serving:
                 *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
                 *self._jobs_of_data(),
                 *self._jobs_of_review(),
-                *self._jobs_of_bounds(),
+                *BoundJobs(ground, self.writer.drain, lambda: self.engine.releases).jobs(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
                 worth_job(ground, lambda: self.engine.releases),
@@ -177,32 +177,10 @@ class Serving:
             Job("skew", MEASURE_EVERY_S, self._measure_skew),
         ]
 
-    def _jobs_of_bounds(self) -> list[Job]:
-        return [
-            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify"), lane="bounds"),
-            Job(
-                "calibrate",
-                CALIBRATE_EVERY_S,
-                lambda: self._keep_bounds("calibrate"),
-                lane="bounds",
-            ),
-        ]
-
-    def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:
-        """Do it for the services that have a bound; without any nothing is imported for it."""
-        desks = [opened.desk for opened in self.engine.releases.values()]
-        if not any(desk is not None and desk.policy.max_error is not None for desk in desks):
-            return "no service has a bound"
-        self.writer.drain()
-        return self._bounds.certify() if work == "certify" else self._bounds.calibrate()
-
-    @cached_property
-    def _bounds(self) -> Bounds:
-        ground = self._ground
-        opened: Bounds = load_plugin("review", "bounds")(
-            ground.state, ground.clock, lambda: self.engine.releases
-        )
-        return opened
+    @property
+    def audits(self) -> Mapping[str, Auditing]:
+        """What asks releases again, unseen, to compare; by release."""
+        return self._bets.audits
 
     def _jobs_of_review(self) -> list[Job]:
         ground = self._ground
@@ -376,6 +354,10 @@ class Serving:
             describe_environment().hash,
         )
 
+    def _open_audits(self, release: OpenRelease) -> Auditing:
+        clock, environment = self._ground.clock, describe_environment().hash
+        return Auditing(release, clock, self.ledger, self.spool, environment)
+
     def _look_at_rollouts(self) -> str:
         now_us = self._ground.clock.now_us()
         self.writer.drain()
@@ -454,6 +436,7 @@ class Serving:
         self.writer.start()
         self._loop = asyncio.get_running_loop()
         await self._open_beside()
+        self._bets.follow(self.engine.releases)
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),
@@ -510,6 +493,7 @@ class Serving:
         self.engine.stopped = self._stopped()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
+        self._bets.obey(self.engine.releases)
         self._beside.drop_ended()
         self.engine.splits = self._beside.splits
 
@@ -539,6 +523,7 @@ class Serving:
                 self._waiting.discard(name)
                 await self._swap(name, champion, None)
         await self._open_beside()
+        self._bets.follow(self.engine.releases)
 
     async def _open_beside(self) -> None:
         """Open what the switchboard says beside the champions, and stop what a person stopped."""
@@ -577,6 +562,7 @@ class Serving:
             with suppress(asyncio.CancelledError):
                 await task
         self.engine.splits = {}
+        await self._bets.close()
         await self._beside.close()
         for opened in self.engine.releases.values():
             await opened.close()

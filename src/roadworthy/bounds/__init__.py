@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ENFORCES: Mapping[str, str] = {
-    "cache.semantic.max_error": "bounds/in_force.py",
-    "cache.semantic.sure": "bounds/in_force.py",
-    "cache.semantic.of": "bounds/in_force.py",
-    "cache.semantic.lifetime": "bounds/in_force.py",
+    **{
+        f"routing.{key}": "bounds/certify.py"
+        for key in ("max_error", "sure", "of", "lifetime", "reference")
+    },
+    **{
+        f"cache.semantic.{key}": "bounds/certify.py"
+        for key in ("max_error", "sure", "of", "lifetime")
+    },
 }
 """Declared key → the file that enforces it."""

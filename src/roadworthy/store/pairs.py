@@ -158,8 +158,20 @@ def last_scorer_of_pairs(engine: Engine, service: str, decision: PairDecision, r
         return connection.execute(query).scalar() or ""
 
 
-def read_waiting_pairs(engine: Engine, service: str, since_us: int, limit: int) -> list[Pair]:
-    """Return pairs whose loss is not known yet and of which something was said, oldest first."""
+def read_waiting_pairs(
+    engine: Engine, service: str, after: tuple[int, str], until_us: int, limit: int
+) -> list[Pair]:
+    """Return pairs whose loss is not known yet and of which something was said, oldest first.
+
+    Args:
+        engine: The state database.
+        service: Whose.
+        after: Time and id of the last one that was read.
+        until_us: The first request that is not to be read yet.
+        limit: At most so many.
+    """
+    at_us, id = after
+    is_next = or_(pairs.c.at_us > at_us, and_(pairs.c.at_us == at_us, pairs.c.id > id))
     said = select(outcomes.c.id).where(
         or_(
             outcomes.c.request_id == pairs.c.request_id,
@@ -168,8 +180,8 @@ def read_waiting_pairs(engine: Engine, service: str, since_us: int, limit: int) 
     )
     query = (
         select(pairs)
-        .where(*_of(service, "route"), pairs.c.loss.is_(None), pairs.c.at_us >= since_us)
-        .where(said.exists())
+        .where(*_of(service, "route"), pairs.c.loss.is_(None), pairs.c.at_us < until_us)
+        .where(is_next, said.exists())
         .order_by(pairs.c.at_us, pairs.c.id)
         .limit(limit)
     )

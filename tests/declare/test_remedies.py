@@ -64,6 +64,8 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    89: "serve/test_caches.py::test_the_same_question_gets_the_same_answer_and_costs_nothing",
+    90: "serve/test_semantic.py::test_the_first_confirmed_wrong_hit_evicts",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
@@ -94,6 +96,8 @@ BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
+CACHES = {89, 90}
+"""Rows about answers given again, which a service asks for in `[cache]`."""
 PEOPLE = {68, 69, 70, 72, 73, 118}
 """Rows that a service asks for by naming a queue."""
 
@@ -138,7 +142,12 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, 34, 111}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {
+        SCOPE,
+        34,
+        *CACHES,
+        111,
+    }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -160,6 +169,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         109,
         110,
         SCOPE,
+        *CACHES,
     }
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
@@ -172,6 +182,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
+    to_declare |= CACHES
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -120,11 +120,7 @@ class Serving:
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
         )
-        self.caches = Caches(
-            state,
-            self.switchboard,
-            lambda: [*self.engine.releases.values(), *self._beside.candidates],
-        )
+        self.caches = Caches(state, self.switchboard, self._opened)
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
@@ -148,6 +144,9 @@ class Serving:
         self._is_behind = False
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
+
+    def _opened(self) -> list[OpenRelease]:
+        return [*self.engine.releases.values(), *self._beside.candidates]
 
     @property
     def shadows(self) -> Mapping[str, Shadows]:
@@ -507,8 +506,7 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self._take_over_levers()
         # It may read thousands of corrections, for which nobody's answer is to wait.
-        desks = [*self.engine.releases.values(), *self._beside.candidates]
-        await asyncio.to_thread(self._desks.refresh, desks)
+        await asyncio.to_thread(self._desks.refresh, self._opened())
         await self.caches.refresh()
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -239,11 +239,6 @@ def open_release(
     )
     return OpenRelease(
         id=release_id,
-        name=service.name,
-        kind=service.kind,
-        declaration=service,
-        declaration_hash=service.hash,
-        keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
         input_guards=input_guards,
         judge=judge,
@@ -252,13 +247,8 @@ def open_release(
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
-        deadline_s=service.objectives.deadline_ms / 1000,
-        late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
-        per_request_micro=service.cost.per_request_micro,
-        per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=any((input_check, desk, _rules_read_input(routed.router), *may_read)),
-        service_ceilings=_ceilings(service),
         context=open_context(service, output_guards, folder, vectors, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
@@ -266,7 +256,24 @@ def open_release(
         cache=cache,
         router=routed.router,
         asks=routed.asks,
+        **_as_declared(service),
     )
+
+
+def _as_declared(service: ServiceDeclaration) -> dict[str, Any]:
+    """Return the fields of an open release that its declaration alone says."""
+    return {
+        "name": service.name,
+        "kind": service.kind,
+        "declaration": service,
+        "declaration_hash": service.hash,
+        "keeps_bodies": service.records.bodies == "full",
+        "deadline_s": service.objectives.deadline_ms / 1000,
+        "late_us": _late_us(service),
+        "per_request_micro": service.cost.per_request_micro,
+        "per_user_micro": service.cost.per_user_per_day_micro,
+        "service_ceilings": _ceilings(service),
+    }
 
 
 def _rules_read_input(router: Router | None) -> bool:

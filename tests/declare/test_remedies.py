@@ -64,6 +64,10 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    93: "serve/test_rules.py::test_impact_is_a_signal",
+    94: "serve/test_intents.py::test_what_is_like_an_intent_s_examples_goes_to_its_model",
+    95: "serve/test_cascade.py::test_any_number_of_models_is_climbed_from_the_cheapest",
+    96: "serve/test_cascade.py::test_what_is_not_sure_enough_escalates_and_is_an_attempt",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
@@ -81,6 +85,7 @@ TESTS = {
     "::test_what_is_too_slow_or_too_large_is_not_kept_and_says_what_to_do",
     117: "app/test_costs.py::test_a_service_at_a_loss_ships_only_where_that_is_declared",
     118: "web/test_review_api.py::test_a_correction_is_given_to_whoever_asks_the_same_again",
+    121: "serve/test_asking.py::test_anything_else_goes_to_the_default_and_is_recorded",
 }
 """Row → the test that fails without its remedy."""
 
@@ -118,6 +123,10 @@ def test_what_is_to_be_declared_is_a_key_that_something_enforces() -> None:
     assert asked <= ENFORCES.keys() | tables
 
 
+ROUTED = {93, 94, 95, 96, 121}
+"""What chooses between models."""
+
+
 def test_the_page_lists_every_remedy() -> None:
     page = (ROOT / "docs/explanation/enforcement.md").read_text(encoding="utf-8")
     for one in REMEDIES:
@@ -138,7 +147,12 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, 34, 111}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {
+        SCOPE,
+        34,
+        111,
+        *ROUTED,
+    }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -160,6 +174,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         109,
         110,
         SCOPE,
+        *ROUTED,
     }
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
@@ -172,6 +187,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
+    to_declare |= ROUTED
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
+from . import routes_declared as routes
 from .service import ServiceDeclaration
 
 Grade = Literal["kept", "declare"]
@@ -480,6 +481,34 @@ REMEDIES = (
         "guards",
         _rules,
     ),
+    Remedy(
+        93,
+        "rules over complexity, doubt, time left, price and who asks choose the model",
+        "serve/rules.py",
+        "routing.rules",
+        routes.route_rules,
+    ),
+    Remedy(
+        94,
+        "what people want, by examples of it, chooses the model",
+        "serve/intents.py",
+        "routing.intents",
+        routes.intents,
+    ),
+    Remedy(
+        95,
+        "the cheapest model answers, and what it is not sure of goes up, within a certified bound",
+        "serve/cascade.py",
+        "routing.strategy",
+        routes.cascade,
+    ),
+    Remedy(
+        96,
+        "an answer below the certified score is a failed try, like an error",
+        "serve/cascade.py",
+        "routing.strategy",
+        routes.cascade,
+    ),
     Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
     Remedy(
         99,
@@ -569,6 +598,13 @@ REMEDIES = (
         "review/desk.py",
         "review.queue",
         _queue,
+    ),
+    Remedy(
+        121,
+        "a small model names what is wanted, and only a declared intent counts",
+        "serve/asking.py",
+        "routing.use",
+        routes.asks_a_model,
     ),
 )
 """The remedies that the code keeps today, in the order of the list."""

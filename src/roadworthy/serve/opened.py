@@ -69,11 +69,9 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
-        asks: The small model that names what is wanted, of that router; None where none does.
     """
 
     id: str
-    name: str
     kind: Kind
     declaration: ServiceDeclaration
     declaration_hash: str
@@ -85,7 +83,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     ladder: Failover | None
     free_ladder: Failover | None
     declared_ladder: Failover | None
-    deadline_s: float
     late_us: int | None
     paid_links: tuple[Link, ...]
     per_request_micro: int | None
@@ -99,7 +96,21 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
-    asks: Asking | None = None
+
+    @property
+    def asks(self) -> Asking | None:
+        """The small model that names what is wanted; None where none is asked."""
+        return self.router if isinstance(self.router, Asking) else None
+
+    @property
+    def name(self) -> str:
+        """Of its service."""
+        return self.declaration.name
+
+    @property
+    def deadline_s(self) -> float:
+        """How long an answer may take."""
+        return self.declaration.objectives.deadline_ms / 1000
 
     @property
     def is_held(self) -> bool:
@@ -220,65 +231,69 @@ def open_release(
             others it counts as down, like an upstream without its key.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    questions, trouble = open_questions_of(service, open_signals)
-    cache = open_cache(service, release_id, clock, questions)
+    asked = open_questions_of(service, open_signals)
+    cache = open_cache(service, release_id, clock, asked.questions)
     opener = _Opener(service, project.providers, folder, rates, clock, desk, cache)
     input_check = open_schema(folder, service.contract.input)
-    service_guards = [open_guard(entry, folder) for entry in service.guards]
-    output_guards = [guard for guard in service_guards if guard.on == "output"]
-    declared = _declared_rungs(service)
-    judge = _judge_of(service, folder, output_guards, declared)
-    input_guards = tuple(guard for guard in service_guards if guard.on == "input")
+    input_guards, output_guards = _open_guards(service, folder)
+    judge = _judge_of(service, folder, output_guards)
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
-    vectors = project.folder / project.store.artifacts / VECTORS
-    may_read = map(_reads_input, service_guards)
-    ladders = _ladders(rungs, judge, declared)
-    routed = open_router(
-        service, release_id, links, opener.link, judge, folder, clock, questions, trouble
-    )
+    ladders = _ladders(rungs, judge, _declared_rungs(service))
+    routed = open_router(service, release_id, links, opener.link, judge, folder, clock, asked)
     return OpenRelease(
         id=release_id,
-        name=service.name,
         kind=service.kind,
         declaration=service,
         declaration_hash=service.hash,
         keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
-        input_guards=input_guards,
+        input_guards=tuple(input_guards),
         judge=judge,
         chain=Failover("models", routed.links, routed.judge),
-        warnings=(routed.trouble,) if routed.trouble else (),
+        warnings=routed.warnings,
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
-        deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=any((input_check, desk, _rules_read_input(routed.router), *may_read)),
+        reads_input=_is_read(input_check, desk, routed.router, [*input_guards, *output_guards]),
         service_ceilings=_ceilings(service),
-        context=open_context(service, output_guards, folder, vectors, open_signals),
+        context=open_context(service, output_guards, folder, _vectors(project), open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
         cache=cache,
         router=routed.router,
-        asks=routed.asks,
     )
 
 
-def _rules_read_input(router: Router | None) -> bool:
+def _is_read(
+    check: SchemaCheck | None, desk: Desk | None, router: Router | None, guards: list[Guard]
+) -> bool:
+    """Whether anything looks at the input, so that it must be decoded."""
+    if check is not None or desk is not None or any(map(_reads_input, guards)):
+        return True
     return isinstance(router, Rules) and router.reads_input
 
 
-def _judge_of(
-    service: ServiceDeclaration, folder: Path, guards: list[Guard], declared: frozenset[str]
-) -> OutputJudge:
+def _vectors(project: ProjectDeclaration) -> Path:
+    return project.folder / project.store.artifacts / VECTORS
+
+
+def _open_guards(service: ServiceDeclaration, folder: Path) -> tuple[list[Guard], list[Guard]]:
+    """Return the guards of the input, and those of the output."""
+    opened = [open_guard(entry, folder) for entry in service.guards]
+    of_output = [guard for guard in opened if guard.on == "output"]
+    return [guard for guard in opened if guard.on == "input"], of_output
+
+
+def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
     check = open_schema(folder, service.contract.output, "output")
     reads_json = service.kind == "generate"
-    return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
+    return OutputJudge(check, guards, reads_json=reads_json, declared=_declared_rungs(service))
 
 
 def _features_of(

@@ -64,6 +64,8 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    89: "serve/test_caches.py::test_the_same_question_gets_the_same_answer_and_costs_nothing",
+    90: "serve/test_semantic.py::test_the_first_confirmed_wrong_hit_evicts",
     93: "serve/test_rules.py::test_impact_is_a_signal",
     94: "serve/test_intents.py::test_what_is_like_an_intent_s_examples_goes_to_its_model",
     95: "serve/test_cascade.py::test_any_number_of_models_is_climbed_from_the_cheapest",
@@ -99,6 +101,8 @@ BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
+CACHES = {89, 90}
+"""Rows about answers given again, which a service asks for in `[cache]`."""
 PEOPLE = {68, 69, 70, 72, 73, 118}
 """Rows that a service asks for by naming a queue."""
 
@@ -152,6 +156,7 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
         34,
         111,
         *ROUTED,
+        *CACHES,
     }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
@@ -175,6 +180,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         110,
         SCOPE,
         *ROUTED,
+        *CACHES,
     }
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
@@ -188,6 +194,7 @@ def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
     to_declare |= ROUTED
+    to_declare |= CACHES
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

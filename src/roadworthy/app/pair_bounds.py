@@ -9,12 +9,14 @@ from sqlalchemy import Engine
 from ..bounds.certify import Work, certify
 from ..bounds.joining import join
 from ..bounds.learn import learn
+from ..bounds.standing import standing_of
 from ..bounds.terms import OUTCOMES, Subject, read_terms, reuse_of, route_of
 from ..release import bundle, registry
 from ..serve.cheaper import Learned
 from ..serve.opened import OpenRelease
 from ..store.certificates import open_epoch_of
 from ..store.pairs import last_scorer_of_pairs
+from ..store.standing import Standing
 from ..types import Clock, PairDecision
 from .ground import Ground
 
@@ -46,6 +48,11 @@ class PairBounds:
             if isinstance(router := opened.router, Learned)
         ]
         return _of_each(self._learn, routers)
+
+    @staticmethod
+    def standings(state: Engine, opened: OpenRelease) -> list[tuple[Subject, Standing]]:
+        """Return how what a release may decide so stands."""
+        return [(subject, standing_of(state, subject)) for subject in subjects_of(opened)]
 
     def _certify(self, subject: Subject) -> str:
         if subject.decision == "route" and subject.reference == OUTCOMES:

@@ -142,6 +142,16 @@ def _bounds(service: ServiceDeclaration) -> Iterator[str]:
         yield f"review.max_error = {service.review.max_error}"
 
 
+def _exact_cache(service: ServiceDeclaration) -> Iterator[str]:
+    if service.cache.exact_ttl_s is not None:
+        yield f"cache.exact_ttl_s = {service.cache.exact_ttl_s}"
+
+
+def _semantic_cache(service: ServiceDeclaration) -> Iterator[str]:
+    if service.cache.semantic is not None:
+        yield f"cache.semantic.max_error = {service.cache.semantic.max_error:g}"
+
+
 def _caps(service: ServiceDeclaration) -> Iterator[str]:
     for name in ("per_day_usd", "per_user_per_day_usd"):
         value = getattr(service.cost, name)
@@ -355,7 +365,7 @@ REMEDIES = (
     ),
     Remedy(
         46,
-        "a ladder down to a rule or a static answer",
+        "a ladder down to an old answer, a rule or a static answer",
         "serve/ladder.py",
         "fallback",
         _last_rungs,
@@ -482,6 +492,20 @@ REMEDIES = (
         _rules,
     ),
     Remedy(
+        89,
+        "the same question of whoever shares answers costs nothing for a time, and only then",
+        "serve/caches.py",
+        "cache.exact_ttl_s",
+        _exact_cache,
+    ),
+    Remedy(
+        90,
+        "a question that means the same is given an answer within a certified bound, audited",
+        "serve/semantic.py",
+        "cache.semantic",
+        _semantic_cache,
+    ),
+    Remedy(
         93,
         "rules over complexity, doubt, time left, price and who asks choose the model",
         "serve/rules.py",
@@ -594,7 +618,7 @@ REMEDIES = (
     ),
     Remedy(
         118,
-        "a correction is given at once wherever the same is asked again",
+        "a correction is given at once wherever the same is asked, and its answer leaves the cache",
         "review/desk.py",
         "review.queue",
         _queue,

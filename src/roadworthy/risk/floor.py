@@ -204,3 +204,20 @@ def pairs_needed(walk: FloorWalk, threshold: int, sure: float, most: int) -> int
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high
+
+
+def least_pairs(keep: float, sure: float) -> int:
+    """Return how many pairs certify a floor if the cheaper answers are as good as the reference's.
+
+    >>> least_pairs(0.95, 0.9) < least_pairs(0.95, 0.95) < least_pairs(0.99, 0.95)
+    True
+    """
+    steps, enough = np.log1p(STRENGTHS / keep * (1 - keep)), -math.log1p(-sure)
+    low, high = 0, 1
+    while np.logaddexp.reduce(steps * high) - math.log(len(STRENGTHS)) < enough:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        is_enough = np.logaddexp.reduce(steps * middle) - math.log(len(STRENGTHS)) >= enough
+        low, high = (low, middle) if is_enough else (middle, high)
+    return high

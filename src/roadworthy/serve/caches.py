@@ -85,6 +85,7 @@ class ReleaseCache:
         audits: Asks again, unseen; None in a rehearsal.
         kept: The answers.
         hits: How many were given, by kind, since it was opened.
+        max_error: Share of answers to other questions that may be wrong; 0 where none is given.
     """
 
     def __init__(
@@ -98,10 +99,12 @@ class ReleaseCache:
         self.clock = clock
         self.scope: Sharing = declared.scope
         self.hits = {"exact": 0, "semantic": 0, "stale": 0}
+        semantic = declared.semantic
+        self.max_error = 0.0 if semantic is None else semantic.max_error
         self._exact_us = (declared.exact_ttl_s or 0) * MICRO
         has_stale = any(rung.use == "stale_cache" for rung in service.fallback)
         self._stale_us = declared.stale_for_us if has_stale else 0
-        alike_us = 0 if declared.semantic is None else declared.semantic.ttl_us
+        alike_us = 0 if semantic is None else semantic.ttl_us
         self.kept = Kept(
             clock,
             max_entries=declared.max_entries,

@@ -30,7 +30,16 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import cost_routes, figures, lists, release_twins, review_twins, routing_twins, shapes
+from . import (
+    cache_twins,
+    cost_routes,
+    figures,
+    lists,
+    release_twins,
+    review_twins,
+    routing_twins,
+    shapes,
+)
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -84,6 +93,7 @@ def route_table() -> tuple[Route, ...]:
             errors=(DeclarationError,),
         ),
         *review_twins.routes(),
+        *cache_twins.routes(),
         *routing_twins.routes(),
         *review_routes(),
         *release_twins.routes(),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from ..review.evidence import Truth, by_window, cases_of
-from ..review.standing import Standing
 from ..review.terms import Subject
 from ..risk import audit
 from ..risk.audit import level_of
 from ..store import certificates as store
+from ..store.standing import Standing
 from .certificate_figures import AuditPoint
 from .control import Ask
 

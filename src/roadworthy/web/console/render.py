@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from .. import (
     bodies,
+    cache_words,
     certificate_words,
     charts,
     cost_words,
@@ -30,6 +31,7 @@ from .. import (
     words,
 )
 from . import (
+    cache_pictures,
     cost_pictures,
     data_pictures,
     evaluation_pictures,
@@ -214,6 +216,8 @@ def _open_environment() -> Environment:
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,
+        cache_pictures=cache_pictures,
+        cache_words=cache_words,
         routing_pictures=routing_pictures,
         routing_words=routing_words,
         words_of=review_words,

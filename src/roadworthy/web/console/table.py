@@ -32,6 +32,7 @@ from urllib.parse import quote
 from ...types import Scope
 from .. import (
     api,
+    cache_twins,
     cost_routes,
     example_routes,
     release_acts,
@@ -253,6 +254,12 @@ PAGES: tuple[Page, ...] = (
         "/services/{name}/calibration",
         review_twins.read_calibration,
         "calibration.html",
+        thing="service",
+    ),
+    Page(
+        "/services/{name}/cache",
+        cache_twins.read_cache,
+        "cache.html",
         thing="service",
     ),
     Page(

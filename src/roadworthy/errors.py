@@ -34,12 +34,18 @@ what to do; it never holds a secret or a user's text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .types import Attempt, Judgement, Problem
+
+Cause = Literal[
+    "", "rate_limit", "credit", "overloaded", "auth", "context_length", "content_filter", "parameter"
+]
+"""What a provider says is wrong: too many calls, no money left there, too much to do, a key it does
+not take, a prompt that is too long, one it will not answer, a parameter it does not know."""
 
 
 class RoadworthyError(Exception):
@@ -212,12 +218,14 @@ class ModelError(RoadworthyError):
     Attributes:
         attempts: What was tried, in order, with what each try cost.
         may_cost: Whether a provider may charge for it: a good answer had begun to come.
+        cause: Why, where its provider says; empty where it does not.
     """
 
     code = "model_error"
     status = 502
     retryable = True
     may_cost: bool = False
+    cause: Cause = ""
 
     def __init__(
         self,

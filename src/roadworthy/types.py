@@ -456,6 +456,9 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        static_messages: How many of the first messages are the same in each call of a prompt, so
+            that a provider can keep what it read of them.
+        static_key: By which they are known to be the same; empty where none are.
     """
 
     input: dict[str, Any]
@@ -477,6 +480,8 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    static_messages: int = 0
+    static_key: str = ""
 
 
 class Answer(msgspec.Struct, kw_only=True):

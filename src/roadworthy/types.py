@@ -194,6 +194,8 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        mendable: What the model may be told, so that it writes its JSON again; empty where that
+            helps nothing.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
@@ -201,6 +203,7 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    mendable: str = ""
 
     @property
     def is_acceptable(self) -> bool:
@@ -458,6 +461,7 @@ class Call(msgspec.Struct):
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
         static_messages: How many of the first messages are the same in each call of a prompt, so
             that a provider can keep what it read of them.
+        static_characters: Of the message after those, how many characters of its text are so too.
         static_key: By which they are known to be the same; empty where none are.
     """
 
@@ -481,6 +485,7 @@ class Call(msgspec.Struct):
     output_schema: bytes = b""
     vector: Any = None
     static_messages: int = 0
+    static_characters: int = 0
     static_key: str = ""
 
 

@@ -149,7 +149,7 @@ class Chat(msgspec.Struct):
         schema: JSON Schema that the answer has to keep, where one is asked for.
         is_json: Whether the answer has to be some JSON object.
         parameters: What else there is, by name; nothing that is null.
-        static_messages: How many of the first messages are the same in each call.
+        static_messages, static_characters: As in `Call`.
     """
 
     messages: list[Message]
@@ -160,7 +160,8 @@ class Chat(msgspec.Struct):
     schema: dict[str, Any] | None
     is_json: bool
     parameters: dict[str, Any]
-    static_messages: int
+    static_messages: int = 0
+    static_characters: int = 0
 
 
 _messages = msgspec.json.Decoder(list[Message])
@@ -213,6 +214,7 @@ def read_chat(call: Call) -> Chat:
         is_json=form is not None and form.type == "json_object",
         parameters={name: value for name, value in others.items() if value is not None},
         static_messages=call.static_messages,
+        static_characters=call.static_characters,
     )
 
 

@@ -186,7 +186,7 @@ class RemoteModel:
                         break
             _check_whole(reader.told)
         except ModelError as error:
-            error.may_cost = is_good
+            error.may_cost = is_good and _may_be_billed(error, reader.told)
             raise this_try.failed(error, _counted(reader.told)) from error.__cause__
         except (asyncio.CancelledError, GeneratorExit):
             call.unfinished = this_try.ended("cancelled", _counted(reader.told))
@@ -231,6 +231,15 @@ def _check_whole(told: Told) -> None:
         raise filtered()
     if not told.finish_reason:
         raise unread("the answer ended without a reason why: it is cut off")
+
+
+def _may_be_billed(error: ModelError, told: Told) -> bool:
+    """Whether a stream that failed may cost something: not if its provider said so before a word.
+
+    Such an error comes in place of a status, since a stream has begun by then.
+    """
+    has_told = bool(told.text or told.reasoning or told.tool_calls or told.finish_reason)
+    return has_told or error.cause in ("malformed", "connection", "timeout")
 
 
 def _counted(told: Told) -> Usage | None:

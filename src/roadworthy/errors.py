@@ -260,7 +260,7 @@ class ModelTimeout(ModelError):
 
     code = "model_timeout"
     status = 504
-    cause = "timeout"
+    cause: Cause = "timeout"
 
 
 class ModelUnavailable(ModelError):
@@ -268,7 +268,7 @@ class ModelUnavailable(ModelError):
 
     code = "model_unavailable"
     status = 503
-    cause = "connection"
+    cause: Cause = "connection"
 
 
 class ModelRateLimited(ModelError):
@@ -276,7 +276,7 @@ class ModelRateLimited(ModelError):
 
     code = "model_rate_limited"
     status = 503
-    cause = "rate_limit"
+    cause: Cause = "rate_limit"
 
 
 class ModelRejected(ModelError):
@@ -284,7 +284,7 @@ class ModelRejected(ModelError):
 
     code = "model_rejected"
     status = 502
-    cause = "rejected"
+    cause: Cause = "rejected"
 
 
 class BadAnswer(ModelError):
@@ -292,7 +292,7 @@ class BadAnswer(ModelError):
 
     code = "bad_answer"
     status = 502
-    cause = "malformed"
+    cause: Cause = "malformed"
 
 
 class AllModelsFailed(ModelError):

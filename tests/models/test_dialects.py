@@ -19,8 +19,10 @@ from roadworthy.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from roadworthy.models import anthropic, gemini, openai
+from roadworthy.models.anthropic import open_model as open_anthropic
 from roadworthy.models.faulty import Fault, FaultyUpstream, ToolUse
+from roadworthy.models.gemini import open_model as open_gemini
+from roadworthy.models.openai import open_model as open_openai
 from roadworthy.models.spec import ModelSpec
 from roadworthy.net import expire_at
 from roadworthy.testing import check_model
@@ -29,9 +31,9 @@ from roadworthy.types import Answer, Call, Model, Usage
 KEY = "sk-test-key"
 TEXT = "one two three four five six"
 DIALECTS: dict[str, Callable[[ModelSpec], Model]] = {
-    "openai": openai.open_model,
-    "anthropic": anthropic.open_model,
-    "gemini": gemini.open_model,
+    "openai": open_openai,
+    "anthropic": open_anthropic,
+    "gemini": open_gemini,
 }
 
 

@@ -141,6 +141,7 @@ class Tries:
         call, left = self.call, self.left
         self.left -= 1
         self._retry = 0
+        self._meter = link.meter  # a price that changes meanwhile is the next try's
         if link.name in self._stopped:
             return self._skip(link, "stopped")
         call.asked = link.name
@@ -389,10 +390,10 @@ class Tries:
         cost, source = 0, "free" if link.is_free else ""
         size = self.call.size
         if is_billed and not link.is_free:
-            cost, source = link.meter.cost(usage)
+            cost, source = self._meter.cost(usage)
             if (is_cut or source == "unknown") and size is not None:
                 most = link.worst_case_micro(size)
-                cost, source = link.meter.cost(usage, most)
+                cost, source = self._meter.cost(usage, most)
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent

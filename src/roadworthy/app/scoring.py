@@ -31,7 +31,8 @@ from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..serve.failover import Failover, Link
 from ..serve.judge import ACCEPTED
-from ..serve.opened import INSTANT_KINDS, price_of
+from ..declare.project import INSTANT_KINDS
+from ..serve.opened import price_of
 from ..types import MICRO, Answer, Attempt, Call, CallSize, Clock, Embedder, Model, Support
 from .ground import Ground
 from .rooms import open_signals

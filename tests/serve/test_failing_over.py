@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from test_failover import DEAR, FREE, Stuck, accept, call_of
 
 from roadworthy.errors import (
     AllModelsFailed,
@@ -26,7 +27,6 @@ from roadworthy.serve.pacing import Pace
 from roadworthy.serve.retries import ALWAYS, ALWAYS_EVERY_S, Policy, RetryBudget
 from roadworthy.testing import ScriptedModel
 from roadworthy.types import Answer, Attempt
-from test_failover import DEAR, FREE, Stuck, accept, call_of
 
 
 def linked(model: Any, health: Health | None = None, **more: Any) -> Link:
@@ -254,7 +254,11 @@ async def test_where_there_is_no_turn_in_time_the_next_model_is_asked() -> None:
 
 async def test_a_stream_holds_its_turn_until_it_ends() -> None:
     pace = Pace(max_concurrent=1)
-    events = [b"data: 1\n\n", b"data: 2\n\n", Answer(model="m", output={"text": "1"})]
+    events: list[bytes | Answer | Exception] = [
+        b"data: 1\n\n",
+        b"data: 2\n\n",
+        Answer(model="m", output={"text": "1"}),
+    ]
     chain = Failover("m", [linked(ScriptedModel("m", [events]), a_health(), pace=pace)], accept)
     seen = []
     async for event in chain.stream(call_of()):
@@ -328,7 +332,10 @@ async def test_a_stream_begins_anew_only_where_that_is_declared() -> None:
 
 
 async def test_a_stream_that_falls_silent_leaves_time_for_the_one_that_begins_anew() -> None:
-    good = [b"data: whole\n\n", Answer(model="good", output={"text": "whole"})]
+    good: list[bytes | Answer | Exception] = [
+        b"data: whole\n\n",
+        Answer(model="good", output={"text": "whole"}),
+    ]
     links = [linked(Stuck("stuck"), a_health()), linked(ScriptedModel("good", [good]))]
     chain = Failover("m", links, accept, policy(restart_streams=True))
     started = time.monotonic()
@@ -339,7 +346,11 @@ async def test_a_stream_that_falls_silent_leaves_time_for_the_one_that_begins_an
 
 
 async def test_a_slow_reader_is_no_silence() -> None:
-    events = [b"data: 1\n\n", b"data: 2\n\n", Answer(model="m", output={"text": "1"})]
+    events: list[bytes | Answer | Exception] = [
+        b"data: 1\n\n",
+        b"data: 2\n\n",
+        Answer(model="m", output={"text": "1"}),
+    ]
     chain = Failover("m", [linked(ScriptedModel("m", [events]), a_health())], accept)
     seen = []
     async for event in chain.stream(call_of(seconds=0.3)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, update
+from store_samples import START_US, a_record
 
 from roadworthy.store.attempt_hours import (
     NOT_ASKED,
@@ -21,7 +22,6 @@ from roadworthy.store.spool import Spool
 from roadworthy.store.state import open_state
 from roadworthy.store.writer import Writer
 from roadworthy.types import HOUR_US, Attempt, SystemClock, Usage
-from store_samples import START_US, a_record
 
 DAY = (START_US, START_US + 24 * HOUR_US)
 GOOD = Attempt(

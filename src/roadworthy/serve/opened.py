@@ -193,7 +193,7 @@ def open_release(
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    Signals and sources are opened only where they are needed; all that is served shares `upstreams`.
+    Signals and sources are opened where they are needed; all that is served shares `upstreams`.
 
     Raises:
         DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a

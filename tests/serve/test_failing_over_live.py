@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from openai import OpenAI
+from sixteen_faults import TEXT, Stage, staged
 
 from conftest import write_project
 from live import chat_service, provider_up, serve
 from roadworthy.models.faulty import Fault, FaultyUpstream
 from roadworthy.store.attempt_hours import tried_by
-from sixteen_faults import TEXT, Stage, staged
 
 pytestmark = pytest.mark.slow
 

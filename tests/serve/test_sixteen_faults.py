@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from sixteen_faults import FAULTS, Stage, staged
 
 pytestmark = pytest.mark.slow

@@ -27,7 +27,14 @@ from .. import (
     svg,
     words,
 )
-from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
+from . import (
+    data_pictures,
+    evaluation_pictures,
+    pictures,
+    provider_pictures,
+    release_pictures,
+    review_pictures,
+)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -201,6 +208,7 @@ def _open_environment() -> Environment:
         charts=charts,
         pictures=pictures,
         data_pictures=data_pictures,
+        provider_pictures=provider_pictures,
         review_pictures=review_pictures,
         words_of=review_words,
         words_of_certificates=certificate_words,

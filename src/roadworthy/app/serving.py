@@ -46,6 +46,7 @@ from .outages import LOOK_EVERY_S, Outages
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
 from .working_tree import differences_of
+from .worth import worth_job
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -138,6 +139,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                worth_job(ground, lambda: self.engine.releases),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
                 Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
             ],

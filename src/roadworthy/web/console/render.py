@@ -18,6 +18,7 @@ from .. import (
     bodies,
     certificate_words,
     charts,
+    cost_words,
     evaluation_words,
     measures,
     numbers,
@@ -28,6 +29,7 @@ from .. import (
     words,
 )
 from . import (
+    cost_pictures,
     data_pictures,
     evaluation_pictures,
     pictures,
@@ -206,6 +208,8 @@ def _open_environment() -> Environment:
     environment.globals.update(
         nothing=NOTHING,
         charts=charts,
+        cost_words=cost_words,
+        cost_pictures=cost_pictures,
         pictures=pictures,
         data_pictures=data_pictures,
         provider_pictures=provider_pictures,

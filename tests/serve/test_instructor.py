@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import write_project
 from live import Live, chat_service, serve
-from servers import SERVERS
-
 from roadworthy.testing import FaultyUpstream, ToolUse
+from servers import SERVERS
 
 pytestmark = pytest.mark.slow
 

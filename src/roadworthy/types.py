@@ -198,6 +198,8 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        mendable: What the model may be told, so that it writes its JSON again; empty where that
+            helps nothing.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
@@ -205,6 +207,7 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    mendable: str = ""
 
     @property
     def is_acceptable(self) -> bool:
@@ -460,6 +463,10 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        static_messages: How many of the first messages are the same in each call of a prompt, so
+            that a provider can keep what it read of them.
+        static_characters: Of the message after those, how many characters of its text are so too.
+        static_key: By which they are known to be the same; empty where none are.
         id: The request's, by which coins fall.
         spent_micro: What its tries have cost by now, left here by each chain for the next.
     """
@@ -483,6 +490,9 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    static_messages: int = 0
+    static_characters: int = 0
+    static_key: str = ""
     id: str = ""
     spent_micro: int = 0
 

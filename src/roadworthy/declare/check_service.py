@@ -11,6 +11,7 @@ from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
+from .check_failover import FAILOVER_CHECKS
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
@@ -325,6 +326,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
+    *FAILOVER_CHECKS,
     *COST_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""

@@ -49,6 +49,9 @@ OFFICIAL = {
 }
 """Where the APIs start that have one home; `base_url` names another."""
 
+INSTANT_KINDS = frozenset({"rule", "builtin"})
+"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
+
 LogicalType = Literal[
     "string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array"
 ]

@@ -306,6 +306,11 @@ REMEDIES = (
         _deadline,
     ),
     Remedy(
+        28,
+        "limits are kept before a provider refuses; a refusal is waited for or passed on",
+        "serve/breaker.py",
+    ),
+    Remedy(
         31,
         "an answer that breaks its JSON Schema is never shown",
         "serve/judge.py",

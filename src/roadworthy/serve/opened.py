@@ -12,7 +12,7 @@ import msgspec
 
 from ..cost.ledger import Ceiling
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
-from ..declare.project import PriceOverride, ProjectDeclaration, Provider
+from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
 from ..errors import MissingExtra, ServiceStopped
@@ -35,10 +35,6 @@ from .vectors import open_questions
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
-INSTANT_KINDS = frozenset({"rule", "builtin"})
-"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
-
-
 OpenDesk = Callable[[ServiceDeclaration, str], Desk]
 """Opens the desk of a service with `[review]`, for a release of this id."""
 
@@ -197,8 +193,7 @@ def open_release(
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    Signals and sources are opened only where they are needed; all that is served shares
-    `upstreams`.
+    Signals and sources are opened where they are needed; all that is served shares `upstreams`.
 
     Raises:
         DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a

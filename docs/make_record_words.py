@@ -54,6 +54,8 @@ RECORD = {
     "review": "The review that waits for a person in place of an answer; empty for others.",
     "decided": "Whether the answer was given alone, and what decided that, in one sentence.",
     "warnings": "What was not as it was where the release was built, and may decide answers.",
+    "route": "How its model was chosen; null where the order of the file decides.",
+    "is_cut_off": "Whether the answer that was given ended at its limit of tokens.",
 }
 
 PASSAGE = {
@@ -70,6 +72,10 @@ ATTEMPT = {
     "cost_micro": "What it cost, in micro-dollars.",
     "price_source": "Where that price is from.",
     "detail": "The error's message, or what spoke against the answer.",
+    "provider": "Whose model it is, as roadworthy.toml names it.",
+    "mended": "What its output needed to keep its schema: nothing, `repair` or `reask`.",
+    "is_cut_off": "Whether the answer ended at its limit of tokens.",
+    "retry": "Which try of this model it was, from 0.",
 }
 
 VERDICT = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,8 +110,9 @@ def test_an_equal_candidate_is_promoted_and_a_worse_one_rolled_back(
     assert "a candidate that is equal is promoted after" in str(said["forecast"])
     rollout = stage.until_ended()
     assert rollout.state == state
-    said_last = "not worse" if state == "promoted" else "with the candidate"
-    assert said_last in rollout.verdict.why
+    # Of one that fails three times in ten, five in a row may end it before the users are counted.
+    said_last = "not worse" if state == "promoted" else r"with the candidate|failed in a row"
+    assert re.search(said_last, rollout.verdict.why)
 
 
 @pytest.mark.parametrize("judge", ["canary", "shadow"])

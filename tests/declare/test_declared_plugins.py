@@ -59,7 +59,8 @@ def test_a_kind_that_nobody_installed_is_refused_with_those_there_are(tmp_path: 
     problem = project_problem(tmp_path, SMALL + SHOUT.replace('"shout"', '"shuot"'))
     assert problem.path == "providers.shout.kind"
     assert problem.expected == (
-        "`openai`, `onnx`, `llama_cpp`, `python`, `rule`, `scripted`, `builtin` or `shout`"
+        "`openai`, `anthropic`, `gemini`, `onnx`, `llama_cpp`, `python`, `rule`, `scripted`, "
+        "`builtin` or `shout`"
     )
     assert (problem.got, problem.advice) == ("`shuot`", "did you mean `shout`?")
 
@@ -68,13 +69,6 @@ def test_a_plugin_that_is_missing_is_to_be_installed(tmp_path: Path) -> None:
     problem = project_problem(tmp_path, SMALL + SHOUT)
     assert "`shout`" not in problem.expected
     assert problem.advice == "install the package that brings it"
-
-
-def test_a_reserved_kind_is_no_plugins(tmp_path: Path, install_plugin: Install) -> None:
-    install_plugin("models", "gemini", NEVER_RUN)
-    problem = project_problem(tmp_path, SMALL + '[providers.x]\nkind = "gemini"\n')
-    assert problem.got == "`gemini`, which is not enforced yet"
-    assert "`gemini`" not in problem.expected
 
 
 @pytest.mark.usefixtures("shout")

@@ -26,6 +26,7 @@ platform = "Cem"
 input = "request.schema.json"
 output = "reply.schema.json"
 accepts = ["weather@1.0.0"]
+reasks = 0
 [features]
 views = []
 training = "training.json"
@@ -38,7 +39,12 @@ allow = ["temperature", "max_tokens"]
 file = "prompts/reply.md"
 [context]
 max_input_tokens = 2000
-retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5 }
+overflow = "summarise"
+summarise_with = "spare"
+max_history_tokens = 1000
+max_output_tokens = 400
+truncated = "continue"
+retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5, dedupe = 0.9 }
 [objectives]
 latency_p95_ms = 800
 deadline_ms = 2000
@@ -58,20 +64,71 @@ requests_per_second = 20
 per_request_usd = 0.01
 per_day_usd = 50
 per_user_per_day_usd = 0.25
+per_month_usd = 500
+per_user_per_month_usd = 2
+soft_share = 0.7
+on_soft = "cheapest"
 on_exhausted = "fallback"
 value_per_answer_usd = 0.40
+on_loss = "refuse"
+egress_usd_per_gb = 0.09
+review_usd_per_minute = 0.5
+review_minutes = 2
+retrain_usd = 10
+retrains_per_month = 2
 [[models]]
 name = "frontier"
 provider = "upstream"
 model = "gpt-5-2025-08-07"
 timeout_ms = 900
 max_output_tokens = 300
+context_tokens = 128000
+weight = 3
 [[models]]
 name = "spare"
 provider = "onnx"
 model = "model.onnx"
 [routing]
 strategy = "first"
+rules = [{ when = "size(input.question) > 200", use = "frontier" }]
+use = "frontier"
+min_similarity = 0.5
+default = "frontier"
+max_error = 0.05
+sure = 0.95
+of = "routed"
+lifetime = true
+reference = "frontier"
+pairs_share = 0.3
+audit_share = 0.1
+[[routing.intents]]
+name = "refund"
+use = "frontier"
+examples = ["I want my money back"]
+file = "refund.txt"
+[failover]
+order = "weighted"
+retries = 2
+retry_share = 0.2
+restart_streams = true
+[cache]
+exact_ttl_s = 3600
+scope = "team"
+max_entries = 1000
+stale_for = "2d"
+[cache.semantic]
+max_error = 0.05
+sure = 0.95
+of = "all"
+lifetime = true
+audit_share = 0.1
+pairs_share = 0.5
+ttl = "1h"
+[limits]
+requests_per_minute = 600
+tokens_per_minute = 100000
+per_user_requests_per_minute = 20
+per_user_tokens_per_minute = 10000
 [[guards]]
 use = "rule"
 on = "output"

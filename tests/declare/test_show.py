@@ -35,7 +35,8 @@ def test_an_alias_is_reported_by_its_name_in_the_file(tmp_path: Path) -> None:
 def test_show_fills_in_every_default(tmp_path: Path) -> None:
     text = show(load_text(tmp_path, EIGHT_LINES))
     shown = tomllib.loads(text)
-    assert shown["cost"] == {"per_day_usd": 20, "on_exhausted": "refuse"}
+    cost = shown["cost"]
+    assert (cost["per_day_usd"], cost["on_exhausted"], cost["soft_share"]) == (20, "refuse", 0.8)
     assert shown["records"] == {"bodies": "full", "keep_days": 90}
     assert shown["owners"] == {"product": "Ana", "model": "Ana", "platform": "Ana"}
     assert shown["models"][0]["name"] == "gpt-5-2025-08-07"

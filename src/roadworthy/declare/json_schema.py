@@ -31,7 +31,10 @@ def _for_toml(node: Any) -> Any:
         return [_for_toml(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):
         return node
+    named = node.get("properties", {})  # a field may be called what a word of JSON Schema is
     kept = {key: _for_toml(value) for key, value in node.items() if not _is_noise(key, value)}
+    if named:
+        kept["properties"] = {name: _for_toml(value) for name, value in named.items()}
     choices = kept.get("anyOf")
     if isinstance(choices, list) and len(choices) == 1:
         del kept["anyOf"]

@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from .types import Attempt, Judgement, Problem
 
 Cause = Literal[
-    "", "rate_limit", "credit", "overloaded", "auth", "context_length", "content_filter", "parameter"
+    "",
+    "rate_limit",
+    "credit",
+    "overloaded",
+    "auth",
+    "context_length",
+    "content_filter",
+    "parameter",
 ]
 """What a provider says is wrong: too many calls, no money left there, too much to do, a key it does
 not take, a prompt that is too long, one it will not answer, a parameter it does not know."""

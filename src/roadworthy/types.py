@@ -497,6 +497,7 @@ class Answer(msgspec.Struct, kw_only=True):
         output: The prediction or `{"text": …}`/JSON output; None while only `completion` is read.
         completion: The OpenAI chat completion as its upstream sent it, if there is one.
         mended: As in `Attempt`.
+        content: The JSON as text, where the output had to be JSON; a chat shows it.
         finish_reason: Why the text ended: `stop`, `length`, `tool_calls`, `content_filter`.
         judgement: What the judge said, where a chain had to judge to accept it.
     """
@@ -509,6 +510,7 @@ class Answer(msgspec.Struct, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     judgement: Judgement | None = None
     mended: str = ""
+    content: str = ""
 
     @property
     def is_cut_off(self) -> bool:

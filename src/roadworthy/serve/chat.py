@@ -60,6 +60,19 @@ def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str
     return ({chat.variable: text} if chat.variable else {"text": text}), passed
 
 
+def refuse_choices(raw: msgspec.Raw) -> None:
+    """Refuse to ask for several answers at once where each is judged: one is, and one is shown.
+
+    Raises:
+        ContractViolation: More than one is asked for.
+    """
+    if bytes(raw).strip() not in (b"1", b"null"):
+        raise ContractViolation(
+            "`n`: expected 1, because each answer of this service is checked before it is shown",
+            param="n",
+        )
+
+
 def _decode(raw: msgspec.Raw, decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
     """Return the messages in `raw`, of which there is at least one."""
     try:

@@ -21,6 +21,7 @@ from ..errors import (
 from ..net import expire_at
 from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
 from .judge import ACCEPTED
+from .structured import asked_again, larger_by_reask
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
@@ -82,13 +83,17 @@ class Failover:
         name: What it is called where a chain of chains is tried.
         links: The models, first choice first.
         judge: Says whether an answer may be shown; one that may not counts as a failed try.
+        reasks: Whether a model is asked once more for JSON that broke its schema.
     """
 
-    def __init__(self, name: str, links: Sequence[Link], judge: Judge) -> None:
+    def __init__(
+        self, name: str, links: Sequence[Link], judge: Judge, *, reasks: bool = False
+    ) -> None:
         self.name = name
         self.links = tuple(links)
         self.stopped: frozenset[str] = frozenset()
         self._judge = judge
+        self._reasks = reasks
 
     @property
     def paid_links(self) -> tuple[Link, ...]:
@@ -119,21 +124,34 @@ class Failover:
         for link in self._in_order(call):
             if not tries.prepare(link):
                 continue
-            try:
-                if link.is_instant:
-                    answer = await link.model.answer(call)
-                else:
-                    with expire_at(call.deadline, time.monotonic()):
-                        answer = await link.model.answer(call)
-            except ModelError as error:
-                tries.failed(link, error)
+            answer = await _ask(link, call, tries)
+            if answer is None:
                 continue
-            except asyncio.CancelledError:
-                tries.cancelled(link)
-                raise
             if tries.answered(link, answer, self._judge(call, answer)):
                 return answer
+            if self._reasks and (again := await self._reask(link, tries, answer)) is not None:
+                return again
         raise tries.exhausted()
+
+    async def _reask(self, link: Link, tries: _Tries, answer: Answer) -> Answer | None:
+        """Ask a model once more for its JSON, told what is wrong; None where that is no use."""
+        call, judgement = tries.call, answer.judgement
+        if judgement is None or not judgement.mendable or "messages" not in call.body:
+            return None
+        body, size = call.body, call.size
+        call.body = asked_again(body, answer, judgement.mendable)
+        call.size = None if size is None else larger_by_reask(size)
+        try:
+            if not tries.prepare(link, is_again=True):
+                return None
+            again = await _ask(link, call, tries)
+            if again is None:
+                return None
+            judgement = self._judge(call, again)
+            again.mended = "reask"
+            return again if tries.answered(link, again, judgement) else None
+        finally:
+            call.body, call.size = body, size
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Yield the events of the first model that begins to answer, then its `Answer`.
@@ -185,6 +203,21 @@ class Failover:
             await link.model.close()
 
 
+async def _ask(link: Link, call: Call, tries: _Tries) -> Answer | None:
+    """Ask one model; None, with what went wrong noted, where it does not answer."""
+    try:
+        if link.is_instant:
+            return await link.model.answer(call)
+        with expire_at(call.deadline, time.monotonic()):
+            return await link.model.answer(call)
+    except ModelError as error:
+        tries.failed(link, error)
+        return None
+    except asyncio.CancelledError:
+        tries.cancelled(link)
+        raise
+
+
 def _accept(call: Call, answer: Answer) -> Judgement:
     return ACCEPTED
 
@@ -203,8 +236,9 @@ class _Tries:
         self._started = 0
         self._retry_after_s: list[float] = []
 
-    def prepare(self, link: Link) -> bool:
+    def prepare(self, link: Link, *, is_again: bool = False) -> bool:
         """Set the call's time and money for this try; False if there is too little of either."""
+        self._left += is_again
         call, left = self.call, self._left
         self._left -= 1
         if link.name in self._stopped:
@@ -248,7 +282,7 @@ class _Tries:
         if len(answer.attempts) > 1:
             self.attempts.extend(answer.attempts[:-1])
         if is_acceptable:
-            self._note(link, "ok", answer.usage)
+            self._note(link, "ok", answer.usage, mended=answer.mended)
         else:
             self._note(link, "rejected", answer.usage, judgement.reason)
         self.judgement = answer.judgement = judgement
@@ -292,6 +326,7 @@ class _Tries:
         *,
         is_billed: bool = True,
         is_cut: bool = False,
+        mended: str = "",
     ) -> None:
         cost, source = 0, "free" if link.is_free else ""
         if is_billed and not link.is_free:
@@ -303,7 +338,7 @@ class _Tries:
             self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(
-            Attempt(link.name, status, us, usage, cost, source, detail, link.provider)
+            Attempt(link.name, status, us, usage, cost, source, detail, link.provider, mended)
         )
 
     def exhausted(self) -> AllModelsFailed:

@@ -28,6 +28,7 @@ from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .routing import open_router
+from .structured import larger_by_reask, told_schema
 from .vectors import open_questions
 
 FREE = Meter(None, None, "free")
@@ -58,6 +59,9 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
+        output_schema: The JSON Schema of its answers as providers are told it, where those are text
+            that a model writes; empty where there is none.
+        reasks: Whether a model is asked again for JSON that broke it.
     """
 
     id: str
@@ -87,6 +91,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
+    output_schema: bytes = b""
+    reasks: bool = False
 
     @property
     def is_held(self) -> bool:
@@ -99,10 +105,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
+        """Return the most a request can cost: each paid try, under its ceiling."""
+        total = self._own_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         ceiling = self.per_request_micro
@@ -110,7 +114,18 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+        return max(0, most - self._own_micro(size))
+
+    def _own_micro(self, size: CallSize) -> int:
+        """Return the most that its own models can cost; those that are asked again, twice."""
+        total = 0
+        for link in self.paid_links:
+            total += link.worst_case_micro(size)
+        if self.reasks:
+            larger = larger_by_reask(size)
+            for link in self.chain.paid_links:
+                total += link.worst_case_micro(larger)
+        return total
 
     @property
     def has_effects(self) -> bool:
@@ -217,6 +232,8 @@ def open_release(
     may_read = map(_reads_input, service_guards)
     ladders = _ladders(rungs, judge, declared)
     questions = open_questions(service, open_signals)
+    is_structured = service.kind == "generate" and judge.check is not None
+    reasks = is_structured and service.contract.reasks > 0
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -227,7 +244,7 @@ def open_release(
         input_check=input_check,
         input_guards=input_guards,
         judge=judge,
-        chain=Failover("models", links, judge),
+        chain=Failover("models", links, judge, reasks=reasks),
         warnings=(),
         ladder=ladders.whole,
         free_ladder=ladders.free,
@@ -245,6 +262,8 @@ def open_release(
         last_good=_last_good(rungs),
         cache=open_cache(service, release_id, clock, questions),
         router=open_router(service, release_id, links, clock, questions),
+        output_schema=told_schema(judge.check) if service.kind == "generate" else b"",
+        reasks=reasks,
     )
 
 

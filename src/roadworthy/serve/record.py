@@ -123,6 +123,7 @@ def reply_of(plan: Plan) -> Reply:
         model=plan.model,
         output=answer.output if answer is not None else _meanwhile(plan),
         completion=answer.completion if answer is not None else None,
+        content=answer.content if answer is not None else "",
         finish_reason=answer.finish_reason if answer is not None else "stop",
         usage=answer.usage if answer is not None else None,
         confidence=plan.confidence,

@@ -23,11 +23,15 @@ def text_of(output: Any) -> str:
     return _encode(output).decode()
 
 
+def _content_of(reply: Reply) -> str:
+    return reply.content or text_of(reply.output)
+
+
 def completion_of(reply: Reply) -> bytes:
     """Return the chat completion of `reply`: the upstream's own bytes, or one of its output."""
     if reply.completion is not None:
         return reply.completion
-    message = {"role": "assistant", "content": text_of(reply.output)}
+    message = {"role": "assistant", "content": _content_of(reply)}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
     return _encode({**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)})
 
@@ -54,7 +58,7 @@ def _message_of(reply: Reply) -> Any:
     if reply.completion is not None:
         choices = msgspec.json.decode(reply.completion)["choices"]
         return choices[0]["message"]
-    return {"role": "assistant", "content": text_of(reply.output)}
+    return {"role": "assistant", "content": _content_of(reply)}
 
 
 def error_event(error: RoadworthyError, request_id: str) -> bytes:

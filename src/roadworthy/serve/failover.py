@@ -284,7 +284,8 @@ class _Tries:
         if is_acceptable:
             self._note(link, "ok", answer.usage, mended=answer.mended)
         else:
-            self._note(link, "rejected", answer.usage, judgement.reason)
+            mended = "reask" if answer.mended == "reask" else ""
+            self._note(link, "rejected", answer.usage, judgement.reason, mended=mended)
         self.judgement = answer.judgement = judgement
         if judgement.verdicts:
             self.call.verdicts += judgement.verdicts

@@ -584,6 +584,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         route: How its model was chosen: strategy, choice, why, score and certificate; None where
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     id: str
@@ -638,6 +639,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     warnings: tuple[str, ...] = ()
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
+    prompt: str = ""
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

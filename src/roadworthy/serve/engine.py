@@ -227,8 +227,9 @@ class Engine:
         request, release = plan.request, plan.release
         values, body = request.input, request.body
         if release.kind == "generate":
-            body = body or write_chat(values, release.chat)
-            values, body = read_chat(body, release.chat, is_read=release.reads_input)
+            names = release.variables
+            body = body or write_chat(values, release.chat, names)
+            values, body = read_chat(body, release.chat, is_read=release.reads_input, names=names)
             if "n" in body and release.is_held:
                 refuse_choices(body["n"])
         deadline_s = release.deadline_s
@@ -244,6 +245,8 @@ class Engine:
     def _check_contract(self, plan: Plan, call: Call) -> None:
         check = plan.release.input_check
         problem = check.first_problem(call.input) if check is not None else ""
+        if not problem and plan.release.prompt_check is not None:
+            problem = plan.release.prompt_check.first_problem(call.input)
         if problem:
             raise ContractViolation(problem, param=problem.partition(":")[0])
 

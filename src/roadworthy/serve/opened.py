@@ -12,8 +12,10 @@ import msgspec
 
 from ..cost.ledger import Ceiling
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
+from ..declare.check_prompts import open_output
 from ..declare.project import PriceOverride, ProjectDeclaration, Provider
-from ..declare.schemas import SchemaCheck, open_schema
+from ..declare.prompts import Prompt
+from ..declare.schemas import SchemaCheck, compile_schema, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
 from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
@@ -62,6 +64,9 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         output_schema: The JSON Schema of its answers as providers are told it, where those are text
             that a model writes; empty where there is none.
         reasks: Whether a model is asked again for JSON that broke it.
+        prompt: Version of its prompt; empty where none is declared.
+        prompt_check: What the inputs of its prompt keep; None where it declares none.
+        variables: Names of those that come beside the chat's own variable.
     """
 
     id: str
@@ -93,6 +98,9 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     router: Router | None = None
     output_schema: bytes = b""
     reasks: bool = False
+    prompt: str = ""
+    prompt_check: SchemaCheck | None = None
+    variables: frozenset[str] = frozenset()
 
     @property
     def is_held(self) -> bool:
@@ -232,6 +240,9 @@ def open_release(
     may_read = map(_reads_input, service_guards)
     ladders = _ladders(rungs, judge, declared)
     questions = open_questions(service, open_signals)
+    context = open_context(service, output_guards, folder, vectors, open_signals)
+    prompt = None if context is None else context.prompt
+    prompt_check = _inputs_of(prompt)
     is_structured = service.kind == "generate" and judge.check is not None
     reasks = is_structured and service.contract.reasks > 0
     return OpenRelease(
@@ -255,8 +266,13 @@ def open_release(
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or desk is not None or any(may_read),
+        prompt="" if prompt is None else prompt.version,
+        prompt_check=prompt_check,
+        variables=frozenset()
+        if prompt is None
+        else frozenset(prompt.matter.inputs) - {_asked(service)},
         service_ceilings=_ceilings(service),
-        context=open_context(service, output_guards, folder, vectors, open_signals),
+        context=context,
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
@@ -270,9 +286,20 @@ def open_release(
 def _judge_of(
     service: ServiceDeclaration, folder: Path, guards: list[Guard], declared: frozenset[str]
 ) -> OutputJudge:
-    check = open_schema(folder, service.contract.output, "output")
+    check = open_output(service, folder)
     reads_json = service.kind == "generate"
     return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
+
+
+def _inputs_of(prompt: Prompt | None) -> SchemaCheck | None:
+    """Return what the inputs of a prompt keep; compiled at loading, where it was sound."""
+    if prompt is None or not prompt.matter.inputs:
+        return None
+    return compile_schema(prompt.matter.schema, "input")
+
+
+def _asked(service: ServiceDeclaration) -> str:
+    return (service.chat and service.chat.variable) or "text"
 
 
 def _features_of(

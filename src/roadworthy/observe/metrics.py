@@ -80,6 +80,11 @@ class Metrics:
         self._attempts = _Counter(
             "roadworthy_attempts_total", "Tries of models by how they ended.", "model", "status"
         )
+        self._mended = _Counter(
+            "roadworthy_mended_answers_total",
+            "Tries whose JSON was mended (repair), or that were asked for it again (reask).",
+            *("service", "model", "how"),
+        )
         self._verdicts = _Counter(
             "roadworthy_verdicts_total", "What guards said.", "service", "guard", "verdict"
         )
@@ -129,6 +134,7 @@ class Metrics:
                 self._late,
                 self._tokens,
                 self._attempts,
+                self._mended,
                 self._verdicts,
                 self._rejected,
             )
@@ -149,6 +155,8 @@ class Metrics:
         service = record.service
         for attempt in record.attempts:
             self._attempts.add((attempt.model, attempt.status), 1)
+            if attempt.mended:
+                self._mended.add((service, attempt.model, attempt.mended), 1)
             if attempt.usage is not None:
                 self._count_tokens(service, attempt.model, attempt.usage)
             if attempt.price_source:

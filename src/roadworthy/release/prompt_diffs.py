@@ -1,4 +1,4 @@
-"""How the prompts of two releases differ: beyond the text, in what a model is told with it. Pure."""
+"""How the prompts of two releases differ: in what a model is told, beyond the text. Pure."""
 
 from __future__ import annotations
 

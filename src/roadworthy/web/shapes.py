@@ -290,7 +290,11 @@ class Requests(Struct, frozen=True, kw_only=True):
 
 
 class AttemptShown(Struct, frozen=True, kw_only=True):
-    """One try of one model; `status` is `ok` or the code of the error that ended it."""
+    """One try of one model; `status` is `ok` or the code of the error that ended it.
+
+    Attributes:
+        mended: `repair` where its JSON had to be mended, `reask` where it was asked for it again.
+    """
 
     model: str
     status: str
@@ -299,6 +303,7 @@ class AttemptShown(Struct, frozen=True, kw_only=True):
     cost_usd: float
     price_source: str
     detail: str
+    mended: str
 
 
 class VerdictShown(Struct, frozen=True, kw_only=True):
@@ -355,6 +360,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         score: How sure the score model was; None where unknown.
         decided: What decided whether it was given alone, in a sentence.
         reviews: What people were asked of it, oldest first.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     canary: str
@@ -387,6 +393,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     decided: str
     reviews: tuple[ReviewOfRequest, ...]
     warnings: tuple[str, ...]
+    prompt: str
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from ..declare.check_prompts import open_prompt
 from ..declare.prompts import PASSAGES, Prompt, PromptError
+from ..declare.schemas import SchemaCheck, compile_schema
 from ..declare.service import ServiceDeclaration
 from ..errors import (
     ContractViolation,
@@ -111,7 +112,9 @@ class Context:
             empty where there is none.
 
     Attributes:
-        prompt: As given.
+        version: Of the prompt; empty where there is none.
+        inputs: What its inputs keep; None where it declares none.
+        variables: Names of those that come beside the question.
     """
 
     def __init__(
@@ -124,7 +127,11 @@ class Context:
     ) -> None:
         self._variable = variable
         self._sources = sources
-        self.prompt = prompt
+        self._prompt = prompt
+        self.version = "" if prompt is None else prompt.version
+        inputs = {} if prompt is None else prompt.matter.inputs
+        self.variables = frozenset(inputs) - {variable}
+        self.inputs = _check_of(prompt) if prompt is not None and inputs else None
         self._settings = {} if prompt is None else _settings_of(prompt)
         self._most = max_input_tokens
         self._needs_passages = needs_passages
@@ -151,8 +158,8 @@ class Context:
                     "no passage is near enough to the question: no model was asked, because guard "
                     f"`{self._needs_passages}` would deny its answer"
                 )
-        if self.prompt is not None:
-            self._write(call, self.prompt)
+        if self._prompt is not None:
+            self._write(call, self._prompt)
         if self._most is not None:
             _check_length(call, self._most)
 
@@ -182,6 +189,11 @@ class Context:
         """Let go of the pages."""
         if self._sources is not None:
             self._sources.close()
+
+
+def _check_of(prompt: Prompt) -> SchemaCheck:
+    """Return the check of a prompt's inputs, which was found sound when it was loaded."""
+    return compile_schema(prompt.matter.schema, "input")
 
 
 def _settings_of(prompt: Prompt) -> dict[str, msgspec.Raw]:

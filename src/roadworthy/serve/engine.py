@@ -227,7 +227,7 @@ class Engine:
         request, release = plan.request, plan.release
         values, body = request.input, request.body
         if release.kind == "generate":
-            names = release.variables
+            names = () if release.context is None else release.context.variables
             body = body or write_chat(values, release.chat, names)
             values, body = read_chat(body, release.chat, is_read=release.reads_input, names=names)
             if "n" in body and release.is_held:
@@ -237,7 +237,7 @@ class Engine:
             deadline_s = min(deadline_s, request.deadline_ms / 1000)
         elapsed_s = (time.perf_counter_ns() - request.started_ns) / 1e9
         deadline = self._clock.monotonic() - elapsed_s + deadline_s
-        schema = release.output_schema
+        schema = release.judge.told
         return Call(
             input=values, caller=plan.caller, deadline=deadline, body=body, output_schema=schema
         )
@@ -245,8 +245,9 @@ class Engine:
     def _check_contract(self, plan: Plan, call: Call) -> None:
         check = plan.release.input_check
         problem = check.first_problem(call.input) if check is not None else ""
-        if not problem and plan.release.prompt_check is not None:
-            problem = plan.release.prompt_check.first_problem(call.input)
+        context = plan.release.context
+        if not problem and context is not None and context.inputs is not None:
+            problem = context.inputs.first_problem(call.input)
         if problem:
             raise ContractViolation(problem, param=problem.partition(":")[0])
 

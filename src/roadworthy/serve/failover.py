@@ -78,12 +78,13 @@ class Failover:
 
     Attributes:
         stopped: Names of models that a person has stopped; they are skipped.
+        reasks: Whether a model is asked once more for JSON that broke its schema.
 
     Args:
         name: What it is called where a chain of chains is tried.
         links: The models, first choice first.
         judge: Says whether an answer may be shown; one that may not counts as a failed try.
-        reasks: Whether a model is asked once more for JSON that broke its schema.
+        reasks: As kept.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Failover:
         self.links = tuple(links)
         self.stopped: frozenset[str] = frozenset()
         self._judge = judge
-        self._reasks = reasks
+        self.reasks = reasks
 
     @property
     def paid_links(self) -> tuple[Link, ...]:
@@ -129,7 +130,7 @@ class Failover:
                 continue
             if tries.answered(link, answer, self._judge(call, answer)):
                 return answer
-            if self._reasks and (again := await self._reask(link, tries, answer)) is not None:
+            if self.reasks and (again := await self._reask(link, tries, answer)) is not None:
                 return again
         raise tries.exhausted()
 

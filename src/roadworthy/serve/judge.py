@@ -12,7 +12,7 @@ from ..declare.schemas import SchemaCheck
 from ..guard.slot import Guard, run_guards
 from ..types import Answer, Call, Judgement
 from .mending import NotJson, RefusedJson, mend_json, read_json
-from .structured import told_problems, with_content
+from .structured import told_problems, told_schema, with_content
 
 ACCEPTED = Judgement()
 _encode = msgspec.json.Encoder().encode
@@ -30,6 +30,7 @@ class OutputJudge:
 
     Attributes:
         check: As given.
+        told: The schema as providers are told it; empty where no model writes JSON as text.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class OutputJudge:
         self._of_declared = tuple(g for g in guards if not getattr(g, "is_for_models", False))
         self._declared = frozenset(declared)
         self._reads_json = reads_json and check is not None
+        self.told = told_schema(check) if reads_json else b""
 
     @property
     def has_checks(self) -> bool:

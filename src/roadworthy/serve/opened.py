@@ -14,8 +14,7 @@ from ..cost.ledger import Ceiling
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.check_prompts import open_output
 from ..declare.project import PriceOverride, ProjectDeclaration, Provider
-from ..declare.prompts import Prompt
-from ..declare.schemas import SchemaCheck, compile_schema, open_schema
+from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
 from ..errors import MissingExtra, ServiceStopped
 from ..guard.slot import Guard, open_guard
@@ -30,7 +29,7 @@ from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .routing import open_router
-from .structured import larger_by_reask, told_schema
+from .structured import larger_by_reask
 from .vectors import open_questions
 
 FREE = Meter(None, None, "free")
@@ -61,12 +60,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
-        output_schema: The JSON Schema of its answers as providers are told it, where those are text
-            that a model writes; empty where there is none.
-        reasks: Whether a model is asked again for JSON that broke it.
-        prompt: Version of its prompt; empty where none is declared.
-        prompt_check: What the inputs of its prompt keep; None where it declares none.
-        variables: Names of those that come beside the chat's own variable.
     """
 
     id: str
@@ -96,11 +89,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
-    output_schema: bytes = b""
-    reasks: bool = False
-    prompt: str = ""
-    prompt_check: SchemaCheck | None = None
-    variables: frozenset[str] = frozenset()
 
     @property
     def is_held(self) -> bool:
@@ -129,7 +117,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         total = 0
         for link in self.paid_links:
             total += link.worst_case_micro(size)
-        if self.reasks:
+        if self.chain.reasks:
             larger = larger_by_reask(size)
             for link in self.chain.paid_links:
                 total += link.worst_case_micro(larger)
@@ -241,10 +229,7 @@ def open_release(
     ladders = _ladders(rungs, judge, declared)
     questions = open_questions(service, open_signals)
     context = open_context(service, output_guards, folder, vectors, open_signals)
-    prompt = None if context is None else context.prompt
-    prompt_check = _inputs_of(prompt)
-    is_structured = service.kind == "generate" and judge.check is not None
-    reasks = is_structured and service.contract.reasks > 0
+    reasks = bool(judge.told) and service.contract.reasks > 0
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -266,11 +251,6 @@ def open_release(
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or desk is not None or any(may_read),
-        prompt="" if prompt is None else prompt.version,
-        prompt_check=prompt_check,
-        variables=frozenset()
-        if prompt is None
-        else frozenset(prompt.matter.inputs) - {_asked(service)},
         service_ceilings=_ceilings(service),
         context=context,
         features=_features_of(service, input_check, open_source),
@@ -278,8 +258,6 @@ def open_release(
         last_good=_last_good(rungs),
         cache=open_cache(service, release_id, clock, questions),
         router=open_router(service, release_id, links, clock, questions),
-        output_schema=told_schema(judge.check) if service.kind == "generate" else b"",
-        reasks=reasks,
     )
 
 
@@ -289,17 +267,6 @@ def _judge_of(
     check = open_output(service, folder)
     reads_json = service.kind == "generate"
     return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
-
-
-def _inputs_of(prompt: Prompt | None) -> SchemaCheck | None:
-    """Return what the inputs of a prompt keep; compiled at loading, where it was sound."""
-    if prompt is None or not prompt.matter.inputs:
-        return None
-    return compile_schema(prompt.matter.schema, "input")
-
-
-def _asked(service: ServiceDeclaration) -> str:
-    return (service.chat and service.chat.variable) or "text"
 
 
 def _features_of(

@@ -72,7 +72,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
-        prompt=release.prompt,
+        prompt="" if release.context is None else release.context.version,
     )
 
 

@@ -10,11 +10,12 @@ from ..release.forecast import Forecast
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..store.logged_models import LoggedModel
-from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from ..types import Arm, Disposition, Kind, Scope, VerdictName
 from .data_figures import ViewServed
 from .review_figures import ReviewOfRequest
 from .scopes import ScopeMeant
 from .story import Story
+from .tried import AttemptShown as AttemptShown
 from .units import MOST_MS, Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
@@ -287,23 +288,6 @@ class Requests(Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     releases: tuple[str, ...]
     models: tuple[str, ...]
-
-
-class AttemptShown(Struct, frozen=True, kw_only=True):
-    """One try of one model; `status` is `ok` or the code of the error that ended it.
-
-    Attributes:
-        mended: `repair` where its JSON had to be mended, `reask` where it was asked for it again.
-    """
-
-    model: str
-    status: str
-    ms: float
-    usage: Usage | None
-    cost_usd: float
-    price_source: str
-    detail: str
-    mended: str
 
 
 class VerdictShown(Struct, frozen=True, kw_only=True):

@@ -220,7 +220,7 @@ def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> N
         live.chat("reply", "Can my dog fly with me in the cabin?")
         (record,) = live.records()
     fields = msgspec.to_builtins(record, builtin_types=(bytes,))
-    place = 1 + Record.__struct_fields__.index("passages")  # behind the tag
+    place = 1 + Record.__struct_fields__.index("passages")  # the tag stands before them
     before, passages = fields[:place], fields[place]
     assert passages[0]["file"] == "pets.md"
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)

@@ -153,6 +153,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
             text was no clean JSON) or `reask` (it was asked again).
         is_cut_off: Whether the answer ended at its limit of tokens.
         retry: Which try of this model it was, from 0.
+        cause: What was wrong upstream, as `errors.Cause`; empty where nothing was.
+        input_bytes: Bytes of JSON that went up, where that was counted.
     """
 
     model: str
@@ -166,6 +168,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     mended: str = ""
     is_cut_off: bool = False
     retry: int = 0
+    cause: str = ""
+    input_bytes: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -463,6 +467,8 @@ class Call(msgspec.Struct):
             that a provider can keep what it read of them.
         static_characters: Of the message after those, how many characters of its text are so too.
         static_key: By which they are known to be the same; empty where none are.
+        id: The request's, by which coins fall.
+        spent_micro: What its tries have cost by now, left here by each chain for the next.
     """
 
     input: dict[str, Any]
@@ -487,6 +493,8 @@ class Call(msgspec.Struct):
     static_messages: int = 0
     static_characters: int = 0
     static_key: str = ""
+    id: str = ""
+    spent_micro: int = 0
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -29,6 +29,7 @@ TESTS = {
     12: "data/test_live.py::test_a_request_is_refused_in_the_schema_s_words",
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
+    28: "serve/test_breaker.py::test_a_rate_limit_is_left_alone_for_as_long_as_it_asks",
     30: "serve/test_prompts_served.py"
     "::test_an_input_of_another_type_is_refused_before_anybody_is_asked",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",

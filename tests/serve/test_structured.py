@@ -243,8 +243,8 @@ def test_hostile_json_is_refused_and_never_shown(text: str, write: Any, upstream
 def test_a_schema_that_no_output_satisfies_sends_every_request_to_the_ladder(
     write: Any, upstream: Upstream
 ) -> None:
-    schema = {"type": "object", "properties": {"a": {"minimum": 3, "maximum": 2}}}
-    schema["required"] = ["a"]
+    low, high = ({"properties": {"a": rule}} for rule in ({"minimum": 3}, {"maximum": 2}))
+    schema = {"type": "object", "required": ["a"], "allOf": [low, high]}
     upstream.texts = ['{"a": 1}', '{"a": 9}'] * 2
     text = '[[fallback]]\nuse = "rule"\nexpression = "{\\"a\\": 4}"\n'
     with serve(write(service(text), schema)) as live:

@@ -13,6 +13,7 @@ from .files import check_below
 from .planned import is_reserved_value
 from .project import (
     FREE_KINDS,
+    INSTANT_KINDS,
     SQLITE,
     DataSource,
     ProjectDeclaration,
@@ -27,7 +28,8 @@ from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_REMOTE_KEYS = ("base_url", "api_key_env", "max_connections")
+_REMOTE_KEYS = ("base_url", "api_key_env", "max_connections", "cooldown")
+_PACED_KEYS = ("max_concurrent", "requests_per_minute", "tokens_per_minute")
 _PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 _NEIGHBOUR = re.compile(r"[a-z][a-z0-9_-]*")
 """A host name without a dot: a container or a machine beside this one."""
@@ -148,7 +150,8 @@ def _is_below(path: str) -> bool:
 
 def _provider(path: str, provider: Provider) -> Iterator[Finding]:
     if provider.kind in FREE_KINDS:
-        for key in _REMOTE_KEYS:
+        is_instant = provider.kind in INSTANT_KINDS  # it waits for nothing, so not for a turn
+        for key in (*_REMOTE_KEYS, *(_PACED_KEYS if is_instant else ())):
             if key in provider.model_fields_set:
                 expected = f"no such key, because `kind` is `{provider.kind}`"
                 yield Finding(f"{path}.{key}", expected, "one", "remove it")

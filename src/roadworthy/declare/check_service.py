@@ -11,6 +11,7 @@ from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
+from .check_failover import FAILOVER_CHECKS
 from .check_prompts import PROMPT_CHECKS, prompt_files
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
@@ -328,6 +329,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
     *COST_CHECKS,
+    *FAILOVER_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 

@@ -44,6 +44,9 @@ KINDS = (
 FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
 """Kinds of provider that run on this machine: nobody sends a bill for a call."""
 
+INSTANT_KINDS = frozenset({"rule", "builtin"})
+"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
+
 LogicalType = Literal[
     "string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array"
 ]

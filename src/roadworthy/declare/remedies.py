@@ -325,6 +325,11 @@ REMEDIES = (
         _deadline,
     ),
     Remedy(
+        28,
+        "limits are kept before a provider refuses; a refusal is waited for or passed on",
+        "serve/breaker.py",
+    ),
+    Remedy(
         30,
         "the inputs of a prompt have types, held to at loading and for each request",
         "declare/prompt_matter.py",

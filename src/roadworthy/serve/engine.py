@@ -237,9 +237,13 @@ class Engine:
             deadline_s = min(deadline_s, request.deadline_ms / 1000)
         elapsed_s = (time.perf_counter_ns() - request.started_ns) / 1e9
         deadline = self._clock.monotonic() - elapsed_s + deadline_s
-        schema = release.judge.told
         return Call(
-            input=values, caller=plan.caller, deadline=deadline, body=body, output_schema=schema
+            input=values,
+            caller=plan.caller,
+            deadline=deadline,
+            body=body,
+            id=plan.id,
+            output_schema=release.judge.told,
         )
 
     def _check_contract(self, plan: Plan, call: Call) -> None:

@@ -87,6 +87,7 @@ class OutputJudge:
             return f"output: expected JSON, got {got}", told
         answer.content = _encode(answer.output).decode() if answer.mended else text
         if problem := self.check.first_problem(answer.output):
+            answer.mended = ""
             return problem, told_problems(self.check, answer.output)
         if answer.mended and answer.completion is not None:
             answer.completion = with_content(answer.completion, answer.content)

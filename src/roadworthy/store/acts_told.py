@@ -50,7 +50,8 @@ def _tell(connection: Connection, clock: Clock, webhook: str, row: Row[Any]) -> 
     if facts is None or clock.now_us() - act.at_us >= GIVE_UP_AFTER_US:
         return 0
     payload = {**facts(act), "by": act.by}
-    queue_delivery(connection, clock, webhook, act.action, payload["service"], payload)
+    subject = str(payload.get("service") or act.subject)
+    queue_delivery(connection, clock, webhook, act.action, subject, payload)
     return 1
 
 
@@ -122,11 +123,18 @@ def _lost(act: Action) -> dict[str, Any]:
     return {"service": act.subject, **facts, "link": "/costs"}
 
 
+def _of_provider(act: Action) -> dict[str, Any]:
+    provider, _, model = act.subject.partition("/")
+    return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
+
+
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
 
 NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
     "certificate.issue": _certified,
     "certificate.off": _certified,
+    "provider.down": _of_provider,
+    "provider.up": _of_provider,
     "release.promote": _promoted,
     "release.rollback": _promoted,
     "release.reject": _rejected,

@@ -33,7 +33,7 @@ from roadworthy.declare.load import load_project, load_service
 from roadworthy.declare.project import KINDS
 from roadworthy.declare.schemas import compile_schema
 from roadworthy.declare.service import GUARDS
-from roadworthy.models.openai import MOST_TOKENS
+from roadworthy.models.counts import MOST_TOKENS
 from roadworthy.observe.metrics import MOST_SERIES
 from roadworthy.serve.connection import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_HEADER_BYTES
 from roadworthy.serve.engine import LEASE_US

@@ -51,6 +51,8 @@ class _Address(NamedTuple):
     holds: str = "signing secret"
 
 
+_NEED_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
+"""Kinds that answer nobody without a key, each with the usual name of its variable."""
 _API = _Address("https://api.openai.com/v1", "api_key_env", "OPENAI_API_KEY", "key")
 _RECEIVER = _Address("https://ops.example.com/hooks/roadworthy", "secret_env", "OPS_WEBHOOK_SECRET")
 _SLACK = _Address("https://hooks.slack.com", "secret_env", "SLACK_WEBHOOK_URL", "URL")
@@ -163,6 +165,10 @@ def _provider(path: str, provider: Provider) -> Iterator[Finding]:
         yield from _url(f"{path}.base_url", provider.base_url, _API)
     if provider.api_key_env is not None:
         yield from _variable(f"{path}.api_key_env", provider.api_key_env, _API)
+    elif provider.kind in _NEED_KEYS:
+        expected = "the name of the environment variable that holds its key"
+        advice = f'like `api_key_env = "{_NEED_KEYS[provider.kind]}"`'
+        yield Finding(f"{path}.api_key_env", expected, "none", advice)
 
 
 def _webhook(path: str, webhook: Webhook) -> Iterator[Finding]:

@@ -454,7 +454,9 @@ class Engine:
             plan.error = error = GuardDenied(f"no answer may be shown: {by} is against each")
         plan.error_code = error.code
         plan.reasons.append(f"{error.code}: {error}")
-        is_theirs = not isinstance(error, ModelError) and error.status != 500
+        is_theirs = error.status == 422 or not (
+            isinstance(error, ModelError) or error.status == 500
+        )
         plan.disposition = "refused" if is_theirs else "failed"
 
     def _note_first_token(self, plan: Plan) -> None:

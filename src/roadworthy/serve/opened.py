@@ -464,4 +464,7 @@ def price_of(override: PriceOverride) -> Price:
         override.output_usd_per_million,
         override.cached_input_usd_per_million,
         override.request_usd or Decimal(0),
+        write_usd=override.cache_write_usd_per_million,
+        audio_input_usd=override.audio_input_usd_per_million,
+        audio_output_usd=override.audio_output_usd_per_million,
     )

@@ -127,6 +127,7 @@ class Tries:
         self._asked: tuple[dict[str, msgspec.Raw], CallSize | None] | None = None
         self._is_probe = False
         self._retry_after_s: list[float] = []
+        self._not_taken: list[str] = []
 
     def walk(self, links: Iterable[Link]) -> Iterator[Link]:
         """Yield each model that is to be tried, once for each try."""
@@ -306,6 +307,8 @@ class Tries:
             self._is_probe = False
         if error.retry_after_s is not None:
             self._retry_after_s.append(error.retry_after_s)
+        if error.param is not None:
+            self._not_taken.append(error.param)
 
     def _says_something(self, link: Link, health: Health, error: ModelError) -> bool:
         """Whether an error tells how the model is; a try that was given too little time does not.
@@ -459,6 +462,8 @@ class Tries:
         elif ends <= _AWAY:
             error.status = ModelUnavailable.status
         error.retryable = ends != {ModelRejected.code}
+        if self._not_taken and len(self._not_taken) == len(self.attempts):
+            error.status, error.param = 422, self._not_taken[0]  # no model takes the request
         if error.status == ModelUnavailable.status:
             error.retry_after_s = min(self._retry_after_s, default=None)
         return error

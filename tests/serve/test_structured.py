@@ -329,3 +329,14 @@ def test_a_text_of_a_schema_with_one_text_is_still_json_for_a_chat() -> None:
     answer = Answer(model="m", output={"text": 'Sure: {"text": "hi"}'})
     assert judge(None, answer).is_acceptable  # type: ignore[arg-type]
     assert (answer.output, answer.content) == ({"text": "hi"}, '{"text":"hi"}')
+
+
+@pytest.mark.parametrize(
+    ("text", "is_shown"), [('{"a": 1}', True), ("[1, 2]", True), ("12", False), ('{"a": 1', False)]
+)
+def test_of_what_was_cut_off_only_a_closed_value_is_whole(text: str, is_shown: bool) -> None:
+    judge = OutputJudge(compile_schema({}, "output"), (), reads_json=True)
+    answer = Answer(model="m", output={"text": text}, finish_reason="length")
+    judgement = judge(None, answer)  # type: ignore[arg-type]
+    assert judgement.is_acceptable == is_shown
+    assert judgement.mendable == "", "asked again, it would be cut off again"

@@ -78,7 +78,7 @@ class OutputJudge:
         if text is None:
             return self.check.first_problem(answer.output), ""
         try:
-            answer.output, answer.mended = _value_of(text, may_mend=not answer.is_cut_off)
+            answer.output, answer.mended = _value_of(text, is_cut_off=answer.is_cut_off)
         except NotJson as error:
             answer.content = text
             got = f"text that was cut off, {error}" if answer.is_cut_off else str(error)
@@ -102,17 +102,21 @@ class OutputJudge:
         return output["text"] if is_text and isinstance(output["text"], str) else None
 
 
-def _value_of(text: str, *, may_mend: bool) -> tuple[Any, str]:
+def _value_of(text: str, *, is_cut_off: bool) -> tuple[Any, str]:
     """Return the value of a JSON text, and `repair` where it had to be mended.
 
     Raises:
         NotJson: It is none, and cannot be mended or may not be.
     """
     try:
-        return read_json(text), ""
+        value = read_json(text)
     except RefusedJson:
         raise
     except NotJson:
-        if not may_mend:
+        if is_cut_off:
             raise
+    else:
+        if is_cut_off and not isinstance(value, dict | list):
+            raise NotJson("a number or word that may go on")
+        return value, ""
     return mend_json(text), "repair"

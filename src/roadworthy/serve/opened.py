@@ -12,6 +12,7 @@ import msgspec
 
 from ..cost.ledger import Ceiling
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
+from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
@@ -29,6 +30,7 @@ from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .retries import Policy, RetryBudget
 from .routing import open_router
+from .structured import larger_by_reask
 from .upstreams import Upstreams
 from .vectors import open_questions
 
@@ -97,10 +99,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
+        """Return the most a request can cost: each paid try, under its ceiling."""
+        total = self._own_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         ceiling = self.per_request_micro
@@ -108,7 +108,18 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+        return max(0, most - self._own_micro(size))
+
+    def _own_micro(self, size: CallSize) -> int:
+        """Return the most that its own models can cost; those that are asked again, twice."""
+        total = 0
+        for link in self.paid_links:
+            total += link.worst_case_micro(size)
+        if self.chain.policy.reasks:
+            larger = larger_by_reask(size)
+            for link in self.chain.paid_links:
+                total += link.worst_case_micro(larger)
+        return total
 
     @property
     def has_effects(self) -> bool:
@@ -221,7 +232,7 @@ def open_release(
         input_check=input_check,
         input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
         judge=judge,
-        chain=Failover("models", links, judge, _policy_of(service)),
+        chain=Failover("models", links, judge, _policy_of(service, judge)),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -241,18 +252,19 @@ def open_release(
     )
 
 
-def _policy_of(service: ServiceDeclaration) -> Policy:
+def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
     declared = service.failover
     return Policy(
         order=declared.order,
         retries=declared.retries,
         budget=RetryBudget(declared.retry_share),
         restart_streams=declared.restart_streams,
+        reasks=bool(judge.told) and service.contract.reasks > 0,
     )
 
 
 def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
-    check = open_schema(folder, service.contract.output, "output")
+    check = open_output(service, folder)
     reads_json = service.kind == "generate"
     own = _declared_rungs(service)
     return OutputJudge(check, guards, reads_json=reads_json, declared=own)

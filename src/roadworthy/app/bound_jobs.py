@@ -20,7 +20,8 @@ CERTIFY_EVERY_S = 60
 CALIBRATE_EVERY_S = 3_600
 LEARN_EVERY_S = 600
 """Seconds of the project's time between two looks at whether there is twice as much to learn of."""
-LANE = "bounds"
+LANE, LANE_OF_PAIRS = "bounds", "pairs"
+"""An alarm of the one waits for no work of the other."""
 
 
 class BoundJobs:
@@ -47,8 +48,8 @@ class BoundJobs:
         return [
             Job("certify", CERTIFY_EVERY_S, self._certify, lane=LANE),
             Job("calibrate", CALIBRATE_EVERY_S, self._calibrate, lane=LANE),
-            Job("pairs", CERTIFY_EVERY_S, self._certify_pairs, lane=LANE),
-            Job("learn", LEARN_EVERY_S, self._learn, lane=LANE),
+            Job("pairs", CERTIFY_EVERY_S, self._certify_pairs, lane=LANE_OF_PAIRS),
+            Job("learn", LEARN_EVERY_S, self._learn, lane=LANE_OF_PAIRS),
         ]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,23 @@ def show_gauges(serving: Serving) -> None:
         "About how much memory these answers take.",
         lambda: {name: cache.kept.bytes for name, cache in _caches(serving)},
         label="service",
+    )
+    add(
+        "roadworthy_upstream_left_alone",
+        "Whether (1) a model of a provider is left alone, since it failed.",
+        lambda: {
+            f"{one.provider}/{one.model}": float(one.state != "closed")
+            for one in serving.upstreams.standings(time.monotonic())
+        },
+        label="upstream",
+    )
+    add(
+        "roadworthy_provider_waiting",
+        "Calls that wait for a turn at a provider with limits.",
+        lambda: {
+            pace.provider: pace.waiting for pace in serving.upstreams.pacings(time.monotonic())
+        },
+        label="provider",
     )
 
 

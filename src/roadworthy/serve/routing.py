@@ -29,34 +29,47 @@ class Routed(NamedTuple):
         router: None where the order of the file does.
         links: The models as they are tried where nothing else is said.
         judge: What an answer of theirs must pass.
-        asks: The small model that names an intent; None where none does.
         trouble: Why it does not choose as declared; empty where it does.
     """
 
     router: Router | None
     links: list[Link]
     judge: Judge
-    asks: Asking | None = None
+    trouble: str = ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is not as declared, for each record and for `/healthz`."""
+        return (self.trouble,) if self.trouble else ()
+
+
+class Asked(NamedTuple):
+    """What makes vectors of questions.
+
+    Attributes:
+        questions: None where nothing needs any, or nothing can make them.
+        trouble: Why nothing can; empty where something can, or need not.
+    """
+
+    questions: Questions | None
     trouble: str = ""
 
 
-def open_questions_of(
-    service: ServiceDeclaration, open_signals: OpenSignals
-) -> tuple[Questions | None, str]:
+def open_questions_of(service: ServiceDeclaration, open_signals: OpenSignals) -> Asked:
     """Return what makes vectors of questions, or None and why there is none although it is needed.
 
     Raises:
         MissingExtra: The embedder is not installed, and nothing is declared for that.
     """
     try:
-        return open_questions(service, open_signals), ""
+        return Asked(open_questions(service, open_signals))
     except MissingExtra as missing:
         routing = service.routing
         what = f"`routing.strategy = {routing.strategy}` of `{service.name}`"
         said = MissingExtra(missing.extra, what)
         if service.cache.semantic is not None or not has_default(routing):
             raise said from missing
-        return None, f"{said}; until then `{routing.default}` is asked first"
+        return Asked(None, f"{said}; until then `{routing.default}` is asked first")
 
 
 def has_default(routing: Routing) -> bool:
@@ -72,8 +85,7 @@ def open_router(
     judge: Judge,
     folder: Path,
     clock: Clock,
-    questions: Questions | None,
-    trouble: str,
+    asked: Asked,
 ) -> Routed:
     """Open what chooses between the models.
 
@@ -85,8 +97,7 @@ def open_router(
         judge: Says whether an answer may be shown.
         folder: Where the files lie that hold examples.
         clock: Where times come from.
-        questions: Makes vectors; None where nothing needs them, or nothing can.
-        trouble: Why nothing can.
+        asked: What makes vectors of questions.
 
     Raises:
         DeclarationError: Intents cannot be told apart, or nothing is installed that compares them.
@@ -98,7 +109,7 @@ def open_router(
     if routing.strategy == "rules":
         return Routed(Rules(routing, default, links, clock), list(links), judge)
     if routing.strategy == "intent":
-        return _by_intent(service, links, open_link, judge, folder, clock, questions, trouble)
+        return _by_intent(service, links, open_link, judge, folder, clock, asked)
     ranking, ordered = rank(links, routing), safest_first(links, routing)
     if not ranking.cheaper:
         raise DeclarationError(
@@ -111,9 +122,9 @@ def open_router(
         if service.kind == "generate":
             ordered = held(ordered, ranking)
         return Routed(cascade, ordered, SureEnough(judge))
-    if questions is None:  # `open_questions_of` raised before
+    if asked.questions is None:  # `open_questions_of` raised before
         raise MissingExtra("embed", f"`routing.strategy = learned` of `{service.name}`")
-    return Routed(Learned(service, release_id, ranking, clock, questions), ordered, judge)
+    return Routed(Learned(service, release_id, ranking, clock, asked.questions), ordered, judge)
 
 
 def _by_intent(
@@ -123,17 +134,17 @@ def _by_intent(
     judge: Judge,
     folder: Path,
     clock: Clock,
-    questions: Questions | None,
-    trouble: str,
+    asked: Asked,
 ) -> Routed:
     routing, default = service.routing, default_of(service)
-    if trouble:
-        router = Rules(routing, default, links, clock, why=trouble)
-        return Routed(router, list(links), judge, trouble=trouble)
+    if asked.trouble:
+        router = Rules(routing, default, links, clock, why=asked.trouble)
+        return Routed(router, list(links), judge, trouble=asked.trouble)
     examples = examples_of(routing, folder)
     if routing.use is None:
         open_intents = load_plugin("routing", "intents")
-        return Routed(open_intents(routing, examples, default, questions), list(links), judge)
+        router = open_intents(routing, examples, default, asked.questions)
+        return Routed(router, list(links), judge)
     own = next((link for link in links if link.name == routing.use), None)
     asks = Asking(
         routing,
@@ -145,7 +156,7 @@ def _by_intent(
         clock,
         is_shared=own is not None,
     )
-    return Routed(asks, list(links), judge, asks)
+    return Routed(asks, list(links), judge)
 
 
 def _check_prices(links: Sequence[Link]) -> None:

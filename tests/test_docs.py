@@ -40,7 +40,7 @@ from roadworthy.serve.engine import LEASE_US
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
 from roadworthy.serve.server import DRAIN_S
-from roadworthy.serve.tries import DEFAULT_OUTPUT_TOKENS
+from roadworthy.serve.tries import BUSY, COOLING, DEFAULT_OUTPUT_TOKENS
 from roadworthy.store.spool import BACKLOG_BYTES
 from roadworthy.web.states import WORDS
 
@@ -103,9 +103,9 @@ def test_every_error_code_is_documented() -> None:
 
 
 def test_every_status_of_an_attempt_is_documented() -> None:
-    text = source("serve/failover.py") + source("models/openai.py")
+    text = source("serve/tries.py") + source("models/openai.py")
     named = r'(?:_skip\(link|_note\(link|Attempt\(self\.name), "(\w+)"'
-    statuses = set(re.findall(named, text))
+    statuses = {*re.findall(named, text), COOLING, BUSY}
     assert {"stopped", "too_dear", "no_key"} <= statuses
     assert [status for status in statuses if f"`{status}`" not in reference("errors.md")] == []
 

@@ -140,6 +140,15 @@ async def test_tokens_are_held_to_their_limit_by_what_calls_turn_out_to_have() -
     assert pace.tokens.used(time.monotonic()) == 700
 
 
+async def test_what_was_refused_had_no_tokens_and_says_nothing_of_those_that_will() -> None:
+    pace = Pace(tokens_per_minute=1_000)
+    assert pace.tokens is not None
+    for _ in range(20):
+        pace.leave(await turn_of(pace, 3_000), was_refused=True)
+    assert pace.tokens.used(time.monotonic()) == 0
+    assert (await turn_of(pace, 3_000)).tokens == 900
+
+
 async def test_a_call_larger_than_a_minute_is_let_through_when_nothing_else_is() -> None:
     pace = Pace(tokens_per_minute=10)
     assert await pace.enter(1_000_000, soon(0.01)) is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from ..serve.breaker import Standing
+from ..serve.breaker import WHY, Standing
 from ..serve.upstreams import Upstreams
 from ..store.actions import append_action
 from ..types import Clock
@@ -18,17 +18,6 @@ TOLD_AFTER_S = 10.0
 """A model that is left alone for less than this is not told of: that is no outage."""
 LOOK_EVERY_S = 5
 """Seconds of the project's time between two looks at what is left alone."""
-
-WHY = {
-    "connection": "no connection, or it broke",
-    "timeout": "no answer in time, again and again",
-    "server": "it fails inside, again and again",
-    "malformed": "what it answers is no whole answer",
-    "rate_limit": "its rate limit is reached",
-    "no_credit": "it wants to be paid first: look at the account there",
-    "auth": "it refuses the key: look at the variable that `api_key_env` names",
-}
-"""Cause → what a person is told."""
 
 
 class Outages:

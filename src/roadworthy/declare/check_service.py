@@ -328,8 +328,8 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
-    *COST_CHECKS,
     *FAILOVER_CHECKS,
+    *COST_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 

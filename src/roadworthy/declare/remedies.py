@@ -443,6 +443,11 @@ REMEDIES = (
     ),
     Remedy(58, "every act in a chain that shows tampering, with who and why", "store/actions.py"),
     Remedy(
+        67,
+        "every token is metered: cached, written, reasoning and sound, each at its own price",
+        "models/counts.py",
+    ),
+    Remedy(
         68,
         "rules and bounds hold an answer until a person approves, corrects or rejects it",
         "review/rulings.py",
@@ -524,6 +529,21 @@ REMEDIES = (
         "guard/rule.py",
         "guards",
         _rules,
+    ),
+    Remedy(
+        91,
+        "what is the same in each call of a prompt is marked for the provider to keep, and counted",
+        "models/anthropic.py",
+    ),
+    Remedy(
+        92,
+        "a local model does not read again what it read of a prompt before",
+        "models/llama_cpp.py",
+    ),
+    Remedy(
+        97,
+        "models on this machine answer by the same protocols, checks and records",
+        "models/llama_cpp.py",
     ),
     Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
     Remedy(

@@ -7,6 +7,7 @@ that no clock that is set back keeps a provider down.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -39,6 +40,18 @@ OPENING: frozenset[Cause] = frozenset({"rate_limit", "no_credit", "auth"})
 """Causes that open it at once."""
 OF_REQUESTS: frozenset[Cause] = frozenset({"content_filter", "context_length", "rejected"})
 """Causes that lie with a request: a provider that says so is well."""
+
+
+WHY: Mapping[str, str] = {
+    "connection": "no connection, or it broke",
+    "timeout": "no answer in time",
+    "server": "it fails inside",
+    "malformed": "what it answers is no whole answer",
+    "rate_limit": "its rate limit is reached",
+    "no_credit": "it wants to be paid first: look at the account there",
+    "auth": "it refuses the key: look at the variable that `api_key_env` names",
+}
+"""Cause → what a person is told of a model that is left alone."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

@@ -372,7 +372,8 @@ class _Opener:
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
-        meter = _meter_at(self._service, provider, entry, self._rates)
+        ceiling, now_us = self._service.cost.per_request_micro, self._clock.now_us()
+        meter = meter_at(provider, entry.model, self._rates, ceiling, now_us)
         key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
         deadline_s = self._service.objectives.deadline_ms / 1000
         timeout_s = None if entry.timeout_ms is None else entry.timeout_ms / 1000
@@ -433,27 +434,40 @@ class _Opener:
 
 
 def meter_of(
-    service: ServiceDeclaration, project: ProjectDeclaration, entry: ModelEntry, rates: Rates
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    entry: ModelEntry,
+    rates: Rates,
+    now_us: int,
 ) -> Meter:
     """Return what the answers of one declared model cost, without opening it.
 
     Raises:
         DeclarationError: Its price is unknown and no ceiling stands in for it.
     """
-    return _meter_at(service, project.providers[entry.provider], entry, rates)
+    provider = project.providers[entry.provider]
+    return meter_at(provider, entry.model, rates, service.cost.per_request_micro, now_us)
 
 
-def _meter_at(
-    service: ServiceDeclaration, provider: Provider, entry: ModelEntry, rates: Rates
+def meter_at(
+    provider: Provider, model: str, rates: Rates, ceiling_micro: int | None, now_us: int
 ) -> Meter:
-    override = provider.prices.get(entry.model)
+    """Return what the answers of a provider's model cost, as prices stand now and will.
+
+    Raises:
+        DeclarationError: Its price is unknown and no ceiling stands in for it.
+    """
+    prices = provider.prices.get(model, ())
+    always = [price_of(one) for one in prices if one.effective_from is None]
     return open_meter(
         kind=provider.kind,
         base_url=provider.base_url or "",
-        model=entry.model,
-        override=price_of(override) if override else None,
+        model=model,
+        override=always[0] if always else None,
         rates=rates,
-        ceiling_micro=service.cost.per_request_micro,
+        ceiling_micro=ceiling_micro,
+        later=[(one.effective_from, price_of(one)) for one in prices if one.effective_from],
+        now_us=now_us,
     )
 
 

@@ -39,6 +39,8 @@ _AWAY = frozenset(
     {ModelUnavailable.code, ModelRateLimited.code, "no_key", "stopped", COOLING, BUSY}
 )
 """Ends of tries; where all are among them, it is known what went wrong."""
+_REFUSED = frozenset({"server", "rate_limit", "auth", "no_credit", "rejected", "context_length"})
+"""Causes of tries that no tokens were spent on."""
 _WAITS_FOR = 0.5
 """The share of its time that a try may wait for its turn, if answers may take that long."""
 _COUNTS_FROM = 0.5
@@ -143,6 +145,7 @@ class Tries:
         call, left = self.call, self.left
         self.left -= 1
         self._retry = 0
+        self._meter = link.meter  # a price that changes meanwhile is the next try's
         if link.name in self._stopped:
             return self._skip(link, "stopped")
         call.asked = link.name
@@ -233,9 +236,11 @@ class Tries:
         """Give back what a try holds, however it ended."""
         self.holds = False
         if self._turn is not None and link.pace is not None:
-            used = self.attempts[-1].usage if self.attempts else None
+            last = self.attempts[-1] if self.attempts else None
+            used = None if last is None else last.usage
             tokens = None if used is None else used.input_tokens + used.output_tokens
-            link.pace.leave(self._turn, tokens)
+            was_refused = used is None and last is not None and last.cause in _REFUSED
+            link.pace.leave(self._turn, tokens, was_refused=was_refused)
             self._turn = None
         if self._is_probe and link.health is not None:
             self._is_probe = False
@@ -423,10 +428,10 @@ class Tries:
         cost, source = 0, "free" if link.is_free else ""
         size = self.call.size
         if is_billed and not link.is_free:
-            cost, source = link.meter.cost(usage)
+            cost, source = self._meter.cost(usage)
             if (is_cut or source == "unknown") and size is not None:
                 most = link.worst_case_micro(size)
-                cost, source = link.meter.cost(usage, most)
+                cost, source = self._meter.cost(usage, most)
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent

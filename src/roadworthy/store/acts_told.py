@@ -117,15 +117,15 @@ def _switched(act: Action) -> dict[str, Any]:
     }
 
 
+def _of_provider(act: Action) -> dict[str, Any]:
+    provider, _, model = act.subject.partition("/")
+    return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
+
+
 def _lost(act: Action) -> dict[str, Any]:
     names = ("accepted", "per_accepted_micro", "value_micro", "total_micro", "days")
     facts = {name: act.detail[name] for name in names if name in act.detail}
     return {"service": act.subject, **facts, "link": "/costs"}
-
-
-def _of_provider(act: Action) -> dict[str, Any]:
-    provider, _, model = act.subject.partition("/")
-    return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
 
 
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")

@@ -51,9 +51,9 @@ def cache_of(plane: Plane, name: str) -> ReleaseCache:
     return cache
 
 
-def ask(plane: Plane, name: str, text: str) -> Reply:
+def ask(plane: Plane, name: str, text: str, user: str = "") -> Reply:
     body = {"messages": msgspec.Raw(msgspec.json.encode([{"role": "user", "content": text}]))}
-    request = Request(service=name, key=KEY, protocol="openai", body=body)
+    request = Request(service=name, key=KEY, protocol="openai", body=body, user=user)
     reply: Reply = plane.project.run(plane.serving.engine.answer(request)).result()
     return reply
 

@@ -156,3 +156,12 @@ def test_the_metrics_tell_it_too(stage: Plane) -> None:
     assert 'roadworthy_cache_hits_total{service="exact",kind="exact"}' in page
     assert 'roadworthy_cache_entries{service="exact"}' in page
     assert 'roadworthy_cache_bytes{service="exact"}' in page
+
+
+def test_a_user_who_is_forgotten_leaves_the_cache_at_once(stage: Plane) -> None:
+    ask(stage, "exact", "who am I?", user="leaver")
+    assert ask(stage, "exact", "who am I?", user="leaver").disposition == "cached"
+    assert stage.ask("DELETE", "/api/users/leaver/records").status == 200
+    assert ask(stage, "exact", "who am I?", user="leaver").disposition == "answered"
+    gone = twin_of(stage, "exact")["kept"]["gone"]
+    assert gone["its user was forgotten"] == 1

@@ -80,7 +80,7 @@ def mmlu(folder: Path) -> Questions:
     rows = [row for row in table if row["benchmark"] == "mmlu"]
     quality = np.array([[row["weak_ok"], row["strong_ok"]] for row in rows], float)
     vectors = embedded("mmlu", [row["prompt"] for row in rows])
-    tags = [(row["domain"],) for row in rows]
+    tags: list[tuple[str, ...]] = [(row["domain"],) for row in rows]
     return Questions(vectors, tags, ("weak", "strong"), np.array([1.0, 100.0]), quality)
 
 
@@ -115,7 +115,7 @@ def arena(folder: Path) -> Questions:
     both = [found for found in asked.values() if len(found) == 2]
     names = sorted(both[0], key=lambda name: sum(found[name]["score"] for found in both))
     vectors = embedded("arena", [found[names[0]]["prompt"] for found in both])
-    tags = [(str(found[names[0]]["metric"]),) for found in both]
+    tags: list[tuple[str, ...]] = [(str(found[names[0]]["metric"]),) for found in both]
     quality = np.array([[found[name]["score"] for name in names] for found in both])
     prices = np.array([np.mean([found[name]["cost"] for found in both]) for name in names])
     return Questions(vectors, tags, tuple(names), prices, np.clip(quality, 0, 1))

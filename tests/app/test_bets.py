@@ -114,7 +114,7 @@ def _plan(project: Project):  # type: ignore[no-untyped-def]
 
 def test_from_pairs_to_a_cheaper_model_that_answers(make_project: MakeProject) -> None:
     project = make_project({"desk": service(ROUTING, MODELS)})
-    ask_many(project, np.random.default_rng(0).permutation(np.linspace(1, 0, 400)))
+    ask_many(project, np.random.default_rng(0).permutation(np.linspace(1, 0, 400)).tolist())
     _make_older(project)
     said = project.serving.jobs.run_now("pairs")
     assert "certified from" in str(said)

@@ -122,7 +122,7 @@ def test_a_floor_is_broken_by_no_more_than_it_says(spoils: float) -> None:
 
 
 def test_a_cache_whose_entries_are_wrong_as_a_whole_keeps_its_promise() -> None:
-    """Hits of one entry err together: one pair of each counts, and the first wrong hit evicts it."""
+    """Hits of one entry err together: one pair of each counts, and a wrong hit evicts it."""
     broken = 0
     for seed in range(LIVES):
         random, wagers = np.random.default_rng(seed), Wagers("reuse", max_error=0.1)

@@ -150,7 +150,7 @@ def fit_gain(
     x = _inputs(answered.vectors, answered.tags, tags)
     folds = np.random.default_rng(seed).permutation(len(x)) % FOLDS
     ways: list[Way] = [("ridge", alpha) for alpha in ALPHAS]
-    ways += [("nearest", k) for k in NEIGHBOURS]
+    ways += [("nearest", float(k)) for k in NEIGHBOURS]
     predicted = {way: np.empty_like(answered.lost) for way in ways}
     for fold in range(FOLDS):
         rest, here = folds != fold, folds == fold
@@ -177,28 +177,33 @@ def _best_of(predicted: dict[Way, Floats], lost: Floats) -> list[Way]:
 
 
 def _fit_all(x: Floats, lost: Floats, ways: Iterable[Way], seed: int) -> dict[Way, Ridge | Nearest]:
-    places: Nearest | None = None
-    found: dict[Way, Ridge | Nearest] = {}
-    for way in ways:
-        if way[0] == "ridge":
-            found[way] = _fit_ridge(x, lost, way[1])
-            continue
-        places = places or _fit_places(x, lost, seed)
-        found[way] = places._replace(k=int(way[1]))
+    wanted = list(ways)
+    alphas = [smooth for kind, smooth in wanted if kind == "ridge"]
+    ridges = _fit_ridges(x, lost, alphas)
+    found: dict[Way, Ridge | Nearest] = {("ridge", alpha): ridges[alpha] for alpha in alphas}
+    ks = [int(smooth) for kind, smooth in wanted if kind == "nearest"]
+    if ks:
+        places = _fit_places(x, lost, seed)
+        found |= {("nearest", float(k)): places._replace(k=k) for k in ks}
     return found
 
 
-def _fit_ridge(x: Floats, lost: Floats, alpha: float) -> Ridge:
-    columns = []
-    for column in lost.T:
-        known = ~np.isnan(column)
-        at, y = x[known], column[known]
-        mean_x, mean_y = at.mean(axis=0), y.mean()
+def _fit_ridges(x: Floats, lost: Floats, alphas: Sequence[float]) -> dict[float, Ridge]:
+    """Fit a ridge for each smoothness; models that were asked the same are solved together."""
+    weights = {alpha: np.empty((x.shape[1] + 1, lost.shape[1])) for alpha in alphas}
+    known = ~np.isnan(lost)
+    patterns, which = np.unique(known, axis=1, return_inverse=True)
+    for place, pattern in enumerate(patterns.T):
+        columns = np.flatnonzero(which.ravel() == place)
+        at, y = x[pattern], lost[pattern][:, columns]
+        mean_x, mean_y = at.mean(axis=0), y.mean(axis=0)
         centred = at - mean_x
-        gram = centred.T @ centred + alpha * np.eye(x.shape[1])
-        slope = np.linalg.solve(gram, centred.T @ (y - mean_y))
-        columns.append(np.append(slope, mean_y - mean_x @ slope))
-    return Ridge(np.column_stack(columns))
+        gram, target = centred.T @ centred, centred.T @ (y - mean_y)
+        for alpha in alphas:
+            slopes = np.linalg.solve(gram + alpha * np.eye(len(gram)), target)
+            weights[alpha][:-1, columns] = slopes
+            weights[alpha][-1, columns] = mean_y - mean_x @ slopes
+    return {alpha: Ridge(found) for alpha, found in weights.items()}
 
 
 def _fit_places(x: Floats, lost: Floats, seed: int) -> Nearest:

@@ -451,8 +451,14 @@ class Call(msgspec.Struct):
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
+        before: Tries of the model that is being asked that are over and priced, left here by a
+            model that asks it several times, where the last was cancelled.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
         first: Names of the models that a router wants to be tried before the others, in order.
+        left_micro: Money for all tries of the model that is being asked, left here by the chain;
+            None where nothing is metered.
+        context: What it is made of in tokens, and what went out of it, for the record.
+        forgotten, forgotten_at: Messages that went out and are to be summarised, and where.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
@@ -470,6 +476,7 @@ class Call(msgspec.Struct):
     unfinished: Attempt | None = None
     verdicts: tuple[Verdict, ...] = ()
     abandoned: tuple[Attempt, ...] = ()
+    before: tuple[Attempt, ...] = ()
     passages: tuple[Passage, ...] = ()
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
@@ -477,6 +484,10 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    left_micro: int | None = None
+    context: dict[str, Any] | None = None
+    forgotten: tuple[dict[str, Any], ...] = ()
+    forgotten_at: int = 0
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -572,6 +583,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         route: How its model was chosen: strategy, choice, why, score and certificate; None where
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
+        context: Tokens of prompt, passages, history and output, and what was left out of them; None
+            where no `[context]` is declared.
     """
 
     id: str
@@ -626,6 +639,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     warnings: tuple[str, ...] = ()
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
+    context: dict[str, Any] | None = None
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

@@ -8,9 +8,9 @@ apply it is the dearest, so that a cost is not understated:
   usage does not tell which tokens were written (a cache for an hour must be asked for: not in it);
 * a cached token whose price is not published costs what other input costs.
 
-Prices for long prompts are kept beside the others. Not in it: the prices of other service tiers, of
-batches, of searches and of audio. A model that writes anything but text is left out; it counts as
-unknown.
+Prices for long prompts are kept beside the others, and context windows as far as they are known.
+Not in it: the prices of other service tiers, of batches, of searches and of audio. A model that
+writes anything but text is left out; it counts as unknown.
 """
 
 from __future__ import annotations
@@ -69,17 +69,23 @@ def compile_rates(clock: Clock | None = None) -> dict[str, Any]:
     now_us = (clock or SystemClock()).now_us()
     today = datetime.fromtimestamp(now_us // MICRO, UTC).date()
     models = {p.id: _compile_provider(p, today) for p in providers if p.id in HOSTS}
+    windows = {p.id: _windows_of(p) for p in providers if p.id in HOSTS}
     for provider in providers:
         if provider.id in HOSTS:
             for other in provider.fallback_model_providers or ():
                 models[provider.id] = models.get(other, {}) | models[provider.id]
+                windows[provider.id] = windows.get(other, {}) | windows[provider.id]
     return {
         "dated": today.isoformat(),
         "source": f"genai-prices {__version__}",
         "unit": "pico-dollars per token: [input, output, cached, micro-dollars per request,"
         " long above so many tokens of input, [input, output, cached of long calls]]",
         "providers": {
-            name: {"hosts": list(HOSTS[name]), "models": dict(sorted(models[name].items()))}
+            name: {
+                "hosts": list(HOSTS[name]),
+                "windows": dict(sorted(windows[name].items())),
+                "models": dict(sorted(models[name].items())),
+            }
             for name in sorted(models)
         },
     }
@@ -90,9 +96,8 @@ def render_rates(rates: dict[str, Any]) -> str:
     head = {key: value for key, value in rates.items() if key != "providers"}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name, provider in rates["providers"].items():
-        lines.append(
-            f'{json.dumps(name)}: {{"hosts": {json.dumps(provider["hosts"])}, "models": {{'
-        )
+        lines.append(f'{json.dumps(name)}: {{"hosts": {json.dumps(provider["hosts"])},')
+        lines.append(f'"windows": {_row(provider["windows"])}, "models": {{')
         rows = (f"{json.dumps(k)}:{_row(v)}" for k, v in provider["models"].items())
         lines.append(",\n".join(rows))
         lines.append("}},")
@@ -100,7 +105,7 @@ def render_rates(rates: dict[str, Any]) -> str:
     return "\n".join([*lines, "}}"]) + "\n"
 
 
-def _row(row: Sequence[Any]) -> str:
+def _row(row: Any) -> str:
     return json.dumps(row, separators=(",", ":"))
 
 
@@ -115,6 +120,18 @@ def _compile_provider(provider: Provider, today: date) -> dict[str, list[Any]]:
         if prices:
             rows[name] = _compact(_dearest(prices))
     return rows
+
+
+def _windows_of(provider: Provider) -> dict[str, int]:
+    """Tokens of context by the name of a model, where they are known."""
+    windows: dict[str, int] = {}
+    names = {name.lower() for model in provider.models for name in _names(model)}
+    for name in names:
+        model = provider.find_model(name)
+        tokens = None if model is None else model.context_window
+        if tokens:
+            windows[name] = tokens
+    return windows
 
 
 def _names(model: Any) -> Iterator[str]:

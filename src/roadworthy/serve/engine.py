@@ -216,6 +216,8 @@ class Engine:
                 plan.mark("context")
         if plan.release.is_paid:
             self._reserve(plan, call)
+        if call.forgotten:
+            await self._summarise(plan, call)
         if plan.release.router is not None:
             try:
                 await plan.release.router.choose(plan, call)
@@ -295,8 +297,10 @@ class Engine:
 
     def _reserve(self, plan: Plan, call: Call) -> None:
         release = plan.release
-        call.size = size_of(call.body)
-        worst = release.worst_case_micro(call.size)
+        call.size, summary_micro = size_of(call.body), 0
+        if call.forgotten and release.summariser is not None:
+            call.size, summary_micro = release.summariser.sizes(call, call.size)
+        worst = release.worst_case_micro(call.size, summary_micro)
         self._stay_within_a_day(plan)
         ceilings = self._ceilings(plan)
         lease_us = plan.at_us + int(release.deadline_s * 1e6) + LEASE_US
@@ -316,6 +320,19 @@ class Engine:
         if release.last_good is not None:
             call.kept_micro = release.kept_micro(call.size, worst)
         plan.mark("reserve")
+
+    async def _summarise(self, plan: Plan, call: Call) -> None:
+        """Let a model write what went out of the chat in few words, from the money set aside."""
+        summariser = plan.release.summariser
+        if summariser is None:
+            return
+        try:
+            tried = await summariser.summarise(call)
+        finally:
+            plan.mark("summary")
+        plan.attempts.extend(tried)
+        if call.max_cost_micro is not None:
+            call.max_cost_micro -= sum([attempt.cost_micro for attempt in tried])
 
     def _stay_within_a_day(self, plan: Plan) -> None:
         """Let a request whose day has ended since it came begin anew: it counts on one day only.
@@ -441,7 +458,9 @@ class Engine:
             plan.error = error = GuardDenied(f"no answer may be shown: {by} is against each")
         plan.error_code = error.code
         plan.reasons.append(f"{error.code}: {error}")
-        is_theirs = not isinstance(error, ModelError) and error.status != 500
+        is_theirs = error.status == 422 or not (
+            isinstance(error, ModelError) or error.status == 500
+        )
         plan.disposition = "refused" if is_theirs else "failed"
 
     def _note_first_token(self, plan: Plan) -> None:

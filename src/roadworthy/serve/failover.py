@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Literal
 
 import msgspec
 
@@ -21,12 +22,18 @@ from ..errors import (
 from ..net import expire_at
 from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
 from .judge import ACCEPTED
+from .window import Window
 
+Truncated = Literal["mark", "next", "continue"]
+ASKED_BYTES = 256
+"""What a model is told, at most, so that it goes on where it stopped, with the JSON around it."""
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
 
 
 _LATE = frozenset({ModelTimeout.code, "no_time_left"})
+TOO_LONG, CUT_OFF = "too_long", "cut_off"
+_THEIRS = frozenset({ModelRejected.code, TOO_LONG})
 _AWAY = frozenset({ModelUnavailable.code, ModelRateLimited.code, "no_key", "stopped"})
 """Ends of tries; where all are among them, it is known what went wrong."""
 
@@ -41,6 +48,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         provider: Whose it is, as roadworthy.toml names it.
         weight: Its share of first tries, where the order is by chance.
         context_tokens: Its window of tokens; None where that is not known.
+        window: Says what does not fit it; None where it is not known.
+        continues: How often it may be asked to go on where an answer was cut off.
     """
 
     model: Model
@@ -51,6 +60,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     provider: str = ""
     weight: float = 1.0
     context_tokens: int | None = None
+    window: Window | None = None
+    continues: int = 0
 
     name: str = ""
     is_free: bool = False
@@ -66,10 +77,14 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return min(wanted, limit) if self.max_output_tokens else wanted
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most one try can cost."""
-        return self.meter.worst_case_micro(
-            size.input_bytes, self.output_tokens(size) * size.choices, size.images
-        )
+        """Return the most one try can cost, with all that it may be asked to go on."""
+        output = self.output_tokens(size)
+        worst = self.meter.worst_case_micro(size.input_bytes, output * size.choices, size.images)
+        for k in range(1, self.continues + 1):
+            # What was written goes in again: as many tokens as came out, whatever its bytes.
+            grown = size.input_bytes + k * (output + ASKED_BYTES)
+            worst += self.meter.worst_case_micro(grown, output, size.images)
+        return worst
 
 
 class Failover:
@@ -82,10 +97,14 @@ class Failover:
         name: What it is called where a chain of chains is tried.
         links: The models, first choice first.
         judge: Says whether an answer may be shown; one that may not counts as a failed try.
+        truncated: `next` lets an answer that was cut off count as a failed try, too.
     """
 
-    def __init__(self, name: str, links: Sequence[Link], judge: Judge) -> None:
+    def __init__(
+        self, name: str, links: Sequence[Link], judge: Judge, *, truncated: Truncated = "mark"
+    ) -> None:
         self.name = name
+        self._truncated = truncated
         self.links = tuple(links)
         self.stopped: frozenset[str] = frozenset()
         self._judge = judge
@@ -105,7 +124,7 @@ class Failover:
 
     def unjudged(self) -> Failover:
         """Return the same models in a chain whose answers somebody else judges."""
-        chain = Failover(self.name, self.links, _accept)
+        chain = Failover(self.name, self.links, accept_all, truncated=self._truncated)
         chain.stopped = self.stopped
         return chain
 
@@ -115,7 +134,7 @@ class Failover:
         Raises:
             AllModelsFailed: None was; the message names each model and why.
         """
-        tries = _Tries(call, self.links, self.stopped)
+        tries = _Tries(call, self.links, self.stopped, self._truncated == "next")
         for link in self._in_order(call):
             if not tries.prepare(link):
                 continue
@@ -144,7 +163,7 @@ class Failover:
             AllModelsFailed: No model began.
             ModelError: The one that began broke off.
         """
-        tries = _Tries(call, self.links, self.stopped)
+        tries = _Tries(call, self.links, self.stopped, self._truncated == "next")
         for link in self._in_order(call):
             if not tries.prepare(link):
                 continue
@@ -185,15 +204,19 @@ class Failover:
             await link.model.close()
 
 
-def _accept(call: Call, answer: Answer) -> Judgement:
+def accept_all(call: Call, answer: Answer) -> Judgement:
+    """Let an answer pass."""
     return ACCEPTED
 
 
 class _Tries:
     """The log and the purse of one walk along a chain."""
 
-    def __init__(self, call: Call, links: Sequence[Link], stopped: frozenset[str]) -> None:
+    def __init__(
+        self, call: Call, links: Sequence[Link], stopped: frozenset[str], fails_cut_off: bool
+    ) -> None:
         self.call = call
+        self._fails_cut_off = fails_cut_off
         self._stopped = stopped
         self.deadline = call.deadline
         self.attempts: list[Attempt] = []
@@ -210,6 +233,7 @@ class _Tries:
         if link.name in self._stopped:
             return self._skip(link, "stopped")
         call.asked = link.name
+        call.left_micro = None
         self._started = time.perf_counter_ns()
         if not link.is_instant:
             now = time.monotonic()
@@ -218,16 +242,30 @@ class _Tries:
                 return self._skip(link, "no_time_left")
             share = remaining / left if link.timeout_s is None else link.timeout_s
             call.deadline = now + min(share, remaining)
-        size = call.size
+        return self._set_money(link) and self._fits(link)
+
+    def _set_money(self, link: Link) -> bool:
+        call, size = self.call, self.call.size
         if link.is_free or size is None:
             call.max_output_tokens = link.max_output_tokens
             return True
         purse = call.max_cost_micro
+        if purse is not None and link.continues:
+            call.left_micro = min(purse - self._spent, link.worst_case_micro(size))
         if purse is None or (call.is_covered and not self._spent):
             call.max_output_tokens = link.output_tokens(size)
             return True
         tokens = call.max_output_tokens = self._affordable_tokens(link, size, purse)
         return tokens > 0 or self._skip(link, "too_dear")
+
+    def _fits(self, link: Link) -> bool:
+        """Whether the call fits the model's window with what it may write; else it is skipped."""
+        if link.window is None:
+            return True
+        call = self.call
+        output = call.max_output_tokens or (call.size and call.size.output_tokens) or 1
+        why = link.window.refuses(call, output)
+        return not why or self._skip(link, TOO_LONG, why)
 
     def _affordable_tokens(self, link: Link, size: CallSize, purse: int) -> int:
         wanted = link.output_tokens(size)
@@ -238,19 +276,26 @@ class _Tries:
         )
         return wanted if affordable is None else min(wanted, affordable // size.choices)
 
-    def _skip(self, link: Link, status: str) -> bool:
-        self.attempts.append(Attempt(link.name, status, 0))
+    def _skip(self, link: Link, status: str, detail: str = "") -> bool:
+        self.attempts.append(Attempt(link.name, status, 0, detail=detail, provider=link.provider))
         return False
 
     def answered(self, link: Link, answer: Answer, judgement: Judgement) -> bool:
         """Note an answer, with what it cost; returns whether it may be shown."""
         is_acceptable = judgement is ACCEPTED or judgement.is_acceptable
+        usage = answer.usage
         if len(answer.attempts) > 1:
             self.attempts.extend(answer.attempts[:-1])
-        if is_acceptable:
-            self._note(link, "ok", answer.usage)
+            self._spent += sum([attempt.cost_micro for attempt in answer.attempts[:-1]])
+            usage = answer.attempts[-1].usage
+        is_cut_off = answer.is_cut_off
+        if not is_acceptable:
+            self._note(link, "rejected", usage, judgement.reason, is_cut_off=is_cut_off)
+        elif is_cut_off and self._fails_cut_off:
+            is_acceptable = False
+            self._note(link, CUT_OFF, usage, "it ended at its limit of tokens", is_cut_off=True)
         else:
-            self._note(link, "rejected", answer.usage, judgement.reason)
+            self._note(link, "ok", usage, is_cut_off=is_cut_off)
         self.judgement = answer.judgement = judgement
         if judgement.verdicts:
             self.call.verdicts += judgement.verdicts
@@ -263,6 +308,7 @@ class _Tries:
         One that was refused costs nothing. One that was cut off while its upstream worked costs
         what it may have cost at most, unless it was counted: nobody knows how far it came.
         """
+        self._add_before()
         is_cut = error.may_cost
         if isinstance(error, ModelTimeout) and not error.attempts and self.call.unfinished:
             error.attempts = (self.call.unfinished,)
@@ -275,8 +321,15 @@ class _Tries:
         if error.retry_after_s is not None:
             self._retry_after_s.append(error.retry_after_s)
 
+    def _add_before(self) -> None:
+        """Take over the tries that were over when the last one was cancelled."""
+        before, self.call.before = self.call.before, ()
+        self.attempts.extend(before)
+        self._spent += sum([attempt.cost_micro for attempt in before])
+
     def cancelled(self, link: Link) -> None:
         """Leave on the call what a try may have used when everything was cancelled."""
+        self._add_before()
         unfinished = self.call.unfinished
         usage = unfinished.usage if unfinished else None
         is_cut = unfinished is not None
@@ -292,6 +345,7 @@ class _Tries:
         *,
         is_billed: bool = True,
         is_cut: bool = False,
+        is_cut_off: bool = False,
     ) -> None:
         cost, source = 0, "free" if link.is_free else ""
         if is_billed and not link.is_free:
@@ -303,7 +357,17 @@ class _Tries:
             self._spent += cost
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(
-            Attempt(link.name, status, us, usage, cost, source, detail, link.provider)
+            Attempt(
+                link.name,
+                status,
+                us,
+                usage,
+                cost,
+                source,
+                detail,
+                link.provider,
+                is_cut_off=is_cut_off,
+            )
         )
 
     def exhausted(self) -> AllModelsFailed:
@@ -316,7 +380,10 @@ class _Tries:
             error.status = ModelTimeout.status
         elif ends <= _AWAY:
             error.status = ModelUnavailable.status
-        error.retryable = ends != {ModelRejected.code}
+        error.retryable = not ends <= _THEIRS
+        if ends and ends <= {TOO_LONG}:
+            error.status = 422
+            error.param = "messages"
         if error.status == ModelUnavailable.status:
             error.retry_after_s = min(self._retry_after_s, default=None)
         return error

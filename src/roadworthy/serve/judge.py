@@ -13,6 +13,8 @@ from ..guard.slot import Guard, run_guards
 from ..types import Answer, Call, Judgement
 
 ACCEPTED = Judgement()
+CUT_OFF = "output: expected whole JSON, got one that ended at its limit of tokens"
+"""What is never repaired: nobody knows what is missing."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -55,7 +57,7 @@ class OutputJudge:
         if not self.has_checks:
             return ACCEPTED
         started = time.perf_counter_ns()
-        problem = self._read(answer)
+        problem = CUT_OFF if answer.is_cut_off and self._reads_json else self._read(answer)
         if self._check is not None and not problem:
             problem = self._check.first_problem(answer.output)
         schema_us = (time.perf_counter_ns() - started) // 1000

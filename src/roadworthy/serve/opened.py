@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +20,26 @@ from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
+from ..signals.tokens import Counter, open_counter
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
 from .caches import open_cache
 from .context import Context, open_context
-from .failover import Failover, Link
+from .continuing import MOST_CONTINUATIONS, Continued
+from .failover import Failover, Link, accept_all
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .routing import open_router
+from .summarising import Summariser
+from .trimming import Trimmer
 from .vectors import open_questions
+from .window import Window
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
+COUNTED_KINDS = frozenset({"openai", "anthropic", "gemini"})
+"""Kinds whose models go by the names their makers gave them."""
 INSTANT_KINDS = frozenset({"rule", "builtin"})
 """Kinds that answer without waiting for anything, so that no timer has to watch them."""
 
@@ -58,6 +65,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
+        counters: Model → what counts tokens as it does.
+        summariser: What writes what went out of a chat in few words; None where nothing does.
     """
 
     id: str
@@ -87,10 +96,14 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
+    counters: Mapping[str, Counter] = {}
+    summariser: Summariser | None = None
 
     @property
     def is_held(self) -> bool:
         """Whether an answer may be held back, so that a stream of it waits until it is whole."""
+        if self.declaration.context.truncated == "next":
+            return True
         return self.desk is not None or self.judge.has_checks
 
     @property
@@ -98,9 +111,13 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         """How chats are read; None passes them through."""
         return self.declaration.chat
 
-    def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
-        total = 0
+    def worst_case_micro(self, size: CallSize, total: int = 0) -> int:
+        """Return the most a request can cost: each paid try once, under its ceiling.
+
+        Args:
+            size: How large it is.
+            total: What is spent before any of these tries.
+        """
         for link in self.paid_links:
             total += link.worst_case_micro(size)
         if self.last_good is not None:
@@ -121,7 +138,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     def chains(self) -> tuple[Failover, ...]:
         """The models and all ladders there are."""
         chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder)
-        return tuple(chain for chain in chains if chain is not None)
+        own = None if self.summariser is None else self.summariser.chain
+        return tuple(chain for chain in (*chains, own) if chain is not None)
 
     @property
     def is_paid(self) -> bool:
@@ -217,6 +235,7 @@ def open_release(
     may_read = map(_reads_input, service_guards)
     ladders = _ladders(rungs, judge, declared)
     questions = open_questions(service, open_signals)
+    trimmer = _open_trimmer(service, opener)
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -227,7 +246,7 @@ def open_release(
         input_check=input_check,
         input_guards=input_guards,
         judge=judge,
-        chain=Failover("models", links, judge),
+        chain=Failover("models", links, judge, truncated=service.context.truncated),
         warnings=(),
         ladder=ladders.whole,
         free_ladder=ladders.free,
@@ -239,13 +258,35 @@ def open_release(
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=input_check is not None or desk is not None or any(may_read),
         service_ceilings=_ceilings(service),
-        context=open_context(service, output_guards, folder, vectors, open_signals),
+        context=open_context(service, output_guards, folder, vectors, open_signals, trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
         cache=open_cache(service, release_id, clock, questions),
         router=open_router(service, release_id, links, clock, questions),
+        counters=opener.counters,
+        summariser=_open_summariser(service, (*links, *rungs), trimmer),
     )
+
+
+def _open_trimmer(service: ServiceDeclaration, opener: _Opener) -> Trimmer:
+    """Open what keeps chats within their tokens; vocabularies that this needs are read now."""
+    context = service.context
+    counters = [opener.counters[entry.name] for entry in service.chain]
+    if context.max_input_tokens is not None or context.max_history_tokens is not None:
+        for counter in counters:
+            if counter.vocabulary is not None:
+                counter.vocabulary.read()
+    return Trimmer(context, counters)
+
+
+def _open_summariser(
+    service: ServiceDeclaration, links: Sequence[Link], trimmer: Trimmer
+) -> Summariser | None:
+    if service.context.overflow != "summarise":
+        return None
+    own = [link for link in links if link.name == service.context.summarise_with]
+    return Summariser(Failover("summary", own, accept_all), trimmer)
 
 
 def _judge_of(
@@ -338,6 +379,7 @@ class _Opener:
         self._folder = folder
         self._rates = rates
         self._clock = clock
+        self.counters: dict[str, Counter] = {}
 
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
@@ -351,16 +393,39 @@ class _Opener:
             rates=self._rates,
             ceiling_micro=self._service.cost.per_request_micro,
         )
+        window = self._window(entry, provider)
+        model = self._open_or_absent(entry, provider)
+        continues = self._service.context.truncated == "continue"
         return Link(
-            model=self._open_or_absent(entry, provider),
+            model=Continued(model, meter) if continues else model,
             meter=meter,
             is_instant=provider.kind in INSTANT_KINDS,
             timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
-            max_output_tokens=entry.max_output_tokens,
+            max_output_tokens=self._most_output(entry),
             provider=entry.provider,
             weight=entry.weight,
-            context_tokens=entry.context_tokens,
+            context_tokens=None if window is None else window.tokens,
+            window=window,
+            continues=MOST_CONTINUATIONS if continues else 0,
         )
+
+    def _most_output(self, entry: ModelEntry) -> int | None:
+        limits = (entry.max_output_tokens, self._service.context.max_output_tokens)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _window(self, entry: ModelEntry, provider: Provider) -> Window | None:
+        """Return the context window of a model that reads chats, declared or published."""
+        counts = provider.kind in COUNTED_KINDS
+        counter = open_counter(entry.model) if counts else Counter()
+        self.counters[entry.name] = counter
+        if self._service.kind != "generate":
+            return None
+        tokens = entry.context_tokens
+        if tokens is not None and counter.vocabulary is not None:
+            counter.vocabulary.read()
+        if tokens is None and counts:
+            tokens = self._rates.window(provider.base_url or "", entry.model)
+        return None if tokens is None else Window(tokens, counter)
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
         try:

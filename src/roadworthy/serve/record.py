@@ -72,6 +72,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
+        context=_context_of(plan, usage),
     )
 
 
@@ -79,6 +80,11 @@ def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
     decision = plan.decision
     return () if decision is None or not decision.certificate else (decision.certificate,)
+
+
+def _context_of(plan: Plan, usage: Usage) -> dict[str, Any] | None:
+    context = None if plan.call is None else plan.call.context
+    return None if context is None else {**context, "output_tokens": usage.output_tokens}
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
@@ -130,6 +136,7 @@ def reply_of(plan: Plan) -> Reply:
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
+        is_cut_off=answer is not None and answer.is_cut_off,
         error=plan.error,
         at_us=plan.at_us,
     )

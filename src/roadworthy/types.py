@@ -318,7 +318,15 @@ class Signals(Protocol):
         """
 
     def open_pages(
-        self, folder: Path, cache: Path, *, top_k: int, max_tokens: int, min_score: float
+        self,
+        folder: Path,
+        cache: Path,
+        *,
+        top_k: int,
+        max_tokens: int,
+        min_score: float,
+        dedupe: float = 1.0,
+        choose: Literal["nearest", "value"] = "nearest",
     ) -> Pages:
         """Read a folder of pages.
 
@@ -328,6 +336,8 @@ class Signals(Protocol):
             top_k: Most passages of one answer.
             max_tokens: Most tokens of all passages of one answer together.
             min_score: Passages less near (0-1) than this are left out.
+            dedupe: A passage as near as this (0-1) to one that is given is left out.
+            choose: Whether the nearest are given, or those that say most for their tokens.
 
         Raises:
             MissingExtra: What reads them is not installed.

@@ -219,10 +219,11 @@ def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> N
     with serve(write(service(QUOTES, GUARD))) as live:
         live.chat("reply", "Can my dog fly with me in the cabin?")
         (record,) = live.records()
-    *before, passages, _, _, _, _ = msgspec.to_builtins(record, builtin_types=(bytes,))
-    assert passages[0]["file"] == "pets.md"
-    read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)
-    assert read == msgspec.structs.replace(record, passages=None)
+    values = msgspec.to_builtins(record, builtin_types=(bytes,))
+    place = record.__struct_fields__.index("passages") + 1  # behind the tag
+    assert values[place][0]["file"] == "pets.md"
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode(values[:place]), type=SpoolEntry)
+    assert read == msgspec.structs.replace(record, passages=None, context=None)
 
 
 @pytest.mark.parametrize("size", [2_000, 200_000])

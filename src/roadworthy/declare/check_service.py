@@ -13,6 +13,7 @@ from .check_evaluation import EVALUATION_CHECKS
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
+from .check_tokens import TOKEN_CHECKS
 from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
@@ -320,6 +321,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
     *CONTEXT_CHECKS,
+    *TOKEN_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,

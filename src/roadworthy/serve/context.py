@@ -235,6 +235,8 @@ def _open_sources(
             top_k=retrieval.top_k,
             max_tokens=retrieval.max_tokens,
             min_score=retrieval.min_score,
+            dedupe=retrieval.dedupe,
+            choose=retrieval.choose,
         )
     except MissingExtra as missing:
         return AbsentSources(missing)

@@ -42,29 +42,28 @@ class Window:
         room = self.tokens - output_tokens
         if size <= room:
             return ""
-        tokens = self._count(messages, tools)
+        counter = self._ready_counter()
+        tokens = _count(counter, messages, tools)
         if tokens <= room:
             return ""
-        about = "" if self.is_exact else "about "
+        about = "" if counter.is_exact else "about "
         return (
             f"its window is {self.tokens} tokens, and {about}{tokens} go in with room for "
             f"{output_tokens} out"
         )
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether it counts by the model's own vocabulary by now."""
-        return self.counter.vocabulary is not None and self.counter.vocabulary.is_ready
-
-    def _count(self, messages: msgspec.Raw, tools: msgspec.Raw | None) -> int:
+    def _ready_counter(self) -> Counter:
         vocabulary = self.counter.vocabulary
-        counter = self.counter
-        if vocabulary is not None and not vocabulary.is_ready:
-            vocabulary.read_soon()  # it takes 0.4 s, for which no request of this process waits
-            counter = Counter()
-        try:
-            return counter.chat(
-                _messages.decode(messages), None if tools is None else _anything.decode(tools)
-            )
-        except msgspec.DecodeError:  # no list of messages: the model refuses it in its own words
-            return 0
+        if vocabulary is None or vocabulary.is_ready:
+            return self.counter
+        vocabulary.read_soon()  # it takes 0.4 s, for which no request of this process waits
+        return Counter()
+
+
+def _count(counter: Counter, messages: msgspec.Raw, tools: msgspec.Raw | None) -> int:
+    try:
+        return counter.chat(
+            _messages.decode(messages), None if tools is None else _anything.decode(tools)
+        )
+    except msgspec.DecodeError:  # no list of messages: the model refuses it in its own words
+        return 0

@@ -259,7 +259,7 @@ def told_by(chunks: list[dict[str, Any]]) -> str:
 async def test_a_stream_goes_on_as_if_nothing_had_been() -> None:
     parts = [streamed("The fee is $110 each", "length"), streamed("is $110 each way.", "stop")]
     models, _ = chain(parts)
-    body = {"stream": True, "stream_options": {"include_usage": True}}
+    body: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
     chunks, answer = await read(models, call_of(**body))
     assert told_by(chunks) == "The fee is $110 each way." == answer.output["text"]
     reasons = [c["finish_reason"] for each in chunks for c in each["choices"]]

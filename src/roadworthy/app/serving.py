@@ -43,6 +43,7 @@ from .ground import Ground
 from .opening import open_stored
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
+from .token_rates import job_of_token_rates
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -134,6 +135,7 @@ class Serving:
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+                job_of_token_rates(ground, lambda: self.engine.releases.values()),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []

@@ -18,6 +18,7 @@ from ..store.certificates import Certificate
 from ..store.rollups import Summary
 from ..types import DAY_US, MICRO
 from .registry import SERVICE_FILE, Manifest, Release
+from .token_change import TokenChange
 
 Change = Literal["added", "changed", "removed"]
 MOST_LINES = 2_000
@@ -145,6 +146,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         declared: Keys of the declaration that differ.
         parts: Everything else that differs and is no text.
         texts: Files that differ.
+        tokens: Where models changed, what the new one makes of the same texts.
         notes: What a reader must know: suites that changed, nothing measured.
     """
 
@@ -156,10 +158,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     declared: tuple[Differing, ...] = ()
     parts: tuple[Differing, ...] = ()
     texts: tuple[TextDiff, ...] = ()
+    tokens: tuple[TokenChange, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def compare(a: Side, b: Side) -> Comparison:
+def compare(a: Side, b: Side, tokens: tuple[TokenChange, ...] = ()) -> Comparison:
     """Return what two releases of one service have not in common, and how both do.
 
     A file that one of them has lost is compared by its digest alone: what is not known is no
@@ -176,7 +179,8 @@ def compare(a: Side, b: Side) -> Comparison:
         declared=tuple(differing("key", a.declared, b.declared)),
         parts=tuple(_parts(a, b)),
         texts=tuple(_texts(a.texts, b.texts)),
-        notes=tuple(_notes(a, b)),
+        tokens=tokens,
+        notes=(*(change.sentence for change in tokens), *_notes(a, b)),
     )
 
 

@@ -29,6 +29,12 @@ TESTS = {
     12: "data/test_live.py::test_a_request_is_refused_in_the_schema_s_words",
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
+    23: "app/test_tokens_served.py::test_the_oldest_turns_are_left_out",
+    24: "signals/test_search.py::test_a_passage_that_says_nothing_new_is_left_out",
+    26: "cli/test_cli_cost_tokens.py"
+    "::test_comparing_releases_tells_the_tokens_of_a_model_that_changed",
+    27: "serve/test_window.py::test_what_does_not_fit_goes_to_the_next_model_without_a_call",
+    29: "app/test_tokens_served.py::test_a_cut_off_answer_says_so_everywhere",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
     33: "cli/test_cli_evaluate.py::test_a_worse_release_than_the_one_that_serves_ends_with_1",
     34: "evaluate/test_stability.py"
@@ -86,6 +92,8 @@ ROLLOUT = 52
 """The row that a service asks for by saying how a candidate is judged."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
+TOKENS = {23, 24}
+"""Rows that a service asks for by budgets of tokens."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
 PEOPLE = {68, 69, 70, 72, 73, 118}
@@ -132,7 +140,12 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, 34, 111}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {
+        *TOKENS,
+        SCOPE,
+        34,
+        111,
+    }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"

@@ -44,6 +44,7 @@ from .opening import open_stored
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
 from .token_rates import job_of_token_rates
+from .worth import worth_job
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -134,6 +135,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                worth_job(ground, lambda: self.engine.releases),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
                 job_of_token_rates(ground, lambda: self.engine.releases.values()),
             ],
@@ -173,14 +175,10 @@ class Serving:
         ]
 
     def _jobs_of_bounds(self) -> list[Job]:
+        keep = self._keep_bounds
         return [
-            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify"), lane="bounds"),
-            Job(
-                "calibrate",
-                CALIBRATE_EVERY_S,
-                lambda: self._keep_bounds("calibrate"),
-                lane="bounds",
-            ),
+            Job("certify", CERTIFY_EVERY_S, lambda: keep("certify"), lane="bounds"),
+            Job("calibrate", CALIBRATE_EVERY_S, lambda: keep("calibrate"), lane="bounds"),
         ]
 
     def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:

@@ -1,20 +1,20 @@
-"""`roadworthy cost`: what answers cost, and what they would.
-
-Each command lives in a file of its own and is added to the group here.
-"""
+"""`roadworthy cost`: what will be spent, what was, and what that is worth."""
 
 from __future__ import annotations
 
 import click
 
+from .cost_estimate import estimate_command
+from .cost_report import report_command
 from .cost_tokens import tokens
 
 
 @click.group()
 def cost() -> None:
-    """Say what answers cost, and what they would cost."""
+    """Say what a service will cost, and what was spent."""
 
 
-cost.add_command(tokens)
+for one in (estimate_command, report_command, tokens):
+    cost.add_command(one)
 
 COMMANDS = {"cost": cost}

@@ -116,6 +116,12 @@ def _switched(act: Action) -> dict[str, Any]:
     }
 
 
+def _lost(act: Action) -> dict[str, Any]:
+    names = ("accepted", "per_accepted_micro", "value_micro", "total_micro", "days")
+    facts = {name: act.detail[name] for name in names if name in act.detail}
+    return {"service": act.subject, **facts, "link": "/costs"}
+
+
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
 
 NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
@@ -124,6 +130,7 @@ NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
     "release.promote": _promoted,
     "release.rollback": _promoted,
     "release.reject": _rejected,
+    "value.lost": _lost,
     "service.stop": _switched,
     "service.resume": _switched,
 }

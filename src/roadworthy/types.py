@@ -153,6 +153,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
             text was no clean JSON) or `reask` (it was asked again).
         is_cut_off: Whether the answer ended at its limit of tokens.
         retry: Which try of this model it was, from 0.
+        cause: What was wrong upstream, as `errors.Cause`; empty where nothing was.
+        input_bytes: Bytes of JSON that went up, where that was counted.
     """
 
     model: str
@@ -166,6 +168,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     mended: str = ""
     is_cut_off: bool = False
     retry: int = 0
+    cause: str = ""
+    input_bytes: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -472,6 +476,8 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        id: The request's, by which coins fall.
+        spent_micro: What its tries have cost by now, left here by each chain for the next.
     """
 
     input: dict[str, Any]
@@ -498,6 +504,8 @@ class Call(msgspec.Struct):
     context: dict[str, Any] | None = None
     forgotten: tuple[dict[str, Any], ...] = ()
     forgotten_at: int = 0
+    id: str = ""
+    spent_micro: int = 0
 
 
 class Answer(msgspec.Struct, kw_only=True):

@@ -17,6 +17,7 @@ from roadworthy.cost.prices import Meter, usd_per_million
 from roadworthy.errors import ModelUnavailable
 from roadworthy.serve.continuing import GO_ON, MOST_CONTINUATIONS, Continued, overlap_of
 from roadworthy.serve.failover import Failover, Link, accept_all
+from roadworthy.serve.retries import Policy
 from roadworthy.serve.size import size_of
 from roadworthy.testing import ScriptedModel
 from roadworthy.types import Answer, Attempt, Call, Caller, Key, Usage
@@ -50,7 +51,7 @@ def chain(answers: Sequence[Any], meter: Meter = FREE) -> tuple[Failover, Script
         continues=MOST_CONTINUATIONS,
         provider="up",
     )
-    return Failover("models", [link], accept_all, truncated="continue"), model
+    return Failover("models", [link], accept_all, Policy(truncated="continue")), model
 
 
 async def test_a_cut_off_answer_is_gone_on_with_until_it_is_whole() -> None:
@@ -301,7 +302,7 @@ async def test_a_model_that_streams_whole_is_gone_on_with_too() -> None:
 async def test_next_lets_a_cut_off_answer_count_as_a_failed_try() -> None:
     first, second = ScriptedModel("a", [part("The f")]), ScriptedModel("b", ["The fee."])
     links = [Link(model=first, meter=DEAR, max_output_tokens=10), Link(model=second, meter=FREE)]
-    models = Failover("models", links, accept_all, truncated="next")
+    models = Failover("models", links, accept_all, Policy(truncated="next"))
     answer = await models.answer(call_of(purse=10_000))
     assert answer.output == {"text": "The fee."}
     assert [(a.model, a.status) for a in answer.attempts] == [("a", "cut_off"), ("b", "ok")]

@@ -24,6 +24,7 @@ from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import Champions, OpenRelease
 from ..serve.shadows import Shadows
+from ..serve.upstreams import Upstreams
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
@@ -76,6 +77,7 @@ class Serving:
 
     Attributes:
         engine: Answers.
+        upstreams: How each model of each provider is doing.
         trouble: What is degraded at the moment, by part; empty when nothing is.
     """
 
@@ -98,6 +100,7 @@ class Serving:
         self.writer = Writer(self.spool, state, sinks, clock)
         self.writer.drain()
         self.presence = Presence(state, self.spool)
+        self.upstreams = Upstreams()
         self.switchboard = Switchboard(state, clock)
         self._desks = Desks(ground.declaration, state, ground.artifacts, self.switchboard)
         self.keyring = Keyring(clock, load_keys(state))
@@ -356,6 +359,7 @@ class Serving:
             lambda views, fields: self.open_features().open_source(views, fields),
             self._desks.open,
             is_served=True,
+            upstreams=self.upstreams,
         )
         self._stop_models(opened)
         return opened

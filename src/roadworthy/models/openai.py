@@ -10,16 +10,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..errors import (
-    BadAnswer,
-    ModelError,
-    ModelRateLimited,
-    ModelRejected,
-    ModelTimeout,
-    ModelUnavailable,
-)
+from ..errors import BadAnswer, ModelError, ModelRejected, ModelUnavailable
 from ..net import HttpClient
 from ..types import Answer, Attempt, Call, Usage
+from .refusals import refusal_of
 from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
@@ -107,6 +101,7 @@ class KeylessModel:
         raise ModelUnavailable(
             f"model `{self.name}` has no key: set the variable its `api_key_env` names",
             attempts=(attempt,),
+            cause="missing",
         )
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
@@ -169,7 +164,9 @@ class OpenAIModel:
         choice = seen.choices[0]
         usage = usage_of(seen.usage)
         if choice.finish_reason == "content_filter":
-            filtered = ModelRejected("the upstream's content filter stopped the answer")
+            filtered = ModelRejected(
+                "the upstream's content filter stopped the answer", cause="content_filter"
+            )
             filtered.attempts = (self._attempt(filtered.code, started, usage, str(filtered)),)
             filtered.may_cost = True
             raise filtered
@@ -292,7 +289,9 @@ class _StreamReader:
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if self.finish_reason == "content_filter":
-            raise ModelRejected("the upstream's content filter stopped the answer")
+            raise ModelRejected(
+                "the upstream's content filter stopped the answer", cause="content_filter"
+            )
         return bool(seen.choices) or self._wants_usage
 
     @property
@@ -309,7 +308,8 @@ class _StreamReader:
             envelope = _error.decode(payload)
         except msgspec.DecodeError:
             return BadAnswer("expected a streamed chunk, got malformed JSON")
-        return ModelUnavailable(f"the upstream sent an error: {_short(envelope.error.code)}")
+        code = _short(envelope.error.code)
+        return ModelUnavailable(f"the upstream sent an error: {code}", cause="server")
 
     def check_complete(self) -> None:
         """Refuse a stream that ended before its answer did.
@@ -344,17 +344,7 @@ def usage_of(raw: msgspec.Raw) -> Usage | None:
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """Turn an upstream's refusal into ours; its message may hold user text and is left out."""
     code = _error_code(body)
-    if status == 429:
-        return ModelRateLimited(
-            f"the upstream's rate limit: {code}", retry_after_s=_retry_after(headers)
-        )
-    if status in (401, 403):
-        return ModelUnavailable(f"the upstream refuses the key: {status} {code}")
-    if status in (408, 504):
-        return ModelTimeout(f"the upstream timed out: {status} {code}")
-    if 400 <= status < 500:
-        return ModelRejected(f"the upstream rejects the request: {status} {code}")
-    return ModelUnavailable(f"the upstream failed: {status} {code}")
+    return refusal_of(status, headers, code)
 
 
 def _error_code(body: bytes) -> str:
@@ -367,11 +357,3 @@ def _error_code(body: bytes) -> str:
 
 def _short(code: str | int | None) -> str:
     return re.sub(r"[^\w.-]", "_", str(code))[:60] if code is not None else "without a code"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("retry-after")
-    try:
-        return max(float(value), 0.0) if value else None
-    except ValueError:
-        return None

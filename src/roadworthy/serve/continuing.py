@@ -18,7 +18,7 @@ import msgspec
 from ..cost.prices import Meter
 from ..errors import ModelError
 from ..models.spec import wants_usage
-from ..net import expire_at
+from ..net import StreamLimit, expire_at
 from ..types import Answer, Attempt, Call, Model, Usage
 
 MOST_CONTINUATIONS = 3
@@ -125,7 +125,7 @@ class Continued:
         legs, answer = _Legs(call, self._meter, first), first
         while answer.is_cut_off and legs.may_go_on():
             own, seam = legs.call(), _Seam(legs.text)
-            limit = expire_at(own.deadline, time.monotonic(), is_stream=True)
+            limit = StreamLimit(own.deadline, time.monotonic())
             try:
                 async with aclosing(self.model.stream(own)) as events:
                     while True:

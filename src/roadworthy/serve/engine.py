@@ -236,7 +236,7 @@ class Engine:
             deadline_s = min(deadline_s, request.deadline_ms / 1000)
         elapsed_s = (time.perf_counter_ns() - request.started_ns) / 1e9
         deadline = self._clock.monotonic() - elapsed_s + deadline_s
-        return Call(input=values, caller=plan.caller, deadline=deadline, body=body)
+        return Call(input=values, caller=plan.caller, deadline=deadline, body=body, id=plan.id)
 
     def _check_contract(self, plan: Plan, call: Call) -> None:
         check = plan.release.input_check

@@ -61,7 +61,7 @@ class AbsentModel:
             ModelUnavailable: Always; the message is the line that installs what is missing.
         """
         attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=self.missing)
-        raise ModelUnavailable(self.missing, attempts=[attempt])
+        raise ModelUnavailable(self.missing, attempts=[attempt], cause="missing")
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Raise as `answer` does."""

@@ -29,9 +29,11 @@ from .failover import Failover, Link, accept_all
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
+from .retries import Policy, RetryBudget
 from .routing import open_router
 from .summarising import Summariser
 from .trimming import Trimmer
+from .upstreams import Upstreams
 from .vectors import open_questions
 from .window import Window
 
@@ -209,31 +211,27 @@ def open_release(
     open_signals: OpenSignals,
     open_source: OpenSource,
     open_desk: OpenDesk,
+    upstreams: Upstreams | None = None,
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    `open_signals` and `open_source` are called only where pages or views are declared.
+    Signals and sources are opened only where needed; all that is served shares `upstreams`.
 
     Raises:
         DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a
             price is unknown and no ceiling stands in for it.
         NotFound: A view is not registered.
-        MissingExtra: The only model of the chain needs a package that is not installed. Beside
-            others it counts as down, like an upstream without its key.
+        MissingExtra: The only model of the chain needs a package that is not installed.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    opener = _Opener(service, project.providers, folder, rates, clock, desk)
+    opener = _Opener(service, project.providers, folder, rates, clock, desk, upstreams)
     input_check = open_schema(folder, service.contract.input)
     service_guards = [open_guard(entry, folder) for entry in service.guards]
     output_guards = [guard for guard in service_guards if guard.on == "output"]
-    declared = _declared_rungs(service)
-    judge = _judge_of(service, folder, output_guards, declared)
-    input_guards = tuple(guard for guard in service_guards if guard.on == "input")
+    judge = _judge_of(service, folder, output_guards)
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
-    vectors = project.folder / project.store.artifacts / VECTORS
-    may_read = map(_reads_input, service_guards)
-    ladders = _ladders(rungs, judge, declared)
+    ladders = _ladders(rungs, judge, _declared_rungs(service))
     questions = open_questions(service, open_signals)
     trimmer = _open_trimmer(service, opener)
     return OpenRelease(
@@ -244,10 +242,9 @@ def open_release(
         declaration_hash=service.hash,
         keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
-        input_guards=input_guards,
+        input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
         judge=judge,
-        chain=Failover("models", links, judge, truncated=service.context.truncated),
-        warnings=(),
+        chain=Failover("models", links, judge, _policy_of(service)),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -256,9 +253,9 @@ def open_release(
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         per_user_micro=service.cost.per_user_per_day_micro,
-        reads_input=input_check is not None or desk is not None or any(may_read),
+        reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
         service_ceilings=_ceilings(service),
-        context=open_context(service, output_guards, folder, vectors, open_signals, trimmer),
+        context=_context_of(service, output_guards, project, folder, open_signals, trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
@@ -289,12 +286,34 @@ def _open_summariser(
     return Summariser(Failover("summary", own, accept_all), trimmer)
 
 
-def _judge_of(
-    service: ServiceDeclaration, folder: Path, guards: list[Guard], declared: frozenset[str]
-) -> OutputJudge:
+def _policy_of(service: ServiceDeclaration) -> Policy:
+    declared = service.failover
+    return Policy(
+        order=declared.order,
+        retries=declared.retries,
+        budget=RetryBudget(declared.retry_share),
+        restart_streams=declared.restart_streams,
+        truncated=service.context.truncated,
+    )
+
+
+def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
     check = open_schema(folder, service.contract.output, "output")
     reads_json = service.kind == "generate"
-    return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
+    own = _declared_rungs(service)
+    return OutputJudge(check, guards, reads_json=reads_json, declared=own)
+
+
+def _context_of(
+    service: ServiceDeclaration,
+    guards: list[Guard],
+    project: ProjectDeclaration,
+    folder: Path,
+    open_signals: OpenSignals,
+    trimmer: Trimmer,
+) -> Context | None:
+    vectors = project.folder / project.store.artifacts / VECTORS
+    return open_context(service, guards, folder, vectors, open_signals, trimmer)
 
 
 def _features_of(
@@ -362,7 +381,10 @@ def _reads_input(guard: Guard) -> bool:
 
 
 class _Opener:
-    """Opens one release's models, each with its meter."""
+    """Opens one release's models, each with its meter.
+
+    One whose package is not installed counts as down beside others, like one without its key.
+    """
 
     def __init__(
         self,
@@ -372,8 +394,10 @@ class _Opener:
         rates: Rates,
         clock: Clock,
         desk: Desk | None,
+        upstreams: Upstreams | None,
     ) -> None:
         self._desk = desk
+        self._upstreams = upstreams or Upstreams()
         self._service = service
         self._providers = providers
         self._folder = folder
@@ -388,17 +412,24 @@ class _Opener:
         window = self._window(entry, provider)
         model = self._open_or_absent(entry, provider)
         continues = self._service.context.truncated == "continue"
+        key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
+        deadline_s = self._service.objectives.deadline_ms / 1000
+        timeout_s = None if entry.timeout_ms is None else entry.timeout_ms / 1000
+        is_instant = provider.kind in INSTANT_KINDS
         return Link(
             model=Continued(model, meter) if continues else model,
             meter=meter,
-            is_instant=provider.kind in INSTANT_KINDS,
-            timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
+            is_instant=is_instant,
+            timeout_s=timeout_s,
             max_output_tokens=self._most_output(entry),
             provider=entry.provider,
             weight=entry.weight,
             context_tokens=None if window is None else window.tokens,
             window=window,
             continues=MOST_CONTINUATIONS if continues else 0,
+            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
+            usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
 
     def _most_output(self, entry: ModelEntry) -> int | None:

@@ -57,6 +57,23 @@ def _message_of(reply: Reply) -> Any:
     return {"role": "assistant", "content": text_of(reply.output)}
 
 
+def restart_event(request_id: str, model: str, why: str) -> bytes:
+    """Return the event that says that a stream begins anew: what came before no longer counts.
+
+    It is a chunk whose choice adds nothing, so that clients which know nothing of it go on reading;
+    what it says is in `roadworthy`.
+    """
+    chunk = {
+        "id": request_id,
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "delta": {}, "finish_reason": None}],
+        "roadworthy": {"restart": True, "model": model, "why": why},
+    }
+    return b"data: " + _encode(chunk) + b"\n\n"
+
+
 def error_event(error: RoadworthyError, request_id: str) -> bytes:
     """Return the event that says a stream has broken off, and why."""
     return b"data: " + _encode(envelope_of(error, request_id)) + b"\n\n"

@@ -184,7 +184,22 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
+    to_declare = {
+        12,
+        13,
+        14,
+        *TOKENS,
+        31,
+        45,
+        46,
+        ROLLOUT,
+        88,
+        *VIEWS,
+        *BOUNDS,
+        *PEOPLE,
+        SCOPE,
+        *EVALUATED,
+    }
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -170,12 +170,9 @@ class Serving:
             return self._features
 
     def _jobs_of_data(self) -> list[Job]:
-        if not self._ground.declaration.sources:
-            return []
-        return [
-            Job("features", FILL_EVERY_S, self._fill),
-            Job("skew", MEASURE_EVERY_S, self._measure_skew),
-        ]
+        fill = Job("features", FILL_EVERY_S, self._fill)
+        skew = Job("skew", MEASURE_EVERY_S, self._measure_skew)
+        return [fill, skew] if self._ground.declaration.sources else []
 
     def _jobs_of_bounds(self) -> list[Job]:
         keep = self._keep_bounds

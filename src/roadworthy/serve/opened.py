@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -218,9 +219,7 @@ def open_release(
     Signals and sources are opened only where needed; all that is served shares `upstreams`.
 
     Raises:
-        DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a
-            price is unknown and no ceiling stands in for it.
-        NotFound: A view is not registered.
+        DeclarationError, NotFound: A part is not there, does not fit, or costs nobody knows what.
         MissingExtra: The only model of the chain needs a package that is not installed.
     """
     desk = None if service.review is None else open_desk(service, release_id)
@@ -233,7 +232,6 @@ def open_release(
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     ladders = _ladders(rungs, judge, _declared_rungs(service))
     questions = open_questions(service, open_signals)
-    trimmer = _open_trimmer(service, opener)
     return OpenRelease(
         id=release_id,
         name=service.name,
@@ -255,26 +253,15 @@ def open_release(
         per_user_micro=service.cost.per_user_per_day_micro,
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
         service_ceilings=_ceilings(service),
-        context=_context_of(service, output_guards, project, folder, open_signals, trimmer),
+        context=_context_of(service, output_guards, project, folder, open_signals, opener.trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
         cache=open_cache(service, release_id, clock, questions),
         router=open_router(service, release_id, links, clock, questions),
         counters=opener.counters,
-        summariser=_open_summariser(service, (*links, *rungs), trimmer),
+        summariser=_open_summariser(service, (*links, *rungs), opener.trimmer),
     )
-
-
-def _open_trimmer(service: ServiceDeclaration, opener: _Opener) -> Trimmer:
-    """Open what keeps chats within their tokens; vocabularies that this needs are read now."""
-    context = service.context
-    counters = [opener.counters[entry.name] for entry in service.chain]
-    if context.max_input_tokens is not None or context.max_history_tokens is not None:
-        for counter in counters:
-            if counter.vocabulary is not None:
-                counter.vocabulary.read()
-    return Trimmer(context, counters)
 
 
 def _open_summariser(
@@ -431,6 +418,17 @@ class _Opener:
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
             usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
+
+    @cached_property
+    def trimmer(self) -> Trimmer:
+        """What keeps chats within their tokens; vocabularies that this needs are read now."""
+        context = self._service.context
+        counters = [self.counters[entry.name] for entry in self._service.chain]
+        if context.max_input_tokens is not None or context.max_history_tokens is not None:
+            for counter in counters:
+                if counter.vocabulary is not None:
+                    counter.vocabulary.read()
+        return Trimmer(context, counters)
 
     def _most_output(self, entry: ModelEntry) -> int | None:
         limits = (entry.max_output_tokens, self._service.context.max_output_tokens)

@@ -16,9 +16,8 @@ _NOTHING = Usage()
 def record_of(plan: Plan, environment_hash: str) -> Record:
     """Return the one row that `plan` leaves."""
     release, caller, request, answer = plan.release, plan.caller, plan.request, plan.answer
-    usage = total_usage(plan)
+    usage, hold = total_usage(plan), plan.hold
     last = plan.attempts[-1] if plan.attempts else None
-    hold = plan.hold
     return Record(
         id=plan.id,
         at_us=plan.at_us,

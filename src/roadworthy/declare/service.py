@@ -155,8 +155,8 @@ class Retrieval(Section):
     choose: Literal["nearest", "value"] = Field(
         "nearest",
         description="Which passages fill `max_tokens`: the `nearest`, or behind the nearest "
-        "those of most `value`: nearness above `min_score` for each token. On the pages of the example, value gives 6 % "
-        "fewer tokens and finds one answer of 90 less.",
+        "those of most `value`: nearness above `min_score` for each token. On the pages of the "
+        "example, value gives 6 % fewer tokens and finds one answer of 90 less.",
     )
 
 

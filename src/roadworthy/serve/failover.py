@@ -12,6 +12,7 @@ import msgspec
 from ..cost.prices import Meter
 from ..errors import (
     AllModelsFailed,
+    BudgetExhausted,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -209,6 +210,8 @@ class _Tries:
         self._left -= 1
         if link.name in self._stopped:
             return self._skip(link, "stopped")
+        if call.barred and link.provider in call.barred:
+            return self._skip(link, BudgetExhausted.code)
         call.asked = link.name
         self._started = time.perf_counter_ns()
         if not link.is_instant:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from roadworthy.cost.ledger import Ceiling, Ledger, Raised, Reached
-from roadworthy.cost.periods import day_of, month_of
+from roadworthy.cost.ledger import Ceiling, Ledger, Reached
 from roadworthy.errors import BudgetExhausted
+from roadworthy.store.ceilings import Raised
+from roadworthy.store.periods import day_of, month_of
 from roadworthy.types import DAY_US, MICRO, Hold
 
 FIRST_US = 19_997 * DAY_US  # 2024-10-01

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..cost.ledger import Ledger
-from ..cost.periods import month_of
 from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
@@ -31,12 +29,13 @@ from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
 from ..store.records import read_record
-from ..store.spending import read_holds, read_spending, read_spending_between
+from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features
 from .beside import Beside
+from .budgets import Books
 from .desks import Desks
 from .examples import job_of_examples
 from .gauges import show_gauges
@@ -106,9 +105,8 @@ class Serving:
         self._unopened: dict[str, str] = {}
         self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
-        self._knows_users = False
-        append = self.spool.append
-        self.ledger = Ledger(clock, append, self._spent_on, left, self._spent_in_month)
+        self._books = Books(state, clock, self.spool, self.writer.drain, self.switchboard, left)
+        self.ledger = self._books.ledger
         self.engine = Engine(
             clock=clock,
             keyring=self.keyring,
@@ -119,7 +117,7 @@ class Serving:
             environment_hash=describe_environment().hash,
             budgets=ground.declaration.budgets,
         )
-        self._know_users()
+        self._books.know_users(self.engine.releases.values())
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
@@ -138,6 +136,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                self._books.job(),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
             ],
         )
@@ -274,25 +273,6 @@ class Serving:
         opened = self.engine.releases.items()
         views = {name: release.declaration.features.views for name, release in opened}
         return {name: found for name, found in views.items() if found}
-
-    def _spent_on(self, day_us: int) -> Mapping[str, int]:
-        self.writer.drain()
-        return read_spending(self._ground.state, day_us)
-
-    def _spent_in_month(self, month_us: int) -> Mapping[str, int]:
-        """Return what was spent in a month; of single users only where a service limits that."""
-        self.writer.drain()
-        until_us = month_of(month_us)[1]
-        state, has_users = self._ground.state, self._knows_users
-        return read_spending_between(state, month_us, until_us, has_users=has_users)
-
-    def _know_users(self) -> None:
-        """Let the ledger know what users spent this month, once a service limits that."""
-        opened = self.engine.releases.values()
-        ceilings = [release.user_ceiling for release in opened]
-        if not self._knows_users and any(c and c.month_micro is not None for c in ceilings):
-            self._knows_users = True
-            self.ledger.renew()
 
     def _keep_days(self) -> dict[str, int]:
         releases = self.engine.releases.items()
@@ -533,6 +513,7 @@ class Serving:
         """Take over keys, stops of services and models, and the ends of rollouts."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._books.raise_ceilings()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
         self._beside.drop_ended()
@@ -585,7 +566,7 @@ class Serving:
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)
         self.engine.releases = self._champions({**self.engine.releases, name: new})
-        self._know_users()
+        self._books.know_users([new])
         if old is None:
             return
         loop = asyncio.get_running_loop()

@@ -11,17 +11,17 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from ..errors import BudgetExhausted
+from ..store.ceilings import Period, Raised
+from ..store.periods import day_of, minute_text, month_of
 from ..store.spending import USER
 from ..types import MICRO, Clock, Hold, Kind
-from .periods import day_of, minute_text, month_of
 from .prices import format_usd
 
-Period = Literal["day", "month"]
 Spent = Callable[[int], Mapping[str, int]]
 """First moment (Unix microseconds) of a day or month → scope → micro-dollars settled in it."""
 
@@ -97,15 +97,6 @@ class Reached(msgspec.Struct, frozen=True):
     top_micro: int
     spent_micro: int
     what: str
-
-
-class Raised(msgspec.Struct, frozen=True):
-    """A ceiling that somebody raised until its day or month ends."""
-
-    scope: str
-    period: Period
-    micro: int
-    until_us: int
 
 
 class Ledger:

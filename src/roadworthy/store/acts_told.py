@@ -50,7 +50,8 @@ def _tell(connection: Connection, clock: Clock, webhook: str, row: Row[Any]) -> 
     if facts is None or clock.now_us() - act.at_us >= GIVE_UP_AFTER_US:
         return 0
     payload = {**facts(act), "by": act.by}
-    queue_delivery(connection, clock, webhook, act.action, payload["service"], payload)
+    subject = payload["service"] or act.subject
+    queue_delivery(connection, clock, webhook, act.action, subject, payload)
     return 1
 
 
@@ -116,9 +117,17 @@ def _switched(act: Action) -> dict[str, Any]:
     }
 
 
+def _reached(act: Action) -> dict[str, Any]:
+    facts = {name: act.detail[name] for name in _OF_CEILING if name in act.detail}
+    return {**facts, "scope": act.subject, "link": "/budgets"}
+
+
+_OF_CEILING = ("service", "period", "spent_micro", "ceiling_micro", "key")
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
 
 NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
+    "budget.soft": _reached,
+    "budget.spent": _reached,
     "certificate.issue": _certified,
     "certificate.off": _certified,
     "release.promote": _promoted,

@@ -42,16 +42,6 @@ def ceilings_nest(service: ServiceDeclaration, _: ProjectDeclaration) -> Finding
                 break
 
 
-def ceilings_fit_the_project(service: ServiceDeclaration, project: ProjectDeclaration) -> Findings:
-    """A service may not be allowed more than everything together."""
-    most = project.budgets.project
-    for name in ("per_day_usd", "per_month_usd"):
-        value, limit = getattr(service.cost, name), getattr(most, name)
-        if value is not None and limit is not None and value > limit:
-            expected = f"<= budgets.project.{name} ({limit:f}) of roadworthy.toml"
-            yield Finding(f"cost.{name}", expected, f"{value:f}")
-
-
 def soft_has_what_to_do(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
     """The cheapest of one model is that model."""
     if service.cost.on_soft == "cheapest" and len(service.models) < 2:
@@ -114,7 +104,6 @@ def _plain(amount: Decimal | int) -> str:
 
 BUDGET_CHECKS = (
     (ceilings_nest, ()),
-    (ceilings_fit_the_project, ("cost",)),
     (soft_has_what_to_do, ("cost.on_soft", "models")),
     (limits_count_what_is_there, ("kind", "limits")),
 )

@@ -139,9 +139,11 @@ class Till:
             full = release.full_case_micro(size)
         ceiling = release.per_request_micro
         worst = full if ceiling is None or full < ceiling else ceiling
-        if plan.below is not None and worst:
-            plan.below.tree.check_left()
-            worst = min(worst, plan.below.tree.left_micro)
+        if plan.below is not None and worst > plan.below.tree.left_micro:
+            worst = max(plan.below.tree.left_micro, 0)
+            links = [link for link in release.chain.links if link.provider not in call.barred]
+            if not any(_pays(worst, link, size) for link in links):
+                raise plan.below.tree.refusal()
         return worst, full
 
     def _providers(
@@ -215,6 +217,14 @@ def _left(release: OpenRelease, call: Call) -> tuple[Link, ...]:
     if not call.barred:
         return release.paid_links
     return tuple(link for link in release.paid_links if link.provider not in call.barred)
+
+
+def _pays(micro: int, link: Link, size: CallSize) -> bool:
+    """Whether so much money pays for at least a token of each completion that is asked for."""
+    if link.is_free:
+        return True
+    tokens = link.meter.affordable_output_tokens(micro, size.input_bytes, size.images)
+    return tokens is None or tokens >= size.choices
 
 
 def _may_pass_over(plan: Plan, call: Call, error: BudgetExhausted) -> bool:

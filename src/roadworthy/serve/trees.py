@@ -46,18 +46,12 @@ class Tree:
         """What another request of it may cost, at most."""
         return self.ceiling_micro - self.spent_micro - self.held_micro
 
-    def check_left(self) -> None:
-        """Refuse another request where nothing is left.
-
-        Raises:
-            BudgetExhausted: All of it is spent or held.
-        """
-        if self.left_micro > 0:
-            return
+    def refusal(self) -> BudgetExhausted:
+        """Return the error of a request that what is left does not pay for."""
         advice = "raise `cost.per_request_usd` of its service"
         if self.held_micro:
             advice += " or wait for those at work to settle"
-        raise BudgetExhausted(
+        return BudgetExhausted(
             f"budget of request `{self.root}` and what it asks for is spent:"
             f" {format_usd(self.spent_micro)} spent and {format_usd(self.held_micro)} held of"
             f" {format_usd(self.ceiling_micro)}; {advice}",

@@ -35,6 +35,7 @@ TESTS = {
     "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
     36: "app/test_replays.py::test_the_features_of_then_are_given_again",
     43: "evaluate/test_coverage.py::test_gaps_come_largest_first_and_name_requests_that_have_them",
+    44: "cli/test_cli_cost.py::test_an_estimate_before_launch_has_a_range_and_drivers",
     45: "serve/test_failover.py::test_the_first_model_that_answers_wins",
     46: "app/test_remedies_kept.py::test_the_ladder_goes_down_to_a_static_answer",
     48: "cli/test_cli_ci.py::test_what_a_change_touches_is_checked_and_evaluated",
@@ -65,6 +66,10 @@ TESTS = {
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+    101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
+    102: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
+    103: "app/test_costs.py::test_history_is_estimated_at_the_prices_of_today",
+    104: "cost/test_report.py::test_what_is_known_to_be_wrong_was_not_accepted",
     108: "release/test_gates.py"
     "::test_what_is_declared_and_was_not_measured_refuses_and_says_the_command",
     109: "evaluate/test_behaviours.py"
@@ -74,6 +79,7 @@ TESTS = {
     114: "data/test_online.py::test_a_row_is_stale_after_its_ttl_and_absent_before_its_time",
     115: "data/test_loadtest.py"
     "::test_what_is_too_slow_or_too_large_is_not_kept_and_says_what_to_do",
+    117: "app/test_costs.py::test_a_service_at_a_loss_ships_only_where_that_is_declared",
     118: "web/test_review_api.py::test_a_correction_is_given_to_whoever_asks_the_same_again",
 }
 """Row → the test that fails without its remedy."""

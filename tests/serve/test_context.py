@@ -17,7 +17,7 @@ from live import Live, provider_up, serve
 from roadworthy import open_project
 from roadworthy.models.faulty import FaultyUpstream
 from roadworthy.signals.embed import open_minilm
-from roadworthy.types import SpoolEntry
+from roadworthy.types import Record, SpoolEntry
 
 FEE = "A small dog or cat may travel in the cabin for $110 each way."
 PAGES = {
@@ -219,7 +219,9 @@ def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> N
     with serve(write(service(QUOTES, GUARD))) as live:
         live.chat("reply", "Can my dog fly with me in the cabin?")
         (record,) = live.records()
-    *before, passages, _, _, _, _ = msgspec.to_builtins(record, builtin_types=(bytes,))
+    fields = msgspec.to_builtins(record, builtin_types=(bytes,))
+    place = 1 + Record.__struct_fields__.index("passages")  # the tag stands before them
+    before, passages = fields[:place], fields[place]
     assert passages[0]["file"] == "pets.md"
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)
     assert read == msgspec.structs.replace(record, passages=None)

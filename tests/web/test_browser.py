@@ -26,6 +26,7 @@ PAGES = (
     "/services/{service}",
     "/services/reply",
     "/requests",
+    "/costs",
     "/requests?service=risk&disposition=refused",
     "/requests?user=nobody",
     "/requests?since=1h",

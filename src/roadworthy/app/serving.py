@@ -43,6 +43,7 @@ from .ground import Ground
 from .opening import open_stored
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
+from .worth import worth_job
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
@@ -137,6 +138,7 @@ class Serving:
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
                 self._books.job(),
+                worth_job(ground, lambda: self.engine.releases),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
             ],
         )

@@ -41,6 +41,7 @@ COMMANDS = {
     "clock": Entry("clock", "Show the project's time, or set it for a replay."),
     "jobs": Entry("jobs", "List periodic jobs, or run one now."),
     "webhooks": Entry("webhooks", "Show how webhooks stand, test one, send again what failed."),
+    "cost": Entry("cost", "Estimate what a service will cost, report what was spent."),
     "prices": Entry("prices", "Compile a new file of public prices."),
     "store": Entry("store", "Migrate or back up the state database."),
     "schema": Entry("schema", "Print the JSON Schema of the declaration files."),

@@ -36,4 +36,9 @@ ENFORCES: Mapping[str, str] = {
     "limits.tokens_per_minute": "cost/limits.py",
     "limits.per_user_requests_per_minute": "cost/limits.py",
     "limits.per_user_tokens_per_minute": "cost/limits.py",
+    "cost.egress_usd_per_gb": "cost/extras.py",
+    "cost.review_usd_per_minute": "cost/extras.py",
+    "cost.review_minutes": "cost/extras.py",
+    "cost.retrain_usd": "cost/extras.py",
+    "cost.retrains_per_month": "cost/estimate.py",
 }

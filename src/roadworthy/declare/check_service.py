@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import DeclarationError
 from .check_budgets import BUDGET_CHECKS
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
+from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
 from .check_release import RELEASE_CHECKS
@@ -314,6 +315,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
+    *COST_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
 

@@ -11,9 +11,7 @@ from pydantic.fields import FieldInfo
 from .source import Finding, join
 from .values import Section
 
-DESCRIPTIVE = frozenset(
-    ("purpose", "owners.product", "owners.model", "owners.platform", "cost.value_per_answer_usd")
-)
+DESCRIPTIVE = frozenset(("purpose", "owners.product", "owners.model", "owners.platform"))
 """Keys that are shown and enforced by nothing."""
 
 

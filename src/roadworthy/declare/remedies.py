@@ -216,6 +216,22 @@ def _attacks(service: ServiceDeclaration) -> Iterator[str]:
             yield f"evaluation.behaviours[{index}].use = {entry.use}"
 
 
+def _cost_key(name: str) -> Declared:
+    """Return what gives the line of one key of `[cost]`, where it is declared."""
+
+    def declared(service: ServiceDeclaration) -> Iterator[str]:
+        value = getattr(service.cost, name)
+        if value is not None:
+            yield f"cost.{name} = {value:f}"
+
+    return declared
+
+
+def _refuses_losses(service: ServiceDeclaration) -> Iterator[str]:
+    if service.cost.on_loss == "refuse":
+        yield f"cost.on_loss = {service.cost.on_loss}"
+
+
 REMEDIES = (
     Remedy(1, "every request leaves a record, without opting in", "serve/record.py"),
     Remedy(
@@ -323,6 +339,11 @@ REMEDIES = (
         "evaluate/coverage.py",
         "evaluation.suites",
         _suites,
+    ),
+    Remedy(
+        44,
+        "what a month will cost at a volume, with its range and what drives it",
+        "cost/estimate.py",
     ),
     Remedy(
         45,
@@ -468,6 +489,32 @@ REMEDIES = (
         _caps,
     ),
     Remedy(
+        101,
+        "trainings have a price and a pace, in estimates and in reports",
+        "cost/extras.py",
+        "cost.retrain_usd",
+        _cost_key("retrain_usd"),
+    ),
+    Remedy(
+        102,
+        "bytes that leave have a price, in estimates and in reports",
+        "cost/extras.py",
+        "cost.egress_usd_per_gb",
+        _cost_key("egress_usd_per_gb"),
+    ),
+    Remedy(
+        103,
+        "a calculator: what a service will cost, from its requests or its sizes",
+        "cli/cost_estimate.py",
+    ),
+    Remedy(
+        104,
+        "what an accepted answer costs beside what it is worth",
+        "cost/report.py",
+        "cost.value_per_answer_usd",
+        _cost_key("value_per_answer_usd"),
+    ),
+    Remedy(
         108,
         "none takes over from another before its cases were asked of exactly it, and passed",
         "release/measures.py",
@@ -508,6 +555,13 @@ REMEDIES = (
         "data/loadtest.py",
         "volume.requests_per_second",
         _load,
+    ),
+    Remedy(
+        117,
+        "a release whose accepted answers cost more than they are worth does not ship",
+        "release/worth.py",
+        "cost.on_loss",
+        _refuses_losses,
     ),
     Remedy(
         118,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 ENFORCES: Mapping[str, str] = {
     "features.training": "release/bundle.py",
+    "cost.value_per_answer_usd": "release/worth.py",
+    "cost.on_loss": "release/worth.py",
     "release": "release/gates.py",
     "release.judge": "release/canary.py",
     "release.canary": "release/canary.py",

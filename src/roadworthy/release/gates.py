@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 from sqlalchemy import Engine, delete, insert, select
 
+from ..cost.worth import DAYS, read_yield
 from ..declare.schemas import split_table
 from ..declare.service import ServiceDeclaration
 from ..errors import DeclarationError, NotFound, NotReady, RequestError, StoreError
@@ -31,7 +32,7 @@ from ..types import DAY_US, HOUR_US, Clock, Problem
 from .bundle import read_declared
 from .measures import MEASURES, Evidence, Gate, GateName
 from .promotion import has_served
-from .registry import Release, champion_id_of, champion_of
+from .registry import Release, champion_id_of, champion_of, trainings
 
 __all__ = ["GATES", "Gate", "measure_gates", "standing_of"]
 
@@ -107,6 +108,12 @@ def evidence_of(
         skew_serving=_skew_serving(engine, release),
         leakage=_leakage_of(engine, release, declared),
         requests_per_day=requests_per_day(engine, release.service, now_us),
+        live=read_yield(
+            engine,
+            declared,
+            now_us,
+            trained=trainings(engine, release.service, now_us - DAYS * DAY_US, now_us + 1),
+        ),
         approvals=list_approvals(engine, release.id),
     )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
+from ..cost.report import Yield
 from ..declare.service import ServiceDeclaration
 from ..evaluate.report import Metric, Paired, Report
 from ..store.approvals import OWNERS, Approval
 from ..store.leakage import SavedLeakage
+from .worth import judge_worth
 
 State = Literal["holds", "fails", "inconclusive", "not_measured", "waived"]
 GateName = Literal[
@@ -24,6 +26,7 @@ GateName = Literal[
     "throughput",
     "cost_per_request",
     "cost_per_day",
+    "worth",
     "contracts",
     "skew",
     "leakage",
@@ -81,6 +84,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         leakage: Of each way in which features were audited for leaks the newest audit that says
             something of this release, with what it found in that way alone.
         requests_per_day: Of the busiest day of the last week.
+        live: What the answers of what serves cost lately; None without any.
     """
 
     release: str
@@ -96,6 +100,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     skew_serving: dict[str, Any] | None = None
     leakage: tuple[SavedLeakage, ...] = ()
     requests_per_day: float = 0.0
+    live: Yield | None = None
     approvals: tuple[Approval, ...] = ()
 
     @property
@@ -213,6 +218,28 @@ def cost_per_day(known: Evidence) -> Gate:
     why = f"${one.value * traffic:,.2f} at the {traffic:,.0f} requests of last week's busiest day"
     gate = _evaluated(known, "cost_per_day", is_declared, state, why)
     return msgspec.structs.replace(gate, value=one.value * traffic, bar=bar)
+
+
+def worth(known: Evidence) -> Gate:
+    """Return whether an accepted answer costs less than it is worth."""
+    declared = known.declared
+    metrics = {} if known.report is None else known.report.metrics
+    one = next((metric for metric in metrics.values() if _is_of_a_request(metric)), None)
+    state, why, value, bar = judge_worth(declared, one, known.live)
+    if state != "holds" and declared.cost.on_loss == "alert":
+        state, why = "holds", f"{why}; `cost.on_loss` is `alert`: it holds nothing up"
+    return Gate(
+        name="worth",
+        state=cast(State, state),
+        is_declared=declared.cost.on_loss == "refuse" and bar is not None,
+        value=value,
+        bar=bar,
+        why=why,
+        evidence="" if known.report is None or one is None else known.report.id,
+        digest=known.report_digest if one is not None else _digest([value, bar]),
+        at_us=known.now_us,
+        command=known.command,
+    )
 
 
 def contracts(known: Evidence) -> Gate:
@@ -369,6 +396,7 @@ MEASURES: tuple[Callable[[Evidence], Gate], ...] = (
     _later("throughput", "how many requests it stands"),
     cost_per_request,
     cost_per_day,
+    worth,
     contracts,
     skew,
     leakage,

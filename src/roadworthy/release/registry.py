@@ -165,6 +165,16 @@ def read_release(engine: Engine, release_id: str) -> Release:
     return _release(row)
 
 
+def trainings(engine: Engine, service: str, since_us: int, until_us: int) -> int:
+    """Return how many trainings were first released in a span: one a training set that is named."""
+    first: dict[str, int] = {}
+    for release in list_releases(engine, service, limit=1_000):
+        if release.manifest.training is not None:
+            id = release.manifest.training.id
+            first[id] = min(first.get(id, release.created_at_us), release.created_at_us)
+    return sum(since_us <= at_us < until_us for at_us in first.values())
+
+
 def list_releases(
     engine: Engine, service: str = "", limit: int = 100, *, services: Collection[str] = ()
 ) -> list[Release]:

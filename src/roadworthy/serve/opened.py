@@ -353,15 +353,7 @@ class _Opener:
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
-        override = provider.prices.get(entry.model)
-        meter = open_meter(
-            kind=provider.kind,
-            base_url=provider.base_url or "",
-            model=entry.model,
-            override=price_of(override) if override else None,
-            rates=self._rates,
-            ceiling_micro=self._service.cost.per_request_micro,
-        )
+        meter = _meter_at(self._service, provider, entry, self._rates)
         return Link(
             model=self._open_or_absent(entry, provider),
             meter=meter,
@@ -412,6 +404,31 @@ class _Opener:
 
     def _takes_one(self) -> bool:
         return self._desk is not None and self._desk.takes_one(self._clock.now_us())
+
+
+def meter_of(
+    service: ServiceDeclaration, project: ProjectDeclaration, entry: ModelEntry, rates: Rates
+) -> Meter:
+    """Return what the answers of one declared model cost, without opening it.
+
+    Raises:
+        DeclarationError: Its price is unknown and no ceiling stands in for it.
+    """
+    return _meter_at(service, project.providers[entry.provider], entry, rates)
+
+
+def _meter_at(
+    service: ServiceDeclaration, provider: Provider, entry: ModelEntry, rates: Rates
+) -> Meter:
+    override = provider.prices.get(entry.model)
+    return open_meter(
+        kind=provider.kind,
+        base_url=provider.base_url or "",
+        model=entry.model,
+        override=price_of(override) if override else None,
+        rates=rates,
+        ceiling_micro=service.cost.per_request_micro,
+    )
 
 
 def price_of(override: PriceOverride) -> Price:

@@ -122,6 +122,12 @@ def _reached(act: Action) -> dict[str, Any]:
     return {**facts, "scope": act.subject, "link": "/budgets"}
 
 
+def _lost(act: Action) -> dict[str, Any]:
+    names = ("accepted", "per_accepted_micro", "value_micro", "total_micro", "days")
+    facts = {name: act.detail[name] for name in names if name in act.detail}
+    return {"service": act.subject, **facts, "link": "/costs"}
+
+
 _OF_CEILING = ("service", "period", "spent_micro", "ceiling_micro", "key")
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
 
@@ -133,6 +139,7 @@ NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
     "release.promote": _promoted,
     "release.rollback": _promoted,
     "release.reject": _rejected,
+    "value.lost": _lost,
     "service.stop": _switched,
     "service.resume": _switched,
 }

@@ -27,6 +27,7 @@ _UNITS: Mapping[str, Unit] = {
     "latency": "ms",
     "cost_per_request": "usd",
     "cost_per_day": "usd",
+    "worth": "usd",
     "approvals": "number",
 }
 """The unit of a gate's value, where it is no share."""

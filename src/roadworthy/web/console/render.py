@@ -18,6 +18,7 @@ from .. import (
     bodies,
     certificate_words,
     charts,
+    cost_words,
     evaluation_words,
     measures,
     numbers,
@@ -27,7 +28,14 @@ from .. import (
     svg,
     words,
 )
-from . import data_pictures, evaluation_pictures, pictures, release_pictures, review_pictures
+from . import (
+    cost_pictures,
+    data_pictures,
+    evaluation_pictures,
+    pictures,
+    release_pictures,
+    review_pictures,
+)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -199,6 +207,8 @@ def _open_environment() -> Environment:
     environment.globals.update(
         nothing=NOTHING,
         charts=charts,
+        cost_words=cost_words,
+        cost_pictures=cost_pictures,
         pictures=pictures,
         data_pictures=data_pictures,
         review_pictures=review_pictures,

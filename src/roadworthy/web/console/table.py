@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, example_routes, release_acts, release_twins, review_twins
+from .. import api, cost_routes, example_routes, release_acts, release_twins, review_twins
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -230,6 +230,7 @@ PAGES: tuple[Page, ...] = (
         fields=("stability",),
     ),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
+    Page("/costs", cost_routes.read_costs, "costs.html", nav="Costs", fields=("by", "month")),
     Page(
         "/certificates",
         review_twins.read_certificates,

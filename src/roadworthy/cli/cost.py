@@ -1,0 +1,19 @@
+"""`roadworthy cost`: what will be spent, what was, and what that is worth."""
+
+from __future__ import annotations
+
+import click
+
+from .cost_estimate import estimate_command
+from .cost_report import report_command
+
+
+@click.group()
+def cost() -> None:
+    """Say what a service will cost, and what was spent."""
+
+
+for one in (estimate_command, report_command):
+    cost.add_command(one)
+
+COMMANDS = {"cost": cost}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 
 import msgspec
 
@@ -21,6 +20,7 @@ from ..errors import (
 )
 from ..net import expire_at
 from ..types import Answer, Attempt, Call, CallSize, Judge, Judgement, Model, Usage
+from .draining import Drained
 from .judge import ACCEPTED
 
 DEFAULT_OUTPUT_TOKENS = 4096
@@ -152,7 +152,7 @@ class Failover:
             has_begun = False
             limit = expire_at(call.deadline, time.monotonic(), is_stream=True)
             try:
-                async with aclosing(link.model.stream(call)) as events:
+                async with Drained(link.model.stream(call), call, link) as events:
                     while True:
                         with limit:
                             event = await anext(events)

@@ -36,9 +36,9 @@ from roadworthy.declare.service import GUARDS
 from roadworthy.models.counts import MOST_TOKENS
 from roadworthy.observe.metrics import MOST_SERIES
 from roadworthy.serve.connection import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_HEADER_BYTES
-from roadworthy.serve.engine import LEASE_US
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
+from roadworthy.serve.paying import LEASE_US
 from roadworthy.serve.server import DRAIN_S
 from roadworthy.serve.tries import BUSY, COOLING, DEFAULT_OUTPUT_TOKENS
 from roadworthy.store.spool import BACKLOG_BYTES

@@ -459,6 +459,7 @@ class Call(msgspec.Struct):
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
+        barred: Providers that are passed over: their own ceilings leave no room.
         first: Names of the models that a router wants to be tried before the others, in order.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
@@ -487,6 +488,7 @@ class Call(msgspec.Struct):
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
     kept_micro: int = 0
+    barred: frozenset[str] = frozenset()
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
@@ -562,6 +564,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
         scopes: Names of the ceilings it counts against.
         lease_us: Unix microseconds after which a hold that its process left unsettled no longer
             counts.
+        parts: Scopes that hold another amount than `micro`, each with that: those of providers.
     """
 
     id: str
@@ -572,6 +575,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     service: str = ""
     key: str = ""
     kind: Kind = "generate"
+    parts: dict[str, int] = {}
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):

@@ -169,23 +169,22 @@ def test_the_budget_of_retries_is_a_share_of_the_requests() -> None:
     assert budget.take(1.0 + ALWAYS_EVERY_S), "and a few come back with time"
 
 
-async def test_a_retry_that_may_cost_is_made_only_where_the_purse_allows_both() -> None:
+async def test_what_may_have_been_charged_is_not_asked_for_again_where_money_is_counted() -> None:
     broke = BadAnswer("broke off", cause="server")
     broke.may_cost = True
-    for purse, is_made in ((1_000_000, True), (None, True), (250, False)):
-        model = ScriptedModel("m", [broke, "hello"])
-        chain = Failover(
-            "m", [linked(model, a_health(), meter=DEAR, max_output_tokens=10)], accept, policy()
-        )
+    for error, purse, is_made in (
+        (broke, 1_000_000, False),
+        (broke, None, True),
+        (down(), 1_000_000, True),
+    ):
+        model = ScriptedModel("m", [error, "hello"])
+        link = linked(model, a_health(), meter=DEAR, max_output_tokens=10)
         call = call_of(purse=purse)
-        assert call.size is not None
-        worst = chain.links[0].worst_case_micro(call.size)
-        if purse == 250:
-            assert worst < 250 < 2 * worst
         with suppress(AllModelsFailed):
-            await chain.answer(call)
+            await Failover("m", [link], accept, policy()).answer(call)
         assert (len(model.calls) == 2) is is_made
-        assert purse is None or call.spent_micro <= purse
+        assert call.size is not None
+        assert purse is None or call.spent_micro <= link.worst_case_micro(call.size)
 
 
 async def test_what_a_chain_has_spent_its_ladder_cannot_spend_again() -> None:

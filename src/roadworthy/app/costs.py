@@ -24,8 +24,8 @@ from ..errors import RequestError, RoadworthyError
 from ..evaluate.loading import load_cases
 from ..evaluate.suites import BUILTIN
 from ..release.registry import trainings
-from ..serve.tries import DEFAULT_OUTPUT_TOKENS
 from ..serve.opened import meter_of
+from ..serve.tries import DEFAULT_OUTPUT_TOKENS
 from ..store import costs as store
 from ..store.costs import Dimension
 from ..types import DAY_US, MICRO, SHOWN, Record

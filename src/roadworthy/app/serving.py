@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..cost.ledger import Ledger
 from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
@@ -31,12 +30,13 @@ from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
 from ..store.records import read_record
-from ..store.spending import read_holds, read_spending
+from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features
 from .beside import Beside
+from .budgets import Books
 from .desks import Desks
 from .examples import job_of_examples
 from .gauges import show_gauges
@@ -111,7 +111,8 @@ class Serving:
         self._unopened: dict[str, str] = {}
         self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
-        self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
+        self._books = Books(state, clock, self.spool, self.writer.drain, self.switchboard, left)
+        self.ledger = self._books.ledger
         self.engine = Engine(
             clock=clock,
             keyring=self.keyring,
@@ -120,7 +121,9 @@ class Serving:
             ledger=self.ledger,
             spool=self.spool,
             environment_hash=describe_environment().hash,
+            budgets=ground.declaration.budgets,
         )
+        self._books.know_users(self.engine.releases.values())
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
@@ -139,6 +142,7 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                self._books.job(),
                 worth_job(ground, lambda: self.engine.releases),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
                 Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
@@ -277,10 +281,6 @@ class Serving:
         opened = self.engine.releases.items()
         views = {name: release.declaration.features.views for name, release in opened}
         return {name: found for name, found in views.items() if found}
-
-    def _spent_on(self, day_us: int) -> Mapping[str, int]:
-        self.writer.drain()
-        return read_spending(self._ground.state, day_us)
 
     def _keep_days(self) -> dict[str, int]:
         releases = self.engine.releases.items()
@@ -511,6 +511,7 @@ class Serving:
         """Take over keys, stops of services and models, and the ends of rollouts."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._books.raise_ceilings()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
         self._beside.drop_ended()
@@ -563,6 +564,7 @@ class Serving:
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)
         self.engine.releases = self._champions({**self.engine.releases, name: new})
+        self._books.know_users([new])
         if old is None:
             return
         loop = asyncio.get_running_loop()

@@ -25,6 +25,7 @@ ENFORCES: Mapping[str, str] = {
     "objectives.latency_p95_ms": "serve/record.py",
     "cost": "serve/engine.py",
     "cost.on_exhausted": "serve/engine.py",
+    "cost.on_soft": "serve/paying.py",
     "models": "serve/failover.py",
     "models.name": "serve/failover.py",
     "models.timeout_ms": "serve/tries.py",

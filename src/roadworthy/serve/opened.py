@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
+from ..cost.limits import Limit, service_limits, user_limits
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
@@ -56,6 +58,11 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
+        user_ceiling: What each user may spend, under the beginning of the scopes of users.
+        limits: How much it may be asked.
+        user_limits: How much each user may ask, under the beginning of their scopes.
+        prefers_cheap: Whether the cheapest model is asked first once a ceiling is soon spent.
+        is_shared: Whether it counts in the budgets of its key, its tags and the project, too.
     """
 
     id: str
@@ -75,7 +82,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     late_us: int | None
     paid_links: tuple[Link, ...]
     per_request_micro: int | None
-    per_user_micro: int | None
+    user_ceiling: Ceiling | None
     reads_input: bool
     service_ceilings: tuple[Ceiling, ...]
     context: Context | None = None
@@ -85,6 +92,10 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
+    limits: tuple[Limit, ...] = ()
+    user_limits: tuple[Limit, ...] = ()
+    prefers_cheap: bool = False
+    is_shared: bool = True
 
     @property
     def is_held(self) -> bool:
@@ -98,13 +109,17 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     def worst_case_micro(self, size: CallSize) -> int:
         """Return the most a request can cost: each paid try once, under its ceiling."""
+        total, ceiling = self.full_case_micro(size), self.per_request_micro
+        return total if ceiling is None or total < ceiling else ceiling
+
+    def full_case_micro(self, size: CallSize) -> int:
+        """Return what all paid tries of a request together can cost."""
         total = 0
         for link in self.paid_links:
             total += link.worst_case_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
-        ceiling = self.per_request_micro
-        return total if ceiling is None or total < ceiling else ceiling
+        return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
@@ -229,9 +244,12 @@ def open_release(
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
-        per_user_micro=service.cost.per_user_per_day_micro,
+        user_ceiling=user_ceiling(service.name, service.cost),
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
-        service_ceilings=_ceilings(service),
+        service_ceilings=service_ceilings(service.name, service.cost),
+        limits=service_limits(service.name, service.limits),
+        user_limits=user_limits(service.name, service.limits),
+        prefers_cheap=service.cost.on_soft == "cheapest",
         context=_context_of(service, output_guards, project, folder, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
@@ -306,13 +324,6 @@ def _ladders(rungs: list[Link], judge: OutputJudge, declared: frozenset[str]) ->
 
 def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:
     return Failover("ladder", rungs, judge) if rungs else None
-
-
-def _ceilings(service: ServiceDeclaration) -> tuple[Ceiling, ...]:
-    per_day = service.cost.per_day_micro
-    if per_day is None:
-        return ()
-    return (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),)
 
 
 def _declared_rungs(service: ServiceDeclaration) -> frozenset[str]:

@@ -128,6 +128,7 @@ def reply_of(plan: Plan) -> Reply:
         review_id=plan.review_id,
         error=plan.error,
         at_us=plan.at_us,
+        rates=plan.rates,
     )
 
 

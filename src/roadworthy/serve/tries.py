@@ -12,6 +12,7 @@ import msgspec
 from ..cost.prices import Meter
 from ..errors import (
     AllModelsFailed,
+    BudgetExhausted,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -121,7 +122,6 @@ class Tries:
         self._is_again = False
         self._stopped = stopped
         self._spent = call.spent_micro
-        self._tried_micro = 0
         self._started = 0
         self._retry = 0
         self._turn: Turn | None = None
@@ -145,6 +145,8 @@ class Tries:
         self._retry = 0
         if link.name in self._stopped:
             return self._skip(link, "stopped")
+        if call.barred and link.provider in call.barred:
+            return self._skip(link, BudgetExhausted.code)
         call.asked = link.name
         self._started = time.perf_counter_ns()
         if not link.is_instant:
@@ -361,14 +363,12 @@ class Tries:
         return self._set_tokens(link)
 
     def _affords_again(self, link: Link) -> bool:
-        """Whether another try can be paid, without taking from what the next models may need."""
-        call = self.call
-        size, purse = call.size, call.max_cost_micro
-        if link.is_free or size is None or purse is None or not self._spent:
-            return True
-        worst = link.worst_case_micro(size)
-        room = self._tried_micro if call.is_covered else purse
-        return room - self._spent >= worst
+        """Whether another try can be paid: money was set aside for one of each model.
+
+        So what may have been charged is not asked for again, where money is counted.
+        """
+        is_counted = self.call.size is not None and self.call.max_cost_micro is not None
+        return link.is_free or not is_counted or not self.attempts[-1].cost_micro
 
     def cancelled(self, link: Link) -> None:
         """Leave on the call what a try may have used when everything was cancelled."""
@@ -400,8 +400,6 @@ class Tries:
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent
-            if cost and size is not None and not self._retry:
-                self._tried_micro += link.worst_case_micro(size)
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(
             Attempt(

@@ -198,6 +198,8 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        mendable: What the model may be told, so that it writes its JSON again; empty where that
+            helps nothing.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
@@ -205,6 +207,7 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    mendable: str = ""
 
     @property
     def is_acceptable(self) -> bool:
@@ -468,14 +471,20 @@ class Call(msgspec.Struct):
         before: Tries of the model that is being asked that are over and priced, left here by a
             model that asks it several times, where the last was cancelled.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
+        barred: Providers that are passed over: their own ceilings leave no room.
         first: Names of the models that a router wants to be tried before the others, in order.
         left_micro: Money for all tries of the model that is being asked, left here by the chain;
             None where nothing is metered.
         context: What it is made of in tokens, and what went out of it, for the record.
         forgotten, forgotten_at: Messages that went out and are to be summarised, and where.
+        summary_micro: The most that this may cost.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        static_messages: How many of the first messages are the same in each call of a prompt, so
+            that a provider can keep what it read of them.
+        static_characters: Of the message after those, how many characters of its text are so too.
+        static_key: By which they are known to be the same; empty where none are.
         id: The request's, by which coins fall.
         spent_micro: What its tries have cost by now, left here by each chain for the next.
     """
@@ -497,6 +506,7 @@ class Call(msgspec.Struct):
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
     kept_micro: int = 0
+    barred: frozenset[str] = frozenset()
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
@@ -504,6 +514,10 @@ class Call(msgspec.Struct):
     context: dict[str, Any] | None = None
     forgotten: tuple[dict[str, Any], ...] = ()
     forgotten_at: int = 0
+    summary_micro: int = 0
+    static_messages: int = 0
+    static_characters: int = 0
+    static_key: str = ""
     id: str = ""
     spent_micro: int = 0
 
@@ -573,6 +587,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
         scopes: Names of the ceilings it counts against.
         lease_us: Unix microseconds after which a hold that its process left unsettled no longer
             counts.
+        parts: Scopes that hold another amount than `micro`, each with that: those of providers.
     """
 
     id: str
@@ -583,6 +598,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     service: str = ""
     key: str = ""
     kind: Kind = "generate"
+    parts: dict[str, int] = {}
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):

@@ -55,6 +55,29 @@ def test_prices_are_exact(tmp_path: Path) -> None:
     assert price.cached_input_usd_per_million is None
 
 
+def test_an_api_with_one_home_is_met_there(tmp_path: Path) -> None:
+    providers = """
+[providers.claude]
+kind = "anthropic"
+api_key_env = "ANTHROPIC_API_KEY"
+[providers.google]
+kind = "gemini"
+api_key_env = "GEMINI_API_KEY"
+[providers.near]
+kind = "gemini"
+api_key_env = "GEMINI_API_KEY"
+base_url = "https://gemini.example.com/v1beta"
+"""
+    project = write_project(tmp_path, PROJECT + providers)
+    homes = {name: project.providers[name].base_url for name in ("claude", "google", "near")}
+    assert homes == {
+        "claude": "https://api.anthropic.com/v1",
+        "google": "https://generativelanguage.googleapis.com/v1beta",
+        "near": "https://gemini.example.com/v1beta",
+    }
+    assert all(project.providers[name].is_priced for name in homes)
+
+
 def test_only_what_may_send_a_bill_is_priced(tmp_path: Path) -> None:
     providers = write_project(tmp_path).providers
     assert {name for name, provider in providers.items() if provider.is_priced} == {"upstream"}

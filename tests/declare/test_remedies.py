@@ -34,6 +34,7 @@ TESTS = {
     26: "cli/test_cli_cost_tokens.py"
     "::test_comparing_releases_tells_the_tokens_of_a_model_that_changed",
     27: "serve/test_window.py::test_what_does_not_fit_goes_to_the_next_model_without_a_call",
+    28: "serve/test_breaker.py::test_a_rate_limit_is_left_alone_for_as_long_as_it_asks",
     29: "app/test_tokens_served.py::test_a_cut_off_answer_says_so_everywhere",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
     33: "cli/test_cli_evaluate.py::test_a_worse_release_than_the_one_that_serves_ends_with_1",
@@ -56,6 +57,7 @@ TESTS = {
     57: "review/test_carried_certificates.py"
     "::test_what_was_certified_comes_back_in_the_same_moment",
     58: "store/test_actions.py::test_a_changed_row_breaks_the_chain_at_its_number",
+    67: "models/test_dialects.py::test_a_count_that_cannot_be_true_is_unknown_and_not_free",
     68: "review/test_rulings.py::test_an_approval_is_of_what_was_seen",
     69: "serve/test_waiting.py"
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
@@ -70,6 +72,10 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    91: "models/test_dialects.py::test_what_was_read_before_is_counted_as_cached",
+    92: "models/test_llama_cpp_model.py::test_what_was_read_of_a_prompt_is_not_read_again",
+    97: "models/test_llama_cpp_model.py"
+    "::test_the_same_question_gets_the_same_answer_with_its_tokens",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",

@@ -17,7 +17,7 @@ import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
 from ..cost.prices import Meter, Rates, open_meter
-from ..declare.project import ProjectDeclaration, Provider
+from ..declare.project import INSTANT_KINDS, ProjectDeclaration, Provider
 from ..errors import (
     BudgetExhausted,
     DeclarationError,
@@ -31,7 +31,7 @@ from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..serve.failover import Failover, Link
 from ..serve.judge import ACCEPTED
-from ..serve.opened import INSTANT_KINDS, price_of
+from ..serve.opened import price_of
 from ..types import MICRO, Answer, Attempt, Call, CallSize, Clock, Embedder, Model, Support
 from .ground import Ground
 from .rooms import open_signals

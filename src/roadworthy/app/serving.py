@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..cost.ledger import Ledger
 from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
-from ..release import bundle, promotion, registry
+from ..release import promotion, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
@@ -31,20 +30,23 @@ from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
 from ..store.records import read_record
-from ..store.spending import read_holds, read_spending
+from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features
 from .beside import Beside
+from .budgets import Books
 from .desks import Desks
 from .examples import job_of_examples
 from .gauges import show_gauges
 from .ground import Ground
 from .opening import open_stored
+from .outages import LOOK_EVERY_S, Outages
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
 from .token_rates import job_of_token_rates
+from .working_tree import differences_of
 from .worth import worth_job
 
 if TYPE_CHECKING:
@@ -110,7 +112,8 @@ class Serving:
         self._unopened: dict[str, str] = {}
         self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
-        self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
+        self._books = Books(state, clock, self.spool, self.writer.drain, self.switchboard, left)
+        self.ledger = self._books.ledger
         self.engine = Engine(
             clock=clock,
             keyring=self.keyring,
@@ -119,7 +122,9 @@ class Serving:
             ledger=self.ledger,
             spool=self.spool,
             environment_hash=describe_environment().hash,
+            budgets=ground.declaration.budgets,
         )
+        self._books.know_users(self.engine.releases.values())
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
@@ -138,9 +143,11 @@ class Serving:
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
                 job_of_examples(ground),
+                self._books.job(),
                 worth_job(ground, lambda: self.engine.releases),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
                 job_of_token_rates(ground, lambda: self.engine.releases.values()),
+                Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -269,10 +276,6 @@ class Serving:
         opened = self.engine.releases.items()
         views = {name: release.declaration.features.views for name, release in opened}
         return {name: found for name, found in views.items() if found}
-
-    def _spent_on(self, day_us: int) -> Mapping[str, int]:
-        self.writer.drain()
-        return read_spending(self._ground.state, day_us)
 
     def _keep_days(self) -> dict[str, int]:
         releases = self.engine.releases.items()
@@ -438,22 +441,11 @@ class Serving:
         for name, opened in self.engine.releases.items():
             lines.append(f"  {name} ({opened.kind}): release {opened.id}")
             lines += [f"    not as it was built: {what}" for what in opened.warnings]
-            lines += [f"    files differ: {change}" for change in self._differences(opened)]
+            lines += [
+                f"    files differ: {change}" for change in differences_of(self._ground, opened)
+            ]
         lines += [f"  {part}: {text}" for part, text in self._release_trouble.items()]
         return lines
-
-    def _differences(self, opened: OpenRelease) -> list[str]:
-        ground = self._ground
-        stored = registry.read_release(ground.state, opened.id)
-        try:
-            service = ground.load(opened.name)
-            changes = bundle.differences(stored, service, ground.declaration)
-        except RoadworthyError as error:
-            return [f"the working tree cannot be released: {error}"]
-        if not changes:
-            return []
-        advice = "`roadworthy release build` and `release promote` take them over"
-        return [*map(str, changes), advice]
 
     async def start(self) -> None:
         """Start the writer, the job runner and the watches on the switchboard and the files."""
@@ -514,6 +506,7 @@ class Serving:
         """Take over keys, stops of services and models, and the ends of rollouts."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._books.raise_ceilings()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
         self._beside.drop_ended()
@@ -566,6 +559,7 @@ class Serving:
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)
         self.engine.releases = self._champions({**self.engine.releases, name: new})
+        self._books.know_users([new])
         if old is None:
             return
         loop = asyncio.get_running_loop()

@@ -45,6 +45,10 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         request_micro: Micro-dollars for the call itself.
         long_above: Tokens of input above which `long` is the price of the whole call.
         long: The dearer price of long calls, where there is one.
+        write_pico: Pico-dollars for a token of input that the provider writes to its cache; None
+            where that costs what other input costs.
+        audio_input_pico, audio_output_pico: Pico-dollars for a token of sound; None where it costs
+            what text costs.
     """
 
     input_pico: int = 0
@@ -53,17 +57,54 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
     request_micro: int = 0
     long_above: int = 0
     long: Price | None = None
+    write_pico: int | None = None
+    audio_input_pico: int | None = None
+    audio_output_pico: int | None = None
 
     def cost_micro(self, usage: Usage) -> int:
-        """Micro-dollars that `usage` costs, rounded up."""
+        """Micro-dollars that `usage` costs, rounded up.
+
+        Sound may have been cached too, which no count tells: as much of it as can be is then taken
+        to be both, and costs what sound costs.
+        """
         if self.long is not None and usage.input_tokens > self.long_above:
             return self.long.cost_micro(usage)
-        cached = min(usage.cached_tokens, usage.input_tokens)
+        sent, written = usage.input_tokens, usage.output_tokens
+        cached = min(usage.cached_tokens, sent)
+        if usage.cache_write_tokens or usage.audio_input_tokens or usage.audio_output_tokens:
+            return self._micro(self._detailed_pico(usage))
         return self._micro(
-            (usage.input_tokens - cached) * self.input_pico
+            (sent - cached) * self.input_pico
             + cached * self.cached_pico
-            + usage.output_tokens * self.output_pico
+            + written * self.output_pico
         )
+
+    def _detailed_pico(self, usage: Usage) -> int:
+        """Pico-dollars of a count that tells sound or what was written to a cache."""
+        sent, output = usage.input_tokens, usage.output_tokens
+        sound = min(usage.audio_input_tokens, sent)
+        spoken = min(usage.audio_output_tokens, output)
+        kept = min(usage.cache_write_tokens, sent - sound)
+        cached = min(max(usage.cached_tokens - sound, 0), sent - sound - kept)
+        return (
+            sound * _or(self.audio_input_pico, self.input_pico)
+            + kept * _or(self.write_pico, self.input_pico)
+            + cached * self.cached_pico
+            + (sent - sound - kept - cached) * self.input_pico
+            + spoken * _or(self.audio_output_pico, self.output_pico)
+            + (output - spoken) * self.output_pico
+        )
+
+    @property
+    def dearest_input_pico(self) -> int:
+        """Pico-dollars of a token of input, whatever becomes of it."""
+        known = (self.input_pico, self.cached_pico, self.write_pico, self.audio_input_pico)
+        return max(pico for pico in known if pico is not None)
+
+    @property
+    def dearest_output_pico(self) -> int:
+        """Pico-dollars of a token of output, whatever it is."""
+        return max(self.output_pico, _or(self.audio_output_pico, 0))
 
     def worst_case_micro(self, input_bytes: int, max_output_tokens: int, images: int = 0) -> int:
         """Micro-dollars that no answer of at most `max_output_tokens` exceeds.
@@ -81,8 +122,7 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         tokens = input_bytes + images * IMAGE_TOKENS
         price = self._for_tokens(tokens)
         return price._micro(
-            tokens * max(price.input_pico, price.cached_pico)
-            + max_output_tokens * price.output_pico
+            tokens * price.dearest_input_pico + max_output_tokens * price.dearest_output_pico
         )
 
     def affordable_output_tokens(
@@ -96,11 +136,11 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
             return 0
         tokens = input_bytes + images * IMAGE_TOKENS
         price = self._for_tokens(tokens)
-        if not price.output_pico:
+        if not price.dearest_output_pico:
             return None
         left_pico = (ceiling_micro - price.request_micro) * PICO_PER_MICRO
-        left_pico -= tokens * max(price.input_pico, price.cached_pico)
-        return left_pico // price.output_pico
+        left_pico -= tokens * price.dearest_input_pico
+        return left_pico // price.dearest_output_pico
 
     def _for_tokens(self, input_tokens: int) -> Price:
         return self.long if self.long and input_tokens > self.long_above else self
@@ -109,22 +149,38 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         return self.request_micro - (-pico // PICO_PER_MICRO)
 
 
+def _or(pico: int | None, otherwise: int) -> int:
+    return otherwise if pico is None else pico
+
+
 def usd_per_million(
     input_usd: Decimal,
     output_usd: Decimal,
     cached_usd: Decimal | None = None,
     request_usd: Decimal = Decimal(0),
+    *,
+    write_usd: Decimal | None = None,
+    audio_input_usd: Decimal | None = None,
+    audio_output_usd: Decimal | None = None,
 ) -> Price:
     """A price from dollars per million tokens (and dollars per request), rounded up.
 
-    Without `cached_usd`, cached tokens cost what other input costs.
+    Without `cached_usd`, cached tokens cost what other input costs; likewise those that are written
+    to a cache, and sound.
     """
     return Price(
         _round_up(input_usd),
         _round_up(output_usd),
         _round_up(input_usd if cached_usd is None else cached_usd),
         _round_up(request_usd),
+        write_pico=_maybe(write_usd),
+        audio_input_pico=_maybe(audio_input_usd),
+        audio_output_pico=_maybe(audio_output_usd),
     )
+
+
+def _maybe(usd: Decimal | None) -> int | None:
+    return None if usd is None else _round_up(usd)
 
 
 def _round_up(usd: Decimal) -> int:
@@ -256,7 +312,12 @@ class Meter(msgspec.Struct, frozen=True):
 
 
 def _is_impossible(usage: Usage) -> bool:
-    return usage.input_tokens < 0 or usage.output_tokens < 0 or usage.cached_tokens < 0
+    if usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return True
+    return (
+        min(usage.input_tokens, usage.output_tokens, usage.cached_tokens) < 0
+        or min(usage.cache_write_tokens, usage.audio_input_tokens, usage.audio_output_tokens) < 0
+    )
 
 
 def open_meter(

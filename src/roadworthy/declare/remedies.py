@@ -344,6 +344,11 @@ REMEDIES = (
         "serve/window.py",
     ),
     Remedy(
+        28,
+        "limits are kept before a provider refuses; a refusal is waited for or passed on",
+        "serve/breaker.py",
+    ),
+    Remedy(
         29,
         "an answer that was cut off is marked, failed over or gone on with, never taken for whole",
         "serve/continuing.py",
@@ -441,6 +446,11 @@ REMEDIES = (
     ),
     Remedy(58, "every act in a chain that shows tampering, with who and why", "store/actions.py"),
     Remedy(
+        67,
+        "every token is metered: cached, written, reasoning and sound, each at its own price",
+        "models/counts.py",
+    ),
+    Remedy(
         68,
         "rules and bounds hold an answer until a person approves, corrects or rejects it",
         "review/rulings.py",
@@ -522,6 +532,21 @@ REMEDIES = (
         "guard/rule.py",
         "guards",
         _rules,
+    ),
+    Remedy(
+        91,
+        "what is the same in each call of a prompt is marked for the provider to keep, and counted",
+        "models/anthropic.py",
+    ),
+    Remedy(
+        92,
+        "a local model does not read again what it read of a prompt before",
+        "models/llama_cpp.py",
+    ),
+    Remedy(
+        97,
+        "models on this machine answer by the same protocols, checks and records",
+        "models/llama_cpp.py",
     ),
     Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
     Remedy(

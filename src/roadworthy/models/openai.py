@@ -13,14 +13,12 @@ import msgspec
 from ..errors import BadAnswer, ModelError, ModelRejected, ModelUnavailable
 from ..net import HttpClient
 from ..types import Answer, Attempt, Call, Usage
+from .counts import believed
 from .refusals import refusal_of
 from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
-MOST_TOKENS = 100_000_000
-"""A request that counts more was counted wrong."""
-
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -29,15 +27,19 @@ _ABSENT = msgspec.Raw()
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
@@ -131,6 +133,7 @@ class OpenAIModel:
         self._model = msgspec.Raw(_encode(upstream))
         official = urlsplit(base_url).hostname == "api.openai.com"
         self._limit_key = "max_completion_tokens" if official else "max_tokens"
+        self._takes_cache_key = official
 
     async def answer(self, call: Call) -> Answer:
         """Ask for one whole completion.
@@ -220,6 +223,9 @@ class OpenAIModel:
             body.pop("max_tokens", None)
             body.pop("max_completion_tokens", None)
             body[self._limit_key] = msgspec.Raw(b"%d" % call.max_output_tokens)
+        if call.static_key and self._takes_cache_key and "prompt_cache_key" not in body:
+            # Requests that begin alike then meet the same machine, which has cached that part.
+            body["prompt_cache_key"] = msgspec.Raw(_encode(call.static_key))
         if stream:
             body["stream"] = msgspec.Raw(b"true")
             body["stream_options"] = msgspec.Raw(b'{"include_usage":true}')
@@ -329,16 +335,24 @@ def usage_of(raw: msgspec.Raw) -> Usage | None:
         return None
     if usage is None:
         return None
-    prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
-    counts = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        (prompt.cached_tokens or 0) if prompt else 0,
-        (output.reasoning_tokens or 0) if output else 0,
+    sent, written = usage.prompt_tokens_details, usage.completion_tokens_details
+    if sent is None and written is None:
+        return believed(Usage(usage.prompt_tokens, usage.completion_tokens))
+    reasoning = (written.reasoning_tokens or 0) if written else 0
+    output = usage.completion_tokens
+    if reasoning and usage.total_tokens == usage.prompt_tokens + output + reasoning:
+        output += reasoning  # some count what was thought beside what was written, not in it
+    return believed(
+        Usage(
+            usage.prompt_tokens,
+            output,
+            (sent.cached_tokens or 0) if sent else 0,
+            reasoning,
+            (sent.cache_write_tokens or 0) if sent else 0,
+            (sent.audio_tokens or 0) if sent else 0,
+            (written.audio_tokens or 0) if written else 0,
+        )
     )
-    if not any(counts[:2]) or not all(0 <= count <= MOST_TOKENS for count in counts):
-        return None
-    return Usage(*counts)
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:

@@ -7,7 +7,7 @@ that no clock that is set back keeps a provider down.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -42,6 +42,18 @@ OF_REQUESTS: frozenset[Cause] = frozenset({"content_filter", "context_length", "
 """Causes that lie with a request: a provider that says so is well."""
 
 
+WHY: Mapping[str, str] = {
+    "connection": "no connection, or it broke",
+    "timeout": "no answer in time",
+    "server": "it fails inside",
+    "malformed": "what it answers is no whole answer",
+    "rate_limit": "its rate limit is reached",
+    "no_credit": "it wants to be paid first: look at the account there",
+    "auth": "it refuses the key: look at the variable that `api_key_env` names",
+}
+"""Cause → what a person is told of a model that is left alone."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a model of a provider stands.
 
@@ -62,10 +74,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     first_token_s: float = 0.0
 
 
-Changed = Callable[["Health", float], None]
-"""Called when it opens or closes, and when that was."""
-
-
 class Health:
     """Whether one model of one provider is asked, by how it did lately.
 
@@ -76,7 +84,6 @@ class Health:
         provider: As roadworthy.toml names it.
         model: The provider's own name for it.
         cooldown_s: How long it is left alone at first.
-        changed: Called when it opens or closes.
 
     Attributes:
         is_closed: Whether it is asked without a second look.
@@ -84,13 +91,7 @@ class Health:
         answer_s, first_token_s: What answers, and first tokens, take lately; 0 where unknown.
     """
 
-    def __init__(
-        self,
-        provider: str,
-        model: str,
-        cooldown_s: float,
-        changed: Changed = lambda health, now: None,
-    ) -> None:
+    def __init__(self, provider: str, model: str, cooldown_s: float) -> None:
         self.provider = provider
         self.model = model
         self.is_closed = True
@@ -98,7 +99,6 @@ class Health:
         self.answer_s = 0.0
         self.first_token_s = 0.0
         self._cooldown_s = cooldown_s
-        self._changed = changed
         self._since = 0.0
         self._until = 0.0
         self._lasted_s = 0.0
@@ -213,15 +213,12 @@ class Health:
         self._until, self._lasted_s = now + for_s, for_s
         self._probe_until = 0.0
         self._good = self._bad = 0
-        if not was_open:
-            self._changed(self, now)
 
     def _close(self, now: float) -> None:
         self.is_closed, self.cause = True, ""
         self._closed_at = self._since = now
         self._probe_until = 0.0
         self._good = self._bad = 0
-        self._changed(self, now)
 
     def standing(self, now: float) -> Standing:
         """Return how it stands."""

@@ -6,12 +6,12 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 
 from ..errors import ModelError
 from ..net import StreamLimit, expire_at
 from ..risk.coin import coin_of
 from ..types import Answer, Call, Judge, Judgement
+from .draining import Drained
 from .judge import ACCEPTED
 from .retries import Policy
 from .sse import restart_event
@@ -125,7 +125,7 @@ class Failover:
                 if link.pace is not None or link.health is not None:
                     with limit:
                         await tries.enter(link)
-                async with aclosing(link.model.stream(call)) as events:
+                async with Drained(link.model.stream(call), call, link) as events:
                     while True:
                         with limit:
                             event = await anext(events)

@@ -24,8 +24,8 @@ from ..errors import (
 from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key, OpenFeatures, OpenSignals
-from . import embeddings, features, native, oip, openai_chat
-from .connection import Exchange
+from . import embeddings, features, native, oip, openai_chat, responses
+from .connection import CYCLE, Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
@@ -100,6 +100,7 @@ class Gateway:
             "/v1/chat/completions": {"POST": chat},
             "/v1/embeddings": {"POST": partial(embeddings.embeddings, engine, open_signals)},
             "/v1/models": {"GET": self._models},
+            "/v1/responses": {"POST": partial(responses.responses, engine)},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/metrics": {"GET": self._metrics_page},
             "/v2": {"GET": self._server},
@@ -157,7 +158,8 @@ class Gateway:
         headers, query = _headers_of(scope["headers"]), scope["query_string"]
         incoming = Incoming(method, path, headers, b"", started_ns, query)
         try:
-            await _send(send, await self._handle(handler, incoming, receive))
+            out = await self._handle(handler, incoming, receive)
+            await _send(send, out, scope.get(CYCLE))
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
 
@@ -312,7 +314,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"expected a body of at most {limit} bytes, got more")
 
 
-async def _send(send: Send, out: Outgoing) -> None:
+async def _send(send: Send, out: Outgoing, cycle: Any) -> None:
     if out.events is None:
         length = (b"content-length", b"%d" % len(out.body))
         start = {
@@ -327,5 +329,7 @@ async def _send(send: Send, out: Outgoing) -> None:
         await send({"type": "http.response.start", "status": out.status, "headers": out.headers})
         await send({"type": "http.response.body", "body": out.body, "more_body": True})
         async for event in events:
+            if cycle is not None and cycle.disconnected:
+                return
             await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -174,6 +174,7 @@ class LastGoodModel:
             body=body,
             size=size,
             max_cost_micro=purse,
+            barred=call.barred,
         )
 
     def _unavailable(self, why: str) -> ModelUnavailable:

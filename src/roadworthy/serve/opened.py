@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
+from ..cost.limits import Limit, service_limits, user_limits
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
-from ..declare.project import PriceOverride, ProjectDeclaration, Provider
+from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
 from ..errors import MissingExtra, ServiceStopped
@@ -43,10 +45,6 @@ VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
 COUNTED_KINDS = frozenset({"openai", "anthropic", "gemini"})
 """Kinds whose models go by the names their makers gave them."""
-INSTANT_KINDS = frozenset({"rule", "builtin"})
-"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
-
-
 OpenDesk = Callable[[ServiceDeclaration, str], Desk]
 """Opens the desk of a service with `[review]`, for a release of this id."""
 
@@ -70,6 +68,11 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         router: What chooses the model; None where the order of the file does.
         counters: Model → what counts tokens as it does.
         summariser: What writes what went out of a chat in few words; None where nothing does.
+        user_ceiling: What each user may spend, under the beginning of the scopes of users.
+        limits: How much it may be asked.
+        user_limits: How much each user may ask, under the beginning of their scopes.
+        prefers_cheap: Whether the cheapest model is asked first once a ceiling is soon spent.
+        is_shared: Whether it counts in the budgets of its key, its tags and the project, too.
     """
 
     id: str
@@ -89,7 +92,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     late_us: int | None
     paid_links: tuple[Link, ...]
     per_request_micro: int | None
-    per_user_micro: int | None
+    user_ceiling: Ceiling | None
     reads_input: bool
     service_ceilings: tuple[Ceiling, ...]
     context: Context | None = None
@@ -101,6 +104,10 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     router: Router | None = None
     counters: Mapping[str, Counter] = {}
     summariser: Summariser | None = None
+    limits: tuple[Limit, ...] = ()
+    user_limits: tuple[Limit, ...] = ()
+    prefers_cheap: bool = False
+    is_shared: bool = True
 
     @property
     def is_held(self) -> bool:
@@ -114,23 +121,28 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         """How chats are read; None passes them through."""
         return self.declaration.chat
 
-    def worst_case_micro(self, size: CallSize, total: int = 0) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling.
+    def worst_case_micro(self, size: CallSize) -> int:
+        """Return the most a request can cost: each paid try once, under its ceiling."""
+        total, ceiling = self.full_case_micro(size), self.per_request_micro
+        return total if ceiling is None or total < ceiling else ceiling
 
-        Args:
-            size: How large it is.
-            total: What is spent before any of these tries.
-        """
+    def full_case_micro(self, size: CallSize) -> int:
+        """Return what all paid tries of a request together can cost."""
+        total = 0
         for link in self.paid_links:
             total += link.worst_case_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
-        ceiling = self.per_request_micro
-        return total if ceiling is None or total < ceiling else ceiling
+        return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
         return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+
+    @property
+    def summarising_links(self) -> tuple[Link, ...]:
+        """The model that writes summaries, where it costs something."""
+        return () if self.summariser is None else self.summariser.chain.paid_links
 
     @property
     def has_effects(self) -> bool:
@@ -216,7 +228,7 @@ def open_release(
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    Signals and sources are opened only where needed; all that is served shares `upstreams`.
+    Signals and sources are opened where they are needed; all that is served shares `upstreams`.
 
     Raises:
         DeclarationError, NotFound: A part is not there, does not fit, or costs nobody knows what.
@@ -250,9 +262,12 @@ def open_release(
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
-        per_user_micro=service.cost.per_user_per_day_micro,
+        user_ceiling=user_ceiling(service.name, service.cost),
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
-        service_ceilings=_ceilings(service),
+        service_ceilings=service_ceilings(service.name, service.cost),
+        limits=service_limits(service.name, service.limits),
+        user_limits=user_limits(service.name, service.limits),
+        prefers_cheap=service.cost.on_soft == "cheapest",
         context=_context_of(service, output_guards, project, folder, open_signals, opener.trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
@@ -340,13 +355,6 @@ def _ladders(rungs: list[Link], judge: OutputJudge, declared: frozenset[str]) ->
 
 def _ladder(rungs: list[Link], judge: OutputJudge) -> Failover | None:
     return Failover("ladder", rungs, judge) if rungs else None
-
-
-def _ceilings(service: ServiceDeclaration) -> tuple[Ceiling, ...]:
-    per_day = service.cost.per_day_micro
-    if per_day is None:
-        return ()
-    return (Ceiling(f"service:{service.name}", per_day, "cost.per_day_usd"),)
 
 
 def _declared_rungs(service: ServiceDeclaration) -> frozenset[str]:
@@ -521,4 +529,7 @@ def price_of(override: PriceOverride) -> Price:
         override.output_usd_per_million,
         override.cached_input_usd_per_million,
         override.request_usd or Decimal(0),
+        write_usd=override.cache_write_usd_per_million,
+        audio_input_usd=override.audio_input_usd_per_million,
+        audio_output_usd=override.audio_output_usd_per_million,
     )

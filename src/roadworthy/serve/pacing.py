@@ -151,13 +151,22 @@ class Pace:
             ends.cancel()
             self._serve()
 
-    def leave(self, turn: Turn, used_tokens: int | None = None) -> None:
-        """Give a turn back, with the tokens that the call had, if they were counted."""
+    def leave(
+        self, turn: Turn, used_tokens: int | None = None, *, was_refused: bool = False
+    ) -> None:
+        """Give a turn back, with the tokens that the call had.
+
+        Args:
+            turn: What was given.
+            used_tokens: None where nobody counted them: then what was expected counts.
+            was_refused: Whether nothing was made of the call, so that it had none.
+        """
         self.at_work -= 1
+        used_tokens = 0 if was_refused else used_tokens
         if self.tokens is not None and used_tokens is not None:
             now = time.monotonic()
             self.tokens.correct(used_tokens - turn.tokens, turn.second, now)
-            if turn.most_tokens:
+            if turn.most_tokens and not was_refused:
                 ratio = min(used_tokens / turn.most_tokens, 1.0)
                 self._ratio += NEWS * (ratio - self._ratio)
         if self._waiting:
@@ -168,7 +177,7 @@ class Pace:
         now = time.monotonic()
         if self.requests is not None:
             self.requests.correct(-1, turn.second, now)
-        self.leave(turn, 0 if self.tokens is not None else None)
+        self.leave(turn, was_refused=True)
 
     def _drop_gone(self) -> None:
         while self._waiting and self._waiting[0].turn.done():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..types import Answer, PassageFound, Record, Usage
 from .request import Plan, Reply
@@ -109,12 +110,7 @@ def total_usage(plan: Plan) -> Usage:
         return used[0]
     if not used:
         return _NOTHING
-    return Usage(
-        sum(u.input_tokens for u in used),
-        sum(u.output_tokens for u in used),
-        sum(u.cached_tokens for u in used),
-        sum(u.reasoning_tokens for u in used),
-    )
+    return Usage(*(sum(counts) for counts in zip(*map(astuple, used), strict=True)))
 
 
 def reply_of(plan: Plan) -> Reply:
@@ -138,6 +134,7 @@ def reply_of(plan: Plan) -> Reply:
         is_cut_off=answer is not None and answer.is_cut_off,
         error=plan.error,
         at_us=plan.at_us,
+        rates=plan.rates,
     )
 
 

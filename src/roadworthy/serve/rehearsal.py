@@ -181,7 +181,11 @@ def beside(opened: OpenRelease) -> OpenRelease:
     return msgspec.structs.replace(
         opened,
         desk=None,
-        per_user_micro=None,
+        user_ceiling=None,
+        limits=(),
+        user_limits=(),
+        prefers_cheap=False,
+        is_shared=False,
         ladder=without_people(opened.ladder),
         free_ladder=without_people(opened.free_ladder),
         declared_ladder=without_people(opened.declared_ladder),

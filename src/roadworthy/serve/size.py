@@ -15,6 +15,10 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
 
 
+HIDDEN_TOKENS = 1_000
+"""Tokens that providers add of their own where tools or a schema go up, and charge for: the most
+that one documents is 804."""
+_HIDDEN = frozenset({"tools", "response_format"})
 _LIMITS = frozenset({"max_completion_tokens", "max_tokens", "n"})
 _messages = msgspec.json.Decoder(list[_Message])
 _whole_number = msgspec.json.Decoder(int | None)
@@ -31,6 +35,8 @@ def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
         total += len(memoryview(value))
         if name in _LIMITS:
             said[name] = _whole(name, value)
+    if not _HIDDEN.isdisjoint(body):
+        total += HIDDEN_TOKENS
     limit = said.get("max_completion_tokens") or said.get("max_tokens")
     return CallSize(total, _attached(body.get("messages")), limit, said.get("n") or 1)
 

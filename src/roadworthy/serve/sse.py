@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..errors import RoadworthyError
+from ..models.counts import chat_usage
 from ..types import MICRO
 from .envelope import envelope_of
 from .request import Reply
@@ -29,7 +30,9 @@ def completion_of(reply: Reply) -> bytes:
         return reply.completion
     message = {"role": "assistant", "content": text_of(reply.output)}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
-    return _encode({**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)})
+    return _encode(
+        {**_head(reply, "chat.completion"), "choices": [choice], "usage": chat_usage(reply.usage)}
+    )
 
 
 def completion_events(reply: Reply, *, wants_usage: bool = False) -> bytes:
@@ -46,7 +49,7 @@ def completion_events(reply: Reply, *, wants_usage: bool = False) -> bytes:
     }
     events = [first, last]
     if wants_usage:
-        events.append({**head, "choices": [], "usage": _usage(reply)})
+        events.append({**head, "choices": [], "usage": chat_usage(reply.usage)})
     return b"".join(b"data: " + _encode(event) + b"\n\n" for event in events)
 
 
@@ -85,14 +88,4 @@ def _head(reply: Reply, kind: str) -> dict[str, Any]:
         "object": kind,
         "created": reply.at_us // MICRO,
         "model": reply.service,
-    }
-
-
-def _usage(reply: Reply) -> dict[str, int]:
-    usage = reply.usage
-    sent, written = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
-    return {
-        "prompt_tokens": sent,
-        "completion_tokens": written,
-        "total_tokens": sent + written,
     }

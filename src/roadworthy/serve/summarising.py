@@ -79,6 +79,8 @@ class Summariser:
             body=body,
             size=None if purse is None else own,
             max_cost_micro=purse,
+            barred=call.barred,
+            id=call.id,
         )
 
     def _body(self, call: Call) -> dict[str, msgspec.Raw]:

@@ -12,6 +12,7 @@ import msgspec
 from ..cost.prices import Meter
 from ..errors import (
     AllModelsFailed,
+    BudgetExhausted,
     ModelError,
     ModelRateLimited,
     ModelRejected,
@@ -45,6 +46,8 @@ _AWAY = frozenset(
     {ModelUnavailable.code, ModelRateLimited.code, "no_key", "stopped", COOLING, BUSY}
 )
 """Ends of tries; where all are among them, it is known what went wrong."""
+_REFUSED = frozenset({"server", "rate_limit", "auth", "no_credit", "rejected", "context_length"})
+"""Causes of tries that no tokens were spent on."""
 _WAITS_FOR = 0.5
 """The share of its time that a try may wait for its turn, if answers may take that long."""
 _COUNTS_FROM = 0.5
@@ -134,12 +137,12 @@ class Tries:
         self._is_again = False
         self._stopped = stopped
         self._spent = call.spent_micro
-        self._tried_micro = 0
         self._started = 0
         self._retry = 0
         self._turn: Turn | None = None
         self._is_probe = False
         self._retry_after_s: list[float] = []
+        self._not_taken: list[str] = []
 
     def walk(self, links: Iterable[Link]) -> Iterator[Link]:
         """Yield each model that is to be tried, once for each try."""
@@ -157,6 +160,8 @@ class Tries:
         self._retry = 0
         if link.name in self._stopped:
             return self._skip(link, "stopped")
+        if call.barred and link.provider in call.barred:
+            return self._skip(link, BudgetExhausted.code)
         call.asked = link.name
         call.left_micro = None
         self._started = time.perf_counter_ns()
@@ -179,6 +184,8 @@ class Tries:
         call = self.call
         output = call.max_output_tokens or (call.size and call.size.output_tokens) or 1
         why = link.window.refuses(call, output)
+        if why:
+            self._not_taken.append("messages")
         return not why or self._skip(link, TOO_LONG, why, "context_length")
 
     def _set_tokens(self, link: Link) -> bool:
@@ -257,9 +264,11 @@ class Tries:
         """Give back what a try holds, however it ended."""
         self.holds = False
         if self._turn is not None and link.pace is not None:
-            used = self.attempts[-1].usage if self.attempts else None
+            last = self.attempts[-1] if self.attempts else None
+            used = None if last is None else last.usage
             tokens = None if used is None else used.input_tokens + used.output_tokens
-            link.pace.leave(self._turn, tokens)
+            was_refused = used is None and last is not None and last.cause in _REFUSED
+            link.pace.leave(self._turn, tokens, was_refused=was_refused)
             self._turn = None
         if self._is_probe and link.health is not None:
             self._is_probe = False
@@ -334,6 +343,8 @@ class Tries:
             self._is_probe = False
         if error.retry_after_s is not None:
             self._retry_after_s.append(error.retry_after_s)
+        if error.param is not None:
+            self._not_taken.append(error.param)
 
     def _says_something(self, link: Link, health: Health, error: ModelError) -> bool:
         """Whether an error tells how the model is; a try that was given too little time does not.
@@ -387,14 +398,12 @@ class Tries:
         return self._set_tokens(link)
 
     def _affords_again(self, link: Link) -> bool:
-        """Whether another try can be paid, without taking from what the next models may need."""
-        call = self.call
-        size, purse = call.size, call.max_cost_micro
-        if link.is_free or size is None or purse is None or not self._spent:
-            return True
-        worst = link.worst_case_micro(size)
-        room = self._tried_micro if call.is_covered else purse
-        return room - self._spent >= worst
+        """Whether another try can be paid: money was set aside for one of each model.
+
+        So what may have been charged is not asked for again, where money is counted.
+        """
+        is_counted = self.call.size is not None and self.call.max_cost_micro is not None
+        return link.is_free or not is_counted or not self.attempts[-1].cost_micro
 
     def _take_over(self, attempts: Sequence[Attempt]) -> None:
         """Take over tries that are over and priced, of a model that asks several times."""
@@ -433,8 +442,6 @@ class Tries:
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent
-            if cost and size is not None and not self._retry:
-                self._tried_micro += link.worst_case_micro(size)
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(
             Attempt(
@@ -465,8 +472,8 @@ class Tries:
         elif ends <= _AWAY:
             error.status = ModelUnavailable.status
         error.retryable = not ends <= _THEIRS
-        if ends and ends <= {TOO_LONG}:
-            error.status, error.param = 422, "messages"
+        if self._not_taken and len(self._not_taken) == len(self.attempts):
+            error.status, error.param = 422, self._not_taken[0]  # no model takes the request
         if error.status == ModelUnavailable.status:
             error.retry_after_s = min(self._retry_after_s, default=None)
         return error

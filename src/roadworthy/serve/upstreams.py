@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 import msgspec
 
 from ..declare.project import FREE_KINDS, Provider
 from ..declare.values import seconds_of
-from ..errors import Cause
 from .breaker import Health, Standing
 from .pacing import Pace
-
-MOST_NEWS = 1_000
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One time that a model was left alone, or asked again.
-
-    Attributes:
-        at: Monotonic seconds.
-        cause: Why it is left alone; empty where it is asked again.
-        for_s: For how long.
-    """
-
-    provider: str
-    model: str
-    at: float
-    cause: Cause
-    for_s: float
 
 
 class Pacing(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +30,9 @@ class Upstreams:
 
     One whose address or key is another now is another: what was learned of the old one says nothing
     of it.
-
-    Attributes:
-        news: What opened and closed, oldest first, for whoever tells of it.
     """
 
     def __init__(self) -> None:
-        self.news: deque[Change] = deque(maxlen=MOST_NEWS)
         self._healths: dict[tuple[str, ...], Health] = {}
         self._paces: dict[tuple[object, ...], Pace] = {}
 
@@ -75,7 +51,7 @@ class Upstreams:
         found = self._healths.get(place)
         if found is None:
             cooldown_s = float(seconds_of(provider.cooldown))
-            found = self._healths[place] = Health(name, model, cooldown_s, self._note)
+            found = self._healths[place] = Health(name, model, cooldown_s)
         return found
 
     def pace_of(self, name: str, provider: Provider) -> Pace | None:
@@ -114,7 +90,3 @@ class Upstreams:
                 tokens=None if tokens is None else tokens.used(now),
                 tokens_per_minute=None if tokens is None else tokens.most,
             )
-
-    def _note(self, health: Health, now: float) -> None:
-        for_s = health.for_s(now)
-        self.news.append(Change(health.provider, health.model, now, health.cause, for_s))

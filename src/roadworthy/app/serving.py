@@ -142,12 +142,7 @@ class Serving:
                 *self._jobs_of_review(),
                 *self._jobs_of_bounds(),
                 *(sender.job() for sender in self.senders),
-                job_of_examples(ground),
-                self._books.job(),
-                worth_job(ground, lambda: self.engine.releases),
-                Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
-                job_of_token_rates(ground, lambda: self.engine.releases.values()),
-                Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
+                *self._other_jobs(ground),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,6 +150,17 @@ class Serving:
         self._is_behind = False
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
+
+    def _other_jobs(self, ground: Ground) -> list[Job]:
+        outages = Outages(self.upstreams, ground.state, ground.clock)
+        return [
+            job_of_examples(ground),
+            self._books.job(),
+            worth_job(ground, lambda: self.engine.releases),
+            Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+            Job("providers", LOOK_EVERY_S, outages.tell),
+            job_of_token_rates(ground, lambda: self.engine.releases.values()),
+        ]
 
     @property
     def shadows(self) -> Mapping[str, Shadows]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -261,13 +261,8 @@ def open_release(
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
-        per_request_micro=service.cost.per_request_micro,
-        user_ceiling=user_ceiling(service.name, service.cost),
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
-        service_ceilings=service_ceilings(service.name, service.cost),
-        limits=service_limits(service.name, service.limits),
-        user_limits=user_limits(service.name, service.limits),
-        prefers_cheap=service.cost.on_soft == "cheapest",
+        **_money_of(service),
         context=_context_of(service, output_guards, project, folder, open_signals, opener.trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
@@ -286,6 +281,19 @@ def _open_summariser(
         return None
     own = [link for link in links if link.name == service.context.summarise_with]
     return Summariser(Failover("summary", own, accept_all), trimmer)
+
+
+def _money_of(service: ServiceDeclaration) -> dict[str, Any]:
+    """Return what a release is told of its ceilings and limits."""
+    name, cost = service.name, service.cost
+    return {
+        "per_request_micro": cost.per_request_micro,
+        "user_ceiling": user_ceiling(name, cost),
+        "service_ceilings": service_ceilings(name, cost),
+        "limits": service_limits(name, service.limits),
+        "user_limits": user_limits(name, service.limits),
+        "prefers_cheap": cost.on_soft == "cheapest",
+    }
 
 
 def _policy_of(service: ServiceDeclaration) -> Policy:

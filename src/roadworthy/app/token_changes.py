@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Engine
 
-from ..cost.prices import Meter, Price, Rates, open_meter
+from ..cost.prices import Meter, Price, Rates
+from ..declare.project import Provider
 from ..declare.service import ModelEntry, ServiceDeclaration
 from ..errors import DeclarationError, NotFound, RequestError
 from ..evaluate.cases import load_suites
@@ -16,7 +17,7 @@ from ..evaluate.suites import BUILTIN
 from ..release import registry
 from ..release.registry import PinnedModel, Release
 from ..release.token_change import Sample, TokenChange, token_change
-from ..serve.opened import price_of
+from ..serve.opened import meter_at
 from ..signals.tokens import Counter, open_counter, rate_of
 from ..store.rollups import summarise, summarise_by
 from ..store.text_sample import sample_bodies
@@ -166,15 +167,12 @@ def _find(
             if name in (entry.name, entry.model):
                 return _declared(ground, service, entry, since_us)
     counter = open_counter(name)
-    providers = ground.declaration.providers.values()
-    declared = (provider.prices.get(name) for provider in providers)
-    override = next((price for price in declared if price is not None), None)
-    price = price_of(override) if override else _published(ground.rates, name)
-    meter = (
-        None
-        if price is None
-        else Meter(price, None, "override" if override else f"rates:{ground.rates.dated}")
-    )
+    for provider in ground.declaration.providers.values():
+        if name in provider.prices:
+            now_us = ground.clock.now_us()
+            return _Model(name, counter, meter_at(provider, name, ground.rates, None, now_us))
+    price = _published(ground.rates, name)
+    meter = None if price is None else Meter(price, None, f"rates:{ground.rates.dated}")
     return _Model(name, counter, meter)
 
 
@@ -186,30 +184,26 @@ def _of_release(ground: Ground, name: str, since_us: int) -> _Model:
     pin = pins[0]
     counter = _counter(ground.state, [release.service], pin.name, pin.model, since_us)
     provider = ground.declaration.providers.get(pin.provider)
-    override = None if provider is None else provider.prices.get(pin.model)
-    base_url = release.manifest.providers[pin.provider].base_url
-    price = price_of(override) if override else ground.rates.find(base_url, pin.model)
-    return _Model(pin.model, counter, None if price is None else Meter(price, None, "release"))
+    if provider is None:
+        return _Model(pin.model, counter, None)
+    return _Model(pin.model, counter, _meter(ground, provider, pin.model, None))
 
 
 def _declared(
     ground: Ground, service: ServiceDeclaration, entry: ModelEntry, since_us: int
 ) -> _Model:
     provider = ground.declaration.providers[entry.provider]
-    override = provider.prices.get(entry.model)
     counter = _counter(ground.state, [service.name], entry.name, entry.model, since_us)
+    ceiling = service.cost.per_request_micro
+    return _Model(entry.model, counter, _meter(ground, provider, entry.model, ceiling))
+
+
+def _meter(ground: Ground, provider: Provider, model: str, ceiling: int | None) -> Meter | None:
+    """Return what a model costs; None where that is not known, which is said beside the count."""
     try:
-        meter = open_meter(
-            kind=provider.kind,
-            base_url=provider.base_url or "",
-            model=entry.model,
-            override=price_of(override) if override else None,
-            rates=ground.rates,
-            ceiling_micro=service.cost.per_request_micro,
-        )
-    except DeclarationError:  # its price is not known, which is said beside the count
-        return _Model(entry.model, counter, None)
-    return _Model(entry.model, counter, meter)
+        return meter_at(provider, model, ground.rates, ceiling, ground.clock.now_us())
+    except DeclarationError:
+        return None
 
 
 def _counter(

@@ -53,12 +53,13 @@ class Continued:
 
     Attributes:
         model: The model.
+        meter: As given; replaced when its price changes.
     """
 
     def __init__(self, model: Model, meter: Meter) -> None:
         self.name = model.name
         self.model = model
-        self._meter = meter
+        self.meter = meter
 
     @property
     def missing(self) -> str:
@@ -77,7 +78,7 @@ class Continued:
         return await self._whole(call, answer)
 
     async def _whole(self, call: Call, first: Answer) -> Answer:
-        legs, answer = _Legs(call, self._meter, first), first
+        legs, answer = _Legs(call, self.meter, first), first
         while answer.is_cut_off and legs.may_go_on():
             own = legs.call()
             try:
@@ -122,7 +123,7 @@ class Continued:
         self, call: Call, first: Answer, head: _Head
     ) -> AsyncGenerator[bytes | Answer, None]:
         """Yield what the model writes after its first answer, and the end of the stream."""
-        legs, answer = _Legs(call, self._meter, first), first
+        legs, answer = _Legs(call, self.meter, first), first
         while answer.is_cut_off and legs.may_go_on():
             own, seam = legs.call(), _Seam(legs.text)
             limit = StreamLimit(own.deadline, time.monotonic())

@@ -15,6 +15,7 @@ from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
 from ..cost.limits import Limit, service_limits, user_limits
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
+from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
@@ -34,6 +35,7 @@ from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .retries import Policy, RetryBudget
 from .routing import open_router
+from .structured import larger_by_reask
 from .summarising import Summariser
 from .trimming import Trimmer
 from .upstreams import Upstreams
@@ -122,22 +124,27 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
+        """Return the most a request can cost: each paid try, under its ceiling."""
         total, ceiling = self.full_case_micro(size), self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
 
     def full_case_micro(self, size: CallSize) -> int:
         """Return what all paid tries of a request together can cost."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
+        total = sum([self.link_micro(link, size) for link in self.paid_links])
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+        return max(0, most - sum([self.link_micro(link, size) for link in self.paid_links]))
+
+    def link_micro(self, link: Link, size: CallSize) -> int:
+        """Return the most that one of its models can cost; one that is asked again, twice."""
+        worst = link.worst_case_micro(size)
+        if self.chain.policy.reasks and link in self.chain.links:
+            worst += link.worst_case_micro(larger_by_reask(size))
+        return worst
 
     @property
     def summarising_links(self) -> tuple[Link, ...]:
@@ -254,7 +261,7 @@ def open_release(
         input_check=input_check,
         input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
         judge=judge,
-        chain=Failover("models", links, judge, _policy_of(service)),
+        chain=Failover("models", links, judge, _policy_of(service, judge)),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -296,7 +303,7 @@ def _money_of(service: ServiceDeclaration) -> dict[str, Any]:
     }
 
 
-def _policy_of(service: ServiceDeclaration) -> Policy:
+def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
     declared = service.failover
     return Policy(
         order=declared.order,
@@ -304,11 +311,12 @@ def _policy_of(service: ServiceDeclaration) -> Policy:
         budget=RetryBudget(declared.retry_share),
         restart_streams=declared.restart_streams,
         truncated=service.context.truncated,
+        reasks=bool(judge.told) and service.contract.reasks > 0,
     )
 
 
 def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
-    check = open_schema(folder, service.contract.output, "output")
+    check = open_output(service, folder)
     reads_json = service.kind == "generate"
     own = _declared_rungs(service)
     return OutputJudge(check, guards, reads_json=reads_json, declared=own)
@@ -411,7 +419,8 @@ class _Opener:
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
-        meter = _meter_at(self._service, provider, entry, self._rates)
+        ceiling, now_us = self._service.cost.per_request_micro, self._clock.now_us()
+        meter = meter_at(provider, entry.model, self._rates, ceiling, now_us)
         window = self._window(entry, provider)
         model = self._open_or_absent(entry, provider)
         continues = self._service.context.truncated == "continue"
@@ -506,27 +515,40 @@ class _Opener:
 
 
 def meter_of(
-    service: ServiceDeclaration, project: ProjectDeclaration, entry: ModelEntry, rates: Rates
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    entry: ModelEntry,
+    rates: Rates,
+    now_us: int,
 ) -> Meter:
     """Return what the answers of one declared model cost, without opening it.
 
     Raises:
         DeclarationError: Its price is unknown and no ceiling stands in for it.
     """
-    return _meter_at(service, project.providers[entry.provider], entry, rates)
+    provider = project.providers[entry.provider]
+    return meter_at(provider, entry.model, rates, service.cost.per_request_micro, now_us)
 
 
-def _meter_at(
-    service: ServiceDeclaration, provider: Provider, entry: ModelEntry, rates: Rates
+def meter_at(
+    provider: Provider, model: str, rates: Rates, ceiling_micro: int | None, now_us: int
 ) -> Meter:
-    override = provider.prices.get(entry.model)
+    """Return what the answers of a provider's model cost, as prices stand now and will.
+
+    Raises:
+        DeclarationError: Its price is unknown and no ceiling stands in for it.
+    """
+    prices = provider.prices.get(model, ())
+    always = [price_of(one) for one in prices if one.effective_from is None]
     return open_meter(
         kind=provider.kind,
         base_url=provider.base_url or "",
-        model=entry.model,
-        override=price_of(override) if override else None,
+        model=model,
+        override=always[0] if always else None,
         rates=rates,
-        ceiling_micro=service.cost.per_request_micro,
+        ceiling_micro=ceiling_micro,
+        later=[(one.effective_from, price_of(one)) for one in prices if one.effective_from],
+        now_us=now_us,
     )
 
 

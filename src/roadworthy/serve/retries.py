@@ -73,6 +73,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         budget: How often all of them are.
         restart_streams: Whether a stream that broke off begins anew with the next model.
         truncated: `next` lets an answer that was cut off count as a failed try, too.
+        reasks: Whether a model is asked once more for JSON that broke its schema.
     """
 
     order: Order = "declared"
@@ -80,6 +81,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     budget: RetryBudget = msgspec.field(default_factory=lambda: RetryBudget(0.0))
     restart_streams: bool = False
     truncated: Truncated = "mark"
+    reasks: bool = False
 
 
 def wait_before_retry_s(

@@ -10,8 +10,9 @@ from ..release.forecast import Forecast
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..store.logged_models import LoggedModel
-from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from ..types import Arm, Disposition, Kind, Scope, VerdictName
 from .data_figures import ViewServed
+from .provider_figures import AttemptShown as AttemptShown
 from .review_figures import ReviewOfRequest
 from .scopes import ScopeMeant
 from .story import Story
@@ -287,18 +288,6 @@ class Requests(Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     releases: tuple[str, ...]
     models: tuple[str, ...]
-
-
-class AttemptShown(Struct, frozen=True, kw_only=True):
-    """One try of one model; `status` is `ok` or the code of the error that ended it."""
-
-    model: str
-    status: str
-    ms: float
-    usage: Usage | None
-    cost_usd: float
-    price_source: str
-    detail: str
 
 
 class VerdictShown(Struct, frozen=True, kw_only=True):

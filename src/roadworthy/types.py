@@ -507,6 +507,7 @@ class Answer(msgspec.Struct, kw_only=True):
         output: The prediction or `{"text": …}`/JSON output; None while only `completion` is read.
         completion: The OpenAI chat completion as its upstream sent it, if there is one.
         mended: As in `Attempt`.
+        content: The JSON as text, where the output had to be JSON; a chat shows it.
         finish_reason: Why the text ended: `stop`, `length`, `tool_calls`, `content_filter`.
         judgement: What the judge said, where a chain had to judge to accept it.
     """
@@ -519,6 +520,7 @@ class Answer(msgspec.Struct, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     judgement: Judgement | None = None
     mended: str = ""
+    content: str = ""
 
     @property
     def is_cut_off(self) -> bool:
@@ -594,6 +596,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         route: How its model was chosen: strategy, choice, why, score and certificate; None where
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     id: str
@@ -648,6 +651,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     warnings: tuple[str, ...] = ()
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
+    prompt: str = ""
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

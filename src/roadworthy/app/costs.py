@@ -94,7 +94,9 @@ def estimate_cost(
             raise RequestError(f"{what}: expected a number >= 0, got {number}", param=what)
     service = ground.load(name)
     meters = {
-        entry.name: meter_of(service, ground.declaration, entry, ground.rates)
+        entry.name: meter_of(
+            service, ground.declaration, entry, ground.rates, ground.clock.now_us()
+        )
         for entry in service.models
     }
     if input_tokens is None and output_tokens is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +43,7 @@ from .gauges import show_gauges
 from .ground import Ground
 from .opening import open_stored
 from .outages import LOOK_EVERY_S, Outages
+from .prices import prices_job
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
 from .working_tree import differences_of
@@ -144,6 +145,7 @@ class Serving:
                 job_of_examples(ground),
                 self._books.job(),
                 worth_job(ground, lambda: self.engine.releases),
+                prices_job(clock, self._all_open),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
                 Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
             ],
@@ -377,6 +379,12 @@ class Serving:
             self.spool,
             describe_environment().hash,
         )
+
+    def _all_open(self) -> Iterator[OpenRelease]:
+        """Yield what serves, and the candidates beside it."""
+        yield from self.engine.releases.values()
+        for split in self._beside.splits.values():
+            yield from split.releases
 
     def _look_at_rollouts(self) -> str:
         now_us = self._ground.clock.now_us()

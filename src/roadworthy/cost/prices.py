@@ -7,9 +7,12 @@ so every published price is exact and no float ever touches money.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -235,23 +238,49 @@ def load_rates(path: Path | None = None) -> Rates:
         ) from error
 
 
+AHEAD_US = 3_600 * MICRO
+"""So long before a price changes, what is set aside covers the new one, too."""
+
+
+class Term(NamedTuple):
+    """What holds from a time on: a price and where it is from."""
+
+    from_us: int
+    price: Price | None
+    source: str
+
+
 class Meter(msgspec.Struct, frozen=True):
     """What the answers of one model cost.
 
     Attributes:
         price: Its price, where it is known.
         ceiling_micro: The declared ceiling of one request, which an unknown cost counts as.
-        source: Where the price is from: `override`, `rates:<date>`, `free` or `unknown`.
+        source: Where the price is from: `override`, `override:<date>`, `rates:<date>`, `free` or
+            `unknown`.
+        terms: What holds from when on, in order of time, the first one from ever; empty where the
+            price never changes.
+        coming: The price that will hold within the hour: what is set aside covers it, too.
     """
 
     price: Price | None
     ceiling_micro: int | None
     source: str
+    terms: tuple[Term, ...] = ()
+    coming: Price | None = None
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody sends a bill for its answers."""
-        return self.source == "free"
+        """Whether nobody sends a bill for its answers, now or later."""
+        return self.source == "free" and len(self.terms) < 2
+
+    def at(self, now_us: int) -> Meter:
+        """Return the meter with the price that holds at a time."""
+        if not self.terms:
+            return self
+        now = [term for term in self.terms if term.from_us <= now_us][-1]
+        soon = (t.price for t in self.terms if now_us < t.from_us <= now_us + AHEAD_US)
+        return Meter(now.price, self.ceiling_micro, now.source, self.terms, next(soon, None))
 
     def cost(self, usage: Usage | None, held_micro: int | None = None) -> tuple[int, str]:
         """Micro-dollars that an answer cost, and where that number is from.
@@ -266,7 +295,7 @@ class Meter(msgspec.Struct, frozen=True):
         """
         if self.price is not None and usage is not None and not _is_impossible(usage):
             return self.price.cost_micro(usage), self.source
-        if self.is_free:
+        if self.source == "free":
             return 0, "free"
         bounds = (self.ceiling_micro, held_micro)
         return min((micro for micro in bounds if micro is not None), default=0), "unknown"
@@ -274,8 +303,12 @@ class Meter(msgspec.Struct, frozen=True):
     def worst_case_micro(self, input_bytes: int, max_output_tokens: int, images: int = 0) -> int:
         """Micro-dollars to set aside before a call; see `Price.worst_case_micro`."""
         if self.price is not None:
-            return self.price.worst_case_micro(input_bytes, max_output_tokens, images)
-        return 0 if self.is_free else self.ceiling_micro or 0
+            most = self.price.worst_case_micro(input_bytes, max_output_tokens, images)
+        else:
+            most = 0 if self.source == "free" else self.ceiling_micro or 0
+        if self.coming is not None:
+            most = max(most, self.coming.worst_case_micro(input_bytes, max_output_tokens, images))
+        return most
 
     def affordable_output_tokens(
         self, left_micro: int, input_bytes: int, images: int = 0
@@ -284,11 +317,14 @@ class Meter(msgspec.Struct, frozen=True):
 
         An unknown price is paid for as a whole: without its ceiling left, nothing is affordable.
         """
-        if self.is_free:
-            return None
-        if self.price is None:
-            return 0 if left_micro < (self.ceiling_micro or 0) else None
-        return self.price.affordable_output_tokens(left_micro, input_bytes, images)
+        found = [
+            price.affordable_output_tokens(left_micro, input_bytes, images)
+            for price in (self.price, self.coming)
+            if price is not None
+        ]
+        if self.price is None and self.source != "free":
+            found.append(0 if left_micro < (self.ceiling_micro or 0) else None)
+        return min((tokens for tokens in found if tokens is not None), default=None)
 
 
 def _is_impossible(usage: Usage) -> bool:
@@ -308,6 +344,8 @@ def open_meter(
     override: Price | None,
     rates: Rates,
     ceiling_micro: int | None,
+    later: Sequence[tuple[date, Price]] = (),
+    now_us: int = 0,
 ) -> Meter:
     """The meter of `model`: by its override, else free on this machine, else by `rates`.
 
@@ -318,10 +356,33 @@ def open_meter(
         override: Its price in the provider's own `prices`.
         rates: Published prices.
         ceiling_micro: `cost.per_request_usd` of the service that asks, in micro-dollars.
+        later: Overrides that hold from a UTC date on.
+        now_us: The project's time; `Meter.at` gives the meter as it is at another.
 
     Raises:
         DeclarationError: The price is unknown and no ceiling says what an answer counts as.
     """
+    first = _first_meter(kind, base_url, model, override, rates, ceiling_micro)
+    if not later:
+        return first
+    terms = [Term(-(2**62), first.price, first.source)]
+    for day, price in sorted(later, key=lambda one: one[0]):
+        terms.append(Term(_midnight_us(day), price, f"override:{day}"))
+    return msgspec.structs.replace(first, terms=tuple(terms)).at(now_us)
+
+
+def _midnight_us(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICRO
+
+
+def _first_meter(
+    kind: str,
+    base_url: str,
+    model: str,
+    override: Price | None,
+    rates: Rates,
+    ceiling_micro: int | None,
+) -> Meter:
     if override is not None:
         return Meter(override, ceiling_micro, "override")
     if kind in FREE_KINDS:

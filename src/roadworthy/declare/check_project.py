@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from .project import (
     INSTANT_KINDS,
     SQLITE,
     DataSource,
+    PriceOverride,
     ProjectDeclaration,
     Provider,
     Store,
@@ -153,6 +154,8 @@ def _is_below(path: str) -> bool:
 
 
 def _provider(path: str, provider: Provider) -> Iterator[Finding]:
+    for model, prices in provider.prices.items():
+        yield from _prices(join(f"{path}.prices", model), prices)
     if provider.kind in FREE_KINDS:
         is_instant = provider.kind in INSTANT_KINDS  # it waits for nothing, so not for a turn
         for key in (*_REMOTE_KEYS, *(_PACED_KEYS if is_instant else ())):
@@ -171,6 +174,19 @@ def _provider(path: str, provider: Provider) -> Iterator[Finding]:
         expected = "the name of the environment variable that holds its key"
         advice = f'like `api_key_env = "{_NEED_KEYS[provider.kind]}"`'
         yield Finding(f"{path}.api_key_env", expected, "none", advice)
+
+
+def _prices(path: str, prices: Sequence[PriceOverride]) -> Iterator[Finding]:
+    """At any time one price holds."""
+    seen = set()
+    for price in prices:
+        day = price.effective_from
+        if day in seen:
+            if day is None:
+                yield Finding(path, "one price without `effective_from`", "two")
+            else:
+                yield Finding(f"{path}.effective_from", "each day once", f"{day} twice")
+        seen.add(day)
 
 
 def _webhook(path: str, webhook: Webhook) -> Iterator[Finding]:

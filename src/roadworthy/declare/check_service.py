@@ -12,6 +12,7 @@ from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
 from .check_failover import FAILOVER_CHECKS
+from .check_prompts import PROMPT_CHECKS, prompt_files
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
@@ -312,6 +313,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_name_models, ("models",)),
     *BUDGET_CHECKS,
     *CONTEXT_CHECKS,
+    *PROMPT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
@@ -331,6 +333,7 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
             files.add(entry.model)
     if service.prompt is not None:
         files.add(service.prompt.file)
+        files.update(split_table(name)[0] for name in prompt_files(service))
     if service.features.training is not None:
         files.add(service.features.training)
     files.update(page_names(service))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,6 +124,20 @@ class PriceOverride(Section):
         None, description="USD per million output tokens that are sound."
     )
     request_usd: Rate | None = Field(None, description="USD per request, beside its tokens.")
+    effective_from: date | None = Field(
+        None,
+        description="UTC date from which it holds, like 2027-01-01; before the first one the price "
+        "without a date holds, or else the public one. Several are written as "
+        '`[[providers.x.prices."model"]]`.',
+    )
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Prices = Annotated[tuple[PriceOverride, ...], Field(strict=False, min_length=1)]
+"""What a model costs, one price after the other; most have one."""
 
 
 class Provider(Section):
@@ -144,9 +159,10 @@ class Provider(Section):
         description="Name of the environment variable that holds the key, never the key itself; "
         "`anthropic` and `gemini` need one.",
     )
-    prices: dict[Text, PriceOverride] = Field(
-        {}, description="Own prices per model, where the public ones do not hold."
-    )
+    prices: dict[
+        Text,
+        Annotated[Prices, BeforeValidator(_as_list, json_schema_input_type=PriceOverride | Prices)],
+    ] = Field({}, description="Own prices per model, where the public ones do not hold.")
     max_connections: int = Field(
         100, ge=1, le=10_000, description="Most connections held open to it at once."
     )

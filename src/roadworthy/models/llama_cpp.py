@@ -26,6 +26,7 @@ from ..errors import (
     ModelUnavailable,
 )
 from ..types import Answer, Call, Clock, Usage
+from .json_formats import response_format_of
 from .spec import ModelSpec, Try, stream_whole
 
 try:
@@ -181,6 +182,7 @@ class LlamaCppModel:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._writing: set[_Writing] = set()
         self._usual_s = 0.0
+        self._takes_schemas = True
 
     async def answer(self, call: Call) -> Answer:
         """Write an answer.
@@ -198,6 +200,9 @@ class LlamaCppModel:
             self._check_turn(call)
             writing = _Writing(self._request(call))
             await self._wait(writing, call, this_try)
+            if self._refuses_schema(writing, call):
+                writing = _Writing(self._request(call))
+                await self._wait(writing, call, this_try)
             return self._read(writing, this_try)
         except ModelError as error:
             raise this_try.failed(error) from error.__cause__
@@ -208,6 +213,14 @@ class LlamaCppModel:
         if ahead and self._clock.monotonic() + (ahead + 1) * self._usual_s > call.deadline:
             raise ModelRateLimited(f"model `{self.name}` is busy: {ahead} before this one")
 
+    def _refuses_schema(self, writing: _Writing, call: Call) -> bool:
+        """Whether llama.cpp makes no grammar of the declared schema; it is not told it again."""
+        is_told = "response_format" in writing.request and "response_format" not in call.body
+        if writing.error is None or not is_told or writing.error.get("code") != 400:
+            return False
+        self._takes_schemas = writing.error.get("type") == "exceed_context_size_error"
+        return not self._takes_schemas
+
     def _request(self, call: Call) -> dict[str, Any]:
         values = {name: _decode(raw) for name, raw in call.body.items()}
         unknown = sorted(values.keys() - _PASSED - _READ_HERE)
@@ -215,6 +228,8 @@ class LlamaCppModel:
             raise ModelRejected(f"model `{self.name}` does not take `{unknown[0]:.80}`")
         asked = [values[name] for name in _LIMITS if isinstance(values.get(name), int)]
         limits = [*asked, *([call.max_output_tokens] if call.max_output_tokens else [])]
+        if self._takes_schemas and call.output_schema and "response_format" not in values:
+            values["response_format"] = _decode(response_format_of(call.output_schema))
         return {
             "temperature": 0,
             **{name: value for name, value in values.items() if name in _PASSED},

@@ -11,14 +11,18 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import BadAnswer, ModelError, ModelRejected, ModelUnavailable
-from ..net import HttpClient
+from ..net import HttpClient, Reply
 from ..types import Answer, Attempt, Call, Usage
 from .counts import believed
+from .json_formats import response_format_of
 from .refusals import refusal_of
 from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
+_REFUSED = (400, 422)
+"""How upstreams refuse a parameter."""
+
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
@@ -132,6 +136,7 @@ class OpenAIModel:
         self._client = client
         self._model = msgspec.Raw(_encode(upstream))
         official = urlsplit(base_url).hostname == "api.openai.com"
+        self._takes_schemas = True
         self._limit_key = "max_completion_tokens" if official else "max_tokens"
         self._takes_cache_key = official
 
@@ -145,6 +150,8 @@ class OpenAIModel:
         body = self._body(call, stream=False)
         try:
             reply = await self._client.post(PATH, body)
+            if reply.status in _REFUSED and self._tells_schema(call):
+                reply = await self._without_schema(call, reply)
             if reply.status != 200:
                 raise error_of(reply.status, reply.headers, reply.body)
             return self._read(reply.body, started)
@@ -156,6 +163,22 @@ class OpenAIModel:
         except asyncio.CancelledError:
             call.unfinished = self._attempt("cancelled", started, None)
             raise
+
+    def _tells_schema(self, call: Call) -> bool:
+        """Whether the upstream is told the schema: a client that says how it wants JSON counts."""
+        is_told = bool(call.output_schema) and "response_format" not in call.body
+        return is_told and self._takes_schemas
+
+    async def _without_schema(self, call: Call, refused: Reply) -> Reply:
+        """Ask an upstream again that refused what it was told of a schema, and remember if so.
+
+        Not every compatible one knows `json_schema`, or each schema. A refusal costs nothing, and
+        the answer is held to the schema here anyway.
+        """
+        self._takes_schemas = False
+        reply = await self._client.post(PATH, self._body(call, stream=False))
+        self._takes_schemas = reply.status in _REFUSED  # then it was something else
+        return refused if self._takes_schemas else reply
 
     def _read(self, body: bytes, started: int) -> Answer:
         try:
@@ -223,6 +246,8 @@ class OpenAIModel:
             body.pop("max_tokens", None)
             body.pop("max_completion_tokens", None)
             body[self._limit_key] = msgspec.Raw(b"%d" % call.max_output_tokens)
+        if self._tells_schema(call):
+            body["response_format"] = response_format_of(call.output_schema)
         if call.static_key and self._takes_cache_key and "prompt_cache_key" not in body:
             # Requests that begin alike then meet the same machine, which has cached that part.
             body["prompt_cache_key"] = msgspec.Raw(_encode(call.static_key))

@@ -92,6 +92,11 @@ class Metrics:
             "Tries that an upstream did not answer, by cause; those not made are `skipped`.",
             *("provider", "model", "cause"),
         )
+        self._mended = _Counter(
+            "roadworthy_mended_answers_total",
+            "Tries whose JSON was mended (repair), or that were asked for it again (reask).",
+            *("service", "model", "how"),
+        )
         self._verdicts = _Counter(
             "roadworthy_verdicts_total", "What guards said.", "service", "guard", "verdict"
         )
@@ -143,6 +148,7 @@ class Metrics:
                 self._attempts,
                 self._retries,
                 self._upstream,
+                self._mended,
                 self._verdicts,
                 self._rejected,
             )
@@ -169,6 +175,8 @@ class Metrics:
                 is_skipped = attempt.status in _SKIPPED
                 cause = "skipped" if is_skipped else attempt.cause
                 self._upstream.add((attempt.provider, attempt.model, cause), 1)
+            if attempt.mended:
+                self._mended.add((service, attempt.model, attempt.mended), 1)
             if attempt.usage is not None:
                 self._count_tokens(service, attempt.model, attempt.usage)
             if attempt.price_source:

@@ -18,6 +18,7 @@ ENFORCES: Mapping[str, str] = {
     "contract": "serve/engine.py",
     "contract.input": "serve/engine.py",
     "contract.output": "serve/judge.py",
+    "contract.reasks": "serve/tries.py",
     "features": "serve/engine.py",
     "features.views": "serve/engine.py",
     "objectives": "serve/engine.py",

@@ -90,6 +90,8 @@ class Failover:
                 answer = await self._ask(link, call, tries)
                 if tries.answered(link, answer, self._judge(call, answer)):
                     return answer
+                if self.policy.reasks:
+                    tries.ask_for_json(link, answer)
             except ModelError as error:
                 await tries.broke(link, error)
             except asyncio.CancelledError:

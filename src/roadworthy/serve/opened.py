@@ -14,6 +14,7 @@ from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
 from ..cost.limits import Limit, service_limits, user_limits
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
+from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
@@ -31,6 +32,7 @@ from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .retries import Policy, RetryBudget
 from .routing import open_router
+from .structured import larger_by_reask
 from .upstreams import Upstreams
 from .vectors import open_questions
 
@@ -108,22 +110,31 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
+        """Return the most a request can cost: each paid try, under its ceiling."""
         total, ceiling = self.full_case_micro(size), self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
 
     def full_case_micro(self, size: CallSize) -> int:
         """Return what all paid tries of a request together can cost."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
+        total = self._own_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+        return max(0, most - self._own_micro(size))
+
+    def _own_micro(self, size: CallSize) -> int:
+        """Return the most that its own models can cost."""
+        return sum([self.link_micro(link, size) for link in self.paid_links])
+
+    def link_micro(self, link: Link, size: CallSize) -> int:
+        """Return the most that one of its models can cost; one that is asked again, twice."""
+        total = link.worst_case_micro(size)
+        if self.chain.policy.reasks and any(link is own for own in self.chain.links):
+            total += link.worst_case_micro(larger_by_reask(size))
+        return total
 
     @property
     def has_effects(self) -> bool:
@@ -236,7 +247,7 @@ def open_release(
         input_check=input_check,
         input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
         judge=judge,
-        chain=Failover("models", links, judge, _policy_of(service)),
+        chain=Failover("models", links, judge, _policy_of(service, judge)),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -259,18 +270,19 @@ def open_release(
     )
 
 
-def _policy_of(service: ServiceDeclaration) -> Policy:
+def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
     declared = service.failover
     return Policy(
         order=declared.order,
         retries=declared.retries,
         budget=RetryBudget(declared.retry_share),
         restart_streams=declared.restart_streams,
+        reasks=bool(judge.told) and service.contract.reasks > 0,
     )
 
 
 def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
-    check = open_schema(folder, service.contract.output, "output")
+    check = open_output(service, folder)
     reads_json = service.kind == "generate"
     own = _declared_rungs(service)
     return OutputJudge(check, guards, reads_json=reads_json, declared=own)
@@ -371,7 +383,8 @@ class _Opener:
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
-        meter = _meter_at(self._service, provider, entry, self._rates)
+        ceiling, now_us = self._service.cost.per_request_micro, self._clock.now_us()
+        meter = meter_at(provider, entry.model, self._rates, ceiling, now_us)
         key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
         deadline_s = self._service.objectives.deadline_ms / 1000
         timeout_s = None if entry.timeout_ms is None else entry.timeout_ms / 1000
@@ -432,27 +445,40 @@ class _Opener:
 
 
 def meter_of(
-    service: ServiceDeclaration, project: ProjectDeclaration, entry: ModelEntry, rates: Rates
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    entry: ModelEntry,
+    rates: Rates,
+    now_us: int,
 ) -> Meter:
     """Return what the answers of one declared model cost, without opening it.
 
     Raises:
         DeclarationError: Its price is unknown and no ceiling stands in for it.
     """
-    return _meter_at(service, project.providers[entry.provider], entry, rates)
+    provider = project.providers[entry.provider]
+    return meter_at(provider, entry.model, rates, service.cost.per_request_micro, now_us)
 
 
-def _meter_at(
-    service: ServiceDeclaration, provider: Provider, entry: ModelEntry, rates: Rates
+def meter_at(
+    provider: Provider, model: str, rates: Rates, ceiling_micro: int | None, now_us: int
 ) -> Meter:
-    override = provider.prices.get(entry.model)
+    """Return what the answers of a provider's model cost, as prices stand now and will.
+
+    Raises:
+        DeclarationError: Its price is unknown and no ceiling stands in for it.
+    """
+    prices = provider.prices.get(model, ())
+    always = [price_of(one) for one in prices if one.effective_from is None]
     return open_meter(
         kind=provider.kind,
         base_url=provider.base_url or "",
-        model=entry.model,
-        override=price_of(override) if override else None,
+        model=model,
+        override=always[0] if always else None,
         rates=rates,
-        ceiling_micro=service.cost.per_request_micro,
+        ceiling_micro=ceiling_micro,
+        later=[(one.effective_from, price_of(one)) for one in prices if one.effective_from],
+        now_us=now_us,
     )
 
 

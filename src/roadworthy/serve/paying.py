@@ -91,7 +91,7 @@ class Till:
             BudgetExhausted: A ceiling, or the request that asked for this one, has no room for it.
         """
         release = plan.release
-        call.size = size_of(call.body)
+        call.size = size_of(call.body, len(call.output_schema))
         self._stay_within_a_day(plan)
         ceilings = self._ceilings(plan)
         while True:
@@ -132,7 +132,7 @@ class Till:
         """Return the most the request may cost, and what all its tries together could."""
         release = plan.release
         if call.barred:
-            full = sum([link.worst_case_micro(size) for link in _left(release, call)])
+            full = sum([release.link_micro(link, size) for link in _left(release, call)])
             if release.last_good is not None:
                 full += release.last_good.worst_case_micro(size)
         else:
@@ -161,7 +161,7 @@ class Till:
         for link in links:
             scope = PROVIDER + link.provider
             if scope in known:
-                parts[scope] = parts.get(scope, 0) + link.worst_case_micro(size)
+                parts[scope] = parts.get(scope, 0) + plan.release.link_micro(link, size)
         counted = tuple([known[scope] for scope in parts])
         return counted, {scope: min(part, worst) for scope, part in parts.items()}
 

@@ -73,6 +73,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
+        prompt="" if release.context is None else release.context.version,
     )
 
 
@@ -119,6 +120,7 @@ def reply_of(plan: Plan) -> Reply:
         model=plan.model,
         output=answer.output if answer is not None else _meanwhile(plan),
         completion=answer.completion if answer is not None else None,
+        content=answer.content if answer is not None else "",
         finish_reason=answer.finish_reason if answer is not None else "stop",
         usage=answer.usage if answer is not None else None,
         confidence=plan.confidence,

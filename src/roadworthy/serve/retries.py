@@ -71,12 +71,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         retries: How often one model is asked again.
         budget: How often all of them are.
         restart_streams: Whether a stream that broke off begins anew with the next model.
+        reasks: Whether a model is asked once more for JSON that broke its schema.
     """
 
     order: Order = "declared"
     retries: int = 0
     budget: RetryBudget = msgspec.field(default_factory=lambda: RetryBudget(0.0))
     restart_streams: bool = False
+    reasks: bool = False
 
 
 def wait_before_retry_s(

@@ -24,13 +24,13 @@ _messages = msgspec.json.Decoder(list[_Message])
 _whole_number = msgspec.json.Decoder(int | None)
 
 
-def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
-    """Return the size of an OpenAI chat body.
+def size_of(body: Mapping[str, msgspec.Raw], schema_bytes: int = 0) -> CallSize:
+    """Return the size of an OpenAI chat body, and of the schema that goes up beside it.
 
     Raises:
         ContractViolation: A limit in it is not a whole number of at least 1.
     """
-    total, said = 0, {}
+    total, said = schema_bytes, {}
     for name, value in body.items():
         total += len(memoryview(value))
         if name in _LIMITS:

@@ -24,11 +24,15 @@ def text_of(output: Any) -> str:
     return _encode(output).decode()
 
 
+def _content_of(reply: Reply) -> str:
+    return reply.content or text_of(reply.output)
+
+
 def completion_of(reply: Reply) -> bytes:
     """Return the chat completion of `reply`: the upstream's own bytes, or one of its output."""
     if reply.completion is not None:
         return reply.completion
-    message = {"role": "assistant", "content": text_of(reply.output)}
+    message = {"role": "assistant", "content": _content_of(reply)}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
     return _encode(
         {**_head(reply, "chat.completion"), "choices": [choice], "usage": chat_usage(reply.usage)}
@@ -57,7 +61,7 @@ def _message_of(reply: Reply) -> Any:
     if reply.completion is not None:
         choices = msgspec.json.decode(reply.completion)["choices"]
         return choices[0]["message"]
-    return {"role": "assistant", "content": text_of(reply.output)}
+    return {"role": "assistant", "content": _content_of(reply)}
 
 
 def restart_event(request_id: str, model: str, why: str) -> bytes:

@@ -26,6 +26,7 @@ from .judge import ACCEPTED
 from .pacing import Pace, Turn
 from .retries import Policy, wait_before_retry_s
 from .size import size_of
+from .structured import asked_again, larger_by_reask
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
@@ -125,6 +126,7 @@ class Tries:
         self._started = 0
         self._retry = 0
         self._turn: Turn | None = None
+        self._asked: tuple[dict[str, msgspec.Raw], CallSize | None] | None = None
         self._is_probe = False
         self._retry_after_s: list[float] = []
         self._not_taken: list[str] = []
@@ -143,6 +145,7 @@ class Tries:
         call, left = self.call, self.left
         self.left -= 1
         self._retry = 0
+        self._meter = link.meter  # a price that changes meanwhile is the next try's
         if link.name in self._stopped:
             return self._skip(link, "stopped")
         if call.barred and link.provider in call.barred:
@@ -265,6 +268,8 @@ class Tries:
     def answered(self, link: Link, answer: Answer, judgement: Judgement) -> bool:
         """Note an answer, with what it cost; returns whether it may be shown."""
         is_acceptable = judgement is ACCEPTED or judgement.is_acceptable
+        if self._asked is not None:
+            answer.mended = "reask"
         if len(answer.attempts) > 1:
             self.attempts.extend(answer.attempts[:-1])
         if is_acceptable:
@@ -282,6 +287,7 @@ class Tries:
         if judgement.verdicts:
             self.call.verdicts += judgement.verdicts
         answer.attempts = tuple(self.attempts)
+        self._ask_as_before()
         return is_acceptable
 
     def failed(self, link: Link, error: ModelError) -> None:
@@ -329,6 +335,7 @@ class Tries:
             ModelError: The same, of a stream that had begun and does not begin anew.
         """
         self.failed(link, error)
+        self._ask_as_before()
         self.let_go(link)
         if not self.has_begun:
             self._is_again = await self._waits_to_ask_again(link, error)
@@ -337,6 +344,33 @@ class Tries:
         else:
             error.attempts = tuple(self.attempts)
             raise error
+
+    def ask_for_json(self, link: Link, answer: Answer) -> None:
+        """Let a model be asked once more for its JSON, told what is wrong, if that is of use."""
+        call, judgement = self.call, answer.judgement
+        told = "" if judgement is None else judgement.mendable
+        if not told or answer.mended == "reask" or "messages" not in call.body:
+            return
+        now = time.monotonic()
+        remaining = self.deadline - now
+        if remaining <= 0:
+            return
+        share = remaining / (self.left + 1) if link.timeout_s is None else link.timeout_s
+        call.deadline = now + min(share, remaining)
+        self._asked = call.body, call.size
+        call.body = asked_again(call.body, answer, told)
+        call.size = None if call.size is None else larger_by_reask(call.size)
+        call.unfinished = None
+        self._started = time.perf_counter_ns()
+        self._is_again = self._set_tokens(link)
+        if not self._is_again:
+            self._ask_as_before()
+
+    def _ask_as_before(self) -> None:
+        """Put back what was asked at first, once a model was asked again."""
+        if self._asked is not None:
+            self.call.body, self.call.size = self._asked
+            self._asked = None
 
     async def _waits_to_ask_again(self, link: Link, error: ModelError) -> bool:
         """Wait, if the same model is to be asked again after `error`; returns whether it is."""
@@ -376,6 +410,7 @@ class Tries:
         usage = unfinished.usage if unfinished else None
         is_cut = unfinished is not None
         self._note(link, "cancelled", usage, is_billed=is_cut, is_cut=is_cut)
+        self._ask_as_before()
         self.call.abandoned = tuple(self.attempts)
 
     def _note(
@@ -393,10 +428,10 @@ class Tries:
         cost, source = 0, "free" if link.is_free else ""
         size = self.call.size
         if is_billed and not link.is_free:
-            cost, source = link.meter.cost(usage)
+            cost, source = self._meter.cost(usage)
             if (is_cut or source == "unknown") and size is not None:
                 most = link.worst_case_micro(size)
-                cost, source = link.meter.cost(usage, most)
+                cost, source = self._meter.cost(usage, most)
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent

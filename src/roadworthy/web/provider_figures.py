@@ -6,31 +6,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ..types import Usage
 from .states import State
 from .units import Time
 
 Asked = Literal["asked", "left_alone", "tried"]
-
-
-class AttemptShown(Struct, frozen=True, kw_only=True):
-    """One try of one model; `status` is `ok` or the code of the error that ended it.
-
-    Attributes:
-        cause: What was wrong upstream; empty where nothing was.
-        retry: Which try of this model it was, from 0.
-    """
-
-    model: str
-    provider: str
-    status: str
-    cause: str
-    retry: int
-    ms: float
-    usage: Usage | None
-    cost_usd: float
-    price_source: str
-    detail: str
 
 
 class Ended(Struct, frozen=True, kw_only=True):

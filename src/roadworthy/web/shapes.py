@@ -12,10 +12,10 @@ from ..release.registry import Manifest, PinnedModel
 from ..store.logged_models import LoggedModel
 from ..types import Arm, Disposition, Kind, Scope, VerdictName
 from .data_figures import ViewServed
-from .provider_figures import AttemptShown as AttemptShown
 from .review_figures import ReviewOfRequest
 from .scopes import ScopeMeant
 from .story import Story
+from .tried import AttemptShown as AttemptShown
 from .units import MOST_MS, Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
@@ -344,6 +344,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         score: How sure the score model was; None where unknown.
         decided: What decided whether it was given alone, in a sentence.
         reviews: What people were asked of it, oldest first.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     canary: str
@@ -376,6 +377,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     decided: str
     reviews: tuple[ReviewOfRequest, ...]
     warnings: tuple[str, ...]
+    prompt: str
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):

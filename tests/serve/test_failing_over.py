@@ -146,6 +146,15 @@ async def test_a_retry_never_begins_after_the_share_of_time_of_its_model() -> No
     assert (answer.model, len(model.calls)) == ("n", 1)
 
 
+async def test_a_retry_is_not_begun_where_answers_take_longer_than_is_left() -> None:
+    slow = a_health()
+    slow.answered(0.5, 1.0)
+    model = ScriptedModel("m", [down(), "late"])
+    links = [linked(model, slow, timeout_s=0.3), linked(ScriptedModel("n", ["hello"]))]
+    answer = await Failover("models", links, accept, policy()).answer(call_of())
+    assert (answer.model, len(model.calls)) == ("n", 1)
+
+
 async def test_an_empty_budget_of_retries_ends_them() -> None:
     budget = RetryBudget(0.0)
     asked = 0

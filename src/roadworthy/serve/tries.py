@@ -47,6 +47,8 @@ _WAITS_FOR = 0.5
 _COUNTS_FROM = 0.5
 """A try that was given less than this share of its usual time says nothing where it is late."""
 _LEAST_IDLE_S = 0.01
+_LEAST_RETRY_S = 0.02
+"""What must be left for a retry where nobody knows how long answers take."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -380,7 +382,8 @@ class Tries:
         draw = random.random()  # noqa: S311 - when, not what
         wait_s = wait_before_retry_s(error, self._retry, draw, is_last=not self.left)
         now = time.monotonic()
-        if wait_s is None or now + wait_s >= self.call.deadline:
+        latest = self.call.deadline - max(health.answer_s, _LEAST_RETRY_S)
+        if wait_s is None or now + wait_s >= latest:
             return False
         if health.for_s(now) > wait_s or not self._affords_again(link):
             return False
@@ -391,6 +394,8 @@ class Tries:
         except asyncio.CancelledError:
             self.call.abandoned = tuple(self.attempts)
             raise
+        if time.monotonic() >= latest:  # a busy machine slept longer than it was told to
+            return False
         self._retry += 1
         self.call.unfinished = None
         self._started = time.perf_counter_ns()

@@ -21,7 +21,7 @@ from roadworthy.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from roadworthy.serve.breaker import FAILURES, Health
+from roadworthy.serve.breaker import FAILURES, Health, Timed
 from roadworthy.serve.failover import Failover, Link
 from roadworthy.serve.pacing import Pace
 from roadworthy.serve.retries import ALWAYS, ALWAYS_EVERY_S, Policy, RetryBudget
@@ -307,6 +307,19 @@ async def test_the_fastest_is_asked_first_and_the_others_now_and_then() -> None:
     call = call_of()
     call.id = "rq_1"
     assert chain._in_order(call)[0].name == "new", "what is unknown is asked to be known"
+
+
+async def test_a_model_of_this_process_is_timed_and_never_away() -> None:
+    timed = Timed("local", "onnx", 0.0)
+    model = ScriptedModel("m", [down(), "hello"])
+    chain = Failover("m", [linked(model, timed)], accept, policy(retries=3))
+    with pytest.raises(AllModelsFailed):
+        await chain.answer(call_of())
+    for _ in range(FAILURES * 2):
+        timed.failed("server", 1.0)
+    assert timed.is_closed
+    assert (await chain.answer(call_of())).model == "m"
+    assert timed.answer_s > 0
 
 
 def begun(text: bytes, error: ModelError) -> list[Any]:

@@ -24,6 +24,7 @@ from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
 from .failover import Failover, Link
@@ -398,10 +399,16 @@ class _Opener:
             provider=entry.provider,
             weight=entry.weight,
             context_tokens=entry.context_tokens,
-            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            health=self._health(entry, provider, key),
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
             usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
+
+    def _health(self, entry: ModelEntry, provider: Provider, key: str) -> Health | None:
+        shared = self._upstreams.health_of(entry.provider, provider, entry.model, key)
+        if shared is None and self._service.failover.order == "fastest":
+            return Timed(entry.provider, entry.model, 0.0)
+        return shared
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
         try:

@@ -377,7 +377,9 @@ class Tries:
     async def _waits_to_ask_again(self, link: Link, error: ModelError) -> bool:
         """Wait, if the same model is to be asked again after `error`; returns whether it is."""
         policy, health = self._policy, link.health
-        if health is None or self._retry >= policy.retries or self.broken:
+        if health is None or not health.can_be_away or self.broken:
+            return False
+        if self._retry >= policy.retries:
             return False
         draw = random.random()  # noqa: S311 - when, not what
         wait_s = wait_before_retry_s(error, self._retry, draw, is_last=not self.left)

@@ -124,7 +124,7 @@ def _rows(ask: Ask) -> Iterator[_Row]:
             if not ask.sees(name):
                 continue
             for link in (link for chain in release.chains for link in chain.links):
-                if link.health is None:
+                if link.health is None or not link.health.can_be_away:
                     continue
                 place = (link.provider, link.name, link.health.model)
                 _, _, services = found.setdefault(place, (link, link.health, []))

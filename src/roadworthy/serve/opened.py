@@ -26,6 +26,7 @@ from ..plugins import load_plugin
 from ..review.desk import Desk
 from ..signals.tokens import Counter, open_counter
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
 from .continuing import MOST_CONTINUATIONS, Continued
@@ -439,7 +440,7 @@ class _Opener:
             context_tokens=None if window is None else window.tokens,
             window=window,
             continues=MOST_CONTINUATIONS if continues else 0,
-            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            health=self._health(entry, provider, key),
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
             usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
@@ -472,6 +473,12 @@ class _Opener:
         if tokens is None and counts:
             tokens = self._rates.window(provider.base_url or "", entry.model)
         return None if tokens is None else Window(tokens, counter)
+
+    def _health(self, entry: ModelEntry, provider: Provider, key: str) -> Health | None:
+        shared = self._upstreams.health_of(entry.provider, provider, entry.model, key)
+        if shared is None and self._service.failover.order == "fastest":
+            return Timed(entry.provider, entry.model, 0.0)
+        return shared
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
         try:

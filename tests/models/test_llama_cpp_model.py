@@ -219,3 +219,23 @@ def test_what_was_read_of_a_prompt_is_not_read_again(small: LlamaCppModel) -> No
     assert max(cached[0], cached[2]) < 0.1
     assert min(cached[1], cached[3]) > 0.9
     assert max(took_s[1], took_s[3]) < took_s[0] / 3
+
+
+@needs_llm
+@pytest.mark.slow
+def test_it_writes_json_that_keeps_a_schema(small: LlamaCppModel) -> None:
+    call = chat("Is the sky blue? Answer in JSON.")
+    call.output_schema = (
+        b'{"type":"object","properties":{"blue":{"type":"boolean"}},"required":["blue"],'
+        b'"additionalProperties":false}'
+    )
+    found = msgspec.json.decode(answer(small, call).output["text"])
+    assert isinstance(found["blue"], bool)
+
+
+@needs_llm
+@pytest.mark.slow
+def test_a_schema_that_it_makes_no_grammar_of_is_left_out(small: LlamaCppModel) -> None:
+    call = chat("Say hi.", max_tokens=4)
+    call.output_schema = b'{"type":"nonsense"}'
+    assert answer(small, call).output["text"]

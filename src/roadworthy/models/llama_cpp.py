@@ -272,6 +272,9 @@ class LlamaCppModel:
         try:
             self._server.handle_chat_completions(writing.request, writing.take)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            if "response_format" in writing.request:  # most likely it makes no grammar of it
+                writing.error = {"code": 400, "type": "invalid_request_error"}
+                return
             # llama.cpp refuses what it cannot read; its message may quote the chat.
             message = f"model `{self.name}` refused the chat: {type(error).__name__}"
             raise ModelRejected(message) from error

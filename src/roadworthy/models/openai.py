@@ -15,13 +15,15 @@ from ..net import HttpClient, Reply
 from ..types import Answer, Attempt, Call, Usage
 from .counts import believed
 from .json_formats import response_format_of
-from .refusals import refusal_of
+from .refusals import cause_of, refusal_of
 from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
 _REFUSED = (400, 422)
 """How upstreams refuse a parameter."""
+_MAY_BE_SCHEMA = frozenset(("", "rejected"))
+"""Causes of a refusal that may be about a schema; an input that is too long is not."""
 
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
@@ -150,7 +152,7 @@ class OpenAIModel:
         body = self._body(call, stream=False)
         try:
             reply = await self._client.post(PATH, body)
-            if reply.status in _REFUSED and self._tells_schema(call):
+            if self._refuses_schema(reply, call):
                 reply = await self._without_schema(call, reply)
             if reply.status != 200:
                 raise error_of(reply.status, reply.headers, reply.body)
@@ -168,6 +170,12 @@ class OpenAIModel:
         """Whether the upstream is told the schema: a client that says how it wants JSON counts."""
         is_told = bool(call.output_schema) and "response_format" not in call.body
         return is_told and self._takes_schemas
+
+    def _refuses_schema(self, reply: Reply, call: Call) -> bool:
+        """Whether an upstream may have refused what it was told of a schema."""
+        if reply.status not in _REFUSED or not self._tells_schema(call):
+            return False
+        return cause_of(reply.status, _error_code(reply.body)) in _MAY_BE_SCHEMA
 
     async def _without_schema(self, call: Call, refused: Reply) -> Reply:
         """Ask an upstream again that refused what it was told of a schema, and remember if so.

@@ -56,6 +56,7 @@ RECORD = {
     "warnings": "What was not as it was where the release was built, and may decide answers.",
     "route": "How its model was chosen; null where the order of the file decides.",
     "is_cut_off": "Whether the answer that was given ended at its limit of tokens.",
+    "prompt": "Version of the prompt that was written: the beginning of its SHA-256 (hex).",
 }
 
 PASSAGE = {

@@ -33,14 +33,14 @@ from roadworthy.declare.load import load_project, load_service
 from roadworthy.declare.project import KINDS
 from roadworthy.declare.schemas import compile_schema
 from roadworthy.declare.service import GUARDS
-from roadworthy.models.openai import MOST_TOKENS
+from roadworthy.models.counts import MOST_TOKENS
 from roadworthy.observe.metrics import MOST_SERIES
 from roadworthy.serve.connection import BODY_TIMEOUT_S, HEADER_TIMEOUT_S, MAX_HEADER_BYTES
-from roadworthy.serve.failover import DEFAULT_OUTPUT_TOKENS
 from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
 from roadworthy.serve.paying import LEASE_US
 from roadworthy.serve.server import DRAIN_S
+from roadworthy.serve.tries import BUSY, COOLING, DEFAULT_OUTPUT_TOKENS
 from roadworthy.store.spool import BACKLOG_BYTES
 from roadworthy.web.states import WORDS
 
@@ -103,9 +103,9 @@ def test_every_error_code_is_documented() -> None:
 
 
 def test_every_status_of_an_attempt_is_documented() -> None:
-    text = source("serve/failover.py") + source("models/openai.py")
+    text = source("serve/tries.py") + source("models/openai.py")
     named = r'(?:_skip\(link|_note\(link|Attempt\(self\.name), "(\w+)"'
-    statuses = set(re.findall(named, text))
+    statuses = {*re.findall(named, text), COOLING, BUSY}
     assert {"stopped", "too_dear", "no_key"} <= statuses
     assert [status for status in statuses if f"`{status}`" not in reference("errors.md")] == []
 

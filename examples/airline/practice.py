@@ -62,7 +62,7 @@ def sentences_told(prompt: str) -> list[tuple[str, str]]:
         found = _FILE.search(line)
         if found is not None:
             file = found[0]
-        elif file:
+        elif file and line != "</passages>":
             told += [(sentence, file) for sentence in _ENDS.split(line) if sentence]
     return told
 

@@ -34,12 +34,31 @@ what to do; it never holds a secret or a user's text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .types import Attempt, Judgement, Problem
+
+Cause = Literal[
+    "",
+    "connection",
+    "timeout",
+    "server",
+    "rate_limit",
+    "no_credit",
+    "auth",
+    "content_filter",
+    "context_length",
+    "rejected",
+    "malformed",
+    "missing",
+]
+"""What was wrong upstream: no connection or it broke; no answer in time; it failed inside; it asks
+for patience; its bill is not paid; it refuses the key; it does not want to say that; the input is
+too long for it; it does not take the request; what came is no whole answer; it is not set up here.
+Empty where that is not known. Only the first six, and what is malformed, say how the model is."""
 
 
 class RoadworthyError(Exception):
@@ -228,12 +247,14 @@ class ModelError(RoadworthyError):
     Attributes:
         attempts: What was tried, in order, with what each try cost.
         may_cost: Whether a provider may charge for it: a good answer had begun to come.
+        cause: What was wrong upstream, which decides what is done next; see `Cause`.
     """
 
     code = "model_error"
     status = 502
     retryable = True
     may_cost: bool = False
+    cause: Cause = ""
 
     def __init__(
         self,
@@ -242,9 +263,12 @@ class ModelError(RoadworthyError):
         attempts: Sequence[Attempt] = (),
         param: str | None = None,
         retry_after_s: float | None = None,
+        cause: Cause = "",
     ) -> None:
         super().__init__(message, param=param, retry_after_s=retry_after_s)
         self.attempts = tuple(attempts)
+        if cause:
+            self.cause = cause
 
 
 class ModelTimeout(ModelError):
@@ -252,6 +276,7 @@ class ModelTimeout(ModelError):
 
     code = "model_timeout"
     status = 504
+    cause: Cause = "timeout"
 
 
 class ModelUnavailable(ModelError):
@@ -259,6 +284,7 @@ class ModelUnavailable(ModelError):
 
     code = "model_unavailable"
     status = 503
+    cause: Cause = "connection"
 
 
 class ModelRateLimited(ModelError):
@@ -266,6 +292,7 @@ class ModelRateLimited(ModelError):
 
     code = "model_rate_limited"
     status = 503
+    cause: Cause = "rate_limit"
 
 
 class ModelRejected(ModelError):
@@ -273,6 +300,7 @@ class ModelRejected(ModelError):
 
     code = "model_rejected"
     status = 502
+    cause: Cause = "rejected"
 
 
 class BadAnswer(ModelError):
@@ -280,6 +308,7 @@ class BadAnswer(ModelError):
 
     code = "bad_answer"
     status = 502
+    cause: Cause = "malformed"
 
 
 class AllModelsFailed(ModelError):

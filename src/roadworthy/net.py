@@ -462,21 +462,17 @@ class expire_at:
 
     asyncio.timeout does the same for 10 us a use; this costs about 2, and tells its own
     cancellation from a foreign one (a client that left) in the same way, by `Task.uncancel`.
-    It can be entered again and again, for the waits of one stream: its timer is set once, and when
-    it goes off between two waits, the next one raises.
 
     Args:
         deadline: Monotonic seconds.
         now: The same, now.
-        is_stream: Whether it is entered more than once; `close` it in the end.
     """
 
-    __slots__ = ("_cancelling", "_delay_s", "_handle", "_is_expired", "_is_stream", "_task")
+    __slots__ = ("_cancelling", "_delay_s", "_handle", "_is_expired", "_task")
 
-    def __init__(self, deadline: float, now: float, *, is_stream: bool = False) -> None:
+    def __init__(self, deadline: float, now: float) -> None:
         self._delay_s = max(deadline - now, 0.0)
         self._is_expired = False
-        self._is_stream = is_stream
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -510,12 +506,83 @@ class expire_at:
         trace: TracebackType | None,
     ) -> None:
         task, self._task = self._task, None
-        if not self._is_stream:
-            self.close()
+        self.close()
         if self._is_expired and task is not None:
-            ours = task.uncancel() <= self._cancelling
-            if ours and kind is asyncio.CancelledError:
-                raise self._timeout() from error
+            self._raise_for(task, kind, error)
+
+    def _raise_for(
+        self, task: asyncio.Task[Any], kind: type[BaseException] | None, error: BaseException | None
+    ) -> None:
+        ours = task.uncancel() <= self._cancelling
+        if ours and kind is asyncio.CancelledError:
+            raise self._timeout() from error
+
+
+class StreamLimit(expire_at):
+    """The same for the waits of one stream, which is entered for each of them; `close` it then.
+
+    Its timer is set once, and when it goes off between two waits, the next one raises. It may also
+    say how long the stream may be silent: the timer then looks twice in that time whether anything
+    came, which costs an event nothing. A client that is slow to take what came is no silence.
+
+    Args:
+        deadline: Monotonic seconds.
+        now: The same, now.
+        idle_s: Most seconds without an event; it is given up after half of them at the earliest.
+            0 sets no limit.
+    """
+
+    __slots__ = ("_deadline", "_entered", "_idle_s", "_is_silent", "_loop", "_seen")
+
+    def __init__(self, deadline: float, now: float, idle_s: float = 0.0) -> None:
+        super().__init__(deadline, now)
+        self._deadline = deadline
+        self._idle_s = idle_s
+        self._is_silent = False
+        self._entered = 0
+        self._seen = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> None:
+        if self._is_expired:
+            raise self._timeout()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._handle = self._loop.call_later(self._next_s(self._delay_s), self._look)
+        task = self._task = asyncio.current_task(self._loop)
+        assert task is not None
+        self._cancelling = task.cancelling()
+        self._entered += 1
+
+    def _next_s(self, left_s: float) -> float:
+        return min(self._idle_s / 2, left_s) if self._idle_s else left_s
+
+    def _look(self) -> None:
+        """End it if its time is over or nothing has come since the last look."""
+        left_s = self._deadline - time.monotonic()
+        is_waiting = self._task is not None
+        self._is_silent = bool(self._idle_s) and is_waiting and self._entered == self._seen
+        if self._is_silent or left_s <= 0.001:  # the timers of a loop count whole milliseconds
+            self._expire()
+            return
+        self._seen = self._entered
+        assert self._loop is not None
+        self._handle = self._loop.call_later(self._next_s(left_s), self._look)
+
+    def _timeout(self) -> ModelTimeout:
+        if self._is_silent:
+            return ModelTimeout(f"no answer within {self._idle_s * 1000:.0f} ms of the last event")
+        return super()._timeout()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        task, self._task = self._task, None
+        if self._is_expired and task is not None:
+            self._raise_for(task, kind, error)
 
 
 def is_private_host(url: str) -> bool:

@@ -153,6 +153,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
             text was no clean JSON) or `reask` (it was asked again).
         is_cut_off: Whether the answer ended at its limit of tokens.
         retry: Which try of this model it was, from 0.
+        cause: What was wrong upstream, as `errors.Cause`; empty where nothing was.
+        input_bytes: Bytes of JSON that went up, where that was counted.
     """
 
     model: str
@@ -166,6 +168,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     mended: str = ""
     is_cut_off: bool = False
     retry: int = 0
+    cause: str = ""
+    input_bytes: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -194,6 +198,8 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        mendable: What the model may be told, so that it writes its JSON again; empty where that
+            helps nothing.
         confidence: Calibrated probability that the answer is right; None until calibrated.
     """
 
@@ -201,6 +207,7 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    mendable: str = ""
 
     @property
     def is_acceptable(self) -> bool:
@@ -457,6 +464,12 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        static_messages: How many of the first messages are the same in each call of a prompt, so
+            that a provider can keep what it read of them.
+        static_characters: Of the message after those, how many characters of its text are so too.
+        static_key: By which they are known to be the same; empty where none are.
+        id: The request's, by which coins fall.
+        spent_micro: What its tries have cost by now, left here by each chain for the next.
     """
 
     input: dict[str, Any]
@@ -479,6 +492,11 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    static_messages: int = 0
+    static_characters: int = 0
+    static_key: str = ""
+    id: str = ""
+    spent_micro: int = 0
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -489,6 +507,7 @@ class Answer(msgspec.Struct, kw_only=True):
         output: The prediction or `{"text": …}`/JSON output; None while only `completion` is read.
         completion: The OpenAI chat completion as its upstream sent it, if there is one.
         mended: As in `Attempt`.
+        content: The JSON as text, where the output had to be JSON; a chat shows it.
         finish_reason: Why the text ended: `stop`, `length`, `tool_calls`, `content_filter`.
         judgement: What the judge said, where a chain had to judge to accept it.
     """
@@ -501,6 +520,7 @@ class Answer(msgspec.Struct, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     judgement: Judgement | None = None
     mended: str = ""
+    content: str = ""
 
     @property
     def is_cut_off(self) -> bool:
@@ -577,6 +597,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
         route: How its model was chosen: strategy, choice, why, score and certificate; None where
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     id: str
@@ -631,6 +652,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     warnings: tuple[str, ...] = ()
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
+    prompt: str = ""
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from roadworthy.cost.prices import (
     IMAGE_TOKENS,
+    PICO_PER_MICRO,
     Meter,
     Price,
     Rates,
@@ -25,20 +27,55 @@ OPENAI = "https://api.openai.com/v1"
 
 numbers = st.integers(0, 10**9)
 tokens = st.integers(0, 10**6)
-short_prices = st.builds(Price, numbers, numbers, numbers, st.integers(0, 10**7))
+maybe = st.none() | numbers
+short_prices = st.builds(
+    Price,
+    numbers,
+    numbers,
+    numbers,
+    st.integers(0, 10**7),
+    write_pico=maybe,
+    audio_input_pico=maybe,
+    audio_output_pico=maybe,
+)
+
+
+def twice(pico: int | None) -> int | None:
+    return None if pico is None else pico * 2
 
 
 def dearer(price: Price) -> Price:
-    return Price(price.input_pico * 2, price.output_pico * 2, price.cached_pico * 2)
+    return Price(
+        price.input_pico * 2,
+        price.output_pico * 2,
+        price.cached_pico * 2,
+        write_pico=twice(price.write_pico),
+        audio_input_pico=twice(price.audio_input_pico),
+        audio_output_pico=twice(price.audio_output_pico),
+    )
 
 
 prices = short_prices | st.builds(
-    lambda price, above: Price(
-        price.input_pico, price.output_pico, price.cached_pico, 0, above, dearer(price)
-    ),
+    lambda price, above: replace(price, request_micro=0, long_above=above, long=dearer(price)),
     short_prices,
     tokens,
 )
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Every count that can be true."""
+    sent, written = draw(tokens), draw(tokens)
+    cached = draw(st.integers(0, sent))
+    return Usage(
+        sent,
+        written,
+        cached,
+        draw(st.integers(0, written)),
+        draw(st.integers(0, sent - cached)),
+        draw(st.integers(0, sent)),
+        draw(st.integers(0, written)),
+    )
 
 
 def meter_of(
@@ -91,25 +128,62 @@ def test_a_long_call_has_the_long_price_for_all_its_tokens() -> None:
     assert price.worst_case_micro(1_001, 0) == 2_002
 
 
-@given(
-    price=prices,
-    input_tokens=tokens,
-    output_tokens=tokens,
-    cached=tokens,
-    spare_bytes=st.integers(0, 10**6),
-    spare_output=tokens,
-)
+@given(price=prices, usage=usages(), spare_bytes=tokens, spare_output=tokens)
 def test_worst_case_bounds_every_answer_whose_tokens_are_at_least_a_byte(
-    price: Price,
-    input_tokens: int,
-    output_tokens: int,
-    cached: int,
-    spare_bytes: int,
-    spare_output: int,
+    price: Price, usage: Usage, spare_bytes: int, spare_output: int
 ) -> None:
-    usage = Usage(input_tokens, output_tokens, min(cached, input_tokens))
-    worst = price.worst_case_micro(input_tokens + spare_bytes, output_tokens + spare_output)
+    worst = price.worst_case_micro(
+        usage.input_tokens + spare_bytes, usage.output_tokens + spare_output
+    )
     assert price.cost_micro(usage) <= worst
+    assert Meter(price, None, "override").cost(usage)[0] <= worst
+
+
+@given(price=prices, usage=usages())
+def test_sound_that_may_be_cached_too_never_costs_less_than_it_may(
+    price: Price, usage: Usage
+) -> None:
+    """Whichever of its tokens were cached, at a price that is no dearer than that of fresh ones."""
+    fair = replace(price, cached_pico=min(price.cached_pico, price.input_pico), long=None)
+    both = min(usage.cached_tokens, usage.audio_input_tokens)
+    least = max(0, usage.cached_tokens + usage.audio_input_tokens - usage.input_tokens)
+    told = fair.cost_micro(replace(usage, cache_write_tokens=0))
+    for overlap in {least, both}:
+        heard = fair.input_pico if fair.audio_input_pico is None else fair.audio_input_pico
+        sound = usage.audio_input_tokens * heard
+        cached = (usage.cached_tokens - overlap) * fair.cached_pico
+        rest = usage.input_tokens - usage.audio_input_tokens - usage.cached_tokens + overlap
+        spoken = fair.output_pico if fair.audio_output_pico is None else fair.audio_output_pico
+        written = usage.audio_output_tokens * spoken
+        written += (usage.output_tokens - usage.audio_output_tokens) * fair.output_pico
+        exact = sound + cached + rest * fair.input_pico + written
+        assert told >= fair.request_micro + exact // PICO_PER_MICRO
+
+
+def test_each_kind_of_token_has_its_price() -> None:
+    price = usd_per_million(
+        Decimal(1),
+        Decimal(10),
+        Decimal("0.1"),
+        write_usd=Decimal("1.25"),
+        audio_input_usd=Decimal(4),
+        audio_output_usd=Decimal(20),
+    )
+    million = 1_000_000
+    assert price.cost_micro(Usage(million, 0, cache_write_tokens=million)) == 1_250_000
+    assert price.cost_micro(Usage(million, 0, cached_tokens=million)) == 100_000
+    assert price.cost_micro(Usage(million, 0, audio_input_tokens=million)) == 4_000_000
+    assert price.cost_micro(Usage(0, million, audio_output_tokens=million)) == 20_000_000
+    mixed = Usage(
+        million, million, 300_000, 0, 200_000, audio_input_tokens=0, audio_output_tokens=500_000
+    )
+    assert price.cost_micro(mixed) == 500_000 + 30_000 + 250_000 + 5_000_000 + 10_000_000
+
+
+def test_a_kind_without_a_price_of_its_own_costs_what_others_cost() -> None:
+    plain = Usage(1_000_000, 1_000_000)
+    kinds = Usage(1_000_000, 1_000_000, 0, 0, 400_000, 500_000, 600_000)
+    assert MINI.cost_micro(kinds) == MINI.cost_micro(plain)
 
 
 @given(price=prices, ceiling=st.integers(0, 10**12), size=tokens, images=st.integers(0, 5))
@@ -150,6 +224,7 @@ def test_micro_dollars_read_as_exact_dollars(micro: int, text: str) -> None:
         ("https://api.openai.com/v1", "GPT-4o-mini"),
         ("https://api.anthropic.com/v1/", "claude-opus-4-20250514"),
         ("https://generativelanguage.googleapis.com/v1beta/openai/", "models/gemini-2.5-flash"),
+        ("https://generativelanguage.googleapis.com/v1beta", "gemini-2.5-flash"),
         ("https://europe-west1-aiplatform.googleapis.com/v1", "gemini-2.5-pro"),
         ("https://openrouter.ai/api/v1", "openai/gpt-4o-mini"),
         ("https://api.groq.com/openai/v1", "llama-3.1-8b-instant"),
@@ -251,7 +326,19 @@ def test_an_unknown_price_without_a_ceiling_is_refused_when_it_is_opened(rates: 
         meter_of(rates, "in-house")
 
 
-@pytest.mark.parametrize("usage", [None, Usage(-1, 0), Usage(1, -5), Usage(1, 1, -1)])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        Usage(-1, 0),
+        Usage(1, -5),
+        Usage(1, 1, -1),
+        Usage(10, 1, 11),
+        Usage(10, 1, 6, 0, 5),
+        Usage(10, 1, cache_write_tokens=-1),
+        Usage(10, 1, audio_output_tokens=-1),
+    ],
+)
 def test_usage_that_is_missing_or_impossible_counts_as_unknown(usage: Usage | None) -> None:
     assert Meter(MINI, 10_000, "override").cost(usage) == (10_000, "unknown")
     assert Meter(MINI, None, "override").cost(usage, held_micro=70) == (70, "unknown")

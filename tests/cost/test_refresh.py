@@ -51,14 +51,39 @@ def test_what_a_refresh_writes_can_be_read(clock: SettableClock, tmp_path: Path)
     ],
 )
 @pytest.mark.parametrize("usage", [Usage(1_000, 200), Usage(500_000, 10_000, 300_000)])
-def test_costs_agree_with_genai_prices(
+def test_costs_of_text_agree_with_genai_prices(
     url: str, model: str, usage: Usage, clock: SettableClock
 ) -> None:
+    check_agreement(url, model, usage, clock)
+
+
+@pytest.mark.parametrize(
+    ("url", "model", "usage"),
+    [
+        ("https://api.anthropic.com/v1", "claude-sonnet-4-5", Usage(9_000, 200, 2_000, 0, 4_000)),
+        ("https://api.anthropic.com/v1", "claude-opus-4-1", Usage(9_000, 2_000, 0, 0, 9_000)),
+        ("https://api.openai.com/v1", "gpt-4o-audio-preview", Usage(9_000, 100, 0, 0, 0, 8_000)),
+        (
+            "https://generativelanguage.googleapis.com/v1beta",
+            "gemini-2.5-flash",
+            Usage(90_000, 100, 0, 0, 0, 80_000),
+        ),
+    ],
+)
+def test_costs_of_what_is_written_and_heard_agree_with_genai_prices(
+    url: str, model: str, usage: Usage, clock: SettableClock
+) -> None:
+    check_agreement(url, model, usage, clock)
+
+
+def check_agreement(url: str, model: str, usage: Usage, clock: SettableClock) -> None:
     oracle = genai_prices.calc_price(
         GenaiUsage(
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            input_audio_tokens=usage.audio_input_tokens,
         ),
         model,
         provider_api_url=url,
@@ -74,8 +99,16 @@ def test_no_listed_price_is_below_what_genai_prices_says(clock: SettableClock) -
     rates = load_rates()
     for name, provider in rates.providers.items():
         for model, price in provider.models.items():
-            for usage in (Usage(10_000, 1_000, 5_000), Usage(900_000, 1_000)):
+            for usage in USED:
                 assert _oracle_micro(name, model, usage, now) <= price.cost_micro(usage), model
+
+
+USED = (
+    Usage(10_000, 1_000, 5_000),
+    Usage(900_000, 1_000),
+    Usage(10_000, 1_000, 2_000, 0, 3_000),
+    Usage(900_000, 1_000, cache_write_tokens=800_000),
+)
 
 
 def _oracle_micro(provider: str, model: str, usage: Usage, now: datetime) -> float:
@@ -83,6 +116,7 @@ def _oracle_micro(provider: str, model: str, usage: Usage, now: datetime) -> flo
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
     )
     found = genai_prices.calc_price(asked, model, provider_id=provider, genai_request_timestamp=now)
     return float(found.total_price * MICRO)

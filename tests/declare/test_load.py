@@ -85,6 +85,10 @@ max_output_tokens = 300
 context_tokens = 128000
 weight = 3
 [[models]]
+name = "second"
+provider = "upstream"
+model = "gpt-5-mini-2025-08-07"
+[[models]]
 name = "spare"
 provider = "onnx"
 model = "model.onnx"
@@ -284,7 +288,7 @@ def test_a_full_service_loads_as_written(tmp_path: Path) -> None:
 
 def test_a_model_that_a_rung_names_is_kept_for_the_ladder(tmp_path: Path) -> None:
     service = load_text(tmp_path, FULL)
-    assert [entry.name for entry in service.chain] == ["frontier"]
+    assert [entry.name for entry in service.chain] == ["frontier", "second"]
     assert service.model_named("spare").model == "model.onnx"
     with pytest.raises(KeyError):
         service.model_named("nothing")

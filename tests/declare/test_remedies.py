@@ -29,10 +29,15 @@ TESTS = {
     12: "data/test_live.py::test_a_request_is_refused_in_the_schema_s_words",
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
+    28: "serve/test_breaker.py::test_a_rate_limit_is_left_alone_for_as_long_as_it_asks",
+    30: "serve/test_prompts_served.py"
+    "::test_an_input_of_another_type_is_refused_before_anybody_is_asked",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
+    32: "serve/test_prompts_served.py::test_records_and_releases_say_which_prompt_it_was",
     33: "cli/test_cli_evaluate.py::test_a_worse_release_than_the_one_that_serves_ends_with_1",
     34: "evaluate/test_stability.py"
     "::test_the_share_of_flaky_cases_is_held_to_its_bar_with_the_case_as_unit",
+    35: "serve/test_structured.py::test_the_client_gets_mended_json_and_nothing_else_is_touched",
     36: "app/test_replays.py::test_the_features_of_then_are_given_again",
     43: "evaluate/test_coverage.py::test_gaps_come_largest_first_and_name_requests_that_have_them",
     44: "cli/test_cli_cost.py::test_an_estimate_before_launch_has_a_range_and_drivers",
@@ -50,6 +55,7 @@ TESTS = {
     57: "review/test_carried_certificates.py"
     "::test_what_was_certified_comes_back_in_the_same_moment",
     58: "store/test_actions.py::test_a_changed_row_breaks_the_chain_at_its_number",
+    67: "models/test_dialects.py::test_a_count_that_cannot_be_true_is_unknown_and_not_free",
     68: "review/test_rulings.py::test_an_approval_is_of_what_was_seen",
     69: "serve/test_waiting.py"
     "::test_in_time_over_the_ladder_answers_and_a_late_decision_changes_nothing",
@@ -64,6 +70,10 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    91: "models/test_dialects.py::test_what_was_read_before_is_counted_as_cached",
+    92: "models/test_llama_cpp_model.py::test_what_was_read_of_a_prompt_is_not_read_again",
+    97: "models/test_llama_cpp_model.py"
+    "::test_the_same_question_gets_the_same_answer_with_its_tokens",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
     101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
@@ -88,6 +98,8 @@ VIEWS = {4, 6, 7, 8, 9, 10, 11, 114, 115}
 """Rows that a service asks for by naming feature views."""
 EVALUATED = {33, 34, 43, 48, 108, 109, 110, 111}
 """Rows that a service asks for by what it is evaluated by."""
+PROMPTS = {30, 32, 35}
+"""Rows that a service asks for by its prompt, and by the JSON that it gives."""
 ROLLOUT = 52
 """The row that a service asks for by saying how a candidate is judged."""
 BOUNDS = {74, 76}
@@ -138,7 +150,12 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
-    assert {row for row, one in found.items() if one.grade == "declare"} == {SCOPE, 34, 111}
+    assert {row for row, one in found.items() if one.grade == "declare"} == {
+        SCOPE,
+        34,
+        111,
+        *PROMPTS,
+    }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
     ladder = "fallback[0].use = rule, fallback[1].use = static"
     assert found[14].evidence == f"objectives.deadline_ms = 250, {ladder}"
@@ -154,6 +171,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
     found = airline("support-reply", tmp_path / "airline")
     assert {row for row, one in found.items() if one.grade == "declare"} == {
         31,
+        35,
         88,
         *VIEWS,
         *BOUNDS,
@@ -166,12 +184,14 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
     ladder = "fallback[0].use = model, fallback[1].use = static"
     assert found[45].evidence == f"{models}, {ladder}"
     assert found[46].evidence == "fallback[1].use = static"
+    assert found[30].evidence == "prompt.file = prompts/reply.md: question"
     assert found[99].evidence == "cost.per_day_usd = 2, cost.per_user_per_day_usd = 0.5"
 
 
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
-    to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, *VIEWS, *BOUNDS, *PEOPLE, SCOPE, *EVALUATED}
+    to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, SCOPE}
+    to_declare |= {*VIEWS, *BOUNDS, *PEOPLE, *EVALUATED, *PROMPTS}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

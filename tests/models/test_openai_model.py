@@ -18,6 +18,7 @@ from roadworthy.errors import (
     ModelUnavailable,
 )
 from roadworthy.models.faulty import Fault, FaultyUpstream
+from roadworthy.models.json_formats import is_strict
 from roadworthy.models.openai import OpenAIModel, open_model
 from roadworthy.models.spec import ModelSpec
 from roadworthy.net import expire_at
@@ -201,3 +202,85 @@ async def test_the_key_goes_up_as_a_header(upstream: FaultyUpstream) -> None:
     await model.answer(call_of())
     await model.close()
     assert upstream.requests[-1].headers["authorization"] == "Bearer sk-secret"
+
+
+# What it is told of a schema.
+
+SCHEMA = (
+    b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],'
+    b'"additionalProperties":false}'
+)
+
+
+async def ask_for_json(upstream: FaultyUpstream, times: int = 1) -> list[bool]:
+    """Return of each request that came whether it was told the schema."""
+    model, before = open_at(upstream), upstream.received
+    try:
+        for _ in range(times):
+            call = call_of()
+            call.output_schema = SCHEMA
+            await model.answer(call)
+    finally:
+        await model.close()
+    bodies = [msgspec.json.decode(one.body) for one in upstream.requests]
+    return ["response_format" in body for body in bodies[before - upstream.received :]]
+
+
+async def test_it_is_told_the_schema_that_answers_have_to_keep(upstream: FaultyUpstream) -> None:
+    assert await ask_for_json(upstream) == [True]
+
+
+async def test_one_that_does_not_take_schemas_is_asked_without_from_then_on(
+    upstream: FaultyUpstream,
+) -> None:
+    upstream.next(Fault.REJECTED)
+    assert await ask_for_json(upstream, times=3) == [True, False, False, False]
+
+
+async def test_one_that_refuses_the_request_anyhow_is_told_it_again(
+    upstream: FaultyUpstream,
+) -> None:
+    upstream.next(Fault.REJECTED, Fault.REJECTED)
+    model, before = open_at(upstream), upstream.received
+    call = call_of()
+    call.output_schema = SCHEMA
+    with pytest.raises(ModelRejected):
+        await model.answer(call)
+    await model.answer(call)
+    await model.close()
+    told = ["response_format" in msgspec.json.decode(one.body) for one in upstream.requests]
+    assert told[before - upstream.received :] == [True, False, True]
+
+
+@pytest.mark.parametrize("fault", [Fault.CONTEXT_TOO_LONG, Fault.CONTENT_REFUSED])
+async def test_another_refusal_is_not_taken_for_one_of_the_schema(
+    fault: Fault, upstream: FaultyUpstream
+) -> None:
+    upstream.next(fault)
+    before = upstream.received
+    with pytest.raises(ModelRejected):
+        await ask_for_json(upstream)
+    assert upstream.received == before + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "strict"),
+    [
+        ({}, True),
+        ({"additionalProperties": True}, False),
+        ({"required": []}, False),
+        ({"properties": {"a": {"type": "string", "maxLength": 9}}}, False),
+        ({"properties": {"a": {"type": "string", "format": "uuid"}}}, True),
+        ({"properties": {"a": {"type": "string", "format": "uri"}}}, False),
+        ({"properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}, True),
+        ({"properties": {"a": {"oneOf": [{"type": "string"}]}}}, False),
+        ({"properties": {"a": {"type": "object"}}}, False),
+        ({"properties": {"a": {}}}, False),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"enum": [1]}}}, True),
+        ({"anyOf": [{"type": "object"}]}, False),
+    ],
+)
+def test_a_schema_is_strict_only_where_it_fits_the_subset(
+    change: dict[str, object], strict: bool
+) -> None:
+    assert is_strict(msgspec.json.decode(SCHEMA) | change) is strict

@@ -10,7 +10,7 @@ import pytest
 
 from roadworthy import net
 from roadworthy.errors import BadAnswer, ModelTimeout, ModelUnavailable
-from roadworthy.net import HttpClient, expire_at, is_private_host
+from roadworthy.net import HttpClient, StreamLimit, expire_at, is_private_host
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 
@@ -323,7 +323,7 @@ async def test_a_wait_ends_at_its_deadline_and_a_foreign_cancellation_stays_one(
 
 async def test_a_limit_for_a_stream_counts_between_its_waits_too() -> None:
     loop = asyncio.get_running_loop()
-    limit = expire_at(loop.time() + 0.05, loop.time(), is_stream=True)
+    limit = StreamLimit(loop.time() + 0.05, loop.time())
     with limit:
         await asyncio.sleep(0)
     await asyncio.sleep(0.1)

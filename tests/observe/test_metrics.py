@@ -247,3 +247,19 @@ def test_what_nobody_was_shown_costs_but_is_neither_late_nor_slow() -> None:
     name = "roadworthy_cost_usd_total"
     labels = {**service, "model": "cheap", "price_source": "override"}
     assert page[name].value(name, **labels) == pytest.approx(0.00013)
+
+
+def test_json_that_was_mended_or_asked_for_again_is_counted_by_model() -> None:
+    metrics = Metrics()
+    tries = (
+        Attempt("cheap", "rejected", 900),
+        Attempt("cheap", "ok", 900, mended="reask"),
+        Attempt("frontier", "ok", 900, mended="repair"),
+    )
+    metrics.see([record(attempts=tries), record(attempts=tries[2:])])
+    name = "roadworthy_mended_answers_total"
+    mended = read_exposition(metrics.render())[name]
+    usual = {"service": "support-reply"}
+    assert mended.value(name, **usual, model="cheap", how="reask") == 1
+    assert mended.value(name, **usual, model="frontier", how="repair") == 2
+    assert len(mended.samples) == 2

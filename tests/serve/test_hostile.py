@@ -109,7 +109,7 @@ def test_an_answer_that_began_and_was_never_whole_is_paid_at_its_worst(
 def test_what_an_upstream_refuses_costs_nothing_and_says_whether_to_come_again(
     live: Live, upstream: FaultyUpstream, fault: Fault, status: int, is_retryable: bool
 ) -> None:
-    upstream.next(fault, retry_after_s=7)
+    upstream.always(fault, retry_after_s=7)
     got = live.chat("pay")
     assert (got.status, got.code) == (status, "all_models_failed")
     assert got.json["error"]["retryable"] is is_retryable

@@ -39,6 +39,7 @@ PAGES = (
     "/examples",
     "/examples?state=rejected",
     "/keys",
+    "/providers",
     "/words",
     "/requests/rq_gone",
 )

@@ -318,6 +318,7 @@ def test_a_job_runs_when_it_is_told_to(plane: Plane) -> None:
         "certify",
         "examples",
         "leases",
+        "providers",
         "retention",
         "rollouts",
         "rollup",

@@ -24,8 +24,8 @@ from ..errors import RequestError, RoadworthyError
 from ..evaluate.loading import load_cases
 from ..evaluate.suites import BUILTIN
 from ..release.registry import trainings
-from ..serve.failover import DEFAULT_OUTPUT_TOKENS
 from ..serve.opened import meter_of
+from ..serve.tries import DEFAULT_OUTPUT_TOKENS
 from ..store import costs as store
 from ..store.costs import Dimension
 from ..types import DAY_US, MICRO, SHOWN, Record
@@ -94,7 +94,9 @@ def estimate_cost(
             raise RequestError(f"{what}: expected a number >= 0, got {number}", param=what)
     service = ground.load(name)
     meters = {
-        entry.name: meter_of(service, ground.declaration, entry, ground.rates)
+        entry.name: meter_of(
+            service, ground.declaration, entry, ground.rates, ground.clock.now_us()
+        )
         for entry in service.models
     }
     if input_tokens is None and output_tokens is None:

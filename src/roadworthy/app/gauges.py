@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ..types import MICRO
@@ -39,4 +40,21 @@ def show_gauges(serving: Serving) -> None:
         "Requests that a candidate was not asked too, for want of money, room or a release.",
         lambda: {name: shadows.refused for name, shadows in serving.shadows.items()},
         label="service",
+    )
+    add(
+        "roadworthy_upstream_left_alone",
+        "Whether (1) a model of a provider is left alone, since it failed.",
+        lambda: {
+            f"{one.provider}/{one.model}": float(one.state != "closed")
+            for one in serving.upstreams.standings(time.monotonic())
+        },
+        label="upstream",
+    )
+    add(
+        "roadworthy_provider_waiting",
+        "Calls that wait for a turn at a provider with limits.",
+        lambda: {
+            pace.provider: pace.waiting for pace in serving.upstreams.pacings(time.monotonic())
+        },
+        label="provider",
     )

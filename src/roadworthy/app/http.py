@@ -88,6 +88,7 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
         follow=serving.follow,
         engine=serving.engine,
         ledger=serving.ledger,
+        upstreams=serving.upstreams,
         jobs=serving.jobs,
         spool=serving.spool,
         build_release=project.build_release,

@@ -14,6 +14,7 @@ from ..release.environment import describe_environment, what_differs
 from ..release.registry import Release
 from ..review.desk import Desk
 from ..serve.opened import OpenDesk, OpenRelease, open_release
+from ..serve.upstreams import Upstreams
 from ..types import OpenSource
 from .desks import look_at_desk
 from .ground import Ground
@@ -27,6 +28,7 @@ def open_stored(
     open_desk: OpenDesk | None = None,
     *,
     is_served: bool = False,
+    upstreams: Upstreams | None = None,
 ) -> OpenRelease:
     """Open what was released, from its own files: the working tree may say something else.
 
@@ -37,6 +39,7 @@ def open_stored(
         open_desk: Gives the desk of a service with `[review]`; without it, one that asks nobody.
         is_served: Whether people are given its answers: then a high risk is refused where things
             are not as they were when it was built.
+        upstreams: How each model is doing, for all that is served together.
 
     Raises:
         DeclarationError, MissingExtra: It cannot be opened as things are here.
@@ -58,6 +61,7 @@ def open_stored(
         open_signals,
         open_source,
         open_desk or partial(_desk_that_asks_nobody, ground),
+        upstreams,
     )
     return msgspec.structs.replace(opened, warnings=differs) if differs else opened
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
-from ..cost.prices import Meter, Rates, open_meter
-from ..declare.project import ProjectDeclaration, Provider
+from ..cost.prices import Meter, Rates
+from ..declare.project import INSTANT_KINDS, ProjectDeclaration, Provider
 from ..errors import (
     BudgetExhausted,
     DeclarationError,
@@ -31,7 +31,7 @@ from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..serve.failover import Failover, Link
 from ..serve.judge import ACCEPTED
-from ..serve.opened import INSTANT_KINDS, price_of
+from ..serve.opened import meter_at
 from ..types import MICRO, Answer, Attempt, Call, CallSize, Clock, Embedder, Model, Support
 from .ground import Ground
 from .rooms import open_signals
@@ -210,15 +210,8 @@ class AskedModels:
 
     async def _open_model(self, name: str, loop: _Loop) -> _Opened:
         provider, upstream = provider_of(self._project, name)
-        override = provider.prices.get(upstream)
-        meter = open_meter(
-            kind=provider.kind,
-            base_url=provider.base_url or "",
-            model=upstream,
-            override=price_of(override) if override else None,
-            rates=self._rates,
-            ceiling_micro=self._ceiling_micro,
-        )
+        now_us = self._clock.now_us()
+        meter = meter_at(provider, upstream, self._rates, self._ceiling_micro, now_us)
         variable = provider.api_key_env
         spec = ModelSpec(
             name=name,

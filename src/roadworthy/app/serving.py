@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +17,13 @@ from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
-from ..release import bundle, promotion, registry
+from ..release import promotion, registry
 from ..release.environment import describe_environment
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import Champions, OpenRelease
 from ..serve.shadows import Shadows
+from ..serve.upstreams import Upstreams
 from ..store.housekeeping import standing_jobs
 from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
@@ -41,8 +42,11 @@ from .examples import job_of_examples
 from .gauges import show_gauges
 from .ground import Ground
 from .opening import open_stored
+from .outages import LOOK_EVERY_S, Outages
+from .prices import prices_job
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
+from .working_tree import differences_of
 from .worth import worth_job
 
 if TYPE_CHECKING:
@@ -75,6 +79,7 @@ class Serving:
 
     Attributes:
         engine: Answers.
+        upstreams: How each model of each provider is doing.
         trouble: What is degraded at the moment, by part; empty when nothing is.
     """
 
@@ -97,6 +102,7 @@ class Serving:
         self.writer = Writer(self.spool, state, sinks, clock)
         self.writer.drain()
         self.presence = Presence(state, self.spool)
+        self.upstreams = Upstreams()
         self.switchboard = Switchboard(state, clock)
         self._desks = Desks(ground.declaration, state, ground.artifacts, self.switchboard)
         self.keyring = Keyring(clock, load_keys(state))
@@ -139,7 +145,9 @@ class Serving:
                 job_of_examples(ground),
                 self._books.job(),
                 worth_job(ground, lambda: self.engine.releases),
+                prices_job(clock, self._all_open),
                 Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+                Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
             ],
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -358,6 +366,7 @@ class Serving:
             lambda views, fields: self.open_features().open_source(views, fields),
             self._desks.open,
             is_served=True,
+            upstreams=self.upstreams,
         )
         self._stop_models(opened)
         return opened
@@ -370,6 +379,12 @@ class Serving:
             self.spool,
             describe_environment().hash,
         )
+
+    def _all_open(self) -> Iterator[OpenRelease]:
+        """Yield what serves, and the candidates beside it."""
+        yield from self.engine.releases.values()
+        for split in self._beside.splits.values():
+            yield from split.releases
 
     def _look_at_rollouts(self) -> str:
         now_us = self._ground.clock.now_us()
@@ -439,22 +454,11 @@ class Serving:
         for name, opened in self.engine.releases.items():
             lines.append(f"  {name} ({opened.kind}): release {opened.id}")
             lines += [f"    not as it was built: {what}" for what in opened.warnings]
-            lines += [f"    files differ: {change}" for change in self._differences(opened)]
+            lines += [
+                f"    files differ: {change}" for change in differences_of(self._ground, opened)
+            ]
         lines += [f"  {part}: {text}" for part, text in self._release_trouble.items()]
         return lines
-
-    def _differences(self, opened: OpenRelease) -> list[str]:
-        ground = self._ground
-        stored = registry.read_release(ground.state, opened.id)
-        try:
-            service = ground.load(opened.name)
-            changes = bundle.differences(stored, service, ground.declaration)
-        except RoadworthyError as error:
-            return [f"the working tree cannot be released: {error}"]
-        if not changes:
-            return []
-        advice = "`roadworthy release build` and `release promote` take them over"
-        return [*map(str, changes), advice]
 
     async def start(self) -> None:
         """Start the writer, the job runner and the watches on the switchboard and the files."""

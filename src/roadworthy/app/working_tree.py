@@ -71,3 +71,17 @@ def look(path: Path) -> tuple[int, int]:
     except (OSError, ValueError):  # the second where a stored name holds what no path can
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)
+
+
+def differences_of(ground: Ground, opened: OpenRelease) -> list[str]:
+    """Return how a service's files differ from what serves, and what takes them over."""
+    stored = registry.read_release(ground.state, opened.id)
+    try:
+        service = ground.load(opened.name)
+        changes = bundle.differences(stored, service, ground.declaration)
+    except RoadworthyError as error:
+        return [f"the working tree cannot be released: {error}"]
+    if not changes:
+        return []
+    advice = "`roadworthy release build` and `release promote` take them over"
+    return [*map(str, changes), advice]

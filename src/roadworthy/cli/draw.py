@@ -127,6 +127,8 @@ def _release(facts: Lineage) -> Iterator[str]:
         yield f"learned from {learned.id}: {learned.rows:,} rows"
     same = facts.as_released
     yield f"declaration {manifest.declaration_hash}{_unless(same is not None and same.declaration)}"
+    if manifest.prompt_version:
+        yield f"prompt {manifest.prompt_version} ({manifest.prompt})"
     environment = manifest.environment
     yield (
         f"environment Python {environment.python} on {environment.platform}, "

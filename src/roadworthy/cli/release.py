@@ -114,6 +114,8 @@ def show(release_id: str, folder: Path, as_json: bool) -> None:
     print_line(f"built {time_text(found.created_at_us)} by {found.by}")
     print_line(f"commit {registry.commit_of(manifest) or 'none: it was in no git repository'}")
     print_line(f"declaration {manifest.declaration_hash}")
+    if version := manifest.prompt_version:
+        print_line(f"prompt {version} ({manifest.prompt})")
     print_table("files", ("file", "SHA-256"), sorted(manifest.files.items()))
     models = [
         [model.name, f"{model.provider} ({model.kind})", short_text(model.model), model.pin]

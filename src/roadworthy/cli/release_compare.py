@@ -8,7 +8,7 @@ import click
 
 from ..app import read_project
 from ..app.comparisons import compare_releases
-from ..release.compare import Comparison, Differing, Figure, Quality
+from ..release.compare import Comparison, Differing, Figure, PromptDiff, Quality
 from .common import (
     command,
     json_option,
@@ -58,6 +58,8 @@ def _print(found: Comparison) -> None:
     print_table("declared", ("key", "a", "b"), [_row(one) for one in found.declared])
     parts = [[one.kind, *_row(one)] for one in found.parts]
     print_table("made of", ("what", "name", "a", "b"), parts)
+    for prompt in found.prompts:
+        _print_prompt(prompt)
     for text in found.texts:
         print_line()
         for line in text.diff.splitlines():
@@ -66,6 +68,18 @@ def _print(found: Comparison) -> None:
             print_line("... the rest is left out", style="dim")
     for note in found.notes:
         print_line(note, style="yellow")
+
+
+def _print_prompt(prompt: PromptDiff) -> None:
+    print_line()
+    versions = f"{prompt.a or 'none'} to {prompt.b or 'none'}"
+    print_line(f"prompt {prompt.file}: {versions}", style="bold")
+    before, after = prompt.static_characters_a, prompt.static_characters_b
+    print_line(f"the same in each call: {before:,} characters before, {after:,} now")
+    for line in prompt.static.splitlines():
+        print_line(line, style=_STYLES.get(line[:1], ""))
+    rows = [[one.kind, *_row(one)] for one in prompt.values]
+    print_table("what it says of itself", ("what", "name", "a", "b"), rows)
 
 
 def _row(one: Differing) -> list[str]:

@@ -7,9 +7,12 @@ so every published price is exact and no float ever touches money.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,6 +45,10 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         request_micro: Micro-dollars for the call itself.
         long_above: Tokens of input above which `long` is the price of the whole call.
         long: The dearer price of long calls, where there is one.
+        write_pico: Pico-dollars for a token of input that the provider writes to its cache; None
+            where that costs what other input costs.
+        audio_input_pico, audio_output_pico: Pico-dollars for a token of sound; None where it costs
+            what text costs.
     """
 
     input_pico: int = 0
@@ -50,17 +57,54 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
     request_micro: int = 0
     long_above: int = 0
     long: Price | None = None
+    write_pico: int | None = None
+    audio_input_pico: int | None = None
+    audio_output_pico: int | None = None
 
     def cost_micro(self, usage: Usage) -> int:
-        """Micro-dollars that `usage` costs, rounded up."""
+        """Micro-dollars that `usage` costs, rounded up.
+
+        Sound may have been cached too, which no count tells: as much of it as can be is then taken
+        to be both, and costs what sound costs.
+        """
         if self.long is not None and usage.input_tokens > self.long_above:
             return self.long.cost_micro(usage)
-        cached = min(usage.cached_tokens, usage.input_tokens)
+        sent, written = usage.input_tokens, usage.output_tokens
+        cached = min(usage.cached_tokens, sent)
+        if usage.cache_write_tokens or usage.audio_input_tokens or usage.audio_output_tokens:
+            return self._micro(self._detailed_pico(usage))
         return self._micro(
-            (usage.input_tokens - cached) * self.input_pico
+            (sent - cached) * self.input_pico
             + cached * self.cached_pico
-            + usage.output_tokens * self.output_pico
+            + written * self.output_pico
         )
+
+    def _detailed_pico(self, usage: Usage) -> int:
+        """Pico-dollars of a count that tells sound or what was written to a cache."""
+        sent, output = usage.input_tokens, usage.output_tokens
+        sound = min(usage.audio_input_tokens, sent)
+        spoken = min(usage.audio_output_tokens, output)
+        kept = min(usage.cache_write_tokens, sent - sound)
+        cached = min(max(usage.cached_tokens - sound, 0), sent - sound - kept)
+        return (
+            sound * _or(self.audio_input_pico, self.input_pico)
+            + kept * _or(self.write_pico, self.input_pico)
+            + cached * self.cached_pico
+            + (sent - sound - kept - cached) * self.input_pico
+            + spoken * _or(self.audio_output_pico, self.output_pico)
+            + (output - spoken) * self.output_pico
+        )
+
+    @property
+    def dearest_input_pico(self) -> int:
+        """Pico-dollars of a token of input, whatever becomes of it."""
+        known = (self.input_pico, self.cached_pico, self.write_pico, self.audio_input_pico)
+        return max(pico for pico in known if pico is not None)
+
+    @property
+    def dearest_output_pico(self) -> int:
+        """Pico-dollars of a token of output, whatever it is."""
+        return max(self.output_pico, _or(self.audio_output_pico, 0))
 
     def worst_case_micro(self, input_bytes: int, max_output_tokens: int, images: int = 0) -> int:
         """Micro-dollars that no answer of at most `max_output_tokens` exceeds.
@@ -78,8 +122,7 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         tokens = input_bytes + images * IMAGE_TOKENS
         price = self._for_tokens(tokens)
         return price._micro(
-            tokens * max(price.input_pico, price.cached_pico)
-            + max_output_tokens * price.output_pico
+            tokens * price.dearest_input_pico + max_output_tokens * price.dearest_output_pico
         )
 
     def affordable_output_tokens(
@@ -93,11 +136,11 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
             return 0
         tokens = input_bytes + images * IMAGE_TOKENS
         price = self._for_tokens(tokens)
-        if not price.output_pico:
+        if not price.dearest_output_pico:
             return None
         left_pico = (ceiling_micro - price.request_micro) * PICO_PER_MICRO
-        left_pico -= tokens * max(price.input_pico, price.cached_pico)
-        return left_pico // price.output_pico
+        left_pico -= tokens * price.dearest_input_pico
+        return left_pico // price.dearest_output_pico
 
     def _for_tokens(self, input_tokens: int) -> Price:
         return self.long if self.long and input_tokens > self.long_above else self
@@ -106,22 +149,38 @@ class Price(msgspec.Struct, frozen=True, array_like=True):
         return self.request_micro - (-pico // PICO_PER_MICRO)
 
 
+def _or(pico: int | None, otherwise: int) -> int:
+    return otherwise if pico is None else pico
+
+
 def usd_per_million(
     input_usd: Decimal,
     output_usd: Decimal,
     cached_usd: Decimal | None = None,
     request_usd: Decimal = Decimal(0),
+    *,
+    write_usd: Decimal | None = None,
+    audio_input_usd: Decimal | None = None,
+    audio_output_usd: Decimal | None = None,
 ) -> Price:
     """A price from dollars per million tokens (and dollars per request), rounded up.
 
-    Without `cached_usd`, cached tokens cost what other input costs.
+    Without `cached_usd`, cached tokens cost what other input costs; likewise those that are written
+    to a cache, and sound.
     """
     return Price(
         _round_up(input_usd),
         _round_up(output_usd),
         _round_up(input_usd if cached_usd is None else cached_usd),
         _round_up(request_usd),
+        write_pico=_maybe(write_usd),
+        audio_input_pico=_maybe(audio_input_usd),
+        audio_output_pico=_maybe(audio_output_usd),
     )
+
+
+def _maybe(usd: Decimal | None) -> int | None:
+    return None if usd is None else _round_up(usd)
 
 
 def _round_up(usd: Decimal) -> int:
@@ -179,23 +238,49 @@ def load_rates(path: Path | None = None) -> Rates:
         ) from error
 
 
+AHEAD_US = 3_600 * MICRO
+"""So long before a price changes, what is set aside covers the new one, too."""
+
+
+class Term(NamedTuple):
+    """What holds from a time on: a price and where it is from."""
+
+    from_us: int
+    price: Price | None
+    source: str
+
+
 class Meter(msgspec.Struct, frozen=True):
     """What the answers of one model cost.
 
     Attributes:
         price: Its price, where it is known.
         ceiling_micro: The declared ceiling of one request, which an unknown cost counts as.
-        source: Where the price is from: `override`, `rates:<date>`, `free` or `unknown`.
+        source: Where the price is from: `override`, `override:<date>`, `rates:<date>`, `free` or
+            `unknown`.
+        terms: What holds from when on, in order of time, the first one from ever; empty where the
+            price never changes.
+        coming: The price that will hold within the hour: what is set aside covers it, too.
     """
 
     price: Price | None
     ceiling_micro: int | None
     source: str
+    terms: tuple[Term, ...] = ()
+    coming: Price | None = None
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody sends a bill for its answers."""
-        return self.source == "free"
+        """Whether nobody sends a bill for its answers, now or later."""
+        return self.source == "free" and len(self.terms) < 2
+
+    def at(self, now_us: int) -> Meter:
+        """Return the meter with the price that holds at a time."""
+        if not self.terms:
+            return self
+        now = [term for term in self.terms if term.from_us <= now_us][-1]
+        soon = (t.price for t in self.terms if now_us < t.from_us <= now_us + AHEAD_US)
+        return Meter(now.price, self.ceiling_micro, now.source, self.terms, next(soon, None))
 
     def cost(self, usage: Usage | None, held_micro: int | None = None) -> tuple[int, str]:
         """Micro-dollars that an answer cost, and where that number is from.
@@ -210,7 +295,7 @@ class Meter(msgspec.Struct, frozen=True):
         """
         if self.price is not None and usage is not None and not _is_impossible(usage):
             return self.price.cost_micro(usage), self.source
-        if self.is_free:
+        if self.source == "free":
             return 0, "free"
         bounds = (self.ceiling_micro, held_micro)
         return min((micro for micro in bounds if micro is not None), default=0), "unknown"
@@ -218,8 +303,12 @@ class Meter(msgspec.Struct, frozen=True):
     def worst_case_micro(self, input_bytes: int, max_output_tokens: int, images: int = 0) -> int:
         """Micro-dollars to set aside before a call; see `Price.worst_case_micro`."""
         if self.price is not None:
-            return self.price.worst_case_micro(input_bytes, max_output_tokens, images)
-        return 0 if self.is_free else self.ceiling_micro or 0
+            most = self.price.worst_case_micro(input_bytes, max_output_tokens, images)
+        else:
+            most = 0 if self.source == "free" else self.ceiling_micro or 0
+        if self.coming is not None:
+            most = max(most, self.coming.worst_case_micro(input_bytes, max_output_tokens, images))
+        return most
 
     def affordable_output_tokens(
         self, left_micro: int, input_bytes: int, images: int = 0
@@ -228,15 +317,23 @@ class Meter(msgspec.Struct, frozen=True):
 
         An unknown price is paid for as a whole: without its ceiling left, nothing is affordable.
         """
-        if self.is_free:
-            return None
-        if self.price is None:
-            return 0 if left_micro < (self.ceiling_micro or 0) else None
-        return self.price.affordable_output_tokens(left_micro, input_bytes, images)
+        found = [
+            price.affordable_output_tokens(left_micro, input_bytes, images)
+            for price in (self.price, self.coming)
+            if price is not None
+        ]
+        if self.price is None and self.source != "free":
+            found.append(0 if left_micro < (self.ceiling_micro or 0) else None)
+        return min((tokens for tokens in found if tokens is not None), default=None)
 
 
 def _is_impossible(usage: Usage) -> bool:
-    return usage.input_tokens < 0 or usage.output_tokens < 0 or usage.cached_tokens < 0
+    if usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
+        return True
+    return (
+        min(usage.input_tokens, usage.output_tokens, usage.cached_tokens) < 0
+        or min(usage.cache_write_tokens, usage.audio_input_tokens, usage.audio_output_tokens) < 0
+    )
 
 
 def open_meter(
@@ -247,6 +344,8 @@ def open_meter(
     override: Price | None,
     rates: Rates,
     ceiling_micro: int | None,
+    later: Sequence[tuple[date, Price]] = (),
+    now_us: int = 0,
 ) -> Meter:
     """The meter of `model`: by its override, else free on this machine, else by `rates`.
 
@@ -257,10 +356,33 @@ def open_meter(
         override: Its price in the provider's own `prices`.
         rates: Published prices.
         ceiling_micro: `cost.per_request_usd` of the service that asks, in micro-dollars.
+        later: Overrides that hold from a UTC date on.
+        now_us: The project's time; `Meter.at` gives the meter as it is at another.
 
     Raises:
         DeclarationError: The price is unknown and no ceiling says what an answer counts as.
     """
+    first = _first_meter(kind, base_url, model, override, rates, ceiling_micro)
+    if not later:
+        return first
+    terms = [Term(-(2**62), first.price, first.source)]
+    for day, price in sorted(later, key=lambda one: one[0]):
+        terms.append(Term(_midnight_us(day), price, f"override:{day}"))
+    return msgspec.structs.replace(first, terms=tuple(terms)).at(now_us)
+
+
+def _midnight_us(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * MICRO
+
+
+def _first_meter(
+    kind: str,
+    base_url: str,
+    model: str,
+    override: Price | None,
+    rates: Rates,
+    ceiling_micro: int | None,
+) -> Meter:
     if override is not None:
         return Meter(override, ceiling_micro, "override")
     if kind in FREE_KINDS:

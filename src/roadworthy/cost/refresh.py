@@ -4,13 +4,13 @@ One number per kind of token has to stand for what a provider may charge, and wh
 apply it is the dearest, so that a cost is not understated:
 
 * of prices that change with the hour of the day or from a date still to come, the dearest;
-* a token of input costs what writing it to the provider's cache costs, where that is more, because
-  usage does not tell which tokens were written (a cache for an hour must be asked for: not in it);
 * a cached token whose price is not published costs what other input costs.
 
-Prices for long prompts are kept beside the others. Not in it: the prices of other service tiers, of
-batches, of searches and of audio. A model that writes anything but text is left out; it counts as
-unknown.
+A token that is written to the provider's cache has a price of its own, since usage tells how many
+were (a cache for an hour must be asked for, which nothing here does: not in it), and so has one of
+sound. Prices for long prompts are kept beside the others. Not in it: the prices of other service
+tiers, of batches and of searches. A model that reads or writes images or films at a price of their
+own is left out; it counts as unknown.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from ..errors import MissingExtra
 from ..types import MICRO, Clock, SystemClock
@@ -52,7 +54,7 @@ HOSTS = {
 }
 """What genai-prices calls each provider, and the hosts of its base URLs (`*` as in a shell)."""
 
-_NOT_TEXT = ("output_audio_mtok", "output_image_mtok", "output_video_mtok", "input_image_mtok")
+_NOT_TEXT = ("output_image_mtok", "output_video_mtok", "input_image_mtok")
 
 
 def compile_rates(clock: Clock | None = None) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def compile_rates(clock: Clock | None = None) -> dict[str, Any]:
         "dated": today.isoformat(),
         "source": f"genai-prices {__version__}",
         "unit": "pico-dollars per token: [input, output, cached, micro-dollars per request,"
-        " long above so many tokens of input, [input, output, cached of long calls]]",
+        " long above so many tokens of input, [the same of long calls], written to cache, sound in,"
+        " sound out]; null is the price of other tokens",
         "providers": {
             name: {"hosts": list(HOSTS[name]), "models": dict(sorted(models[name].items()))}
             for name in sorted(models)
@@ -151,7 +154,7 @@ def _price(published: ModelPrice) -> Price | None:
     if not starts:
         return base
     long = _dearest([base, _flat({k: _top(v) for k, v in values.items()})])
-    return Price(*_numbers(base), long_above=min(starts), long=long)
+    return structs.replace(base, long_above=min(starts), long=long)
 
 
 def _top(value: Any) -> Any:
@@ -163,29 +166,54 @@ def _flat(usd: dict[str, Decimal]) -> Price:
     zero = Decimal(0)
     fresh = usd.get("input_mtok", zero)
     return usd_per_million(
-        max(fresh, usd.get("cache_write_mtok", zero)),
+        fresh,
         max(usd.get(f"output_{k}mtok", zero) for k in ("", "reasoning_", "citation_")),
         usd.get("cache_read_mtok", fresh),
         usd.get("requests_kcount", zero) / 1000,
+        write_usd=usd.get("cache_write_mtok"),
+        audio_input_usd=usd.get("input_audio_mtok"),
+        audio_output_usd=usd.get("output_audio_mtok"),
     )
 
 
 def _dearest(prices: Sequence[Price]) -> Price:
     """The maximum of each number; calls are long as soon as they are for one of `prices`."""
-    base = Price(*(max(column) for column in zip(*map(_numbers, prices), strict=True)))
+    columns = zip(*map(_numbers, prices), strict=True)
+    base = _price_of([max(column) for column in columns])
     if not any(price.long for price in prices):
         return base
     long = _dearest([base, *(price.long for price in prices if price.long)])
     above = min(price.long_above for price in prices if price.long)
-    return Price(*_numbers(base), long_above=above, long=long)
+    return structs.replace(base, long_above=above, long=long)
 
 
-def _numbers(price: Price) -> tuple[int, int, int, int]:
-    return price.input_pico, price.output_pico, price.cached_pico, price.request_micro
+def _numbers(price: Price) -> tuple[int, ...]:
+    """The numbers of a price, those that are not published being what other tokens cost."""
+    flat = (price.input_pico, price.output_pico, price.cached_pico, price.request_micro)
+    extra = ((price.write_pico, 0), (price.audio_input_pico, 0), (price.audio_output_pico, 1))
+    return *flat, *(flat[k] if pico is None else pico for pico, k in extra)
+
+
+def _price_of(numbers: Sequence[int]) -> Price:
+    """The price with these numbers; what costs no more than other tokens is left out."""
+    fresh, output, cached, request, write, sound, speech = numbers
+    return Price(
+        fresh,
+        output,
+        cached,
+        request,
+        write_pico=None if write == fresh else write,
+        audio_input_pico=None if sound == fresh else sound,
+        audio_output_pico=None if speech == output else speech,
+    )
 
 
 def _compact(price: Price) -> list[Any]:
-    row: list[Any] = list(_numbers(price))
-    if price.long:
-        return [*row, price.long_above, _compact(price.long)]
-    return row if row[3] else row[:3]
+    """The row of a price, without what says nothing at its end."""
+    long = None if price.long is None else _compact(price.long)
+    row: list[Any] = [price.input_pico, price.output_pico, price.cached_pico]
+    row += [price.request_micro, price.long_above, long]
+    row += [price.write_pico, price.audio_input_pico, price.audio_output_pico]
+    while len(row) > 3 and not row[-1]:
+        row.pop()
+    return row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,8 +14,10 @@ from .files import check_below
 from .planned import is_reserved_value
 from .project import (
     FREE_KINDS,
+    INSTANT_KINDS,
     SQLITE,
     DataSource,
+    PriceOverride,
     ProjectDeclaration,
     Provider,
     Store,
@@ -28,7 +30,8 @@ from .source import Finding, join
 from .validate import Draft, looks_like_secret, shown
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_REMOTE_KEYS = ("base_url", "api_key_env", "max_connections")
+_REMOTE_KEYS = ("base_url", "api_key_env", "max_connections", "cooldown")
+_PACED_KEYS = ("max_concurrent", "requests_per_minute", "tokens_per_minute")
 _PASSWORD = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 _NEIGHBOUR = re.compile(r"[a-z][a-z0-9_-]*")
 """A host name without a dot: a container or a machine beside this one."""
@@ -50,6 +53,8 @@ class _Address(NamedTuple):
     holds: str = "signing secret"
 
 
+_NEED_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
+"""Kinds that answer nobody without a key, each with the usual name of its variable."""
 _API = _Address("https://api.openai.com/v1", "api_key_env", "OPENAI_API_KEY", "key")
 _RECEIVER = _Address("https://ops.example.com/hooks/roadworthy", "secret_env", "OPS_WEBHOOK_SECRET")
 _SLACK = _Address("https://hooks.slack.com", "secret_env", "SLACK_WEBHOOK_URL", "URL")
@@ -149,8 +154,11 @@ def _is_below(path: str) -> bool:
 
 
 def _provider(path: str, provider: Provider) -> Iterator[Finding]:
+    for model, prices in provider.prices.items():
+        yield from _prices(join(f"{path}.prices", model), prices)
     if provider.kind in FREE_KINDS:
-        for key in _REMOTE_KEYS:
+        is_instant = provider.kind in INSTANT_KINDS  # it waits for nothing, so not for a turn
+        for key in (*_REMOTE_KEYS, *(_PACED_KEYS if is_instant else ())):
             if key in provider.model_fields_set:
                 expected = f"no such key, because `kind` is `{provider.kind}`"
                 yield Finding(f"{path}.{key}", expected, "one", "remove it")
@@ -162,6 +170,23 @@ def _provider(path: str, provider: Provider) -> Iterator[Finding]:
         yield from _url(f"{path}.base_url", provider.base_url, _API)
     if provider.api_key_env is not None:
         yield from _variable(f"{path}.api_key_env", provider.api_key_env, _API)
+    elif provider.kind in _NEED_KEYS:
+        expected = "the name of the environment variable that holds its key"
+        advice = f'like `api_key_env = "{_NEED_KEYS[provider.kind]}"`'
+        yield Finding(f"{path}.api_key_env", expected, "none", advice)
+
+
+def _prices(path: str, prices: Sequence[PriceOverride]) -> Iterator[Finding]:
+    """At any time one price holds."""
+    seen = set()
+    for price in prices:
+        day = price.effective_from
+        if day in seen:
+            if day is None:
+                yield Finding(path, "one price without `effective_from`", "two")
+            else:
+                yield Finding(f"{path}.effective_from", "each day once", f"{day} twice")
+        seen.add(day)
 
 
 def _webhook(path: str, webhook: Webhook) -> Iterator[Finding]:

@@ -11,6 +11,8 @@ from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
 from .check_evaluation import EVALUATION_CHECKS
+from .check_failover import FAILOVER_CHECKS
+from .check_prompts import PROMPT_CHECKS, prompt_files
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
@@ -311,10 +313,12 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_name_models, ("models",)),
     *BUDGET_CHECKS,
     *CONTEXT_CHECKS,
+    *PROMPT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
+    *FAILOVER_CHECKS,
     *COST_CHECKS,
 )
 """Every check, with the parts that must be sound for it to say anything."""
@@ -329,6 +333,7 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
             files.add(entry.model)
     if service.prompt is not None:
         files.add(service.prompt.file)
+        files.update(split_table(name)[0] for name in prompt_files(service))
     if service.features.training is not None:
         files.add(service.features.training)
     files.update(page_names(service))

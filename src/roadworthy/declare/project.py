@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from ..errors import DeclarationError
 from .budgets import Budgets
@@ -43,6 +44,14 @@ KINDS = (
 )
 FREE_KINDS = frozenset({"onnx", "llama_cpp", "python", "rule", "scripted", "builtin"})
 """Kinds of provider that run on this machine: nobody sends a bill for a call."""
+OFFICIAL = {
+    "anthropic": "https://api.anthropic.com/v1",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta",
+}
+"""Where the APIs start that have one home; `base_url` names another."""
+
+INSTANT_KINDS = frozenset({"rule", "builtin"})
+"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
 
 LogicalType = Literal[
     "string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array"
@@ -105,7 +114,30 @@ class PriceOverride(Section):
     cached_input_usd_per_million: Rate | None = Field(
         None, description="USD per million input tokens read from the provider's cache."
     )
+    cache_write_usd_per_million: Rate | None = Field(
+        None, description="USD per million input tokens that the provider writes to its cache."
+    )
+    audio_input_usd_per_million: Rate | None = Field(
+        None, description="USD per million input tokens that are sound."
+    )
+    audio_output_usd_per_million: Rate | None = Field(
+        None, description="USD per million output tokens that are sound."
+    )
     request_usd: Rate | None = Field(None, description="USD per request, beside its tokens.")
+    effective_from: date | None = Field(
+        None,
+        description="UTC date from which it holds, like 2027-01-01; before the first one the price "
+        "without a date holds, or else the public one. Several are written as "
+        '`[[providers.x.prices."model"]]`.',
+    )
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Prices = Annotated[tuple[PriceOverride, ...], Field(strict=False, min_length=1)]
+"""What a model costs, one price after the other; most have one."""
 
 
 class Provider(Section):
@@ -119,17 +151,18 @@ class Provider(Section):
     )
     base_url: Text | None = Field(
         None,
-        description="For `openai` and plugins: where its API starts, like "
-        "https://api.openai.com/v1. Plain http only to this machine or a private network.",
+        description="Where its API starts, like https://api.openai.com/v1; without it `anthropic` "
+        "and `gemini` are met at their own. Plain http only to this machine or a private network.",
     )
     api_key_env: str | None = Field(
         None,
-        description="For `openai` and plugins: name of the environment variable that holds the "
-        "key, never the key itself.",
+        description="Name of the environment variable that holds the key, never the key itself; "
+        "`anthropic` and `gemini` need one.",
     )
-    prices: dict[Text, PriceOverride] = Field(
-        {}, description="Own prices per model, where the public ones do not hold."
-    )
+    prices: dict[
+        Text,
+        Annotated[Prices, BeforeValidator(_as_list, json_schema_input_type=PriceOverride | Prices)],
+    ] = Field({}, description="Own prices per model, where the public ones do not hold.")
     max_connections: int = Field(
         100, ge=1, le=10_000, description="Most connections held open to it at once."
     )
@@ -154,6 +187,15 @@ class Provider(Section):
         description="How long it is left alone after it failed again and again; each time that it "
         "fails at once thereafter, twice as long, up to ten minutes.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _at_home(cls, values: Any) -> Any:
+        """Fill in where a kind is met that has one home, so that releases pin it like any other."""
+        home = OFFICIAL.get(str(values.get("kind"))) if isinstance(values, dict) else None
+        if home is not None and values.get("base_url") is None:
+            return {**values, "base_url": home}
+        return values
 
     @property
     def is_priced(self) -> bool:

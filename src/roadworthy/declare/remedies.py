@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
+from .check_prompts import matter_of
 from .service import ServiceDeclaration
 
 Grade = Literal["kept", "declare"]
@@ -115,6 +116,24 @@ def _output_schemas(service: ServiceDeclaration) -> Iterator[str]:
     for index, guard in enumerate(service.guards):
         if guard.use == "schema" and guard.on == "output":
             yield f"guards[{index}].schema = {guard.schema_file}"
+
+
+def _prompt(service: ServiceDeclaration) -> Iterator[str]:
+    if service.prompt is not None:
+        yield f"prompt.file = {service.prompt.file}"
+
+
+def _typed(service: ServiceDeclaration) -> Iterator[str]:
+    """Only inputs that a prompt declares between `+++` lines have types."""
+    matter = matter_of(service, service.folder)
+    if service.prompt is not None and matter is not None and matter.inputs:
+        yield f"prompt.file = {service.prompt.file}: {', '.join(matter.inputs)}"
+
+
+def _mended(service: ServiceDeclaration) -> Iterator[str]:
+    if service.kind == "generate" and service.contract.output:
+        yield f"contract.output = {service.contract.output}"
+        yield f"contract.reasks = {service.contract.reasks}"
 
 
 def _fallbacks(service: ServiceDeclaration) -> Iterator[str]:
@@ -306,11 +325,30 @@ REMEDIES = (
         _deadline,
     ),
     Remedy(
+        28,
+        "limits are kept before a provider refuses; a refusal is waited for or passed on",
+        "serve/breaker.py",
+    ),
+    Remedy(
+        30,
+        "the inputs of a prompt have types, held to at loading and for each request",
+        "declare/prompt_matter.py",
+        "prompt.file",
+        _typed,
+    ),
+    Remedy(
         31,
         "an answer that breaks its JSON Schema is never shown",
         "serve/judge.py",
         "contract.output",
         _output_schemas,
+    ),
+    Remedy(
+        32,
+        "a prompt is part of its release, and each answer says which version it was told",
+        "declare/prompts.py",
+        "prompt.file",
+        _prompt,
     ),
     Remedy(
         33,
@@ -325,6 +363,13 @@ REMEDIES = (
         "evaluate/stability.py",
         "evaluation.repeats",
         _repeats,
+    ),
+    Remedy(
+        35,
+        "JSON that is nearly right is mended without a loss, or asked for once more",
+        "serve/mending.py",
+        "contract.output",
+        _mended,
     ),
     Remedy(
         36,
@@ -397,6 +442,11 @@ REMEDIES = (
         "release/promotion.py",
     ),
     Remedy(58, "every act in a chain that shows tampering, with who and why", "store/actions.py"),
+    Remedy(
+        67,
+        "every token is metered: cached, written, reasoning and sound, each at its own price",
+        "models/counts.py",
+    ),
     Remedy(
         68,
         "rules and bounds hold an answer until a person approves, corrects or rejects it",
@@ -479,6 +529,21 @@ REMEDIES = (
         "guard/rule.py",
         "guards",
         _rules,
+    ),
+    Remedy(
+        91,
+        "what is the same in each call of a prompt is marked for the provider to keep, and counted",
+        "models/anthropic.py",
+    ),
+    Remedy(
+        92,
+        "a local model does not read again what it read of a prompt before",
+        "models/llama_cpp.py",
+    ),
+    Remedy(
+        97,
+        "models on this machine answer by the same protocols, checks and records",
+        "models/llama_cpp.py",
     ),
     Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
     Remedy(

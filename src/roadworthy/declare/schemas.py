@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +103,15 @@ class SchemaCheck:
         """
         mismatch = self.first_mismatch(value)
         return "{}: expected {}, got {}".format(*mismatch) if mismatch else ""
+
+    def problems(self, value: Any, most: int) -> list[str]:
+        """Return the first `most` things that break the schema, told as `first_problem` does."""
+        try:
+            found = list(islice(self._validator.iter_errors(value), most))
+        except (TypeError, ValueError):
+            return [self.first_problem(value)]
+        told = (Mismatch(self._path(e), self._words(e), _got(e)) for e in found)
+        return ["{}: expected {}, got {}".format(*mismatch) for mismatch in told]
 
     def first_mismatch(self, value: Any) -> Mismatch | None:
         """Return the first thing that breaks the schema, or None."""

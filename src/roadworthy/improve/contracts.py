@@ -13,7 +13,7 @@ from ..declare.service import Chat
 from ..errors import ContractViolation, RoadworthyError
 from ..release.bundle import materialise, read_declared
 from ..release.registry import read_release
-from ..serve.chat import read_chat
+from ..serve.chat import VARIABLES, read_chat
 from ..store.artifacts import Artifacts
 from ..types import Kind
 
@@ -72,8 +72,10 @@ class Contract(NamedTuple):
             return ""
         if self.kind == "generate" and "messages" in input:
             body = {name: msgspec.Raw(_encode(value)) for name, value in input.items()}
+            given = input.get(VARIABLES)
+            names = tuple(given) if isinstance(given, dict) else ()
             try:
-                input, _ = read_chat(body, self.chat, is_read=True)
+                input, _ = read_chat(body, self.chat, is_read=True, names=names)
             except ContractViolation as error:
                 return str(error)
         return self.input.first_problem(input)

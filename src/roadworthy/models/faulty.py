@@ -1,4 +1,4 @@
-"""A real OpenAI-style server on this machine that misbehaves on order: for tests and drills."""
+"""A real server of models on this machine that misbehaves on order: for tests and drills."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ from .faulty_replies import (
     ChatRequest,
     Completion,
     Messages,
+    Said,
+    ToolUse,
     count_words,
     echo,
     usage_of,
     words_of,
 )
 
-__all__ = ["Fault", "FaultyUpstream", "Order", "Received"]
+__all__ = ["Fault", "FaultyUpstream", "Order", "Received", "ToolUse"]
 
 KEPT_REQUESTS = 1_000
 START_WITHIN_S = 10.0
 
 _HALVES = {Fault.TRUNCATED: "length", Fault.CONTENT_FILTERED: "content_filter"}
-_MISCOUNTS = {Fault.USAGE_ZERO: 0, Fault.USAGE_ABSURD: 10**15}
+_MISCOUNTS = {Fault.USAGE_ZERO: 0, Fault.USAGE_ABSURD: 10**15, Fault.USAGE_NEGATIVE: -5}
 
 
 class FaultyUpstream:
-    """Serves `/v1/chat/completions` and `/v1/models` on 127.0.0.1, in a thread with its own loop.
+    """Serves chats on 127.0.0.1, in a thread with its own loop.
+
+    It speaks OpenAI's `/v1/chat/completions` (and `/v1/models`), Anthropic's `/v1/messages` and
+    Gemini's `/v1/models/NAME:generateContent` and `:streamGenerateContent`: all three are below
+    its `base_url`, and every order holds in each.
 
     In its good mood every answer is right: text, usage (a word is a token), id, finish reason.
     Orders change that: `next` for one request, `always` for all, `sometimes` for a share of them;
@@ -42,12 +48,15 @@ class FaultyUpstream:
     its counts.
 
     Args:
-        answer: What it says: a text, or a function of the messages; by default an `echo`.
+        answer: What it says: a text, or a function of the messages (in OpenAI's shape, whatever
+            they came in) that gives a text or what tools are to be called; by default an `echo`.
         models: What `/v1/models` lists; it answers for any name.
         api_key: The key it wants; None takes any.
         chunks: Into how many pieces a streamed text is cut; None cuts one per word.
         chunk_delay_s: Seconds between two chunks of a stream; at 0 they are one write.
         latency_s: Seconds before every answer.
+        caches: Whether it counts the beginning of a chat as cached when it has met it before: of
+            Anthropic what is marked, of the others the system's message.
         seed: Of the draws that `sometimes` makes.
         port: 0 takes a free one.
 
@@ -61,12 +70,13 @@ class FaultyUpstream:
     def __init__(
         self,
         *,
-        answer: str | Callable[[Messages], str] = echo,
+        answer: str | Callable[[Messages], Said] = echo,
         models: Sequence[str] = ("rehearsal",),
         api_key: str | None = None,
         chunks: int | None = None,
         chunk_delay_s: float = 0.0,
         latency_s: float = 0.0,
+        caches: bool = False,
         seed: int = 0,
         port: int = 0,
         clock: Clock | None = None,
@@ -77,6 +87,8 @@ class FaultyUpstream:
         self.chunks = chunks
         self.chunk_delay_s = chunk_delay_s
         self.latency_s = latency_s
+        self._caches = caches
+        self._cached: set[tuple[str, str]] = set()
         self.port = port
         self._clock = clock or SystemClock()
         self.requests: deque[Received] = deque(maxlen=KEPT_REQUESTS)
@@ -214,29 +226,42 @@ class FaultyUpstream:
 
     def complete(self, chat: ChatRequest, order: Order) -> Completion:
         """See `Host`."""
-        words = self._words(chat, order)
-        finish_reason = "stop"
+        words, uses = self._said(chat, order)
+        finish_reason = "tool_calls" if uses else "stop"
         if chat.most_words is not None and len(words) > chat.most_words:
             words, finish_reason = words[: chat.most_words], "length"
         if order.fault in _HALVES:
             words, finish_reason = words[: len(words) // 2], _HALVES[order.fault]
-        usage: dict[str, int] | None = usage_of(count_words(chat.messages), len(words))
-        if order.fault is Fault.USAGE_MISSING:
-            usage = None
-        elif order.fault in _MISCOUNTS:
-            usage = usage_of(_MISCOUNTS[order.fault], _MISCOUNTS[order.fault])
         return Completion(
             id=f"chatcmpl-{self.received:012x}",
             model=chat.model,
             created=self.now_s(),
             words=words,
             finish_reason=finish_reason,
-            usage=usage,
+            usage=self._usage(chat, order, len(words) + len(uses)),
+            tool_uses=uses,
+            is_counted_twice=order.fault is Fault.USAGE_DOUBLED,
         )
 
-    def _words(self, chat: ChatRequest, order: Order) -> Sequence[str]:
+    def _usage(self, chat: ChatRequest, order: Order, written: int) -> dict[str, Any] | None:
+        sent = count_words(chat.messages)
+        if order.fault is Fault.USAGE_MISSING:
+            return None
+        if order.fault in _MISCOUNTS:
+            return usage_of(_MISCOUNTS[order.fault], _MISCOUNTS[order.fault])
+        if order.fault is Fault.USAGE_IMPOSSIBLE:
+            return usage_of(sent, written, cached=sent + 1)
+        if not self._caches or not chat.static:
+            return usage_of(sent, written)
+        kept, tokens = (chat.model, chat.static), len(chat.static.split())
+        is_known = kept in self._cached
+        self._cached.add(kept)
+        return usage_of(sent, written, tokens if is_known else 0, 0 if is_known else tokens)
+
+    def _said(self, chat: ChatRequest, order: Order) -> tuple[Sequence[str], Sequence[ToolUse]]:
         if order.fault is Fault.GIANT_BODY:
-            return ["a" * order.size_bytes]
-        if isinstance(self._answer, str):
-            return words_of(self._answer)
-        return words_of(self._answer(chat.messages))
+            return ["a" * order.size_bytes], ()
+        said = self._answer if isinstance(self._answer, str) else self._answer(chat.messages)
+        if isinstance(said, str):
+            return words_of(said), ()
+        return (), (said,) if isinstance(said, ToolUse) else tuple(said)

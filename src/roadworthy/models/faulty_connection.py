@@ -12,7 +12,8 @@ from typing import Any, Protocol, cast
 import httptools
 import msgspec
 
-from .faulty_orders import GOOD, Fault, Order
+from .faulty_dialects import OPENAI, Dialect, Refused, dialect_of
+from .faulty_orders import Fault, Order
 from .faulty_replies import (
     REFUSALS,
     ChatRequest,
@@ -37,18 +38,19 @@ REASONS = {
     429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    529: "Overloaded",
 }
-
-_decode_chat = msgspec.json.Decoder(ChatRequest).decode
+_UNKNOWN_ROUTE = Refusal(404, "invalid_request_error", None, "Unknown route.")
 
 
 class Received(msgspec.Struct, frozen=True):
-    """One request as it arrived; header names are in lower case."""
+    """One request as it arrived; header names are in lower case, `query` follows the path."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
     def json(self) -> Any:
         """Return the body's JSON."""
@@ -150,8 +152,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """See `httptools.HttpRequestParser`."""
         method = self._parser.get_method().decode()
-        path = self._url.decode("latin-1").partition("?")[0]
-        request = Received(method, path, self._headers, bytes(self._body))
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = Received(method, path, self._headers, bytes(self._body), query)
         self._waiting.append((request, self._parser.should_keep_alive()))
         self._host.note_received(request)
         if self._task is None or self._task.done():
@@ -175,47 +177,49 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, request: Received) -> None:
         host = self._host
-        wanted = f"Bearer {host.api_key}"
-        if host.api_key is not None and request.headers.get("authorization") != wanted:
-            await self._refuse(REFUSALS[Fault.AUTH_FAILED])
+        dialect = dialect_of(request.method, request.path)
+        spoken = dialect or OPENAI
+        if host.api_key is not None and spoken.key_of(request.headers) != host.api_key:
+            await self._refuse(spoken.refuse(Fault.AUTH_FAILED, Order()))
+        elif dialect is not None:
+            await self._answer_chat(request, dialect)
         elif (request.method, request.path) == ("GET", "/v1/models"):
             await self._send(200, models_body(host.models, host.now_s()))
-        elif (request.method, request.path) == ("POST", "/v1/chat/completions"):
-            await self._answer_chat(request)
         else:
-            await self._refuse(Refusal(404, "invalid_request_error", None, "Unknown route."))
+            await self._refuse(Refused(_UNKNOWN_ROUTE.status, _UNKNOWN_ROUTE.body()))
 
-    async def _answer_chat(self, request: Received) -> None:
+    async def _answer_chat(self, request: Received, dialect: Dialect) -> None:
         try:
-            chat = _decode_chat(request.body)
-        except msgspec.DecodeError as error:
-            await self._refuse(Refusal(400, "invalid_request_error", None, str(error)))
+            chat = dialect.read(request.path, request.body)
+        except (msgspec.DecodeError, LookupError, TypeError, AttributeError) as error:
+            await self._refuse(dialect.malformed(str(error)))
             return
         order = self._host.take_order(chat.model)
         if self._host.latency_s:
             await asyncio.sleep(self._host.latency_s)
         if order.fault is not None and order.fault in REFUSALS:
-            await self._refuse(REFUSALS[order.fault], order)
+            refused = dialect.refuse(order.fault, order)
+            if chat.stream and refused.status == 200:  # some refuse in an answer
+                refused = refused._replace(body=b"data: %b\r\n\r\n" % refused.body)
+            await self._refuse(refused)
         elif order.fault is Fault.REDIRECT:
             await self._send(307, b"", {"location": order.location or "/elsewhere"})
         elif order.fault in _INSTEAD:
             await _INSTEAD[order.fault](self)
         else:
-            await self._complete(chat, order)
+            await self._complete(chat, order, dialect)
 
-    async def _refuse(self, refusal: Refusal, order: Order = GOOD) -> None:
-        is_advised = order.fault is Fault.RATE_LIMITED
-        advice = {"retry-after": f"{order.retry_after_s:g}"} if is_advised else {}
-        await self._send(refusal.status, refusal.body(), advice)
+    async def _refuse(self, refused: Refused) -> None:
+        await self._send(refused.status, refused.body, refused.headers)
 
-    async def _complete(self, chat: ChatRequest, order: Order) -> None:
+    async def _complete(self, chat: ChatRequest, order: Order, dialect: Dialect) -> None:
         if order.fault is Fault.SLOW_FIRST_TOKEN:
             await asyncio.sleep(_seconds(order, FIRST_TOKEN_DELAY_S))
         completion = self._host.complete(chat, order)
         if chat.stream:
-            await self._send_stream(completion, chat, order)
+            await self._send_stream(completion, chat, order, dialect)
             return
-        body = completion.whole()
+        body = dialect.whole(completion)
         half = len(body) // 2
         if order.fault is Fault.MALFORMED:
             body = body[:half]
@@ -225,13 +229,17 @@ class Connection(asyncio.Protocol):
             await self._write(_head(200, {"content-length": str(len(body))}))
             await self._write_parts([body[:half], body[half:]], 1, order)
 
-    async def _send_stream(self, completion: Completion, chat: ChatRequest, order: Order) -> None:
+    async def _send_stream(
+        self, completion: Completion, chat: ChatRequest, order: Order, dialect: Dialect
+    ) -> None:
         chunks = 1 if order.fault is Fault.GIANT_BODY else self._host.chunks
-        events = list(completion.events(chunks=chunks, with_usage=chat.wants_usage))
-        parts = [_chunk(event) for event in (*spoilt_events(events, order), b"")]
+        events = dialect.events(completion, chat, chunks)
+        middle = middle_of(events, order, dialect.finish)
+        spoilt = spoilt_events(events, order, middle, dialect.last)
+        parts = [_chunk(event) for event in (*spoilt, b"")]
         headers = {"transfer-encoding": "chunked", "cache-control": "no-cache"}
         await self._write(_head(200, headers, "text/event-stream"))
-        await self._write_parts(parts, middle_of(events, order), order)
+        await self._write_parts(parts, middle, order)
 
     async def _write_parts(self, parts: Sequence[bytes], middle: int, order: Order) -> None:
         """Write a body in parts, and where its middle is, do what was ordered there."""

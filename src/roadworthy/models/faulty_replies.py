@@ -1,4 +1,7 @@
-"""What a rehearsal upstream says: completions, streamed chunks and errors in OpenAI's words."""
+"""What a rehearsal upstream says: completions, streamed chunks and errors in OpenAI's words.
+
+`faulty_dialects.py` has the words of other providers for the same.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,27 @@ Messages = list[dict[str, Any]]
 _encode = msgspec.json.Encoder().encode
 
 
+class ToolUse(msgspec.Struct, frozen=True):
+    """What an `answer` function returns, once or in a list, where the model wants tools called."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+    def text(self) -> str:
+        """Return its arguments as JSON."""
+        return _encode(self.arguments).decode()
+
+
+Said = str | ToolUse | Sequence[ToolUse]
+"""What an `answer` function may return."""
+
+
 class ChatRequest(msgspec.Struct, frozen=True):
-    """The part of a chat request that a rehearsal needs to read."""
+    """The part of a chat request that a rehearsal needs to read.
+
+    Attributes:
+        static: Text of its beginning that a provider would keep in its cache.
+    """
 
     model: str
     messages: Messages
@@ -24,6 +46,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream_options: dict[str, Any] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    static: str = ""
 
     @property
     def most_words(self) -> int | None:
@@ -43,6 +66,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         words: The text, cut so that it joins to itself again; each counts as one token.
         created: Unix seconds.
         usage: OpenAI's usage object; None leaves it out.
+        tool_uses: What it wants to have called, beside the text.
+        is_counted_twice: Whether a stream says its usage twice.
     """
 
     id: str
@@ -50,11 +75,30 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     words: Sequence[str]
     finish_reason: str
-    usage: Mapping[str, int] | None
+    usage: Mapping[str, Any] | None
+    tool_uses: Sequence[ToolUse] = ()
+    is_counted_twice: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of its words."""
+        return "".join(self.words)
+
+    def pieces(self, chunks: int | None) -> Iterator[str]:
+        """Cut its text into so many pieces, or into its words."""
+        count = len(self.words) if chunks is None else chunks
+        for piece in range(count):
+            start, end = (len(self.words) * place // count for place in (piece, piece + 1))
+            yield "".join(self.words[start:end])
 
     def whole(self) -> bytes:
         """Return the body of a completion that is not streamed."""
-        message = {"role": "assistant", "content": "".join(self.words)}
+        message: dict[str, Any] = {"role": "assistant", "content": self.text}
+        if self.tool_uses:
+            message["content"] = self.text or None
+            message["tool_calls"] = [
+                _tool_call(*numbered) for numbered in enumerate(self.tool_uses)
+            ]
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
         body = {**self._head("chat.completion"), "choices": [choice]}
         if self.usage is not None:
@@ -69,11 +113,15 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
             with_usage: Whether the stream's last chunk counts tokens.
         """
         yield self._event([self._delta({"role": "assistant", "content": ""})])
-        for piece in _cut(self.words, chunks):
+        for piece in self.pieces(chunks):
             yield self._event([self._delta({"content": piece})])
+        for place, use in enumerate(self.tool_uses):
+            call = {"index": place, **_tool_call(place, use)}
+            yield self._event([self._delta({"tool_calls": [call]})])
         yield self._event([self._delta({}, self.finish_reason)])
         if with_usage and self.usage is not None:
-            yield self._event([], usage=self.usage)
+            for _ in range(2 if self.is_counted_twice else 1):
+                yield self._event([], usage=self.usage)
         yield b"data: [DONE]\n\n"
 
     def _head(self, kind: str) -> dict[str, Any]:
@@ -84,8 +132,13 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         return b"data: " + _encode(chunk) + b"\n\n"
 
     @staticmethod
-    def _delta(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    def _delta(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         return {"index": 0, "delta": delta, "finish_reason": finish_reason}
+
+
+def _tool_call(place: int, use: ToolUse) -> dict[str, Any]:
+    function = {"name": use.name, "arguments": use.text()}
+    return {"id": f"call_{place}", "type": "function", "function": function}
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -128,13 +181,19 @@ REFUSALS: Mapping[Fault, Refusal] = {
 }
 
 
-def usage_of(input_tokens: int, output_tokens: int) -> dict[str, int]:
+def usage_of(
+    input_tokens: int, output_tokens: int, cached: int = 0, written: int = 0
+) -> dict[str, Any]:
     """Return OpenAI's usage object."""
-    return {
+    usage: dict[str, Any] = {
         "prompt_tokens": input_tokens,
         "completion_tokens": output_tokens,
         "total_tokens": input_tokens + output_tokens,
     }
+    if cached or written:
+        details = {"cached_tokens": cached, "cache_write_tokens": written}
+        usage["prompt_tokens_details"] = details
+    return usage
 
 
 def words_of(text: str) -> list[str]:
@@ -178,17 +237,19 @@ def models_body(names: Sequence[str], created: int) -> bytes:
     return _encode({"object": "list", "data": models})
 
 
-def _cut(words: Sequence[str], chunks: int | None) -> Iterator[str]:
-    count = len(words) if chunks is None else chunks
-    for piece in range(count):
-        yield "".join(words[len(words) * piece // count : len(words) * (piece + 1) // count])
+def spoilt_events(
+    events: Sequence[bytes], order: Order, middle: int, last: bytes
+) -> Sequence[bytes]:
+    """Return a stream's events as `order` wants them.
 
-
-def spoilt_events(events: Sequence[bytes], order: Order) -> Sequence[bytes]:
-    """Return a stream's events as `order` wants them."""
-    middle = middle_of(events, order)
+    Args:
+        events: All of a good stream.
+        order: What is to be wrong.
+        middle: The place in it where its middle is.
+        last: What its last event holds where it only says that it is the last.
+    """
     if order.fault is Fault.NO_DONE:
-        return events[:-1]
+        return events[:-1] if last and last in events[-1] else events
     if order.fault is Fault.NO_FINISH:
         return events[:middle]
     if order.fault is Fault.MALFORMED:
@@ -196,7 +257,7 @@ def spoilt_events(events: Sequence[bytes], order: Order) -> Sequence[bytes]:
     return events
 
 
-def middle_of(events: Sequence[bytes], order: Order) -> int:
+def middle_of(events: Sequence[bytes], order: Order, finish: bytes) -> int:
     """Return the place in a stream where its middle is: before its finish, whatever was ordered."""
-    finish = next(i for i, event in enumerate(events) if b'"finish_reason":"' in event)
-    return min(order.after_chunks, finish)
+    place = next(i for i, event in enumerate(events) if finish in event)
+    return min(order.after_chunks, place)

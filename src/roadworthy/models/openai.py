@@ -10,22 +10,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..errors import (
-    BadAnswer,
-    ModelError,
-    ModelRateLimited,
-    ModelRejected,
-    ModelTimeout,
-    ModelUnavailable,
-)
-from ..net import HttpClient
+from ..errors import BadAnswer, ModelError, ModelRejected, ModelUnavailable
+from ..net import HttpClient, Reply
 from ..types import Answer, Attempt, Call, Usage
+from .counts import believed
+from .json_formats import response_format_of
+from .refusals import cause_of, refusal_of
 from .spec import ModelSpec, wants_usage
 
 PATH = "/chat/completions"
 DONE = b"data: [DONE]\n\n"
-MOST_TOKENS = 100_000_000
-"""A request that counts more was counted wrong."""
+_REFUSED = (400, 422)
+"""How upstreams refuse a parameter."""
+_MAY_BE_SCHEMA = frozenset(("", "rejected"))
+"""Causes of a refusal that may be about a schema; an input that is too long is not."""
 
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
@@ -35,15 +33,19 @@ _ABSENT = msgspec.Raw()
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = 0
+    audio_tokens: int | None = 0
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
@@ -107,6 +109,7 @@ class KeylessModel:
         raise ModelUnavailable(
             f"model `{self.name}` has no key: set the variable its `api_key_env` names",
             attempts=(attempt,),
+            cause="missing",
         )
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
@@ -135,7 +138,9 @@ class OpenAIModel:
         self._client = client
         self._model = msgspec.Raw(_encode(upstream))
         official = urlsplit(base_url).hostname == "api.openai.com"
+        self._takes_schemas = True
         self._limit_key = "max_completion_tokens" if official else "max_tokens"
+        self._takes_cache_key = official
 
     async def answer(self, call: Call) -> Answer:
         """Ask for one whole completion.
@@ -147,6 +152,8 @@ class OpenAIModel:
         body = self._body(call, stream=False)
         try:
             reply = await self._client.post(PATH, body)
+            if self._refuses_schema(reply, call):
+                reply = await self._without_schema(call, reply)
             if reply.status != 200:
                 raise error_of(reply.status, reply.headers, reply.body)
             return self._read(reply.body, started)
@@ -159,6 +166,28 @@ class OpenAIModel:
             call.unfinished = self._attempt("cancelled", started, None)
             raise
 
+    def _tells_schema(self, call: Call) -> bool:
+        """Whether the upstream is told the schema: a client that says how it wants JSON counts."""
+        is_told = bool(call.output_schema) and "response_format" not in call.body
+        return is_told and self._takes_schemas
+
+    def _refuses_schema(self, reply: Reply, call: Call) -> bool:
+        """Whether an upstream may have refused what it was told of a schema."""
+        if reply.status not in _REFUSED or not self._tells_schema(call):
+            return False
+        return cause_of(reply.status, _error_code(reply.body)) in _MAY_BE_SCHEMA
+
+    async def _without_schema(self, call: Call, refused: Reply) -> Reply:
+        """Ask an upstream again that refused what it was told of a schema, and remember if so.
+
+        Not every compatible one knows `json_schema`, or each schema. A refusal costs nothing, and
+        the answer is held to the schema here anyway.
+        """
+        self._takes_schemas = False
+        reply = await self._client.post(PATH, self._body(call, stream=False))
+        self._takes_schemas = reply.status in _REFUSED  # then it was something else
+        return refused if self._takes_schemas else reply
+
     def _read(self, body: bytes, started: int) -> Answer:
         try:
             seen = _completion.decode(body)
@@ -169,7 +198,9 @@ class OpenAIModel:
         choice = seen.choices[0]
         usage = usage_of(seen.usage)
         if choice.finish_reason == "content_filter":
-            filtered = ModelRejected("the upstream's content filter stopped the answer")
+            filtered = ModelRejected(
+                "the upstream's content filter stopped the answer", cause="content_filter"
+            )
             filtered.attempts = (self._attempt(filtered.code, started, usage, str(filtered)),)
             filtered.may_cost = True
             raise filtered
@@ -223,6 +254,11 @@ class OpenAIModel:
             body.pop("max_tokens", None)
             body.pop("max_completion_tokens", None)
             body[self._limit_key] = msgspec.Raw(b"%d" % call.max_output_tokens)
+        if self._tells_schema(call):
+            body["response_format"] = response_format_of(call.output_schema)
+        if call.static_key and self._takes_cache_key and "prompt_cache_key" not in body:
+            # Requests that begin alike then meet the same machine, which has cached that part.
+            body["prompt_cache_key"] = msgspec.Raw(_encode(call.static_key))
         if stream:
             body["stream"] = msgspec.Raw(b"true")
             body["stream_options"] = msgspec.Raw(b'{"include_usage":true}')
@@ -292,7 +328,9 @@ class _StreamReader:
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if self.finish_reason == "content_filter":
-            raise ModelRejected("the upstream's content filter stopped the answer")
+            raise ModelRejected(
+                "the upstream's content filter stopped the answer", cause="content_filter"
+            )
         return bool(seen.choices) or self._wants_usage
 
     @property
@@ -309,7 +347,8 @@ class _StreamReader:
             envelope = _error.decode(payload)
         except msgspec.DecodeError:
             return BadAnswer("expected a streamed chunk, got malformed JSON")
-        return ModelUnavailable(f"the upstream sent an error: {_short(envelope.error.code)}")
+        code = _short(envelope.error.code)
+        return ModelUnavailable(f"the upstream sent an error: {code}", cause="server")
 
     def check_complete(self) -> None:
         """Refuse a stream that ended before its answer did.
@@ -329,32 +368,30 @@ def usage_of(raw: msgspec.Raw) -> Usage | None:
         return None
     if usage is None:
         return None
-    prompt, output = usage.prompt_tokens_details, usage.completion_tokens_details
-    counts = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        (prompt.cached_tokens or 0) if prompt else 0,
-        (output.reasoning_tokens or 0) if output else 0,
+    sent, written = usage.prompt_tokens_details, usage.completion_tokens_details
+    if sent is None and written is None:
+        return believed(Usage(usage.prompt_tokens, usage.completion_tokens))
+    reasoning = (written.reasoning_tokens or 0) if written else 0
+    output = usage.completion_tokens
+    if reasoning and usage.total_tokens == usage.prompt_tokens + output + reasoning:
+        output += reasoning  # some count what was thought beside what was written, not in it
+    return believed(
+        Usage(
+            usage.prompt_tokens,
+            output,
+            (sent.cached_tokens or 0) if sent else 0,
+            reasoning,
+            (sent.cache_write_tokens or 0) if sent else 0,
+            (sent.audio_tokens or 0) if sent else 0,
+            (written.audio_tokens or 0) if written else 0,
+        )
     )
-    if not any(counts[:2]) or not all(0 <= count <= MOST_TOKENS for count in counts):
-        return None
-    return Usage(*counts)
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """Turn an upstream's refusal into ours; its message may hold user text and is left out."""
     code = _error_code(body)
-    if status == 429:
-        return ModelRateLimited(
-            f"the upstream's rate limit: {code}", retry_after_s=_retry_after(headers)
-        )
-    if status in (401, 403):
-        return ModelUnavailable(f"the upstream refuses the key: {status} {code}")
-    if status in (408, 504):
-        return ModelTimeout(f"the upstream timed out: {status} {code}")
-    if 400 <= status < 500:
-        return ModelRejected(f"the upstream rejects the request: {status} {code}")
-    return ModelUnavailable(f"the upstream failed: {status} {code}")
+    return refusal_of(status, headers, code)
 
 
 def _error_code(body: bytes) -> str:
@@ -367,11 +404,3 @@ def _error_code(body: bytes) -> str:
 
 def _short(code: str | int | None) -> str:
     return re.sub(r"[^\w.-]", "_", str(code))[:60] if code is not None else "without a code"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("retry-after")
-    try:
-        return max(float(value), 0.0) if value else None
-    except ValueError:
-        return None

@@ -26,6 +26,8 @@ _LE = (*(f"{edge / MICRO:.9g}" for edge in EDGES_US), "+Inf")
 _IN_HELP = str.maketrans({"\\": r"\\", "\n": r"\n"})
 _IN_LABEL = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
+_SKIPPED = ("cooling", "busy")
+
 Labels = tuple[str, ...]
 Reading = float | Mapping[str, float]
 
@@ -80,6 +82,21 @@ class Metrics:
         self._attempts = _Counter(
             "roadworthy_attempts_total", "Tries of models by how they ended.", "model", "status"
         )
+        self._retries = _Counter(
+            "roadworthy_retries_total",
+            "Tries that asked the same model again.",
+            *("provider", "model"),
+        )
+        self._upstream = _Counter(
+            "roadworthy_upstream_failures_total",
+            "Tries that an upstream did not answer, by cause; those not made are `skipped`.",
+            *("provider", "model", "cause"),
+        )
+        self._mended = _Counter(
+            "roadworthy_mended_answers_total",
+            "Tries whose JSON was mended (repair), or that were asked for it again (reask).",
+            *("service", "model", "how"),
+        )
         self._verdicts = _Counter(
             "roadworthy_verdicts_total", "What guards said.", "service", "guard", "verdict"
         )
@@ -129,6 +146,9 @@ class Metrics:
                 self._late,
                 self._tokens,
                 self._attempts,
+                self._retries,
+                self._upstream,
+                self._mended,
                 self._verdicts,
                 self._rejected,
             )
@@ -149,6 +169,14 @@ class Metrics:
         service = record.service
         for attempt in record.attempts:
             self._attempts.add((attempt.model, attempt.status), 1)
+            if attempt.retry:
+                self._retries.add((attempt.provider, attempt.model), 1)
+            if attempt.cause or attempt.status in _SKIPPED:
+                is_skipped = attempt.status in _SKIPPED
+                cause = "skipped" if is_skipped else attempt.cause
+                self._upstream.add((attempt.provider, attempt.model, cause), 1)
+            if attempt.mended:
+                self._mended.add((service, attempt.model, attempt.mended), 1)
             if attempt.usage is not None:
                 self._count_tokens(service, attempt.model, attempt.usage)
             if attempt.price_source:

@@ -128,6 +128,7 @@ def describe(service: ServiceDeclaration, project: ProjectDeclaration) -> Manife
         environment=environment,
         commit=read_commit(project.folder),
         training=None if training is None else read_training(service.folder / training),
+        prompt="" if service.prompt is None else service.prompt.file,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from difflib import unified_diff
 from typing import Any, Literal
 
 import msgspec
@@ -17,13 +16,17 @@ from ..evaluate.report import CaseResult, Report, Unit
 from ..store.certificates import Certificate
 from ..store.rollups import Summary
 from ..types import DAY_US, MICRO
+from .differing import Change as Change
+from .differing import Differing as Differing
+from .differing import differing as differing
+from .differing import unified
+from .prompt_diffs import PromptDiff as PromptDiff
+from .prompt_diffs import prompt_diffs
 from .registry import SERVICE_FILE, Manifest, Release
 
-Change = Literal["added", "changed", "removed"]
 MOST_LINES = 2_000
 """Lines of one file's difference that are shown."""
 _Z = 1.959964
-_CONTEXT_LINES = 3
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -101,28 +104,6 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     b: float | None
 
 
-class Differing(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is not the same in both.
-
-    Attributes:
-        kind: `key`, `model`, `provider`, `environment`, `package`, `contract`, `accepts`,
-            `training`, `view`, `file` or `certificate`.
-        a, b: What it is on each side; None where it is not there.
-    """
-
-    kind: str
-    name: str
-    a: Any
-    b: Any
-
-    @property
-    def change(self) -> Change:
-        """What became of it from a to b."""
-        if self.a is None:
-            return "added"
-        return "removed" if self.b is None else "changed"
-
-
 class TextDiff(msgspec.Struct, frozen=True, kw_only=True):
     """How one file differs, as a unified diff.
 
@@ -145,6 +126,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         declared: Keys of the declaration that differ.
         parts: Everything else that differs and is no text.
         texts: Files that differ.
+        prompts: How what a model is told differs, beyond the text of the prompt.
         notes: What a reader must know: suites that changed, nothing measured.
     """
 
@@ -156,6 +138,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     declared: tuple[Differing, ...] = ()
     parts: tuple[Differing, ...] = ()
     texts: tuple[TextDiff, ...] = ()
+    prompts: tuple[PromptDiff, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -176,6 +159,7 @@ def compare(a: Side, b: Side) -> Comparison:
         declared=tuple(differing("key", a.declared, b.declared)),
         parts=tuple(_parts(a, b)),
         texts=tuple(_texts(a.texts, b.texts)),
+        prompts=tuple(prompt_diffs((a.declared, a.texts), (b.declared, b.texts))),
         notes=tuple(_notes(a, b)),
     )
 
@@ -355,14 +339,6 @@ _FIGURES: tuple[tuple[str, Unit, Any], ...] = (
 # What differs.
 
 
-def differing(kind: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Differing]:
-    """Yield what is not the same in two mappings, by name."""
-    for name in sorted(a.keys() | b.keys()):
-        ours, theirs = a.get(name), b.get(name)
-        if ours != theirs:
-            yield Differing(kind=kind, name=name, a=ours, b=theirs)
-
-
 def _parts(a: Side, b: Side) -> Iterator[Differing]:
     ours, theirs = (_parts_of(side) for side in (a, b))
     for kind in ours:
@@ -412,16 +388,7 @@ def _certificate(found: Certificate | None) -> dict[str, Any]:
 def _texts(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[TextDiff]:
     for change in differing("file", a, b):
         ours, theirs = change.a or "", change.b or ""
-        lines = list(
-            unified_diff(
-                ours.splitlines(),
-                theirs.splitlines(),
-                f"a/{change.name}",
-                f"b/{change.name}",
-                n=_CONTEXT_LINES,
-                lineterm="",
-            )
-        )
+        lines = unified(change.name, ours, theirs)
         yield TextDiff(
             file=change.name,
             change=change.change,

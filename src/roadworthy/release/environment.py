@@ -30,8 +30,10 @@ _DECIDING_CPU = {
 }
 """Instructions by which onnxruntime, numpy and llama.cpp choose other ways to compute."""
 _BY_KIND: dict[str, tuple[str, ...]] = {
+    "anthropic": (),
     "builtin": (),
     "context.retrieval": _EMBEDDER,
+    "gemini": (),
     "guards.grounded": _EMBEDDER,
     "guards.rule": (),
     "guards.schema": (),

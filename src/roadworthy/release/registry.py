@@ -65,6 +65,10 @@ class PinnedContract(msgspec.Struct, frozen=True):
     fields: tuple[str, ...]
 
 
+PROMPT_DIGITS = 12
+"""Hex digits of a prompt's digest that its version has."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a release is made of.
 
@@ -76,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         contracts: Source -> its contract, of the sources that the service's views read.
         accepts: The versions of them that the service has agreed to.
         training: What the model learned from, where the service says so.
+        prompt: Path of its prompt; empty where it has none.
     """
 
     service: str
@@ -89,6 +94,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     contracts: dict[str, PinnedContract] = {}
     accepts: tuple[str, ...] = ()
     training: Training | None = None
+    prompt: str = ""
+
+    @property
+    def prompt_version(self) -> str:
+        """The version of its prompt: the beginning of the SHA-256 of the file."""
+        return self.files.get(self.prompt, "")[:PROMPT_DIGITS]
 
     @property
     def facts(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,6 +14,8 @@ Body = dict[str, msgspec.Raw]
 T = TypeVar("T")
 
 _NULL = msgspec.Raw(b"null")
+VARIABLES = "variables"
+"""Where a client puts what a prompt needs beside the message."""
 _ALWAYS = frozenset({"messages", "stream", "stream_options", "user"})
 _encode = msgspec.json.Encoder().encode
 
@@ -25,15 +28,19 @@ class _Message(msgspec.Struct):
 _messages = msgspec.json.Decoder(list[_Message])
 _raw_messages = msgspec.json.Decoder(list[msgspec.Raw])
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_object = msgspec.json.Decoder(dict[str, Any])
 _anything = msgspec.json.Decoder()
 
 
-def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str, Any], Body]:
+def read_chat(
+    body: Body, chat: Chat | None, *, is_read: bool, names: Collection[str] = ()
+) -> tuple[dict[str, Any], Body]:
     """Return the service's input and the body that goes to the model.
 
     Without `[chat]` the body passes straight through, and is decoded only where a contract or a
     guard reads it. With `[chat]` the last user message is the declared variable, and of the
-    client's parameters only those in `allow` count.
+    client's parameters only those in `allow` count. `names` are those that a client may give in
+    `variables`, beside the message.
 
     Raises:
         ContractViolation: The chat holds what the declaration does not allow.
@@ -44,6 +51,10 @@ def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str
         if memoryview(raw)[:2].tobytes() != b"[{":
             _decode(raw, _objects)
         return ({k: _anything.decode(v) for k, v in body.items()} if is_read else {}), body
+    given: dict[str, Any] = {}
+    if names and VARIABLES in body:
+        body = dict(body)
+        given = _variables(body.pop(VARIABLES), names)
     unknown = sorted(set(body) - _ALWAYS - set(chat.allow))
     if unknown:
         allowed = ", ".join(f"`{name}`" for name in chat.allow) or "none"
@@ -57,7 +68,37 @@ def read_chat(body: Body, chat: Chat | None, *, is_read: bool) -> tuple[dict[str
     if not chat.history:
         last = _raw_messages.decode(raw)[-1]
         passed["messages"] = msgspec.Raw(b"[" + bytes(last) + b"]")
-    return ({chat.variable: text} if chat.variable else {"text": text}), passed
+    return {**given, chat.variable or "text": text}, passed
+
+
+def _variables(raw: msgspec.Raw, names: Collection[str]) -> dict[str, Any]:
+    """Return the inputs of a prompt that a client gave beside its messages."""
+    try:
+        given = _object.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ContractViolation(
+            f"`{VARIABLES}`: expected an object of the prompt's inputs; {error}", param=VARIABLES
+        ) from error
+    if unknown := sorted(given.keys() - set(names)):
+        known = ", ".join(f"`{name}`" for name in sorted(names))
+        raise ContractViolation(
+            f"`{VARIABLES}`: expected inputs of the prompt ({known}), got another one",
+            param=f"{VARIABLES}.{unknown[0]:.80}",
+        )
+    return given
+
+
+def refuse_choices(raw: msgspec.Raw) -> None:
+    """Refuse to ask for several answers at once where each is judged: one is, and one is shown.
+
+    Raises:
+        ContractViolation: More than one is asked for.
+    """
+    if bytes(raw).strip() not in (b"1", b"null"):
+        raise ContractViolation(
+            "`n`: expected 1, because each answer of this service is checked before it is shown",
+            param="n",
+        )
 
 
 def _decode(raw: msgspec.Raw, decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
@@ -105,15 +146,20 @@ def in_chat_words(error: RoadworthyError, chat: Chat | None) -> RoadworthyError:
     where, _, problem = str(error).partition(": ")
     if where != error.param or where.partition(".")[0] != "input":
         return error
-    if chat is not None:
+    name = where.partition(".")[2]
+    if chat is not None and name not in ("", chat.variable or "text"):
+        theirs = f"{VARIABLES}.{name}"
+    elif chat is not None and not name and problem.startswith("expected field"):
+        theirs = VARIABLES  # the message itself is always there
+    elif chat is not None:
         theirs = "messages[-1].content"
     else:
         theirs = where.removeprefix("input").removeprefix(".") or "body"
     return ContractViolation(f"{theirs}: {problem}", param=theirs)
 
 
-def write_chat(values: dict[str, Any], chat: Chat | None) -> Body:
-    """Return the chat body for variables that came by the native protocol.
+def write_chat(values: dict[str, Any], chat: Chat | None, names: Collection[str] = ()) -> Body:
+    """Return the chat body for variables that came by the native protocol; of others, `names`.
 
     Raises:
         ContractViolation: There is neither a list of messages nor the declared variable.
@@ -127,4 +173,7 @@ def write_chat(values: dict[str, Any], chat: Chat | None) -> Body:
         raise ContractViolation(
             f"`input`: expected `{variable}` (text) or `messages`, got neither", param="input"
         )
-    return {"messages": msgspec.Raw(_encode([{"role": "user", "content": text}]))}
+    body = {"messages": msgspec.Raw(_encode([{"role": "user", "content": text}]))}
+    if names and (rest := {name: value for name, value in values.items() if name != variable}):
+        body[VARIABLES] = msgspec.Raw(_encode(rest))
+    return body

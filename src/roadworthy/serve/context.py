@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from ..declare.check_context import names_for_prompt
+from ..declare.check_prompts import open_prompt
 from ..declare.prompts import PASSAGES, Prompt, PromptError
+from ..declare.schemas import SchemaCheck, compile_schema
 from ..declare.service import ServiceDeclaration
 from ..errors import (
     ContractViolation,
-    DeclarationError,
     MissingExtra,
     ModelRejected,
     ModelTimeout,
@@ -110,6 +110,11 @@ class Context:
         max_input_tokens: The most of all messages; None where no limit is declared.
         needs_passages: Name of the guard that denies every answer where no passage was found;
             empty where there is none.
+
+    Attributes:
+        version: Of the prompt; empty where there is none.
+        inputs: What its inputs keep; None where it declares none.
+        variables: Names of those that come beside the question.
     """
 
     def __init__(
@@ -123,6 +128,11 @@ class Context:
         self._variable = variable
         self._sources = sources
         self._prompt = prompt
+        self.version = "" if prompt is None else prompt.version
+        inputs = {} if prompt is None else prompt.matter.inputs
+        self.variables = frozenset(inputs) - {variable}
+        self.inputs = _check_of(prompt) if prompt is not None and inputs else None
+        self._settings = {} if prompt is None else _settings_of(prompt)
         self._most = max_input_tokens
         self._needs_passages = needs_passages
 
@@ -167,12 +177,28 @@ class Context:
             messages = [*written[:-1], *theirs[:-1], written[-1]]
         else:
             messages = [*written, *theirs]
-        call.body = {**call.body, "messages": msgspec.Raw(_encode(messages))}
+        body = {**self._settings, **call.body, "messages": msgspec.Raw(_encode(messages))}
+        if "max_completion_tokens" in call.body:
+            body.pop("max_tokens", None)  # the client's own limit, by its newer name
+        call.body = body
+        static = prompt.static
+        call.static_messages, call.static_characters = static.messages, static.characters
+        call.static_key = static.key
 
     def close(self) -> None:
         """Let go of the pages."""
         if self._sources is not None:
             self._sources.close()
+
+
+def _check_of(prompt: Prompt) -> SchemaCheck:
+    """Return the check of a prompt's inputs, which was found sound when it was loaded."""
+    return compile_schema(prompt.matter.schema, "input")
+
+
+def _settings_of(prompt: Prompt) -> dict[str, msgspec.Raw]:
+    """Return the settings of a prompt as parameters of a chat."""
+    return {name: msgspec.Raw(_encode(value)) for name, value in prompt.matter.settings.items()}
 
 
 def _as_user(message: dict[str, Any]) -> dict[str, Any]:
@@ -218,20 +244,10 @@ def open_context(
     return Context(
         variable,
         _open_sources(service, folder, cache, open_signals),
-        _open_prompt(service, folder),
+        open_prompt(service, folder),
         context.max_input_tokens,
         next((g.name for g in output_guards if getattr(g, "needs_passages", False)), ""),
     )
-
-
-def _open_prompt(service: ServiceDeclaration, folder: Path) -> Prompt | None:
-    if service.prompt is None:
-        return None
-    try:
-        text = (folder / service.prompt.file).read_text(encoding="utf-8")
-        return Prompt(text, names_for_prompt(service))
-    except (OSError, UnicodeDecodeError, PromptError) as error:
-        raise DeclarationError(f"prompt.file: {error}") from error
 
 
 def _open_sources(

@@ -34,7 +34,7 @@ from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
 from ..review.scoring import Scored
 from ..types import Answer, Call, Clock, Ids
-from .chat import read_chat, write_chat
+from .chat import read_chat, refuse_choices, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
 from .ladder import AskPerson
@@ -232,8 +232,11 @@ class Engine:
         request, release = plan.request, plan.release
         values, body = request.input, request.body
         if release.kind == "generate":
-            body = body or write_chat(values, release.chat)
-            values, body = read_chat(body, release.chat, is_read=release.reads_input)
+            names = () if release.context is None else release.context.variables
+            body = body or write_chat(values, release.chat, names)
+            values, body = read_chat(body, release.chat, is_read=release.reads_input, names=names)
+            if "n" in body and release.is_held:
+                refuse_choices(body["n"])
         deadline_s = release.deadline_s
         if request.deadline_ms is not None:
             deadline_s = min(deadline_s, request.deadline_ms / 1000)
@@ -241,11 +244,21 @@ class Engine:
         deadline = self._clock.monotonic() - elapsed_s + deadline_s
         if plan.below is not None:
             deadline = min(deadline, plan.below.tree.deadline)
-        return Call(input=values, caller=plan.caller, deadline=deadline, body=body)
+        return Call(
+            input=values,
+            caller=plan.caller,
+            deadline=deadline,
+            body=body,
+            id=plan.id,
+            output_schema=release.judge.told,
+        )
 
     def _check_contract(self, plan: Plan, call: Call) -> None:
         check = plan.release.input_check
         problem = check.first_problem(call.input) if check is not None else ""
+        context = plan.release.context
+        if not problem and context is not None and context.inputs is not None:
+            problem = context.inputs.first_problem(call.input)
         if problem:
             raise ContractViolation(problem, param=problem.partition(":")[0])
 
@@ -402,7 +415,9 @@ class Engine:
             plan.error = error = GuardDenied(f"no answer may be shown: {by} is against each")
         plan.error_code = error.code
         plan.reasons.append(f"{error.code}: {error}")
-        is_theirs = not isinstance(error, ModelError) and error.status != 500
+        is_theirs = error.status == 422 or not (
+            isinstance(error, ModelError) or error.status == 500
+        )
         plan.disposition = "refused" if is_theirs else "failed"
 
     def _note_first_token(self, plan: Plan) -> None:

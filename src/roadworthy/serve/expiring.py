@@ -80,8 +80,9 @@ def _call_of(release: OpenRelease, waiting: Waiting, clock: Clock) -> Call:
     values: dict[str, Any] = _decode(review.input)
     body: dict[str, msgspec.Raw] = {}
     if release.kind == "generate":
-        written = write_chat(values, release.chat)
-        values, body = read_chat(written, release.chat, is_read=release.reads_input)
+        names = () if release.context is None else release.context.variables
+        written = write_chat(values, release.chat, names)
+        values, body = read_chat(written, release.chat, is_read=release.reads_input, names=names)
     key = Key(review.key, "", frozenset({"answer"}))
     caller = Caller(key, review.user, review.role)
     deadline = clock.monotonic() + release.deadline_s

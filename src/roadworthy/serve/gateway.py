@@ -24,7 +24,7 @@ from ..errors import (
 from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key, OpenFeatures, OpenSignals
-from . import embeddings, features, native, oip, openai_chat
+from . import embeddings, features, native, oip, openai_chat, responses
 from .connection import CYCLE, Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
@@ -100,6 +100,7 @@ class Gateway:
             "/v1/chat/completions": {"POST": chat},
             "/v1/embeddings": {"POST": partial(embeddings.embeddings, engine, open_signals)},
             "/v1/models": {"GET": self._models},
+            "/v1/responses": {"POST": partial(responses.responses, engine)},
             "/healthz": {"GET": self._healthz, "HEAD": self._healthz},
             "/metrics": {"GET": self._metrics_page},
             "/v2": {"GET": self._server},

@@ -61,7 +61,7 @@ class AbsentModel:
             ModelUnavailable: Always; the message is the line that installs what is missing.
         """
         attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=self.missing)
-        raise ModelUnavailable(self.missing, attempts=[attempt])
+        raise ModelUnavailable(self.missing, attempts=[attempt], cause="missing")
 
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Raise as `answer` does."""
@@ -163,7 +163,8 @@ class LastGoodModel:
     def _asked(self, call: Call) -> Call:
         """Return what was asked at first, with the money that is set aside for this rung."""
         values, body = call.given or (call.input, call.body)
-        size = size_of(body)
+        schema = b"" if self.opened is None else self.opened.judge.told
+        size = size_of(body, len(schema))
         purse = 0  # nothing was set aside: only what is free may answer
         if call.max_cost_micro is not None:
             purse = min(self.worst_case_micro(size), call.kept_micro)
@@ -175,6 +176,7 @@ class LastGoodModel:
             size=size,
             max_cost_micro=purse,
             barred=call.barred,
+            output_schema=schema,
         )
 
     def _unavailable(self, why: str) -> ModelUnavailable:

@@ -14,7 +14,8 @@ from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
 from ..cost.limits import Limit, service_limits, user_limits
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
-from ..declare.project import PriceOverride, ProjectDeclaration, Provider
+from ..declare.check_prompts import open_output
+from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
 from ..errors import MissingExtra, ServiceStopped
@@ -29,16 +30,15 @@ from .failover import Failover, Link
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
+from .retries import Policy, RetryBudget
 from .routing import open_router
+from .structured import larger_by_reask
+from .upstreams import Upstreams
 from .vectors import open_questions
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
-INSTANT_KINDS = frozenset({"rule", "builtin"})
-"""Kinds that answer without waiting for anything, so that no timer has to watch them."""
-
-
 OpenDesk = Callable[[ServiceDeclaration, str], Desk]
 """Opens the desk of a service with `[review]`, for a release of this id."""
 
@@ -110,22 +110,39 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         return self.declaration.chat
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most a request can cost: each paid try once, under its ceiling."""
+        """Return the most a request can cost: each paid try, under its ceiling."""
         total, ceiling = self.full_case_micro(size), self.per_request_micro
         return total if ceiling is None or total < ceiling else ceiling
 
     def full_case_micro(self, size: CallSize) -> int:
         """Return what all paid tries of a request together can cost."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
+        total = self._own_micro(size)
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([link.worst_case_micro(size) for link in self.paid_links]))
+        return max(0, most - self._own_micro(size))
+
+    def _own_micro(self, size: CallSize) -> int:
+        """Return the most that its own models can cost; those that are asked again, twice."""
+        total = 0
+        for link in self.paid_links:
+            total += link.worst_case_micro(size)
+        if self.chain.policy.reasks:
+            larger = larger_by_reask(size)
+            for link in self.chain.paid_links:
+                total += link.worst_case_micro(larger)
+        return total
+
+    def tries(self, size: CallSize) -> list[tuple[Link, int]]:
+        """Return its paid models and rungs, each with the most that its tries can cost."""
+        found = [(link, link.worst_case_micro(size)) for link in self.paid_links]
+        if self.chain.policy.reasks:
+            larger = larger_by_reask(size)
+            found += [(link, link.worst_case_micro(larger)) for link in self.chain.paid_links]
+        return found
 
     @property
     def has_effects(self) -> bool:
@@ -206,31 +223,27 @@ def open_release(
     open_signals: OpenSignals,
     open_source: OpenSource,
     open_desk: OpenDesk,
+    upstreams: Upstreams | None = None,
 ) -> OpenRelease:
     """Open the release that was laid out in `folder`.
 
-    `open_signals` and `open_source` are called only where pages or views are declared.
+    Signals and sources are opened where they are needed; all that is served shares `upstreams`.
 
     Raises:
         DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a
             price is unknown and no ceiling stands in for it.
         NotFound: A view is not registered.
-        MissingExtra: The only model of the chain needs a package that is not installed. Beside
-            others it counts as down, like an upstream without its key.
+        MissingExtra: The only model of the chain needs a package that is not installed.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    opener = _Opener(service, project.providers, folder, rates, clock, desk)
+    opener = _Opener(service, project.providers, folder, rates, clock, desk, upstreams)
     input_check = open_schema(folder, service.contract.input)
     service_guards = [open_guard(entry, folder) for entry in service.guards]
     output_guards = [guard for guard in service_guards if guard.on == "output"]
-    declared = _declared_rungs(service)
-    judge = _judge_of(service, folder, output_guards, declared)
-    input_guards = tuple(guard for guard in service_guards if guard.on == "input")
+    judge = _judge_of(service, folder, output_guards)
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
-    vectors = project.folder / project.store.artifacts / VECTORS
-    may_read = map(_reads_input, service_guards)
-    ladders = _ladders(rungs, judge, declared)
+    ladders = _ladders(rungs, judge, _declared_rungs(service))
     questions = open_questions(service, open_signals)
     return OpenRelease(
         id=release_id,
@@ -240,10 +253,9 @@ def open_release(
         declaration_hash=service.hash,
         keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
-        input_guards=input_guards,
+        input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
         judge=judge,
-        chain=Failover("models", links, judge),
-        warnings=(),
+        chain=Failover("models", links, judge, _policy_of(service, judge)),
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
@@ -252,12 +264,12 @@ def open_release(
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
         per_request_micro=service.cost.per_request_micro,
         user_ceiling=user_ceiling(service.name, service.cost),
-        reads_input=input_check is not None or desk is not None or any(may_read),
+        reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
         service_ceilings=service_ceilings(service.name, service.cost),
         limits=service_limits(service.name, service.limits),
         user_limits=user_limits(service.name, service.limits),
         prefers_cheap=service.cost.on_soft == "cheapest",
-        context=open_context(service, output_guards, folder, vectors, open_signals),
+        context=_context_of(service, output_guards, project, folder, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
@@ -266,12 +278,33 @@ def open_release(
     )
 
 
-def _judge_of(
-    service: ServiceDeclaration, folder: Path, guards: list[Guard], declared: frozenset[str]
-) -> OutputJudge:
-    check = open_schema(folder, service.contract.output, "output")
+def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
+    declared = service.failover
+    return Policy(
+        order=declared.order,
+        retries=declared.retries,
+        budget=RetryBudget(declared.retry_share),
+        restart_streams=declared.restart_streams,
+        reasks=bool(judge.told) and service.contract.reasks > 0,
+    )
+
+
+def _judge_of(service: ServiceDeclaration, folder: Path, guards: list[Guard]) -> OutputJudge:
+    check = open_output(service, folder)
     reads_json = service.kind == "generate"
-    return OutputJudge(check, guards, reads_json=reads_json, declared=declared)
+    own = _declared_rungs(service)
+    return OutputJudge(check, guards, reads_json=reads_json, declared=own)
+
+
+def _context_of(
+    service: ServiceDeclaration,
+    guards: list[Guard],
+    project: ProjectDeclaration,
+    folder: Path,
+    open_signals: OpenSignals,
+) -> Context | None:
+    vectors = project.folder / project.store.artifacts / VECTORS
+    return open_context(service, guards, folder, vectors, open_signals)
 
 
 def _features_of(
@@ -332,7 +365,10 @@ def _reads_input(guard: Guard) -> bool:
 
 
 class _Opener:
-    """Opens one release's models, each with its meter."""
+    """Opens one release's models, each with its meter.
+
+    One whose package is not installed counts as down beside others, like one without its key.
+    """
 
     def __init__(
         self,
@@ -342,8 +378,10 @@ class _Opener:
         rates: Rates,
         clock: Clock,
         desk: Desk | None,
+        upstreams: Upstreams | None,
     ) -> None:
         self._desk = desk
+        self._upstreams = upstreams or Upstreams()
         self._service = service
         self._providers = providers
         self._folder = folder
@@ -353,16 +391,24 @@ class _Opener:
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
-        meter = _meter_at(self._service, provider, entry, self._rates)
+        ceiling, now_us = self._service.cost.per_request_micro, self._clock.now_us()
+        meter = meter_at(provider, entry.model, self._rates, ceiling, now_us)
+        key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
+        deadline_s = self._service.objectives.deadline_ms / 1000
+        timeout_s = None if entry.timeout_ms is None else entry.timeout_ms / 1000
+        is_instant = provider.kind in INSTANT_KINDS
         return Link(
             model=self._open_or_absent(entry, provider),
             meter=meter,
-            is_instant=provider.kind in INSTANT_KINDS,
-            timeout_s=None if entry.timeout_ms is None else entry.timeout_ms / 1000,
+            is_instant=is_instant,
+            timeout_s=timeout_s,
             max_output_tokens=entry.max_output_tokens,
             provider=entry.provider,
             weight=entry.weight,
             context_tokens=entry.context_tokens,
+            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
+            usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
@@ -407,27 +453,40 @@ class _Opener:
 
 
 def meter_of(
-    service: ServiceDeclaration, project: ProjectDeclaration, entry: ModelEntry, rates: Rates
+    service: ServiceDeclaration,
+    project: ProjectDeclaration,
+    entry: ModelEntry,
+    rates: Rates,
+    now_us: int,
 ) -> Meter:
     """Return what the answers of one declared model cost, without opening it.
 
     Raises:
         DeclarationError: Its price is unknown and no ceiling stands in for it.
     """
-    return _meter_at(service, project.providers[entry.provider], entry, rates)
+    provider = project.providers[entry.provider]
+    return meter_at(provider, entry.model, rates, service.cost.per_request_micro, now_us)
 
 
-def _meter_at(
-    service: ServiceDeclaration, provider: Provider, entry: ModelEntry, rates: Rates
+def meter_at(
+    provider: Provider, model: str, rates: Rates, ceiling_micro: int | None, now_us: int
 ) -> Meter:
-    override = provider.prices.get(entry.model)
+    """Return what the answers of a provider's model cost, as prices stand now and will.
+
+    Raises:
+        DeclarationError: Its price is unknown and no ceiling stands in for it.
+    """
+    prices = provider.prices.get(model, ())
+    always = [price_of(one) for one in prices if one.effective_from is None]
     return open_meter(
         kind=provider.kind,
         base_url=provider.base_url or "",
-        model=entry.model,
-        override=price_of(override) if override else None,
+        model=model,
+        override=always[0] if always else None,
         rates=rates,
-        ceiling_micro=service.cost.per_request_micro,
+        ceiling_micro=ceiling_micro,
+        later=[(one.effective_from, price_of(one)) for one in prices if one.effective_from],
+        now_us=now_us,
     )
 
 
@@ -438,4 +497,7 @@ def price_of(override: PriceOverride) -> Price:
         override.output_usd_per_million,
         override.cached_input_usd_per_million,
         override.request_usd or Decimal(0),
+        write_usd=override.cache_write_usd_per_million,
+        audio_input_usd=override.audio_input_usd_per_million,
+        audio_output_usd=override.audio_output_usd_per_million,
     )

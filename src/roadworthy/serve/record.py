@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..types import Answer, PassageFound, Record, Usage
 from .request import Plan, Reply
@@ -72,6 +73,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
+        prompt="" if release.context is None else release.context.version,
     )
 
 
@@ -104,12 +106,7 @@ def total_usage(plan: Plan) -> Usage:
         return used[0]
     if not used:
         return _NOTHING
-    return Usage(
-        sum(u.input_tokens for u in used),
-        sum(u.output_tokens for u in used),
-        sum(u.cached_tokens for u in used),
-        sum(u.reasoning_tokens for u in used),
-    )
+    return Usage(*(sum(counts) for counts in zip(*map(astuple, used), strict=True)))
 
 
 def reply_of(plan: Plan) -> Reply:
@@ -123,6 +120,7 @@ def reply_of(plan: Plan) -> Reply:
         model=plan.model,
         output=answer.output if answer is not None else _meanwhile(plan),
         completion=answer.completion if answer is not None else None,
+        content=answer.content if answer is not None else "",
         finish_reason=answer.finish_reason if answer is not None else "stop",
         usage=answer.usage if answer is not None else None,
         confidence=plan.confidence,

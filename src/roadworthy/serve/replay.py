@@ -171,7 +171,7 @@ def worst_case_micro(opened: OpenRelease, asked: Asked) -> int:
     values, body = _sent(asked)
     if body is None:
         body = write_chat(values, opened.chat) if opened.kind == "generate" else {}
-    size, context = size_of(body), opened.declaration.context
+    size, context = size_of(body, len(opened.judge.told)), opened.declaration.context
     looked_up = 0 if context.retrieval is None else context.retrieval.max_tokens
     prompt = opened.declaration.prompt
     added = looked_up * BYTES_OF_TOKEN

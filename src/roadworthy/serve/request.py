@@ -240,6 +240,7 @@ class Reply(msgspec.Struct, kw_only=True):
 
     Attributes:
         completion: The upstream's own chat completion, to be passed on untouched.
+        content: The JSON as text, where the output had to be JSON.
         review_id: What waits for a person, for `review`.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
@@ -254,6 +255,7 @@ class Reply(msgspec.Struct, kw_only=True):
     model: str = ""
     output: Any = None
     completion: bytes | None = None
+    content: str = ""
     finish_reason: str = "stop"
     usage: Usage | None = None
     confidence: float | None = None

@@ -15,22 +15,28 @@ class _Message(msgspec.Struct):
     content: str | list[dict[str, Any]] | None = None
 
 
+HIDDEN_TOKENS = 1_000
+"""Tokens that providers add of their own where tools or a schema go up, and charge for: the most
+that one documents is 804."""
+_HIDDEN = frozenset({"tools", "response_format"})
 _LIMITS = frozenset({"max_completion_tokens", "max_tokens", "n"})
 _messages = msgspec.json.Decoder(list[_Message])
 _whole_number = msgspec.json.Decoder(int | None)
 
 
-def size_of(body: Mapping[str, msgspec.Raw]) -> CallSize:
-    """Return the size of an OpenAI chat body.
+def size_of(body: Mapping[str, msgspec.Raw], schema_bytes: int = 0) -> CallSize:
+    """Return the size of an OpenAI chat body, and of the schema that goes up beside it.
 
     Raises:
         ContractViolation: A limit in it is not a whole number of at least 1.
     """
-    total, said = 0, {}
+    total, said = schema_bytes, {}
     for name, value in body.items():
         total += len(memoryview(value))
         if name in _LIMITS:
             said[name] = _whole(name, value)
+    if not _HIDDEN.isdisjoint(body):
+        total += HIDDEN_TOKENS
     limit = said.get("max_completion_tokens") or said.get("max_tokens")
     return CallSize(total, _attached(body.get("messages")), limit, said.get("n") or 1)
 

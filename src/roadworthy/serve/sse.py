@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..errors import RoadworthyError
+from ..models.counts import chat_usage
 from ..types import MICRO
 from .envelope import envelope_of
 from .request import Reply
@@ -23,13 +24,19 @@ def text_of(output: Any) -> str:
     return _encode(output).decode()
 
 
+def _content_of(reply: Reply) -> str:
+    return reply.content or text_of(reply.output)
+
+
 def completion_of(reply: Reply) -> bytes:
     """Return the chat completion of `reply`: the upstream's own bytes, or one of its output."""
     if reply.completion is not None:
         return reply.completion
-    message = {"role": "assistant", "content": text_of(reply.output)}
+    message = {"role": "assistant", "content": _content_of(reply)}
     choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
-    return _encode({**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)})
+    return _encode(
+        {**_head(reply, "chat.completion"), "choices": [choice], "usage": chat_usage(reply.usage)}
+    )
 
 
 def completion_events(reply: Reply, *, wants_usage: bool = False) -> bytes:
@@ -46,7 +53,7 @@ def completion_events(reply: Reply, *, wants_usage: bool = False) -> bytes:
     }
     events = [first, last]
     if wants_usage:
-        events.append({**head, "choices": [], "usage": _usage(reply)})
+        events.append({**head, "choices": [], "usage": chat_usage(reply.usage)})
     return b"".join(b"data: " + _encode(event) + b"\n\n" for event in events)
 
 
@@ -54,7 +61,24 @@ def _message_of(reply: Reply) -> Any:
     if reply.completion is not None:
         choices = msgspec.json.decode(reply.completion)["choices"]
         return choices[0]["message"]
-    return {"role": "assistant", "content": text_of(reply.output)}
+    return {"role": "assistant", "content": _content_of(reply)}
+
+
+def restart_event(request_id: str, model: str, why: str) -> bytes:
+    """Return the event that says that a stream begins anew: what came before no longer counts.
+
+    It is a chunk whose choice adds nothing, so that clients which know nothing of it go on reading;
+    what it says is in `roadworthy`.
+    """
+    chunk = {
+        "id": request_id,
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "delta": {}, "finish_reason": None}],
+        "roadworthy": {"restart": True, "model": model, "why": why},
+    }
+    return b"data: " + _encode(chunk) + b"\n\n"
 
 
 def error_event(error: RoadworthyError, request_id: str) -> bytes:
@@ -68,14 +92,4 @@ def _head(reply: Reply, kind: str) -> dict[str, Any]:
         "object": kind,
         "created": reply.at_us // MICRO,
         "model": reply.service,
-    }
-
-
-def _usage(reply: Reply) -> dict[str, int]:
-    usage = reply.usage
-    sent, written = (usage.input_tokens, usage.output_tokens) if usage else (0, 0)
-    return {
-        "prompt_tokens": sent,
-        "completion_tokens": written,
-        "total_tokens": sent + written,
     }

@@ -50,7 +50,7 @@ def _tell(connection: Connection, clock: Clock, webhook: str, row: Row[Any]) -> 
     if facts is None or clock.now_us() - act.at_us >= GIVE_UP_AFTER_US:
         return 0
     payload = {**facts(act), "by": act.by}
-    subject = payload["service"] or act.subject
+    subject = str(payload.get("service") or act.subject)
     queue_delivery(connection, clock, webhook, act.action, subject, payload)
     return 1
 
@@ -122,6 +122,11 @@ def _reached(act: Action) -> dict[str, Any]:
     return {**facts, "scope": act.subject, "link": "/budgets"}
 
 
+def _of_provider(act: Action) -> dict[str, Any]:
+    provider, _, model = act.subject.partition("/")
+    return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
+
+
 def _lost(act: Action) -> dict[str, Any]:
     names = ("accepted", "per_accepted_micro", "value_micro", "total_micro", "days")
     facts = {name: act.detail[name] for name in names if name in act.detail}
@@ -136,6 +141,8 @@ NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
     "budget.spent": _reached,
     "certificate.issue": _certified,
     "certificate.off": _certified,
+    "provider.down": _of_provider,
+    "provider.up": _of_provider,
     "release.promote": _promoted,
     "release.rollback": _promoted,
     "release.reject": _rejected,

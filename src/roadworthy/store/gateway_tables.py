@@ -65,6 +65,8 @@ ATTEMPT_COUNTS = (
 """What `attempt_hours` adds up. Bytes are of the inputs whose tokens were counted: together they
 say how many bytes a token of this model is."""
 
+ATTEMPT_BUCKETS = 30
+
 attempt_hours = Table(
     "attempt_hours",
     metadata,
@@ -74,6 +76,9 @@ attempt_hours = Table(
     Column("model", Text, nullable=False),
     Column("status", Text, nullable=False),
     *(Column(name, BigInteger, nullable=False, default=0) for name in ATTEMPT_COUNTS),
+    *(Column(f"b{k:02}", BigInteger, nullable=False, default=0) for k in range(ATTEMPT_BUCKETS)),
     PrimaryKeyConstraint("service", "hour_us", "provider", "model", "status"),
 )
-"""Hourly sums of the tries of models, each under what ended it (`ok` or an error's code)."""
+"""Hourly sums of the tries of models, each under what ended it: `ok`, what was wrong upstream
+(`errors.Cause`), or another end of a try. Tries whose model was not asked are no attempts of it,
+but for `cooling` and `busy`. The buckets are those of the rollups, over the time of a try."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from sqlalchemy import Engine
 
 from ..types import DAY_US, HOUR_US, Clock, Hold
+from .attempt_hours import drop_attempts, rebuild_attempts
 from .deliveries import drop_deliveries
 from .evaluations import drop_cached
 from .jobs import Job
@@ -17,6 +18,8 @@ from .spool import Spool
 
 KEEP_SPENDINGS_DAYS = 400
 KEEP_DELIVERIES_DAYS = 30
+KEEP_ATTEMPTS_DAYS = 400
+"""How long the hourly sums of tries are kept, as long as what they cost."""
 KEEP_CACHED_DAYS = 90
 """How long answers to cases are known; the reports made of them stay with their releases."""
 
@@ -45,7 +48,9 @@ def standing_jobs(
     def rollup() -> str:
         """Compare the last hours with their records, and repair what differs."""
         now_us = clock.now_us()
-        repaired = rebuild_hours(engine, now_us - 3 * HOUR_US, now_us - now_us % HOUR_US)
+        since_us, until_us = now_us - 3 * HOUR_US, now_us - now_us % HOUR_US
+        repaired = rebuild_hours(engine, since_us, until_us)
+        repaired += rebuild_attempts(engine, since_us, until_us)
         return f"{repaired} cells repaired"
 
     def retention() -> str:
@@ -59,6 +64,7 @@ def standing_jobs(
         with engine.begin() as connection:
             told = drop_deliveries(connection, now_us - KEEP_DELIVERIES_DAYS * DAY_US)
             known = drop_cached(connection, now_us - KEEP_CACHED_DAYS * DAY_US)
+            drop_attempts(connection, now_us - KEEP_ATTEMPTS_DAYS * DAY_US)
         parts = f"{dropped} records, {days} spendings, {told} notices"
         return f"{parts} and {known} answers to cases dropped"
 

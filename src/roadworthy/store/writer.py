@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from ..errors import StoreError
 from ..types import Clock, Draft, Hold, Outcome, Pair, Record, Review, SpoolEntry
+from .attempt_hours import add_attempts, take_attempts, tally_attempts
 from .pairs import add_pairs
 from .records import outcome_row, record_of, record_row
 from .reviews import add_drafts, add_reviews
@@ -271,6 +272,7 @@ def _write(connection: Connection, entries: Sequence[SpoolEntry]) -> None:
         ],
     )
     add_cells(connection, tally(finished))
+    add_attempts(connection, tally_attempts(finished))
     add_spending(connection, finished)
     open_holds(connection, opened.values())
     close_holds(connection, closed)
@@ -295,6 +297,7 @@ def _make_room(connection: Connection, record: Record) -> bool:
         close_holds(connection, [record.id])
         return False
     take_cells(connection, tally([stored]))
+    take_attempts(connection, tally_attempts([stored]))
     connection.execute(delete(records).where(records.c.id == record.id))
     connection.execute(delete(record_errors).where(record_errors.c.request_id == record.id))
     return True

@@ -1,6 +1,6 @@
 """What users and plugin authors test with."""
 
-from ..models.faulty import Fault, FaultyUpstream
+from ..models.faulty import Fault, FaultyUpstream, ToolUse
 from ..models.scripted import ScriptedModel
 from .conformance import check_model
 from .guards import check_guard
@@ -10,6 +10,7 @@ __all__ = [
     "Fault",
     "FaultyUpstream",
     "ScriptedModel",
+    "ToolUse",
     "check_guard",
     "check_model",
     "check_scorer",

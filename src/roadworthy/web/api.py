@@ -29,7 +29,7 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import cost_routes, figures, lists, release_twins, review_twins, shapes
+from . import cost_routes, figures, lists, providers_page, release_twins, review_twins, shapes
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -85,6 +85,7 @@ def route_table() -> tuple[Route, ...]:
         *review_twins.routes(),
         *review_routes(),
         *release_twins.routes(),
+        *providers_page.routes(),
         *cost_routes.routes(),
         *evaluating_routes(),
         Route("GET", "/api/requests", "read", list_requests),

@@ -23,6 +23,7 @@ from ..review.notices import Tell
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
 from ..serve.opened import OpenRelease
+from ..serve.upstreams import Upstreams
 from ..store.jobs import JobRunner
 from ..store.rollouts import Rollout
 from ..store.spool import Spool
@@ -115,6 +116,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
         follow: Lets this process see what an act changed, before the act says that it is done.
         engine: Says what serves now.
         ledger: Says what is spent; used on the event loop only.
+        upstreams: Says how each model of each provider is doing.
         build_release: Builds what the working tree describes.
         promote_release: Lets a release serve, once its files are found whole.
         evaluate: Asks a release the cases of its suites.
@@ -138,6 +140,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     follow: Callable[[], Awaitable[None]]
     engine: Engine
     ledger: Ledger
+    upstreams: Upstreams
     jobs: JobRunner
     spool: Spool
     build_release: BuildRelease

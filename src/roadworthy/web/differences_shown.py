@@ -69,6 +69,12 @@ def changes_of(compared: Comparison | None, a: Manifest, b: Manifest) -> Iterato
     if compared is None:
         yield from _of_facts(a.facts, b.facts)
         return
+    for prompt in compared.prompts:
+        if prompt.static:
+            yield file_changed(f"{prompt.file}, the same in each call", prompt.static)
+        yield _value_changed(f"version of {prompt.file}", prompt.a or None, prompt.b or None)
+        for value in prompt.values:
+            yield _value_changed(f"{value.kind} {value.name} of {prompt.file}", value.a, value.b)
     for text in compared.texts[:MOST_FILES]:
         yield file_changed(text.file, text.diff, is_cut=text.is_cut)
     for one in [*compared.declared, *compared.parts][:MOST_VALUES]:

@@ -10,11 +10,12 @@ from ..release.forecast import Forecast
 from ..release.lineage import AsReleased
 from ..release.registry import Manifest, PinnedModel
 from ..store.logged_models import LoggedModel
-from ..types import Arm, Disposition, Kind, Scope, Usage, VerdictName
+from ..types import Arm, Disposition, Kind, Scope, VerdictName
 from .data_figures import ViewServed
 from .review_figures import ReviewOfRequest
 from .scopes import ScopeMeant
 from .story import Story
+from .tried import AttemptShown as AttemptShown
 from .units import MOST_MS, Time
 
 Dimension = Literal["hour", "service", "release", "arm", "model", "user", "team", "tag", "key"]
@@ -289,18 +290,6 @@ class Requests(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
 
 
-class AttemptShown(Struct, frozen=True, kw_only=True):
-    """One try of one model; `status` is `ok` or the code of the error that ended it."""
-
-    model: str
-    status: str
-    ms: float
-    usage: Usage | None
-    cost_usd: float
-    price_source: str
-    detail: str
-
-
 class VerdictShown(Struct, frozen=True, kw_only=True):
     """What one guard said, about what, and how long it took.
 
@@ -355,6 +344,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
         score: How sure the score model was; None where unknown.
         decided: What decided whether it was given alone, in a sentence.
         reviews: What people were asked of it, oldest first.
+        prompt: Version of the prompt that was written; empty where none is declared.
     """
 
     canary: str
@@ -387,6 +377,7 @@ class RequestPage(RequestRow, frozen=True, kw_only=True):
     decided: str
     reviews: tuple[ReviewOfRequest, ...]
     warnings: tuple[str, ...]
+    prompt: str
 
 
 class ReleaseRow(Struct, frozen=True, kw_only=True):

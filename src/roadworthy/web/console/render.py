@@ -33,6 +33,7 @@ from . import (
     data_pictures,
     evaluation_pictures,
     pictures,
+    provider_pictures,
     release_pictures,
     review_pictures,
 )
@@ -211,6 +212,7 @@ def _open_environment() -> Environment:
         cost_pictures=cost_pictures,
         pictures=pictures,
         data_pictures=data_pictures,
+        provider_pictures=provider_pictures,
         review_pictures=review_pictures,
         words_of=review_words,
         words_of_certificates=certificate_words,

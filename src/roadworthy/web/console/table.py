@@ -30,7 +30,15 @@ from typing import Any
 from urllib.parse import quote
 
 from ...types import Scope
-from .. import api, cost_routes, example_routes, release_acts, release_twins, review_twins
+from .. import (
+    api,
+    cost_routes,
+    example_routes,
+    providers_page,
+    release_acts,
+    release_twins,
+    review_twins,
+)
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
 from ..certificate_acts import (
@@ -261,6 +269,13 @@ PAGES: tuple[Page, ...] = (
         "examples.html",
         fields=("service", "state"),
         thing="example",
+    ),
+    Page(
+        "/providers",
+        providers_page.read_providers,
+        "providers.html",
+        nav="Providers",
+        is_there=providers_page.has_providers,
     ),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),

@@ -48,6 +48,7 @@ def upgrade() -> None:
             for name in ("service", "provider", "model", "status")
         ),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS),
+        *(sa.Column(f"b{k:02}", sa.BigInteger, nullable=False) for k in range(30)),
         sa.PrimaryKeyConstraint("service", "hour_us", "provider", "model", "status"),
     )
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
-from ..cost.limits import Limit, service_limits, user_limits
+from ..cost.limits import NO_LIMITS, OwnLimits, limits_of
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
@@ -61,9 +61,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
         user_ceiling: What each user may spend, under the beginning of the scopes of users.
-        limits: How much it may be asked.
-        user_limits: How much each user may ask, under the beginning of their scopes.
-        prefers_cheap: Whether the cheapest model is asked first once a ceiling is soon spent.
+        limits: How much it may be asked, and how much by each user.
         is_shared: Whether it counts in the budgets of its key, its tags and the project, too.
     """
 
@@ -94,15 +92,18 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
-    limits: tuple[Limit, ...] = ()
-    user_limits: tuple[Limit, ...] = ()
-    prefers_cheap: bool = False
+    limits: OwnLimits = NO_LIMITS
     is_shared: bool = True
 
     @property
     def is_held(self) -> bool:
         """Whether an answer may be held back, so that a stream of it waits until it is whole."""
         return self.desk is not None or self.judge.has_checks
+
+    @property
+    def prefers_cheap(self) -> bool:
+        """Whether the cheapest model is asked first once a ceiling is soon spent."""
+        return self.is_shared and self.declaration.cost.on_soft == "cheapest"
 
     @property
     def chat(self) -> Chat | None:
@@ -266,9 +267,7 @@ def open_release(
         user_ceiling=user_ceiling(service.name, service.cost),
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
         service_ceilings=service_ceilings(service.name, service.cost),
-        limits=service_limits(service.name, service.limits),
-        user_limits=user_limits(service.name, service.limits),
-        prefers_cheap=service.cost.on_soft == "cheapest",
+        limits=limits_of(service.name, service.limits),
         context=_context_of(service, output_guards, project, folder, open_signals),
         features=_features_of(service, input_check, open_source),
         desk=desk,

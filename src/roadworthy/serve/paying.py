@@ -74,9 +74,9 @@ class Till:
 
     def _limits(self, plan: Plan) -> tuple[Limit, ...]:
         release, caller, shared = plan.release, plan.caller, self._shared_limits
-        found = release.limits
-        if release.user_limits:
-            own = [limit._replace(scope=limit.scope + caller.user) for limit in release.user_limits]
+        found, of_user = release.limits
+        if of_user:
+            own = [limit._replace(scope=limit.scope + caller.user) for limit in of_user]
             found = (*own, *found)
         if not shared.is_empty and release.is_shared:
             found = (*found, *shared.of(caller.key, caller.tags))

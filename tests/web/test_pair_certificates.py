@@ -153,10 +153,9 @@ def test_before_there_are_pairs_it_says_what_is_needed(stage: Plane, visitor: Vi
 
 
 def test_a_person_stops_and_resumes_it(stage: Plane, visitor: Visitor) -> None:
-    assert visitor.send("/certificates/strict:route/stop", reason="odd answers").status in (
-        200,
-        303,
-    )
+    page = "/certificates/strict:route"
+    visitor.see(page)
+    assert visitor.send(f"{page}/stop", reason="odd answers").status in (200, 303)
     stage.project.run(stage.project.serving.follow()).result()
     twin = stage.get("/api/certificates/strict:route")
     assert twin["row"]["standing"] == "off"

@@ -34,7 +34,7 @@ what to do; it never holds a secret or a user's text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +70,13 @@ class RoadworthyError(Exception):
         retryable: Whether the same request may succeed on another attempt or model.
         param: The field of the request that is at fault, if one is.
         retry_after_s: Seconds after which a retry makes sense, if known.
+        headers: What a response says beside it, names in lower case.
     """
 
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     status: int = 500
     retryable: bool = False
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(
         self, message: str, *, param: str | None = None, retry_after_s: float | None = None
@@ -157,7 +159,11 @@ class PayloadTooLarge(RequestError):
 
 
 class Overloaded(RequestError):
-    """More requests are in flight than this process accepts."""
+    """More requests are in flight than this process accepts, or come than a limit lets pass.
+
+    Attributes:
+        code: `rate_limited` where a declared limit is reached.
+    """
 
     code = "overloaded"
     status = 429
@@ -211,10 +217,20 @@ class NotReady(RequestError):
 
 
 class BudgetExhausted(RequestError):
-    """Answering could cross a declared ceiling."""
+    """Answering could cross a declared ceiling.
+
+    Attributes:
+        scope: Whose ceiling it is, as the ledger names it.
+    """
 
     code = "budget_exhausted"
     status = 429
+
+    def __init__(
+        self, message: str, *, scope: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.scope = scope
 
 
 class ServiceStopped(RequestError):

@@ -329,7 +329,15 @@ class Signals(Protocol):
         """
 
     def open_pages(
-        self, folder: Path, cache: Path, *, top_k: int, max_tokens: int, min_score: float
+        self,
+        folder: Path,
+        cache: Path,
+        *,
+        top_k: int,
+        max_tokens: int,
+        min_score: float,
+        dedupe: float = 1.0,
+        choose: Literal["nearest", "value"] = "nearest",
     ) -> Pages:
         """Read a folder of pages.
 
@@ -339,6 +347,8 @@ class Signals(Protocol):
             top_k: Most passages of one answer.
             max_tokens: Most tokens of all passages of one answer together.
             min_score: Passages less near (0-1) than this are left out.
+            dedupe: A passage as near as this (0-1) to one that is given is left out.
+            choose: Whether the nearest are given, or those that say most for their tokens.
 
         Raises:
             MissingExtra: What reads them is not installed.
@@ -462,10 +472,18 @@ class Call(msgspec.Struct):
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
+        before: Tries of the model that is being asked that are over and priced, left here by a
+            model that asks it several times, where the last was cancelled.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
+        barred: Providers that are passed over: their own ceilings leave no room.
         first: Names of the models that a router wants to be tried before the others, in order.
         accepts: Says why a cheaper model's answer is not sure enough to be given, or nothing; left
             here by a cascade. None takes every answer that may be shown.
+        left_micro: Money for all tries of the model that is being asked, left here by the chain;
+            None where nothing is metered.
+        context: What it is made of in tokens, and what went out of it, for the record.
+        forgotten, forgotten_at: Messages that went out and are to be summarised, and where.
+        summary_micro: The most that this may cost.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
@@ -491,16 +509,23 @@ class Call(msgspec.Struct):
     unfinished: Attempt | None = None
     verdicts: tuple[Verdict, ...] = ()
     abandoned: tuple[Attempt, ...] = ()
+    before: tuple[Attempt, ...] = ()
     passages: tuple[Passage, ...] = ()
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
     kept_micro: int = 0
+    barred: frozenset[str] = frozenset()
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
     looked: Any = None
     reused: dict[str, Any] | None = None
     accepts: Callable[[Answer], str] | None = None
+    left_micro: int | None = None
+    context: dict[str, Any] | None = None
+    forgotten: tuple[dict[str, Any], ...] = ()
+    forgotten_at: int = 0
+    summary_micro: int = 0
     static_messages: int = 0
     static_characters: int = 0
     static_key: str = ""
@@ -575,6 +600,8 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
         scopes: Names of the ceilings it counts against.
         lease_us: Unix microseconds after which a hold that its process left unsettled no longer
             counts.
+        parts: Scopes that hold another amount than `micro`, each with that: those of providers;
+            None where there are none.
     """
 
     id: str
@@ -585,6 +612,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     service: str = ""
     key: str = ""
     kind: Kind = "generate"
+    parts: dict[str, int] | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):
@@ -604,6 +632,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
         prompt: Version of the prompt that was written; empty where none is declared.
+        context: Tokens of prompt, passages, history and output, and what was left out of them; None
+            where no `[context]` is declared.
     """
 
     id: str
@@ -659,6 +689,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
     prompt: str = ""
+    context: dict[str, Any] | None = None
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

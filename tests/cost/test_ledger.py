@@ -116,8 +116,8 @@ def test_the_refusal_names_scope_amounts_and_the_key_to_raise(ledger: Ledger) ->
         reserve(ledger, 60_000, "rq_3")
     assert str(caught.value) == (
         "budget of `user:support-reply/alice` is spent: $0.20 spent and $0.04 held of $0.25, and"
-        " this request may cost $0.06; raise `cost.per_user_per_day_usd` or wait for the next day"
-        " (UTC)"
+        " this request may cost $0.06; raise `cost.per_user_per_day_usd` or wait until"
+        " 2024-10-05 00:00 UTC"
     )
     assert caught.value.retry_after_s == 12 * 3600
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import settings
@@ -20,9 +21,20 @@ from roadworthy.cost.ledger import Ceiling, Ledger
 from roadworthy.errors import BudgetExhausted, StoreError
 from roadworthy.types import DAY_US, MICRO, Hold
 
-TOPS = {"service:s": 100, "user:s/a": 40, "user:s/b": 40, "key:k": 70}
+TOPS = {"service:s": 100, "user:s/a": 40, "user:s/b": 40, "key:k": 70, "provider:p": 25}
+MONTH_TOPS = {"service:s": 180, "user:s/a": 60, "user:s/b": 90, "key:k": 150, "provider:p": 45}
+PART = 3
+"""Of what is held and spent, a third is the provider's."""
 USERS = ("user:s/a", "user:s/b")
 START_US = 20_000 * DAY_US
+
+
+def share_of(scope: str, micro: int) -> int:
+    return micro // PART if scope.startswith("provider:") else micro
+
+
+def parts_of(scopes: tuple[str, ...], micro: int) -> dict[str, int]:
+    return {scope: micro // PART for scope in scopes if scope.startswith("provider:")}
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -59,7 +71,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def restart(self) -> None:
         self.ledger = Ledger(
-            self, self.append, lambda day: self.stored.get(day, {}), list(self.left.values())
+            self,
+            self.append,
+            lambda day: self.stored.get(day, {}),
+            list(self.left.values()),
+            self.month,
         )
         self.let_leases_end()
 
@@ -68,16 +84,36 @@ class LedgerMachine(RuleBasedStateMachine):
     def day(self, at_us: int) -> int:
         return at_us - at_us % DAY_US
 
-    def settled(self, scope: str) -> int:
-        return self.stored.get(self.day(self.us), {}).get(scope, 0)
+    def month(self, month_us: int) -> dict[str, int]:
+        months = [day for day in self.stored if self.name_of(day) == self.name_of(month_us)]
+        scopes = {scope for day in months for scope in self.stored[day]}
+        return {s: sum(self.stored[day].get(s, 0) for day in months) for s in scopes}
 
-    def held(self, scope: str) -> int:
+    def name_of(self, at_us: int) -> str:
+        return f"{datetime.fromtimestamp(at_us / MICRO, UTC):%Y-%m}"
+
+    def settled(self, scope: str, *, of_month: bool = False) -> int:
+        today = self.day(self.us)
+        known = self.month(today) if of_month else self.stored.get(today, {})
+        return known.get(scope, 0)
+
+    def held(self, scope: str, *, of_month: bool = False) -> int:
         held = (*self.open.values(), *self.left.values())
-        today = (h for h in held if self.day(h.at_us) == self.day(self.us))
-        return sum(hold.micro for hold in today if scope in hold.scopes)
+        when = self.name_of if of_month else self.day
+        now = (h for h in held if when(h.at_us) == when(self.us) and scope in h.scopes)
+        return sum(share_of(scope, hold.micro) for hold in now)
 
     def fits(self, scopes: tuple[str, ...], micro: int) -> bool:
-        return all(self.settled(s) + self.held(s) + micro <= TOPS[s] for s in scopes)
+        return all(self.fits_in(scope, share_of(scope, micro)) for scope in scopes)
+
+    def fits_in(self, scope: str, micro: int) -> bool:
+        if not micro:
+            return True
+        month = self.settled(scope, of_month=True) + self.held(scope, of_month=True)
+        return (
+            self.settled(scope) + self.held(scope) + micro <= TOPS[scope]
+            and month + micro <= MONTH_TOPS[scope]
+        )
 
     def let_leases_end(self) -> None:
         self.left = {k: h for k, h in self.left.items() if h.lease_us > self.us}
@@ -95,16 +131,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def reserve(
         self, user: str, with_key: bool, micro: int, lease_s: int, disk_is_full: bool
     ) -> Any:
-        scopes = ("service:s", user, "key:k") if with_key else ("service:s", user)
+        scopes = ("service:s", user, *(("key:k", "provider:p") if with_key else ()))
         if micro and not self.fits(scopes, micro):
             self.let_leases_end()
         should_fit = not micro or self.fits(scopes, micro)
         self.count += 1
         self.disk_is_full = disk_is_full
-        ceilings = [Ceiling(scope, TOPS[scope], "cost") for scope in scopes]
+        ceilings = [Ceiling(s, TOPS[s], "cost", MONTH_TOPS[s], "cost") for s in scopes]
         try:
             hold = self.ledger.reserve(
-                f"rq_{self.count}", ceilings, micro, self.us + lease_s * MICRO
+                f"rq_{self.count}",
+                ceilings,
+                micro,
+                self.us + lease_s * MICRO,
+                parts=parts_of(scopes, micro),
             )
         except BudgetExhausted:
             assert not should_fit
@@ -123,11 +163,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.fail_to_settle(hold)  # its process crashed: it is nobody's any more
             return
         micro = int(hold.micro * share)
-        self.ledger.settle(hold, micro)
+        self.ledger.settle(hold, micro, parts_of(hold.scopes, micro))
         del self.open[hold.id]
         day = self.stored.setdefault(self.day(hold.at_us), {})
         for scope in hold.scopes:
-            day[scope] = day.get(scope, 0) + micro
+            day[scope] = day.get(scope, 0) + share_of(scope, micro)
 
     @rule(hold=requests)
     def settle_again(self, hold: Hold) -> None:
@@ -152,7 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.us += seconds * MICRO
 
-    @rule(days=st.integers(-2, 2))
+    @rule(days=st.integers(-2, 2) | st.integers(-40, 40))
     def set_clock(self, days: int) -> None:
         self.us += days * DAY_US
 
@@ -168,15 +208,19 @@ class LedgerMachine(RuleBasedStateMachine):
             settled, held = self.ledger.spent(scope)
             assert (settled, held) == (self.settled(scope), self.held(scope))
             assert settled + held <= top
+            settled, held = self.ledger.spent(scope, "month")
+            assert settled == self.settled(scope, of_month=True)
+            assert held == self.held(scope, of_month=True)
+            assert settled + held <= MONTH_TOPS[scope]
 
     def teardown(self) -> None:
         for hold in list(self.open.values()):
             self.settle(hold, 1.0)
-        self.us += DAY_US
+        self.us += 1000 * DAY_US  # past every lease, however the clock was set
         self.expire()
-        self.us -= DAY_US
+        self.us -= 1000 * DAY_US
         for scope in TOPS:
-            assert self.ledger.spent(scope)[1] == 0
+            assert self.ledger.spent(scope)[1] == self.ledger.spent(scope, "month")[1] == 0
 
 
 TestLedgerMachine = LedgerMachine.TestCase

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from conftest import MakeProject
 from roadworthy.app import Project
+from roadworthy.cli import cli
 from roadworthy.types import Record
 from routed import HEAD, ask, opened, stream
 
@@ -184,3 +187,12 @@ async def test_one_that_was_cancelled_is_still_paid() -> None:
     assert [(a.model, a.status, a.cost_micro) for a in plan.attempts] == [
         ("sorter", "cancelled", COST)
     ]
+
+
+def test_check_says_when_it_is_asked_and_where_its_price_is_from(
+    make_project: MakeProject,
+) -> None:
+    project = make(make_project, f'{{"text": "refund", {USAGE}}}')
+    found = CliRunner().invoke(cli, ["check", "--json", "--project", str(project.folder)])
+    (fact,) = [m for m in json.loads(found.output)["models"] if m["name"] == "sorter"]
+    assert (fact["asked"], fact["price"]) == ("for the intent", "override")

@@ -119,7 +119,7 @@ def test_every_fault_ends_before_the_deadline_in_the_ladder_or_a_typed_error(
 def test_a_client_that_leaves_mid_stream_is_settled_and_recorded(
     live: Live, upstream: FaultyUpstream
 ) -> None:
-    upstream.chunk_delay_s = 0.05
+    upstream.chunk_delay_s = 0.4  # it does not end within the moment it is read on
     connection = HTTPConnection("127.0.0.1", live.port, timeout=5)
     body = {"model": "reply", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     connection.request(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..cost.ledger import Ledger
 from ..errors import NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
@@ -21,9 +20,10 @@ from ..plugins import load_plugin
 from ..release import promotion, registry
 from ..release.environment import describe_environment
 from ..serve.auditing import Auditing
+from ..serve.champions import Champions
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
-from ..serve.opened import Champions, OpenRelease
+from ..serve.opened import OpenRelease
 from ..serve.shadows import Shadows
 from ..serve.upstreams import Upstreams
 from ..store.housekeeping import standing_jobs
@@ -31,14 +31,15 @@ from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
-from ..store.spending import read_holds, read_spending
+from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
-from ..types import Features
+from ..types import Features, Hold
 from .beside import Beside
 from .bets import Bets
 from .bound_jobs import BoundJobs
+from .budgets import Books
 from .cached import Caches
 from .desks import Desks
 from .examples import job_of_examples
@@ -49,6 +50,7 @@ from .outages import LOOK_EVERY_S, Outages
 from .prices import prices_job
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
+from .token_rates import job_of_token_rates
 from .working_tree import differences_of
 from .worth import worth_job
 
@@ -111,7 +113,8 @@ class Serving:
         self._unopened: dict[str, str] = {}
         self._waiting: set[str] = set()
         left = read_holds(state)  # by now only what an earlier process did not settle
-        self.ledger = Ledger(clock, self.spool.append, self._spent_on, left)
+        self._books = Books(state, clock, self.spool, self.writer.drain, self.switchboard, left)
+        self.ledger = self._books.ledger
         self.engine = Engine(
             clock=clock,
             keyring=self.keyring,
@@ -120,6 +123,7 @@ class Serving:
             ledger=self.ledger,
             spool=self.spool,
             environment_hash=describe_environment().hash,
+            budgets=ground.declaration.budgets,
         )
         self._bets = Bets(state, self.switchboard, self._open_audits)
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
@@ -135,27 +139,24 @@ class Serving:
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
         ]
-        self.jobs = JobRunner(
-            state,
-            clock,
-            [
-                *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
-                *self._jobs_of_data(),
-                *self._jobs_of_review(),
-                *BoundJobs(ground, self.writer.drain, lambda: self.engine.releases).jobs(),
-                *(sender.job() for sender in self.senders),
-                job_of_examples(ground),
-                worth_job(ground, lambda: self.engine.releases),
-                prices_job(clock, self._all_open),
-                Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
-                Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
-            ],
-        )
+        self.jobs = JobRunner(state, clock, self._all_jobs(ground, left))
         self._tasks: list[asyncio.Task[None]] = []
         self._following = asyncio.Lock()
         self._is_behind = False
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
+
+    def _other_jobs(self, ground: Ground) -> list[Job]:
+        outages = Outages(self.upstreams, ground.state, ground.clock)
+        return [
+            job_of_examples(ground),
+            self._books.job(),
+            worth_job(ground, lambda: self.engine.releases),
+            prices_job(ground.clock, self._all_open),
+            Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+            Job("providers", LOOK_EVERY_S, outages.tell),
+            job_of_token_rates(ground, lambda: self.engine.releases.values()),
+        ]
 
     @property
     def shadows(self) -> Mapping[str, Shadows]:
@@ -177,18 +178,26 @@ class Serving:
                 self._features = local(ground.declaration, ground.state, ground.clock)
             return self._features
 
-    def _jobs_of_data(self) -> list[Job]:
-        if not self._ground.declaration.sources:
-            return []
+    def _all_jobs(self, ground: Ground, left: Sequence[Hold]) -> list[Job]:
+        state, clock = ground.state, ground.clock
         return [
-            Job("features", FILL_EVERY_S, self._fill),
-            Job("skew", MEASURE_EVERY_S, self._measure_skew),
+            *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
+            *self._jobs_of_data(),
+            *self._jobs_of_review(),
+            *BoundJobs(ground, self.writer.drain, lambda: self.engine.releases).jobs(),
+            *(sender.job() for sender in self.senders),
+            *self._other_jobs(ground),
         ]
 
     @property
     def audits(self) -> Mapping[str, Auditing]:
         """What asks releases again, unseen, to compare; by release."""
         return self._bets.audits
+
+    def _jobs_of_data(self) -> list[Job]:
+        fill = Job("features", FILL_EVERY_S, self._fill)
+        skew = Job("skew", MEASURE_EVERY_S, self._measure_skew)
+        return [fill, skew] if self._ground.declaration.sources else []
 
     def _jobs_of_review(self) -> list[Job]:
         ground = self._ground
@@ -263,10 +272,6 @@ class Serving:
         views = {name: release.declaration.features.views for name, release in opened}
         return {name: found for name, found in views.items() if found}
 
-    def _spent_on(self, day_us: int) -> Mapping[str, int]:
-        self.writer.drain()
-        return read_spending(self._ground.state, day_us)
-
     def _keep_days(self) -> dict[str, int]:
         releases = self.engine.releases.items()
         return {name: opened.declaration.records.keep_days for name, opened in releases}
@@ -291,6 +296,7 @@ class Serving:
                 before = self._open_last_good(name, champion, error)
                 if before is not None:
                     opened[name] = before
+        self._books.know_users(opened.values())
         return self._champions(opened)
 
     def _open_last_good(
@@ -495,6 +501,7 @@ class Serving:
         """Take over keys, stops of services and models, and the ends of rollouts."""
         self.keyring.replace(load_keys(self._ground.state))
         self.engine.stopped = self._stopped()
+        self._books.raise_ceilings()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
         self._bets.obey(self.engine.releases)
@@ -550,6 +557,7 @@ class Serving:
         self._release_trouble.pop(f"release of {name}", None)
         self._unopened.pop(name, None)
         self.engine.releases = self._champions({**self.engine.releases, name: new})
+        self._books.know_users([new])
         if old is None:
             return
         loop = asyncio.get_running_loop()

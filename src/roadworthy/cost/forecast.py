@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from ..types import DAY_US, MICRO
+from ..store.periods import month_of as month_of
+from ..types import DAY_US
 
 DAYS = 28
 """So many whole days before today are looked at; a week would take a holiday for a trend."""
@@ -85,16 +85,3 @@ def _reached(
         return None
     at_us = now_us + int(max(ceiling_micro - spent, 0) / mean * DAY_US)
     return at_us if at_us < next_us else None
-
-
-def month_of(now_us: int) -> tuple[int, int]:
-    """Return where the calendar month (UTC) of a time begins, and where the next one does.
-
-    >>> [datetime.fromtimestamp(us / MICRO, UTC).day for us in month_of(1_385_000_000 * MICRO)]
-    [1, 1]
-    """
-    first = datetime.fromtimestamp(now_us / MICRO, UTC).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
-    following = (first + timedelta(days=32)).replace(day=1)
-    return int(first.timestamp()) * MICRO, int(following.timestamp()) * MICRO

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..net import is_private_host
+from .check_budgets import check_budgets
 from .files import check_below
 from .planned import is_reserved_value
 from .project import (
@@ -83,6 +84,7 @@ def check_project(draft: Draft[ProjectDeclaration], folder: Path) -> list[Findin
             known = ", ".join(f"`{known}`" for known in project.webhooks) or "it has none"
             path, expected = join("queues", name), f"a webhook of this project ({known})"
             findings.append(Finding(f"{path}.webhook", expected, shown(queue.webhook)))
+    findings += check_budgets(project)
     findings += _glossary(project.glossary)
     return [finding for finding in findings if draft.is_judged(finding.path)]
 

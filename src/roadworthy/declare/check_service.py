@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import DeclarationError
+from .check_budgets import BUDGET_CHECKS
 from .check_caching import CACHING_CHECKS
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_cost import COST_CHECKS
@@ -18,6 +18,7 @@ from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_routing import ROUTING_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
+from .check_tokens import TOKEN_CHECKS
 from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
@@ -89,16 +90,6 @@ def times_fit_the_deadline(service: ServiceDeclaration, _: ProjectDeclaration) -
     for path, limit in limits:
         if limit is not None and limit > deadline:
             yield Finding(path, f"<= objectives.deadline_ms ({deadline})", str(limit))
-
-
-def ceilings_nest(service: ServiceDeclaration, _: ProjectDeclaration) -> Findings:
-    """A ceiling above the one it lies under would never be reached."""
-    cost = service.cost
-    names = ("per_request_usd", "per_user_per_day_usd", "per_day_usd")
-    set_ones = [(name, value) for name in names if (value := getattr(cost, name)) is not None]
-    for (name, value), (above, limit) in itertools.pairwise(set_ones):
-        if value > limit:
-            yield Finding(f"cost.{name}", f"<= cost.{above} ({limit:f})", f"{value:f}")
 
 
 def what_charges_has_a_ceiling(
@@ -312,7 +303,6 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (chat_is_for_generate, ("kind", "chat")),
     (chat_variable_is_an_input, ("chat.variable", "contract.input")),
     (times_fit_the_deadline, ("objectives.deadline_ms",)),
-    (ceilings_nest, ()),
     (what_charges_has_a_ceiling, ("cost.per_day_usd",)),
     (exhausted_has_where_to_fall, ("cost.on_exhausted", "models", "fallback")),
     (names_differ, ()),
@@ -325,7 +315,9 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
     *CACHING_CHECKS,
+    *BUDGET_CHECKS,
     *CONTEXT_CHECKS,
+    *TOKEN_CHECKS,
     *PROMPT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,

@@ -11,9 +11,8 @@ from ..bounds.in_force import Within
 from ..declare.routing import Intent, Routing
 from ..errors import AllModelsFailed
 from ..review.scoring import text_of
-from ..types import Answer, Call, CallSize, Clock, Judgement
-from .failover import Failover, Link
-from .judge import ACCEPTED
+from ..types import Call, CallSize, Clock
+from .failover import Failover, Link, accept_all
 from .request import Audits, Plan
 from .size import size_of
 from .vectors import MOST_CHARACTERS, question_of
@@ -50,7 +49,7 @@ class Asking:
 
     Attributes:
         strategy: As declared.
-        chain: The model that is asked, as a chain of one.
+        link, chain: The model that is asked, alone and as a chain.
         within, audits, learned, scorer: Of no use to it.
     """
 
@@ -72,8 +71,8 @@ class Asking:
         self.learned: Learned | None = None
         self.audits: Audits | None = None
         self.scorer = ""
-        self.chain = Failover("routing", [link], _accept)
-        self._link = link
+        self.chain = Failover("routing", [link], accept_all)
+        self.link = link
         self._uses = {intent.name: intent.use for intent in routing.intents}
         self._default = default
         self._tries = tries
@@ -83,22 +82,22 @@ class Asking:
 
     def worst_case_micro(self, size: CallSize) -> int:
         """Return what asking costs at most: the instruction, and all that was asked."""
-        if self._link.is_free:
+        if self.link.is_free:
             return 0
         asked = len(self._body("")["messages"]) + min(size.input_bytes, 6 * MOST_CHARACTERS)
-        return self._link.worst_case_micro(CallSize(asked + 16, output_tokens=MOST_TOKENS))
+        return self.link.worst_case_micro(CallSize(asked + 16, output_tokens=MOST_TOKENS))
 
     async def choose(self, plan: Plan, call: Call) -> None:
         """Ask, and put the model of the named intent before the others."""
         text = question_of(call, self._variable)[:MOST_CHARACTERS]
         said = await self._ask(plan, call, text) if text else ""
         named = _name_in(said, self._uses)
-        route = {"strategy": self.strategy, "asked": self._link.name}
+        route = {"strategy": self.strategy, "asked": self.link.name}
         if named:
-            choice, why = self._uses[named], f"`{self._link.name}` says `{named}`"
+            choice, why = self._uses[named], f"`{self.link.name}` says `{named}`"
             route["intent"] = named
         else:
-            choice, why = self._default, _why_default(self._link.name, text, said)
+            choice, why = self._default, _why_default(self.link.name, text, said)
         call.first = (choice,)
         plan.route = {**route, "choice": choice, "why": why}
 
@@ -127,6 +126,8 @@ class Asking:
             caller=call.caller,
             deadline=now + max(0.0, call.deadline - now) / (self._tries + 1),
             body=body,
+            barred=call.barred,
+            id=call.id,
         )
         if call.max_cost_micro is not None:
             own.size = size_of(body)
@@ -146,10 +147,6 @@ class Asking:
             spent = sum(attempt.cost_micro for attempt in attempts)
             call.max_cost_micro = max(0, call.max_cost_micro - spent)
         return said
-
-
-def _accept(call: Call, answer: Answer) -> Judgement:
-    return ACCEPTED
 
 
 def _instruction(intents: tuple[Intent, ...], examples: Mapping[str, tuple[str, ...]]) -> str:

@@ -172,7 +172,7 @@ class Cascade(Cheaper):
         route |= {
             "choice": heard.answer.model,
             "why": f"score {score:.3f}, certified from {threshold:.3f} on",
-            "score": round(score, 4),
+            "score": score,
             "share": share,
             "is_drawn": is_drawn(plan.id, share, COIN),
             "certificate": self.within.certificate,

@@ -112,7 +112,7 @@ class Cheaper:
             "strategy": self.strategy,
             "choice": choice,
             "why": why,
-            "score": None if score is None else round(score, 4),
+            "score": score,
             "share": share,
             "is_drawn": is_drawn(plan.id, share, COIN),
         }

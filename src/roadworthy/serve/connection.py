@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from ..errors import PayloadTooLarge, RequestError, RoadworthyError
 from ..net import Outbox
+from .draining import DRAIN_S
 from .envelope import envelope_of
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -55,6 +56,8 @@ Headers = list[tuple[bytes, bytes]]
 
 SMALL_BODY_BYTES = 64 * 1024
 
+CYCLE = "roadworthy.cycle"
+"""Where a scope says whether its client has left."""
 _NEVER_WAITED_FOR = asyncio.Event()
 
 
@@ -71,7 +74,7 @@ class Exchange:
 
     __slots__ = (
         *("_flow", "_on_response", "_outbox", "_transport", "body", "disconnected", "headers"),
-        *("keep_alive", "message_event", "path", "response_complete"),
+        *("keep_alive", "message_event", "path", "response_complete", "response_started"),
     )
 
     def __init__(self, connection: Connection, headers: dict[bytes, bytes], path: str) -> None:
@@ -80,6 +83,7 @@ class Exchange:
         self.body = b""
         self.disconnected = False
         self.response_complete = False
+        self.response_started = False
         self.keep_alive = connection.parser.should_keep_alive()
         self.message_event = _NEVER_WAITED_FOR
         self._outbox = connection.plane.outbox
@@ -108,10 +112,13 @@ class Exchange:
             ValueError: A header's value would begin a new line.
         """
         write, flow = self._write, self._flow
+        self.response_started = True
         async with aclosing(events):
             head = self._head(status, headers)
             write(b"%stransfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (head, len(first), first))
             async for event in events:
+                if self.disconnected:
+                    return
                 write(b"%x\r\n%s\r\n" % (len(event), event))
                 if flow.write_paused:
                     await flow.drain()
@@ -192,7 +199,11 @@ class Connection(HttpToolsProtocol):
             self._idle_timer.cancel()
         is_done = self.cycle is None or self.cycle.response_complete
         super().connection_lost(exc)
-        if self._task is not None and not is_done:
+        if self._task is None or is_done:
+            return
+        if self.cycle.response_started:  # a stream: for a moment it is read on, for its count
+            self.loop.call_later(DRAIN_S, self._task.cancel)
+        else:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
@@ -328,6 +339,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(_NO_HTTP)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cast("dict[str, Any]", cycle.scope)[CYCLE] = cycle
         self._task = self.loop.create_task(cycle.run_asgi(app))
         self._task.add_done_callback(self.tasks.discard)
         self.tasks.add(self._task)

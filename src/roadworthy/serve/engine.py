@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TypeGuard
 
-from ..cost.ledger import Ceiling, Ledger
+from ..cost.ledger import Ledger
+from ..declare.budgets import Budgets
 from ..errors import (
     AllModelsFailed,
     BudgetExhausted,
@@ -33,22 +34,20 @@ from ..guard.slot import run_guards
 from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
 from ..review.scoring import Scored
-from ..types import DAY_US, Answer, Call, Clock, Ids, Judgement
+from ..types import Answer, Call, Clock, Ids, Judgement
 from .chat import read_chat, refuse_choices, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
 from .ladder import AskPerson
 from .opened import OpenRelease
+from .paying import Till
 from .record import record_of, reply_of
 from .request import Journal, Meeting, Plan, Reply, Request
 from .reviewing import entries_of
-from .size import size_of
 from .sse import DONE, completion_events, error_event
 
 CORRECTION = "correction"
 """What records call what a person said of the same input before."""
-LEASE_US = 60_000_000
-"""How long past its deadline a hold counts if nobody settles it: a crashed process's requests."""
 
 
 class Engine:
@@ -63,6 +62,7 @@ class Engine:
         ledger: The budgets.
         spool: Where holds and records are written before an answer is sent.
         environment_hash: What is installed here, for the record.
+        budgets: `[budgets]` of the project; None where nothing counts in them.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Engine:
         spool: Journal,
         environment_hash: str,
         splits: Mapping[str, Meeting] | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self.keyring = keyring
         self.releases = releases
@@ -84,7 +85,7 @@ class Engine:
         self.in_flight = 0
         self._clock = clock
         self._ids = Ids(clock)
-        self._ledger = ledger
+        self._till = Till(ledger, clock, self._ids, budgets)
         self._spool = spool
         self._environment_hash = environment_hash
 
@@ -190,6 +191,8 @@ class Engine:
         )
         if self.splits and (split := self.splits.get(release.name)) is not None:
             split.meet(plan)
+        if caller.parent:
+            self._till.find_parent(plan)
         self.in_flight += 1
         plan.mark("identify")
         return plan
@@ -201,6 +204,7 @@ class Engine:
                 f"service `{plan.release.name}` is stopped; `roadworthy resume` starts it"
             )
         call = plan.call = self._read(plan)
+        self._till.limit(plan, call)
         self._check_contract(plan, call)
         plan.mark("contract")
         if plan.release.last_good is not None:
@@ -217,8 +221,11 @@ class Engine:
             finally:
                 plan.mark("context")
         if plan.release.is_paid:
-            self._reserve(plan, call)
-        if plan.release.router is not None:
+            self._till.reserve(plan, call)
+            plan.mark("reserve")
+        if call.forgotten:
+            await self._summarise(plan, call)
+        if plan.release.router is not None and plan.route is None:
             try:
                 await plan.release.router.choose(plan, call)
             finally:
@@ -239,6 +246,8 @@ class Engine:
             deadline_s = min(deadline_s, request.deadline_ms / 1000)
         elapsed_s = (time.perf_counter_ns() - request.started_ns) / 1e9
         deadline = self._clock.monotonic() - elapsed_s + deadline_s
+        if plan.below is not None:
+            deadline = min(deadline, plan.below.tree.deadline)
         return Call(
             input=values,
             caller=plan.caller,
@@ -308,51 +317,18 @@ class Engine:
         plan.disposition = "cached"
         return True
 
-    def _reserve(self, plan: Plan, call: Call) -> None:
-        release = plan.release
-        call.size = size_of(call.body, len(call.output_schema))
-        worst = release.worst_case_micro(call.size)
-        self._stay_within_a_day(plan)
-        ceilings = self._ceilings(plan)
-        lease_us = plan.at_us + int(release.deadline_s * 1e6) + LEASE_US
-        plan.hold = self._ledger.reserve(
-            plan.id,
-            ceilings,
-            worst,
-            lease_us,
-            release.name,
-            plan.caller.key.id,
-            release.kind,
-            at_us=plan.at_us,
-        )
-        plan.at_us = plan.hold.at_us  # the same, unless midnight struck just now
-        call.max_cost_micro = worst
-        call.is_covered = worst != release.per_request_micro
-        if release.last_good is not None:
-            call.kept_micro = release.kept_micro(call.size, worst)
-        plan.mark("reserve")
-
-    def _stay_within_a_day(self, plan: Plan) -> None:
-        """Let a request whose day has ended since it came begin anew: it counts on one day only.
-
-        Its id changes with its time, since whoever looks for a time looks through ids.
-        """
-        now_us = self._clock.now_us()
-        if now_us // DAY_US != plan.at_us // DAY_US:
-            plan.at_us, plan.id = now_us, self._ids.new("rq", now_us)
-
-    def _ceilings(self, plan: Plan) -> tuple[Ceiling, ...]:
-        release, caller = plan.release, plan.caller
-        ceilings = release.service_ceilings
-        if release.per_user_micro is not None:
-            scope = f"user:{release.name}/{caller.user}"
-            what = "cost.per_user_per_day_usd"
-            ceilings = (*ceilings, Ceiling(scope, release.per_user_micro, what))
-        if caller.key.per_day_micro is not None:
-            scope = f"key:{caller.key.id}"
-            what = "per_day_usd of the key"
-            ceilings = (*ceilings, Ceiling(scope, caller.key.per_day_micro, what))
-        return ceilings
+    async def _summarise(self, plan: Plan, call: Call) -> None:
+        """Let a model write what went out of the chat in few words, from the money set aside."""
+        summariser = plan.release.summariser
+        if summariser is None:
+            return
+        try:
+            tried = await summariser.summarise(call)
+        finally:
+            plan.mark("summary")
+        plan.attempts.extend(tried)
+        if call.max_cost_micro is not None:
+            call.max_cost_micro -= sum([attempt.cost_micro for attempt in tried])
 
     def _accept(self, plan: Plan, answer: Answer) -> None:
         """Take an answer of the chain that the judge let pass."""
@@ -477,9 +453,7 @@ class Engine:
             plan.verdicts += plan.call.verdicts
         plan.cost_micro = sum([attempt.cost_micro for attempt in plan.attempts])
         plan.latency_us = (time.perf_counter_ns() - plan.request.started_ns) // 1000
-        if plan.hold is not None:
-            self._ledger.settle(plan.hold, plan.cost_micro)
-            plan.mark("settle")
+        self._till.settle(plan)
         try:
             self._write_down(plan)
         finally:

@@ -6,12 +6,12 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 
 from ..errors import ModelError
 from ..net import StreamLimit, expire_at
 from ..risk.coin import coin_of
 from ..types import Answer, Call, Judge, Judgement
+from .draining import Drained
 from .judge import ACCEPTED
 from .retries import Policy
 from .sse import restart_event
@@ -74,7 +74,7 @@ class Failover:
 
     def unjudged(self) -> Failover:
         """Return the same models in a chain whose answers somebody else judges."""
-        chain = Failover(self.name, self.links, _accept, self.policy)
+        chain = Failover(self.name, self.links, accept_all, self.policy)
         chain.stopped = self.stopped
         return chain
 
@@ -127,7 +127,7 @@ class Failover:
                 if link.pace is not None or link.health is not None:
                     with limit:
                         await tries.enter(link)
-                async with aclosing(link.model.stream(call)) as events:
+                async with Drained(link.model.stream(call), call, link) as events:
                     while True:
                         with limit:
                             event = await anext(events)
@@ -174,5 +174,6 @@ def _took_s(link: Link, *, is_stream: bool) -> float:
     return health.first_token_s if is_stream else health.answer_s
 
 
-def _accept(call: Call, answer: Answer) -> Judgement:
+def accept_all(call: Call, answer: Answer) -> Judgement:
+    """Let an answer pass."""
     return ACCEPTED

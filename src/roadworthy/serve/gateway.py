@@ -25,7 +25,7 @@ from ..net import Outbox
 from ..observe.metrics import CONTENT_TYPE, Metrics
 from ..types import Clock, Key, OpenFeatures, OpenSignals
 from . import embeddings, features, native, oip, openai_chat, responses
-from .connection import Exchange
+from .connection import CYCLE, Exchange
 from .engine import Engine
 from .http import Headers, Incoming, Outgoing, error_response, flat_error_response, json_response
 from .outcomes import OutcomeDesk
@@ -158,7 +158,8 @@ class Gateway:
         headers, query = _headers_of(scope["headers"]), scope["query_string"]
         incoming = Incoming(method, path, headers, b"", started_ns, query)
         try:
-            await _send(send, await self._handle(handler, incoming, receive))
+            out = await self._handle(handler, incoming, receive)
+            await _send(send, out, scope.get(CYCLE))
         except asyncio.CancelledError:
             return  # the client left; the engine has settled and recorded on its way out
 
@@ -313,7 +314,7 @@ def _too_large(limit: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"expected a body of at most {limit} bytes, got more")
 
 
-async def _send(send: Send, out: Outgoing) -> None:
+async def _send(send: Send, out: Outgoing, cycle: Any) -> None:
     if out.events is None:
         length = (b"content-length", b"%d" % len(out.body))
         start = {
@@ -328,5 +329,7 @@ async def _send(send: Send, out: Outgoing) -> None:
         await send({"type": "http.response.start", "status": out.status, "headers": out.headers})
         await send({"type": "http.response.body", "body": out.body, "more_body": True})
         async for event in events:
+            if cycle is not None and cycle.disconnected:
+                return
             await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

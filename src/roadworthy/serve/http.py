@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..cost.limits import rate_headers
 from ..errors import RequestError, RoadworthyError
 from ..types import MICRO
 from .envelope import envelope_of
@@ -139,6 +140,7 @@ def error_response(error: RoadworthyError, request_id: str = "") -> Outgoing:
     headers: Headers = [JSON]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, -int(-error.retry_after_s // 1))))
+    headers += error.headers
     if error.status >= 500 and not error.retryable:
         headers.append(_NO_RETRY)
     if request_id:
@@ -169,6 +171,10 @@ def reply_headers(reply: Reply) -> Headers:
         headers.append((b"x-roadworthy-cache", reply.cache.encode()))
     if reply.review_id:
         headers.append((b"x-roadworthy-review-id", reply.review_id.encode()))
+    if reply.is_cut_off:
+        headers.append((b"x-roadworthy-truncated", b"true"))
+    if reply.rates:
+        headers += rate_headers(reply.rates)
     if reply.confidence is not None:
         headers.append((b"x-roadworthy-confidence", b"%.4f" % reply.confidence))
     return headers

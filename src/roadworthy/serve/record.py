@@ -19,9 +19,8 @@ _NONE: dict[str, Any] = {}
 def record_of(plan: Plan, environment_hash: str) -> Record:
     """Return the one row that `plan` leaves."""
     release, caller, request, answer = plan.release, plan.caller, plan.request, plan.answer
-    usage = total_usage(plan)
+    usage, hold = total_usage(plan), plan.hold
     last = plan.attempts[-1] if plan.attempts else None
-    hold = plan.hold
     return Record(
         id=plan.id,
         at_us=plan.at_us,
@@ -75,6 +74,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
+        context=_context_of(plan, usage),
         prompt="" if release.context is None else release.context.version,
     )
 
@@ -98,6 +98,11 @@ def reused_by(plan: Plan) -> dict[str, Any] | None:
 def certificate_of_route(route: Mapping[str, Any] | None) -> str:
     """Return the certificate that let a cheaper model answer; empty where none did."""
     return "" if route is None else str(route.get("certificate", ""))
+
+
+def _context_of(plan: Plan, usage: Usage) -> dict[str, Any] | None:
+    context = None if plan.call is None else plan.call.context
+    return None if context is None else {**context, "output_tokens": usage.output_tokens}
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
@@ -146,8 +151,10 @@ def reply_of(plan: Plan) -> Reply:
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
         cache=(reused_by(plan) or _NONE).get("kind", ""),
+        is_cut_off=answer is not None and answer.is_cut_off,
         error=plan.error,
         at_us=plan.at_us,
+        rates=plan.rates,
     )
 
 

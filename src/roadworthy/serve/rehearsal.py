@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
+from ..cost.limits import NO_LIMITS
 from ..errors import RoadworthyError
 from ..types import (
     Call,
@@ -187,7 +188,9 @@ def beside(opened: OpenRelease) -> OpenRelease:
         desk=None,
         cache=None,
         router=without_audits(opened.router),
-        per_user_micro=None,
+        user_ceiling=None,
+        limits=NO_LIMITS,
+        is_shared=False,
         ladder=without_people(opened.ladder),
         free_ladder=without_people(opened.free_ladder),
         declared_ladder=without_people(opened.declared_ladder),

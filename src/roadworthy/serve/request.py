@@ -10,6 +10,7 @@ from typing import Protocol as Shape
 import msgspec
 
 from ..bounds.in_force import Within
+from ..cost.limits import Limit, Rate
 from ..errors import RoadworthyError
 from ..types import (
     Answer,
@@ -25,6 +26,7 @@ from ..types import (
     Usage,
     Verdict,
 )
+from .trees import Place, Tree
 
 if TYPE_CHECKING:
     from ..review.desk import Decision
@@ -195,6 +197,10 @@ class Plan(msgspec.Struct, kw_only=True):
         entity: What it is about, while that decides who answers.
         is_shadowed: Whether the candidate answers it too, once it has ended.
         route: How its model was chosen, for the record; None where the order of the file decides.
+        below: The request that asked for this one, where it was met here a moment ago.
+        tree: What it and all it asks for may spend together; None where no ceiling says that.
+        limited: The rate limits that it counts against, and as how many tokens.
+        rates: What was left of them.
     """
 
     request: Request
@@ -232,6 +238,10 @@ class Plan(msgspec.Struct, kw_only=True):
     entity: str = ""
     is_shadowed: bool = False
     route: dict[str, Any] | None = None
+    below: Place | None = None
+    tree: Tree | None = None
+    limited: tuple[tuple[Limit, ...], int] | None = None
+    rates: tuple[Rate, ...] = ()
 
     @property
     def model(self) -> str:
@@ -255,9 +265,11 @@ class Reply(msgspec.Struct, kw_only=True):
         content: The JSON as text, where the output had to be JSON.
         review_id: What waits for a person, for `review`.
         cache: Why an answer was given again: `exact`, `semantic`, `stale`, `correction`.
+        is_cut_off: Whether the answer ended at its limit of tokens; it is not whole.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
         events: For a stream, the rest of its events; when they end, everything is settled.
+        rates: What is left of the rate limits that it counted against.
     """
 
     request_id: str
@@ -276,7 +288,9 @@ class Reply(msgspec.Struct, kw_only=True):
     reasons: tuple[str, ...] = ()
     review_id: str = ""
     cache: str = ""
+    is_cut_off: bool = False
     error: RoadworthyError | None = None
     first: bytes = b""
     events: AsyncGenerator[bytes, None] | None = None
     at_us: int = 0
+    rates: tuple[Rate, ...] = ()

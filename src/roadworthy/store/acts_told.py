@@ -122,15 +122,23 @@ def _of_provider(act: Action) -> dict[str, Any]:
     return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
 
 
+def _reached(act: Action) -> dict[str, Any]:
+    facts = {name: act.detail[name] for name in _OF_CEILING if name in act.detail}
+    return {**facts, "scope": act.subject, "link": "/budgets"}
+
+
 def _lost(act: Action) -> dict[str, Any]:
     names = ("accepted", "per_accepted_micro", "value_micro", "total_micro", "days")
     facts = {name: act.detail[name] for name in names if name in act.detail}
     return {"service": act.subject, **facts, "link": "/costs"}
 
 
+_OF_CEILING = ("service", "period", "spent_micro", "ceiling_micro", "key")
 _OF_CERTIFICATE = ("max_error", "sure", "threshold", "n", "wrong", "audits", "why", "group")
 
 NOTICES: Mapping[str, Callable[[Action], dict[str, Any]]] = {
+    "budget.soft": _reached,
+    "budget.spent": _reached,
     "certificate.issue": _certified,
     "certificate.off": _certified,
     "provider.down": _of_provider,

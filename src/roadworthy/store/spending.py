@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, func, or_, select
 
-from ..types import DAY_US, Arm, Hold, Record
+from ..types import DAY_US, Arm, Attempt, Hold, Record
 from .state import insert_rows
 from .tables import holds, spendings
 
 SHADOW = "shadow:"
 """What the scopes begin with that the answers of shadows count against."""
+PROVIDER = "provider:"
+"""What the scopes of providers begin with: only what a provider charges counts there."""
+USER = "user:"
+"""What the scopes of users begin with: `user:<service>/<user>`."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Hold).decode
@@ -24,6 +28,39 @@ def read_spending(engine: Engine, day_us: int) -> dict[str, int]:
     query = select(spendings.c.scope, spendings.c.micro).where(spendings.c.day_us == day_us)
     with engine.connect() as connection:
         return {row.scope: row.micro for row in connection.execute(query)}
+
+
+def read_spending_between(
+    engine: Engine, from_us: int, until_us: int, *, has_users: bool = True
+) -> dict[str, int]:
+    """Return the micro-dollars each scope has settled on the days that begin in this time.
+
+    Args:
+        engine: The state database.
+        from_us: Midnight of the first day.
+        until_us: Midnight after the last day.
+        has_users: Whether the scopes of users are among them: of a month there may be millions.
+    """
+    query = (
+        select(spendings.c.scope, func.sum(spendings.c.micro).label("micro"))
+        .where(spendings.c.day_us >= from_us, spendings.c.day_us < until_us)
+        .group_by(spendings.c.scope)
+    )
+    if not has_users:
+        query = query.where(or_(spendings.c.scope < USER, spendings.c.scope >= "user;"))
+    with engine.connect() as connection:
+        return {row.scope: int(row.micro) for row in connection.execute(query)}
+
+
+def provider_costs(scopes: Iterable[str], attempts: Sequence[Attempt]) -> dict[str, int]:
+    """Return each provider's scope of `scopes` with what its tries cost, in micro-dollars."""
+    costs = {scope: 0 for scope in scopes if scope.startswith(PROVIDER)}
+    if costs:
+        for attempt in attempts:
+            scope = PROVIDER + attempt.provider
+            if scope in costs:
+                costs[scope] += attempt.cost_micro
+    return costs
 
 
 def read_holds(engine: Engine) -> list[Hold]:
@@ -59,13 +96,18 @@ def prune_spending(engine: Engine, before_us: int) -> int:
 
 
 def add_spending(connection: Connection, records: Iterable[Record]) -> None:
-    """Add what `records` cost to each of their scopes, on the day of the request."""
+    """Add what `records` cost to each of their scopes, on the day of the request.
+
+    To the scope of a provider only what its tries cost is added.
+    """
     spent: dict[tuple[int, str], int] = {}
     for record in records:
         if cost := record.cost_micro:
             day_us = record.at_us - record.at_us % DAY_US
+            parts = provider_costs(record.scopes, record.attempts)
             for scope in record.scopes:
-                spent[day_us, scope] = spent.get((day_us, scope), 0) + cost
+                if part := parts.get(scope, cost):
+                    spent[day_us, scope] = spent.get((day_us, scope), 0) + part
     insert_rows(
         connection, spendings, [(*cell, micro) for cell, micro in sorted(spent.items())], "add"
     )

@@ -16,6 +16,7 @@ every 50 ms and reads the table only when it moved, so a change needs no message
 * `corrections:<service>` is the review that corrected an answer last.
 * `calibration:<service>` is what makes a confidence of its scores.
 * `scorer:<service>` is the score model that was fitted on its outcomes.
+* `ceiling:<day or month>:<scope>` is what somebody raised a ceiling to, as JSON: see `ceilings`.
 * `keys` is the key that was created or revoked last.
 """
 
@@ -128,6 +129,10 @@ class Switchboard:
     def get(self, name: str) -> str:
         """Return what `name` points at, or an empty string."""
         return self._values.get(name, "")
+
+    def beginning_with(self, prefix: str) -> list[str]:
+        """Return what all pointers point at whose names begin with `prefix`."""
+        return [value for name, value in self._values.items() if name.startswith(prefix)]
 
     def epoch_of(self, name: str) -> int:
         """Return the epoch at which `name` changed last, or 0: has it moved since you looked?"""

@@ -13,11 +13,11 @@ SIZE, WIDE = 1200, 16
 
 def vectors_of(random: np.random.Generator, size: int = SIZE) -> np.ndarray:
     found = random.normal(size=(size, WIDE))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
 def hard(vectors: np.ndarray) -> np.ndarray:
-    return vectors[:, 0] > 0.1
+    return np.asarray(vectors[:, 0] > 0.1)
 
 
 def test_questions_that_a_cheaper_model_fails_score_lower() -> None:

@@ -46,21 +46,22 @@ class Bets:
 
     def obey(self, releases: Mapping[str, OpenRelease]) -> None:
         """Take over what needs nothing opened: what is certified, and what a person stopped."""
-        for name, opened in releases.items():
+        for opened in releases.values():
             policy = opened.declaration.routing
             if opened.router is not None:
                 own = Within(audit_share=policy.audit_share, pairs_share=policy.pairs_share)
-                opened.router.within = self._within(name, "route", own)
+                opened.router.within = self._within(opened, "route", own)
             semantic = opened.declaration.cache.semantic
             if opened.cache is not None and semantic is not None:
                 own = Within(audit_share=semantic.audit_share, pairs_share=semantic.pairs_share)
-                opened.cache.within = self._within(name, "reuse", own)
+                opened.cache.within = self._within(opened, "reuse", own)
 
-    def _within(self, name: str, decision: PairDecision, own: Within) -> Within:
-        now = within_of(self._board.get(f"{decision}:{name}"))
-        if now is None:
+    def _within(self, opened: OpenRelease, decision: PairDecision, own: Within) -> Within:
+        """Return what holds for a release; until a job has looked at it, as it declares."""
+        now = within_of(self._board.get(f"{decision}:{opened.name}"))
+        if now is None or now.release != opened.id:
             return own
-        if now.certificate and self._board.stopped(name, now.certificate) is not None:
+        if now.certificate and self._board.stopped(opened.name, now.certificate) is not None:
             now = msgspec.structs.replace(now, is_stopped=True)
         return now
 

@@ -61,13 +61,3 @@ class Learned:
 def open_learned(stored: StoredScorer) -> Learned:
     """Open what was fitted, from the values that were stored of it."""
     return Learned(stored.id, gain_from(stored.detail["gain"]))
-
-
-def vector_of(stored: bytes) -> npt.NDArray[np.float32]:
-    """Return the vector that a pair keeps as (d,) float16."""
-    return np.frombuffer(stored, np.float16).astype(np.float32)
-
-
-def bytes_of(vector: npt.NDArray[np.float32]) -> bytes:
-    """Return a vector as a pair keeps it."""
-    return np.asarray(vector, np.float16).tobytes()

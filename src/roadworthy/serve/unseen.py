@@ -97,15 +97,20 @@ class Unseen:
             asked = self._waiting.popleft()
             asked.request.started_ns = time.perf_counter_ns()
             _now.set(asked)
-            reply = None
             try:
-                reply = await self._engine.answer(asked.request)
-                self.refused += isinstance(reply.error, BudgetExhausted)
-            except RoadworthyError:
-                self.refused += 1
+                await self._answer(asked)
             except Exception:  # noqa: BLE001 - outer edge: whatever one does, others are asked too
                 self.refused += 1
                 _log.exception("`%s` failed inside, unseen", asked.request.service)
+
+    async def _answer(self, asked: Asked) -> None:
+        reply = None
+        try:
+            reply = await self._engine.answer(asked.request)
+            self.refused += isinstance(reply.error, BudgetExhausted)
+        except RoadworthyError:
+            self.refused += 1
+        finally:
             self.answered(asked, reply)
 
     async def finish(self) -> None:

@@ -128,17 +128,6 @@ def entries_before(
     return found
 
 
-def count_pairs(
-    engine: Engine, service: str, decision: PairDecision, release: str, model: str = ""
-) -> int:
-    """Return how many pairs whose loss is known there are; of one cheaper model if named."""
-    where = [*_of(service, decision), pairs.c.loss.is_not(None), pairs.c.vector != b""]
-    where += [pairs.c.release == release] if release else []
-    where += [pairs.c.model == model] if model else []
-    with engine.connect() as connection:
-        return connection.execute(select(func.count()).where(*where)).scalar_one()
-
-
 def count_given(
     engine: Engine, service: str, decision: PairDecision, release: str, scorer: str, since_us: int
 ) -> float:

@@ -589,7 +589,8 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
         scopes: Names of the ceilings it counts against.
         lease_us: Unix microseconds after which a hold that its process left unsettled no longer
             counts.
-        parts: Scopes that hold another amount than `micro`, each with that: those of providers.
+        parts: Scopes that hold another amount than `micro`, each with that: those of providers;
+            None where there are none.
     """
 
     id: str
@@ -600,7 +601,7 @@ class Hold(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="h"):
     service: str = ""
     key: str = ""
     kind: Kind = "generate"
-    parts: dict[str, int] = {}
+    parts: dict[str, int] | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw_only=True):

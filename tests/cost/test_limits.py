@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roadworthy.cost.limits import Limit, Limiter, SharedLimits, rate_headers, user_limits
+from roadworthy.cost.limits import Limit, Limiter, SharedLimits, limits_of, rate_headers
 from roadworthy.declare.budgets import Budget, Budgets, Limits
 from roadworthy.errors import Overloaded
 from roadworthy.types import Key
@@ -193,5 +193,5 @@ def test_limits_of_teams_and_tags_hold_over_all_services() -> None:
 
 
 def test_a_user_limit_names_its_key() -> None:
-    (limit,) = user_limits("s", Limits(per_user_tokens_per_minute=5))
+    (limit,) = limits_of("s", Limits(per_user_tokens_per_minute=5)).each
     assert limit == ("user:s/", "tokens", 5, "limits.per_user_tokens_per_minute")

@@ -82,6 +82,8 @@ TESTS = {
     "::test_the_same_question_gets_the_same_answer_with_its_tokens",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
     99: "serve/test_under_fire.py::test_a_thousand_at_once_spend_exactly_the_budget_of_a_hundred",
+    100: "serve/test_budgets.py"
+    "::test_a_budget_holds_over_all_services_and_is_named_where_it_is_spent",
     101: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
     102: "cost/test_report.py::test_a_service_pays_for_models_people_egress_and_training",
     103: "app/test_costs.py::test_history_is_estimated_at_the_prices_of_today",

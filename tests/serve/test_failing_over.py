@@ -21,7 +21,7 @@ from roadworthy.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from roadworthy.serve.breaker import FAILURES, Health
+from roadworthy.serve.breaker import FAILURES, Health, Timed
 from roadworthy.serve.failover import Failover, Link
 from roadworthy.serve.pacing import Pace
 from roadworthy.serve.retries import ALWAYS, ALWAYS_EVERY_S, Policy, RetryBudget
@@ -143,6 +143,15 @@ async def test_a_retry_never_begins_after_the_share_of_time_of_its_model() -> No
     model = ScriptedModel("m", [down(), "late"])
     links = [linked(model, a_health(), timeout_s=0.01), linked(ScriptedModel("n", ["hello"]))]
     answer = await Failover("models", links, accept, policy(retries=5)).answer(call_of())
+    assert (answer.model, len(model.calls)) == ("n", 1)
+
+
+async def test_a_retry_is_not_begun_where_answers_take_longer_than_is_left() -> None:
+    slow = a_health()
+    slow.answered(0.5, 1.0)
+    model = ScriptedModel("m", [down(), "late"])
+    links = [linked(model, slow, timeout_s=0.3), linked(ScriptedModel("n", ["hello"]))]
+    answer = await Failover("models", links, accept, policy()).answer(call_of())
     assert (answer.model, len(model.calls)) == ("n", 1)
 
 
@@ -298,6 +307,19 @@ async def test_the_fastest_is_asked_first_and_the_others_now_and_then() -> None:
     call = call_of()
     call.id = "rq_1"
     assert chain._in_order(call)[0].name == "new", "what is unknown is asked to be known"
+
+
+async def test_a_model_of_this_process_is_timed_and_never_away() -> None:
+    timed = Timed("local", "onnx", 0.0)
+    model = ScriptedModel("m", [down(), "hello"])
+    chain = Failover("m", [linked(model, timed)], accept, policy(retries=3))
+    with pytest.raises(AllModelsFailed):
+        await chain.answer(call_of())
+    for _ in range(FAILURES * 2):
+        timed.failed("server", 1.0)
+    assert timed.is_closed
+    assert (await chain.answer(call_of())).model == "m"
+    assert timed.answer_s > 0
 
 
 def begun(text: bytes, error: ModelError) -> list[Any]:

@@ -27,6 +27,7 @@ PAGES = (
     "/services/reply",
     "/requests",
     "/costs",
+    "/budgets",
     "/requests?service=risk&disposition=refused",
     "/requests?user=nobody",
     "/requests?since=1h",

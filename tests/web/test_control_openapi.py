@@ -78,6 +78,7 @@ def test_a_key_a_time_and_a_decision_cannot_be_left_out(document: Any) -> None:
     }
     assert required == {
         "POST /api/keys",
+        "POST /api/budgets/raise",
         "PUT /api/clock",
         "POST /api/review/{id}/decide",
         "POST /api/releases/{id}/approve",

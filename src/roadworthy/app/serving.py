@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +34,7 @@ from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
-from ..types import Features
+from ..types import Features, Hold
 from . import paces
 from .beside import Beside
 from .budgets import Books
@@ -113,7 +113,6 @@ class Serving:
             environment_hash=describe_environment().hash,
             budgets=ground.declaration.budgets,
         )
-        self._books.know_users(self.engine.releases.values())
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
@@ -122,18 +121,7 @@ class Serving:
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
         ]
-        self.jobs = JobRunner(
-            state,
-            clock,
-            [
-                *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
-                *self._jobs_of_data(),
-                *self._jobs_of_review(),
-                *self._jobs_of_bounds(),
-                *(sender.job() for sender in self.senders),
-                *self._other_jobs(ground),
-            ],
-        )
+        self.jobs = JobRunner(state, clock, self._all_jobs(ground, left))
         self._tasks: list[asyncio.Task[None]] = []
         self._following = asyncio.Lock()
         self._is_behind = False
@@ -171,6 +159,17 @@ class Serving:
                 local = load_plugin("features", "local")
                 self._features = local(ground.declaration, ground.state, ground.clock)
             return self._features
+
+    def _all_jobs(self, ground: Ground, left: Sequence[Hold]) -> list[Job]:
+        state, clock = ground.state, ground.clock
+        return [
+            *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
+            *self._jobs_of_data(),
+            *self._jobs_of_review(),
+            *self._jobs_of_bounds(),
+            *(sender.job() for sender in self.senders),
+            *self._other_jobs(ground),
+        ]
 
     def _jobs_of_data(self) -> list[Job]:
         fill = Job("features", paces.FILL_EVERY_S, self._fill)
@@ -297,6 +296,7 @@ class Serving:
                 before = self._open_last_good(name, champion, error)
                 if before is not None:
                     opened[name] = before
+        self._books.know_users(opened.values())
         return self._champions(opened)
 
     def _open_last_good(

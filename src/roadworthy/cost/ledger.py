@@ -27,11 +27,11 @@ Spent = Callable[[int], Mapping[str, int]]
 
 _NOTHING = (0, 0, 0, 0)
 _NO_PARTS: Mapping[str, int] = {}
-_DAY, _MONTH = 0, 2
-"""Where the counter of a scope has what is settled and, behind that, held in the period."""
+_Counter = list[int]
+"""What a scope has settled today, and holds; then the same of the month's other days."""
 
 
-def _zeros() -> list[int]:
+def _zeros() -> _Counter:
     return [0, 0, 0, 0]
 
 
@@ -99,6 +99,13 @@ class Reached(msgspec.Struct, frozen=True):
     what: str
 
 
+_Open = tuple[Hold, Sequence[Ceiling], Sequence[_Counter], int]
+"""A hold that was placed here, its ceilings, and their counters as of one turn of the ledger.
+
+A plain tuple: one with names takes as long to make as all else that is done for one ceiling.
+"""
+
+
 class Ledger:
     """What every scope has settled and holds, in integer micro-dollars, per UTC day and month.
 
@@ -136,10 +143,11 @@ class Ledger:
         self._append = append
         self._spent_on = spent_on
         self._spent_in_month = spent_in_month
-        self._open: dict[str, tuple[Hold, Sequence[Ceiling]]] = {}
+        self._open: dict[str, _Open] = {}
+        self._turn = 0
         self._left = sorted(holds, key=lambda hold: -hold.lease_us)  # the first to end is the last
         self._day_us = self._day_end_us = self._month_us = self._month_end_us = 0
-        self._counters = defaultdict[str, list[int]](_zeros)
+        self._counters = defaultdict[str, _Counter](_zeros)
         self._reached: dict[tuple[str, Period, bool], int] = {}
         self._untold: list[Reached] = []
         self._turn_to(clock.now_us())
@@ -181,19 +189,23 @@ class Ledger:
             now_us = self._now_us()
             if request_id in self._open:
                 raise ValueError(f"expected a new request, got {request_id}, which is open")
+            counters = [self._counters[ceiling[0]] for ceiling in ceilings]
             if micro:
-                self._check(ceilings, micro, now_us, parts)
-            scopes = tuple([ceiling.scope for ceiling in ceilings])
+                self._check(ceilings, counters, micro, now_us, parts)
+            scopes = tuple([ceiling[0] for ceiling in ceilings])
             placed_us = now_us
             if at_us is not None and self._day_us <= at_us < self._day_end_us:
                 placed_us = at_us
-            hold = Hold(
-                request_id, placed_us, scopes, micro, lease_us, service, key, kind, dict(parts)
-            )
+            own = dict(parts) if parts else None
+            hold = Hold(request_id, placed_us, scopes, micro, lease_us, service, key, kind, own)
             if micro:
                 self._append(hold)
-                self._add(hold, 0, micro, _NO_PARTS)
-            self._open[request_id] = (hold, ceilings)
+                if parts:
+                    self._add(hold, 0, micro, _NO_PARTS)
+                else:
+                    for counter in counters:
+                        counter[1] += micro
+            self._open[request_id] = (hold, ceilings, counters, self._turn)
             return hold
 
     def settle(self, hold: Hold, micro: int, parts: Mapping[str, int] = _NO_PARTS) -> None:
@@ -215,10 +227,18 @@ class Ledger:
             known = self._open.pop(hold.id, None)
             if known is None:
                 raise ValueError(f"expected an open hold, got {hold.id}, which is not, or no more")
-            if hold.micro or micro:
+            if not (hold.micro or micro):
+                return
+            _, ceilings, counters, turn = known
+            if turn != self._turn or hold.parts:
                 self._add(hold, micro, -hold.micro, parts)
-                if micro:
-                    self._note_reached(known[1])
+            else:  # the most usual case: they are those it was placed in
+                held = hold.micro
+                for counter in counters:
+                    counter[0] += micro
+                    counter[1] -= held
+            if micro:
+                self._note_reached(ceilings, counters if turn == self._turn else None)
 
     def expire(self) -> int:
         """Let inherited holds whose lease has ended count no longer; returns how many there were.
@@ -247,18 +267,19 @@ class Ledger:
         """
         with self._lock:
             self._now_us()
-            counter = self._counters.get(scope, _NOTHING)
-            at = _DAY if period == "day" else _MONTH
-            return counter[at], counter[at + 1]
+            settled, held, before, held_before = self._counters.get(scope, _NOTHING)
+            if period == "day":
+                return settled, held
+            return settled + before, held + held_before
 
     def is_soft(self, ceilings: Iterable[Ceiling]) -> bool:
         """Whether one of these ceilings is spent as far as its soft share."""
         with self._lock:
             for scope, _, _, _, _, soft, soft_month in ceilings:
-                counter = self._counters.get(scope, _NOTHING)
-                if soft is not None and counter[_DAY] >= soft:
+                settled, _, before, _ = self._counters.get(scope, _NOTHING)
+                if soft is not None and settled >= soft:
                     return True
-                if soft_month is not None and counter[_MONTH] >= soft_month:
+                if soft_month is not None and settled + before >= soft_month:
                     return True
             return False
 
@@ -305,7 +326,9 @@ class Ledger:
         # From here on nothing can fail: a store that is away leaves the old day as it was.
         self._counters = defaultdict(_zeros, counters)
         for scope, micro in days.items():
-            self._counters[scope][_DAY] = micro
+            of_month = self._counters[scope][2]
+            self._counters[scope][:] = (micro, 0, max(of_month - micro, 0), 0)
+        self._turn += 1
         self._day_us, self._day_end_us = day_us, day_end_us
         self._month_us, self._month_end_us = month_us, month_end_us
         self._reached = {
@@ -313,7 +336,7 @@ class Ledger:
             for what, starts_us in self._reached.items()
             if starts_us == (day_us if what[1] == "day" else month_us)
         }
-        for hold in chain((hold for hold, _ in self._open.values()), self._left):
+        for hold in chain((known[0] for known in self._open.values()), self._left):
             self._add(hold, 0, hold.micro, _NO_PARTS)
 
     def _add(self, hold: Hold, settled: int, held: int, settled_parts: Mapping[str, int]) -> None:
@@ -324,18 +347,15 @@ class Ledger:
         at_us = hold.at_us
         if not self._month_us <= at_us < self._month_end_us:
             return
-        is_of_day = self._day_us <= at_us < self._day_end_us
+        first = 0 if self._day_us <= at_us < self._day_end_us else 2
         counters, held_parts = self._counters, hold.parts
         for scope in hold.scopes:
             counter, spends, holds = counters[scope], settled, held
             if held_parts and scope in held_parts:
                 part = held_parts[scope]
                 spends, holds = settled_parts.get(scope, 0), part if held > 0 else -part
-            if is_of_day:
-                counter[0] += spends
-                counter[1] += holds
-            counter[2] += spends
-            counter[3] += holds
+            counter[first] += spends
+            counter[first + 1] += holds
 
     def _expire(self, now_us: int) -> int:
         left, before = self._left, len(self._left)
@@ -345,16 +365,21 @@ class Ledger:
         return before - len(left)
 
     def _check(
-        self, ceilings: Sequence[Ceiling], micro: int, now_us: int, parts: Mapping[str, int]
+        self,
+        ceilings: Sequence[Ceiling],
+        counters: Sequence[list[int]],
+        micro: int,
+        now_us: int,
+        parts: Mapping[str, int],
     ) -> None:
-        counters, wanted = self._counters, micro
-        for ceiling in ceilings:
-            scope, day, _, month, _, _, _ = ceiling
-            settled, held, of_month, held_of_month = counters.get(scope, _NOTHING)
+        wanted = micro
+        for ceiling, counter in zip(ceilings, counters):  # noqa: B905 - made of each other above
+            settled, held, before, held_before = counter
             if parts:
-                wanted = parts.get(scope, micro)
-            if (day is not None and settled + held + wanted > day) or (
-                month is not None and of_month + held_of_month + wanted > month
+                wanted = parts.get(ceiling[0], micro)
+            used, day, month = settled + held + wanted, ceiling[1], ceiling[3]
+            if (day is not None and used > day) or (
+                month is not None and used + before + held_before > month
             ):
                 self._check_again(ceiling, wanted, now_us)
 
@@ -392,14 +417,13 @@ class Ledger:
 
     def _standings_of(self, ceiling: Ceiling) -> list[Standing]:
         scope, day, what, month, month_what, soft, soft_month = ceiling
-        counter = self._counters.get(scope, _NOTHING)
+        settled, held, before, held_before = self._counters.get(scope, _NOTHING)
         found = []
         if day is not None:
-            settled, held = counter[0], counter[1]
             ends = (self._day_us, self._day_end_us)
             found.append(Standing(scope, "day", what, day, soft, settled, held, *ends))
         if month is not None:
-            settled, held = counter[2], counter[3]
+            settled, held = settled + before, held + held_before
             ends = (self._month_us, self._month_end_us)
             found.append(
                 Standing(scope, "month", month_what, month, soft_month, settled, held, *ends)
@@ -412,14 +436,16 @@ class Ledger:
             return of.top_micro
         return max(of.top_micro, raised.micro)
 
-    def _note_reached(self, ceilings: Iterable[Ceiling]) -> None:
+    def _note_reached(
+        self, ceilings: Sequence[Ceiling], counters: Sequence[_Counter] | None
+    ) -> None:
         """Note the ceilings that are spent now, whole or as far as their soft share."""
-        counters = self._counters
-        for ceiling in ceilings:
-            scope, _, _, _, _, soft, soft_month = ceiling
-            counter = counters[scope]
-            if (soft is not None and counter[_DAY] >= soft) or (
-                soft_month is not None and counter[_MONTH] >= soft_month
+        if counters is None:
+            counters = [self._counters[ceiling[0]] for ceiling in ceilings]
+        for ceiling, counter in zip(ceilings, counters):  # noqa: B905 - made of each other
+            soft, soft_month = ceiling[5], ceiling[6]
+            if (soft is not None and counter[0] >= soft) or (
+                soft_month is not None and counter[0] + counter[2] >= soft_month
             ):
                 self._note_each(ceiling)
 
@@ -445,5 +471,5 @@ class Ledger:
 
         The oldest has settled by its lease, unless somebody set the clock.
         """
-        firsts = (*(hold for hold, _ in islice(self._open.values(), 1)), *self._left[-1:])
+        firsts = (*(known[0] for known in islice(self._open.values(), 1)), *self._left[-1:])
         return min((hold.lease_us for hold in firsts), default=0)

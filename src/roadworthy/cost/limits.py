@@ -189,20 +189,28 @@ def duration(ns: int) -> str:
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
-def service_limits(service: str, limits: Limits) -> tuple[Limit, ...]:
+class OwnLimits(NamedTuple):
+    """How much a service may be asked.
+
+    Attributes:
+        all: By everybody together.
+        each: By each user, under the beginning of their scopes.
+    """
+
+    all: tuple[Limit, ...] = ()
+    each: tuple[Limit, ...] = ()
+
+
+NO_LIMITS = OwnLimits()
+
+
+def limits_of(service: str, limits: Limits) -> OwnLimits:
     """Return how much a service may be asked."""
-    return _limits_of(
-        f"service:{service}", limits.requests_per_minute, limits.tokens_per_minute, "limits."
-    )
-
-
-def user_limits(service: str, limits: Limits) -> tuple[Limit, ...]:
-    """Return how much each user may ask a service, under the beginning of their scopes."""
-    return _limits_of(
-        f"user:{service}/",
-        limits.per_user_requests_per_minute,
-        limits.per_user_tokens_per_minute,
-        "limits.per_user_",
+    requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+    each = (limits.per_user_requests_per_minute, limits.per_user_tokens_per_minute)
+    return OwnLimits(
+        _limits_of(f"service:{service}", requests, tokens, "limits."),
+        _limits_of(f"user:{service}/", *each, "limits.per_user_"),
     )
 
 

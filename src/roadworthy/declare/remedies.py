@@ -175,7 +175,8 @@ def _retrieval(service: ServiceDeclaration) -> Iterator[str]:
 
 
 def _caps(service: ServiceDeclaration) -> Iterator[str]:
-    for name in ("per_day_usd", "per_user_per_day_usd"):
+    names = ("per_day_usd", "per_month_usd", "per_user_per_day_usd", "per_user_per_month_usd")
+    for name in names:
         value = getattr(service.cost, name)
         if value is not None:
             yield f"cost.{name} = {value:f}"
@@ -591,8 +592,15 @@ REMEDIES = (
     Remedy(98, "costs by service, user, team, tag and key", "store/rollups.py"),
     Remedy(
         99,
-        "a daily cap that is set aside before the call",
+        "caps of a day and a month that are set aside before the call",
         "cost/ledger.py",
+        "cost.per_day_usd",
+        _caps,
+    ),
+    Remedy(
+        100,
+        "a budget of each service, and of each tag (a feature, an action) over all of them",
+        "cost/ceilings.py",
         "cost.per_day_usd",
         _caps,
     ),

@@ -11,7 +11,7 @@ from ..net import expire_at
 from ..types import Answer, Attempt, Call
 
 if TYPE_CHECKING:
-    from .failover import Link
+    from .tries import Link
 
 DRAIN_S = 1.0
 """How long a stream is read on whose client left. The upstream may write, and charge, as long."""

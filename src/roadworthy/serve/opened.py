@@ -13,7 +13,7 @@ import msgspec
 
 from ..cost.ceilings import service_ceilings, user_ceiling
 from ..cost.ledger import Ceiling
-from ..cost.limits import Limit, service_limits, user_limits
+from ..cost.limits import NO_LIMITS, OwnLimits, limits_of
 from ..cost.prices import Meter, Price, Rates, open_meter, usd_per_million
 from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
@@ -26,6 +26,7 @@ from ..plugins import load_plugin
 from ..review.desk import Desk
 from ..signals.tokens import Counter, open_counter
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
 from .continuing import MOST_CONTINUATIONS, Continued
@@ -71,9 +72,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         counters: Model → what counts tokens as it does.
         summariser: What writes what went out of a chat in few words; None where nothing does.
         user_ceiling: What each user may spend, under the beginning of the scopes of users.
-        limits: How much it may be asked.
-        user_limits: How much each user may ask, under the beginning of their scopes.
-        prefers_cheap: Whether the cheapest model is asked first once a ceiling is soon spent.
+        limits: How much it may be asked, and how much by each user.
         is_shared: Whether it counts in the budgets of its key, its tags and the project, too.
     """
 
@@ -106,9 +105,7 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     router: Router | None = None
     counters: Mapping[str, Counter] = {}
     summariser: Summariser | None = None
-    limits: tuple[Limit, ...] = ()
-    user_limits: tuple[Limit, ...] = ()
-    prefers_cheap: bool = False
+    limits: OwnLimits = NO_LIMITS
     is_shared: bool = True
 
     @property
@@ -117,6 +114,11 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         if self.declaration.context.truncated == "next":
             return True
         return self.desk is not None or self.judge.has_checks
+
+    @property
+    def prefers_cheap(self) -> bool:
+        """Whether the cheapest model is asked first once a ceiling is soon spent."""
+        return self.is_shared and self.declaration.cost.on_soft == "cheapest"
 
     @property
     def chat(self) -> Chat | None:
@@ -130,26 +132,27 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     def full_case_micro(self, size: CallSize) -> int:
         """Return what all paid tries of a request together can cost."""
-        total = sum([self.link_micro(link, size) for link in self.paid_links])
+        total = sum([micro for _, micro in self.tries(size)])
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - sum([self.link_micro(link, size) for link in self.paid_links]))
-
-    def link_micro(self, link: Link, size: CallSize) -> int:
-        """Return the most that one of its models can cost; one that is asked again, twice."""
-        worst = link.worst_case_micro(size)
-        if self.chain.policy.reasks and link in self.chain.links:
-            worst += link.worst_case_micro(larger_by_reask(size))
-        return worst
+        return max(0, most - sum([micro for _, micro in self.tries(size)]))
 
     @property
     def summarising_links(self) -> tuple[Link, ...]:
         """The model that writes summaries, where it costs something."""
         return () if self.summariser is None else self.summariser.chain.paid_links
+
+    def tries(self, size: CallSize) -> list[tuple[Link, int]]:
+        """Return its paid models and rungs, each with the most that its tries can cost."""
+        found = [(link, link.worst_case_micro(size)) for link in self.paid_links]
+        if self.chain.policy.reasks:
+            larger = larger_by_reask(size)
+            found += [(link, link.worst_case_micro(larger)) for link in self.chain.paid_links]
+        return found
 
     @property
     def has_effects(self) -> bool:
@@ -297,9 +300,7 @@ def _money_of(service: ServiceDeclaration) -> dict[str, Any]:
         "per_request_micro": cost.per_request_micro,
         "user_ceiling": user_ceiling(name, cost),
         "service_ceilings": service_ceilings(name, cost),
-        "limits": service_limits(name, service.limits),
-        "user_limits": user_limits(name, service.limits),
-        "prefers_cheap": cost.on_soft == "cheapest",
+        "limits": limits_of(name, service.limits),
     }
 
 
@@ -439,7 +440,7 @@ class _Opener:
             context_tokens=None if window is None else window.tokens,
             window=window,
             continues=MOST_CONTINUATIONS if continues else 0,
-            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            health=self._health(entry, provider, key),
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
             usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
@@ -472,6 +473,12 @@ class _Opener:
         if tokens is None and counts:
             tokens = self._rates.window(provider.base_url or "", entry.model)
         return None if tokens is None else Window(tokens, counter)
+
+    def _health(self, entry: ModelEntry, provider: Provider, key: str) -> Health | None:
+        shared = self._upstreams.health_of(entry.provider, provider, entry.model, key)
+        if shared is None and self._service.failover.order == "fastest":
+            return Timed(entry.provider, entry.model, 0.0)
+        return shared
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
         try:

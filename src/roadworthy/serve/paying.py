@@ -11,11 +11,11 @@ from ..declare.budgets import Budgets
 from ..errors import BudgetExhausted
 from ..store.spending import PROVIDER, provider_costs
 from ..types import DAY_US, Call, CallSize, Clock, Ids
-from .failover import Link
 from .opened import OpenRelease
 from .request import Plan
 from .size import size_of
 from .trees import Trees
+from .tries import Link
 
 LEASE_US = 60_000_000
 """How long past its deadline a hold counts if nobody settles it: a crashed process's requests."""
@@ -68,15 +68,15 @@ class Till:
             return
         tokens = 0
         if any(limit.unit == "tokens" for limit in limits):
-            tokens = _estimate(plan.release, size_of(call.body))
+            tokens = _estimate(plan.release, size_of(call.body, len(call.output_schema)))
         plan.rates = self._limiter.take(limits, tokens)
         plan.limited = (limits, tokens)
 
     def _limits(self, plan: Plan) -> tuple[Limit, ...]:
         release, caller, shared = plan.release, plan.caller, self._shared_limits
-        found = release.limits
-        if release.user_limits:
-            own = [limit._replace(scope=limit.scope + caller.user) for limit in release.user_limits]
+        found, of_user = release.limits
+        if of_user:
+            own = [limit._replace(scope=limit.scope + caller.user) for limit in of_user]
             found = (*own, *found)
         if not shared.is_empty and release.is_shared:
             found = (*found, *shared.of(caller.key, caller.tags))
@@ -134,7 +134,7 @@ class Till:
         """Return the most the request may cost, and what all its tries together could."""
         release = plan.release
         if call.barred:
-            full = sum([release.link_micro(link, size) for link in _left(release, call)])
+            full = sum([micro for _, micro in _left(release, call, size)])
             if release.last_good is not None:
                 full += release.last_good.worst_case_micro(size)
         else:
@@ -157,14 +157,15 @@ class Till:
         if not known or not plan.release.is_shared:
             return (), _NO_PARTS
         parts: dict[str, int] = {}
-        links = list(_left(plan.release, call))
+        tries = _left(plan.release, call, size)
         last_good = plan.release.last_good
         if last_good is not None and last_good.opened is not None:
-            links += last_good.opened.chain.paid_links
-        for link in links:
+            before = last_good.opened.chain.paid_links
+            tries += [(link, link.worst_case_micro(size)) for link in before]
+        for link, micro in tries:
             scope = PROVIDER + link.provider
             if scope in known:
-                parts[scope] = parts.get(scope, 0) + plan.release.link_micro(link, size)
+                parts[scope] = parts.get(scope, 0) + micro
         for link in plan.release.summarising_links if call.summary_micro else ():
             scope = PROVIDER + link.provider
             if scope in known and link.provider not in call.barred:
@@ -219,11 +220,10 @@ class Till:
                 self._limiter.correct(limits, estimated, tokens)
 
 
-def _left(release: OpenRelease, call: Call) -> tuple[Link, ...]:
-    """Return the paid models and rungs whose providers may be asked."""
-    if not call.barred:
-        return release.paid_links
-    return tuple(link for link in release.paid_links if link.provider not in call.barred)
+def _left(release: OpenRelease, call: Call, size: CallSize) -> list[tuple[Link, int]]:
+    """Return the paid models and rungs whose providers may be asked, with what each may cost."""
+    tries = release.tries(size)
+    return [each for each in tries if each[0].provider not in call.barred]
 
 
 def _pays(micro: int, link: Link, size: CallSize) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..cost.ledger import Ceiling, Ledger
+from ..cost.limits import NO_LIMITS
 from ..errors import RoadworthyError
 from ..types import (
     Call,
@@ -182,9 +183,7 @@ def beside(opened: OpenRelease) -> OpenRelease:
         opened,
         desk=None,
         user_ceiling=None,
-        limits=(),
-        user_limits=(),
-        prefers_cheap=False,
+        limits=NO_LIMITS,
         is_shared=False,
         ladder=without_people(opened.ladder),
         free_ladder=without_people(opened.free_ladder),

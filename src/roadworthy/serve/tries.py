@@ -54,6 +54,8 @@ _WAITS_FOR = 0.5
 _COUNTS_FROM = 0.5
 """A try that was given less than this share of its usual time says nothing where it is late."""
 _LEAST_IDLE_S = 0.01
+_LEAST_RETRY_S = 0.02
+"""What must be left for a retry where nobody knows how long answers take."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -410,12 +412,15 @@ class Tries:
     async def _waits_to_ask_again(self, link: Link, error: ModelError) -> bool:
         """Wait, if the same model is to be asked again after `error`; returns whether it is."""
         policy, health = self._policy, link.health
-        if health is None or self._retry >= policy.retries or self.broken:
+        if health is None or not health.can_be_away or self.broken:
+            return False
+        if self._retry >= policy.retries:
             return False
         draw = random.random()  # noqa: S311 - when, not what
         wait_s = wait_before_retry_s(error, self._retry, draw, is_last=not self.left)
         now = time.monotonic()
-        if wait_s is None or now + wait_s >= self.call.deadline:
+        latest = self.call.deadline - max(health.answer_s, _LEAST_RETRY_S)
+        if wait_s is None or now + wait_s >= latest:
             return False
         if health.for_s(now) > wait_s or not self._affords_again(link):
             return False
@@ -426,6 +431,8 @@ class Tries:
         except asyncio.CancelledError:
             self.call.abandoned = tuple(self.attempts)
             raise
+        if time.monotonic() >= latest:  # a busy machine slept longer than it was told to
+            return False
         self._retry += 1
         self.call.unfinished = None
         self._started = time.perf_counter_ns()

@@ -238,6 +238,7 @@ PAGES: tuple[Page, ...] = (
         fields=("stability",),
     ),
     Page("/releases/{id}", api.read_release, "release.html", thing="release"),
+    Page("/budgets", cost_routes.read_budgets, "budgets.html"),
     Page("/costs", cost_routes.read_costs, "costs.html", nav="Costs", fields=("by", "month")),
     Page(
         "/certificates",

@@ -57,6 +57,8 @@ RECORD = {
     "route": "How its model was chosen; null where the order of the file decides.",
     "is_cut_off": "Whether the answer that was given ended at its limit of tokens.",
     "prompt": "Version of the prompt that was written: the beginning of its SHA-256 (hex).",
+    "context": "Tokens of prompt, passages, history and output, what was left out of them, and by "
+    "what they were counted; null where no `[context]` is declared.",
 }
 
 PASSAGE = {

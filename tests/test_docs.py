@@ -40,6 +40,7 @@ from roadworthy.serve.gateway import Limits
 from roadworthy.serve.oip import MAX_ROWS
 from roadworthy.serve.paying import LEASE_US
 from roadworthy.serve.server import DRAIN_S
+from roadworthy.serve.size import HIDDEN_TOKENS
 from roadworthy.serve.tries import BUSY, COOLING, DEFAULT_OUTPUT_TOKENS
 from roadworthy.store.spool import BACKLOG_BYTES
 from roadworthy.web.states import WORDS
@@ -296,6 +297,7 @@ def test_numbers_that_pages_quote_are_those_of_the_code() -> None:
     money = (DOCS / "explanation" / "money.md").read_text(encoding="utf-8")
     operate = (DOCS / "how-to" / "operate.md").read_text(encoding="utf-8")
     assert f"{IMAGE_TOKENS:,} tokens for each image" in money
+    assert f"{HIDDEN_TOKENS:,} tokens more where tools or a response format go up" in money
     assert f"says anything, {DEFAULT_OUTPUT_TOKENS:,}" in money
     assert f"more than {MOST_TOKENS:,} tokens" in money
     assert LEASE_US == 60_000_000

@@ -325,7 +325,15 @@ class Signals(Protocol):
         """
 
     def open_pages(
-        self, folder: Path, cache: Path, *, top_k: int, max_tokens: int, min_score: float
+        self,
+        folder: Path,
+        cache: Path,
+        *,
+        top_k: int,
+        max_tokens: int,
+        min_score: float,
+        dedupe: float = 1.0,
+        choose: Literal["nearest", "value"] = "nearest",
     ) -> Pages:
         """Read a folder of pages.
 
@@ -335,6 +343,8 @@ class Signals(Protocol):
             top_k: Most passages of one answer.
             max_tokens: Most tokens of all passages of one answer together.
             min_score: Passages less near (0-1) than this are left out.
+            dedupe: A passage as near as this (0-1) to one that is given is left out.
+            choose: Whether the nearest are given, or those that say most for their tokens.
 
         Raises:
             MissingExtra: What reads them is not installed.
@@ -458,9 +468,16 @@ class Call(msgspec.Struct):
         asked: Name of the model that is being asked, left here by the chain.
         unfinished: What a try that was cancelled had used by then, left here by the model.
         verdicts: What guards said of every answer that was judged, left here by the chain.
+        before: Tries of the model that is being asked that are over and priced, left here by a
+            model that asks it several times, where the last was cancelled.
         abandoned: All tries of a chain that was cancelled, left here by the chain.
         barred: Providers that are passed over: their own ceilings leave no room.
         first: Names of the models that a router wants to be tried before the others, in order.
+        left_micro: Money for all tries of the model that is being asked, left here by the chain;
+            None where nothing is metered.
+        context: What it is made of in tokens, and what went out of it, for the record.
+        forgotten, forgotten_at: Messages that went out and are to be summarised, and where.
+        summary_micro: The most that this may cost.
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
@@ -484,6 +501,7 @@ class Call(msgspec.Struct):
     unfinished: Attempt | None = None
     verdicts: tuple[Verdict, ...] = ()
     abandoned: tuple[Attempt, ...] = ()
+    before: tuple[Attempt, ...] = ()
     passages: tuple[Passage, ...] = ()
     support: Support | None = None
     given: tuple[dict[str, Any], dict[str, msgspec.Raw]] | None = None
@@ -492,6 +510,11 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    left_micro: int | None = None
+    context: dict[str, Any] | None = None
+    forgotten: tuple[dict[str, Any], ...] = ()
+    forgotten_at: int = 0
+    summary_micro: int = 0
     static_messages: int = 0
     static_characters: int = 0
     static_key: str = ""
@@ -598,6 +621,8 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
             the order of the file decides.
         is_cut_off: Whether the answer that was given ended at its limit of tokens.
         prompt: Version of the prompt that was written; empty where none is declared.
+        context: Tokens of prompt, passages, history and output, and what was left out of them; None
+            where no `[context]` is declared.
     """
 
     id: str
@@ -653,6 +678,7 @@ class Record(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="r", kw
     route: dict[str, Any] | None = None
     is_cut_off: bool = False
     prompt: str = ""
+    context: dict[str, Any] | None = None
 
 
 SpoolEntry = Hold | Record | Outcome | Draft | Review | Pair

@@ -44,7 +44,13 @@ summarise_with = "spare"
 max_history_tokens = 1000
 max_output_tokens = 400
 truncated = "continue"
-retrieval = { folder = "policies/", top_k = 2, max_tokens = 500, min_score = 0.5, dedupe = 0.9 }
+[context.retrieval]
+folder = "policies/"
+top_k = 2
+max_tokens = 500
+min_score = 0.5
+dedupe = 0.9
+choose = "value"
 [objectives]
 latency_p95_ms = 800
 deadline_ms = 2000

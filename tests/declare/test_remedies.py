@@ -29,7 +29,13 @@ TESTS = {
     12: "data/test_live.py::test_a_request_is_refused_in_the_schema_s_words",
     13: "observe/test_metrics.py::test_late_requests_are_counted",
     14: "serve/test_failover.py::test_a_model_that_hangs_leaves_time_for_the_next_one",
+    23: "app/test_tokens_served.py::test_the_oldest_turns_are_left_out",
+    24: "signals/test_search.py::test_a_passage_that_says_nothing_new_is_left_out",
+    26: "cli/test_cli_cost_tokens.py"
+    "::test_comparing_releases_tells_the_tokens_of_a_model_that_changed",
+    27: "serve/test_window.py::test_what_does_not_fit_goes_to_the_next_model_without_a_call",
     28: "serve/test_breaker.py::test_a_rate_limit_is_left_alone_for_as_long_as_it_asks",
+    29: "app/test_tokens_served.py::test_a_cut_off_answer_says_so_everywhere",
     30: "serve/test_prompts_served.py"
     "::test_an_input_of_another_type_is_refused_before_anybody_is_asked",
     31: "app/test_remedies_kept.py::test_an_answer_that_breaks_its_schema_is_never_shown",
@@ -106,6 +112,8 @@ ROLLOUT = 52
 """The row that a service asks for by saying how a candidate is judged."""
 BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
+TOKENS = {23, 24}
+"""Rows that a service asks for by budgets of tokens."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
 PEOPLE = {68, 69, 70, 72, 73, 118}
@@ -153,6 +161,7 @@ def airline(name: str, folder: Path) -> dict[int, Graded]:
 def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
     assert {row for row, one in found.items() if one.grade == "declare"} == {
+        *TOKENS,
         SCOPE,
         34,
         111,
@@ -193,7 +202,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
 def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, SCOPE}
-    to_declare |= {*VIEWS, *BOUNDS, *PEOPLE, *EVALUATED, *PROMPTS}
+    to_declare |= {*TOKENS, *VIEWS, *BOUNDS, *PEOPLE, *EVALUATED, *PROMPTS}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

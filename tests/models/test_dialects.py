@@ -373,6 +373,49 @@ async def test_what_was_read_before_is_counted_as_cached(dialect: str) -> None:
         assert (first.cache_write_tokens, second.cache_write_tokens) == (9, 0)
 
 
+SCHEMA = b'{"type":"object","properties":{"usd":{"type":"number"}},"required":["usd"]}'
+
+
+async def ask_for_json(upstream: FaultyUpstream, dialect: str, times: int) -> list[bool]:
+    """Return of each request that came whether its grammar was told the schema."""
+    model, before = open_at(upstream, dialect), upstream.received
+    try:
+        for _ in range(times):
+            call = call_of()
+            call.output_schema = SCHEMA
+            await model.answer(call)
+    finally:
+        await model.close()
+    bodies = [one.body.decode() for one in upstream.requests][before - upstream.received :]
+    assert all("usd" in body for body in bodies) or dialect == "openai"
+    words = ("response_format", "output_config", "responseJsonSchema")
+    return [any(word in body for word in words) for body in bodies]
+
+
+async def test_a_declared_schema_is_told_to_the_grammar(
+    upstream: FaultyUpstream, dialect: str
+) -> None:
+    assert await ask_for_json(upstream, dialect, times=2) == [True, True]
+
+
+async def test_a_model_without_a_grammar_is_asked_in_words_from_then_on(
+    upstream: FaultyUpstream, dialect: str
+) -> None:
+    upstream.next(Fault.REJECTED)
+    assert await ask_for_json(upstream, dialect, times=2) == [True, False, False]
+
+
+async def test_another_refusal_is_not_taken_for_one_of_the_schema(
+    upstream: FaultyUpstream, dialect: str
+) -> None:
+    for fault in (Fault.CONTEXT_TOO_LONG, Fault.RATE_LIMITED):
+        upstream.next(fault)
+        received = upstream.received
+        with pytest.raises(ModelError):
+            await ask_for_json(upstream, dialect, times=1)
+        assert upstream.received == received + 1
+
+
 def test_it_keeps_what_the_engine_relies_on(upstream: FaultyUpstream, dialect: str) -> None:
     check_model(lambda: open_at(upstream, dialect), call_of())
 

@@ -204,6 +204,27 @@ async def test_the_key_goes_up_as_a_header(upstream: FaultyUpstream) -> None:
     assert upstream.requests[-1].headers["authorization"] == "Bearer sk-secret"
 
 
+@pytest.mark.parametrize(
+    ("base_url", "key", "sent"),
+    [
+        ("https://api.openai.com/v1", "prompt@1", "prompt@1"),
+        ("https://api.openai.com/v1", "", None),
+        ("http://127.0.0.1:9/v1", "prompt@1", None),
+    ],
+)
+def test_what_begins_alike_goes_up_with_its_key_where_that_is_known(
+    base_url: str, key: str, sent: str | None
+) -> None:
+    model = open_model(ModelSpec(name="m", upstream="x", base_url=base_url, api_key="sk"))
+    assert isinstance(model, OpenAIModel)
+    call = call_of()
+    call.static_key = key
+    assert msgspec.json.decode(model._body(call, stream=False)).get("prompt_cache_key") == sent
+    own = call_of(prompt_cache_key="mine")
+    own.static_key = key
+    assert msgspec.json.decode(model._body(own, stream=False))["prompt_cache_key"] == "mine"
+
+
 # What it is told of a schema.
 
 SCHEMA = (

@@ -57,7 +57,9 @@ def test_only_records_count() -> None:
 
 def test_every_try_counts_its_status_tokens_and_cost_for_its_own_model() -> None:
     tries = (
-        Attempt("cheap", "bad_answer", 900, Usage(100, 20, 40, 5), 130, "rates:2026-11-23"),
+        Attempt(
+            "cheap", "bad_answer", 900, Usage(100, 20, 40, 5, 30, 7, 3), 130, "rates:2026-11-23"
+        ),
         Attempt("frontier", "ok", 900, Usage(100, 30), 2_500_000, "override"),
         Attempt("frontier", "model_timeout", 900),
     )
@@ -75,6 +77,9 @@ def test_every_try_counts_its_status_tokens_and_cost_for_its_own_model() -> None
         for t in ("input", "output", "cached", "reasoning")
     }
     assert counted == {"input": 100, "output": 20, "cached": 40, "reasoning": 5}
+    rarer = ("cache_write", "audio_input", "audio_output")
+    found = [tokens.value("roadworthy_tokens_total", **cheap, type=kind) for kind in rarer]
+    assert found == [30, 7, 3]
     cost = page["roadworthy_cost_usd_total"]
     name = "roadworthy_cost_usd_total"
     assert cost.value(name, **cheap, price_source="rates:2026-11-23") == 0.00013

@@ -47,7 +47,7 @@ SERVICE = """
 name = "{name}"
 kind = "generate"
 owners = {{ product = "test" }}
-objectives = {{ deadline_ms = 2000 }}
+objectives = {{ deadline_ms = 3000 }}
 cost = {{ per_day_usd = 5 }}
 [failover]
 restart_streams = {restarts}
@@ -55,7 +55,7 @@ restart_streams = {restarts}
 name = "main"
 provider = "first"
 model = "main"
-timeout_ms = 500
+timeout_ms = 1000
 max_output_tokens = 20
 [[models]]
 name = "spare"
@@ -215,7 +215,7 @@ def no_answer(stage: Stage) -> None:
     got, record = stage.ask()
     check_whole(got, record, "spare")
     assert tries(record) == [("main", "model_timeout"), ("spare", "ok")]
-    assert 450_000 < record.attempts[0].us < 1_500_000
+    assert 900_000 < record.attempts[0].us < 2_500_000
     assert record.attempts[0].cost_micro == stage.worst_micro(record)
 
 
@@ -225,7 +225,7 @@ def slow_first_token(stage: Stage) -> None:
     got, record = stage.ask(stream=True)
     check_whole(got, record, "spare")
     assert tries(record) == [("main", "model_timeout"), ("spare", "ok")]
-    assert record.latency_us < 1_900_000
+    assert record.latency_us < 2_900_000
     assert b'"roadworthy"' not in got.body, "nothing had been shown"
 
 
@@ -244,7 +244,7 @@ def broken_stream(stage: Stage, fault: Fault, status: str) -> None:
         [("main", status)],
     )
     assert record.cost_micro == stage.worst_micro(record), "nobody knows how far it came"
-    assert record.latency_us < 2_300_000
+    assert record.latency_us < 3_300_000
 
     stage.upstream.next(fault, model="main")
     got, record = stage.ask("anew", stream=True)

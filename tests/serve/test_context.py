@@ -224,7 +224,7 @@ def test_a_record_that_was_written_before_passages_were_is_read(write: Any) -> N
     before, passages = fields[:place], fields[place]
     assert passages[0]["file"] == "pets.md"
     read = msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=SpoolEntry)
-    assert read == msgspec.structs.replace(record, passages=None)
+    assert read == msgspec.structs.replace(record, passages=None, context=None, prompt="")
 
 
 @pytest.mark.parametrize("size", [2_000, 200_000])

@@ -21,7 +21,7 @@ from roadworthy.errors import (
     ModelTimeout,
     ModelUnavailable,
 )
-from roadworthy.serve.breaker import FAILURES, Health
+from roadworthy.serve.breaker import FAILURES, Health, Timed
 from roadworthy.serve.failover import Failover, Link
 from roadworthy.serve.pacing import Pace
 from roadworthy.serve.retries import ALWAYS, ALWAYS_EVERY_S, Policy, RetryBudget
@@ -146,6 +146,15 @@ async def test_a_retry_never_begins_after_the_share_of_time_of_its_model() -> No
     assert (answer.model, len(model.calls)) == ("n", 1)
 
 
+async def test_a_retry_is_not_begun_where_answers_take_longer_than_is_left() -> None:
+    slow = a_health()
+    slow.answered(0.5, 1.0)
+    model = ScriptedModel("m", [down(), "late"])
+    links = [linked(model, slow, timeout_s=0.3), linked(ScriptedModel("n", ["hello"]))]
+    answer = await Failover("models", links, accept, policy()).answer(call_of())
+    assert (answer.model, len(model.calls)) == ("n", 1)
+
+
 async def test_an_empty_budget_of_retries_ends_them() -> None:
     budget = RetryBudget(0.0)
     asked = 0
@@ -169,23 +178,22 @@ def test_the_budget_of_retries_is_a_share_of_the_requests() -> None:
     assert budget.take(1.0 + ALWAYS_EVERY_S), "and a few come back with time"
 
 
-async def test_a_retry_that_may_cost_is_made_only_where_the_purse_allows_both() -> None:
+async def test_what_may_have_been_charged_is_not_asked_for_again_where_money_is_counted() -> None:
     broke = BadAnswer("broke off", cause="server")
     broke.may_cost = True
-    for purse, is_made in ((1_000_000, True), (None, True), (250, False)):
-        model = ScriptedModel("m", [broke, "hello"])
-        chain = Failover(
-            "m", [linked(model, a_health(), meter=DEAR, max_output_tokens=10)], accept, policy()
-        )
+    for error, purse, is_made in (
+        (broke, 1_000_000, False),
+        (broke, None, True),
+        (down(), 1_000_000, True),
+    ):
+        model = ScriptedModel("m", [error, "hello"])
+        link = linked(model, a_health(), meter=DEAR, max_output_tokens=10)
         call = call_of(purse=purse)
-        assert call.size is not None
-        worst = chain.links[0].worst_case_micro(call.size)
-        if purse == 250:
-            assert worst < 250 < 2 * worst
         with suppress(AllModelsFailed):
-            await chain.answer(call)
+            await Failover("m", [link], accept, policy()).answer(call)
         assert (len(model.calls) == 2) is is_made
-        assert purse is None or call.spent_micro <= purse
+        assert call.size is not None
+        assert purse is None or call.spent_micro <= link.worst_case_micro(call.size)
 
 
 async def test_what_a_chain_has_spent_its_ladder_cannot_spend_again() -> None:
@@ -299,6 +307,19 @@ async def test_the_fastest_is_asked_first_and_the_others_now_and_then() -> None:
     call = call_of()
     call.id = "rq_1"
     assert chain._in_order(call)[0].name == "new", "what is unknown is asked to be known"
+
+
+async def test_a_model_of_this_process_is_timed_and_never_away() -> None:
+    timed = Timed("local", "onnx", 0.0)
+    model = ScriptedModel("m", [down(), "hello"])
+    chain = Failover("m", [linked(model, timed)], accept, policy(retries=3))
+    with pytest.raises(AllModelsFailed):
+        await chain.answer(call_of())
+    for _ in range(FAILURES * 2):
+        timed.failed("server", 1.0)
+    assert timed.is_closed
+    assert (await chain.answer(call_of())).model == "m"
+    assert timed.answer_s > 0
 
 
 def begun(text: bytes, error: ModelError) -> list[Any]:

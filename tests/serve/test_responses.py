@@ -27,6 +27,16 @@ CONTRACT = """
 output = "reply.json"
 """
 SCHEMA = '{"type": "object", "properties": {"usd": {"type": "number"}}, "required": ["usd"]}'
+ASKING = """
+[review]
+when = ["true"]
+queue = "desk"
+on_expiry = "refuse"
+"""
+DESK = """
+[queues.desk]
+owner = "ann"
+"""
 CHAT = """
 [chat]
 variable = "text"
@@ -83,10 +93,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory, upstream: FaultyUpstream) -
     # Models of their own, so that what fails here is not left alone there.
     services |= {f"frail-{kind}": service(f"frail-{kind}", kind, model="f") for kind in KINDS}
     services["backed"] = service("backed", "openai", STATIC, model="b")
+    services["asking"] = service("asking", "gemini", ASKING)
+    poor = service("poor", "openai")
+    services["poor"] = poor.replace("1.0, per_request_usd = 0.01", "0.001")
     services["typed"] = service("typed", "anthropic", CONTRACT)
     services["brief"] = service("brief", "openai", CHAT)
     files = {"services/typed/reply.json": SCHEMA}
-    providers = "".join(provider(kind, upstream) for kind in KINDS)
+    providers = "".join(provider(kind, upstream) for kind in KINDS) + DESK
     folder: Path = tmp_path_factory.mktemp("project")
     write_project(folder, services, files, providers)
     with pytest.MonkeyPatch.context() as patch:
@@ -361,6 +374,25 @@ def test_a_stream_that_breaks_off_says_so(live: Live, upstream: FaultyUpstream, 
     assert failed["output"][0]["status"] == "incomplete"
     record = live.records()[0]
     assert (record.disposition, record.error_code) == ("failed", "bad_answer")
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_waits_for_a_person_is_answered_with_words_to_wait_by(
+    live: Live, is_stream: bool
+) -> None:
+    got = ask(live, model="asking", stream=is_stream)
+    assert (got.status, got.headers["x-roadworthy-disposition"]) == (200, "review")
+    assert got.headers["x-roadworthy-review-id"].startswith("rv_")
+    response = json.loads(got.body.split(b"data: ")[-1])["response"] if is_stream else got.json
+    assert response["status"] == "completed"
+    assert response["output"][0]["content"][0]["text"]
+    assert b"one two three four" not in got.body
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_an_empty_purse_is_a_429(live: Live, is_stream: bool) -> None:
+    got = ask(live, model="poor", stream=is_stream)
+    assert (got.status, got.code) == (429, "budget_exhausted")
 
 
 def test_a_failure_before_the_first_word_is_an_error_with_its_status(

@@ -178,3 +178,45 @@ def test_a_citation_of_another_page_supports_nothing(index: Index) -> None:
 def test_nothing_supports_an_answer_without_passages(index: Index) -> None:
     (sentence,) = Grounding(index, open_minilm()).support("A dog may travel.", ())
     assert sentence.score == 0.0
+
+
+COPY = """# Pets again
+A small dog or cat may travel in the cabin for $110 each way.
+Rabbits, birds and reptiles are not accepted in the cabin.
+"""
+
+
+def test_a_passage_that_says_nothing_new_is_left_out(pages: Path, tmp_path: Path) -> None:
+    (pages / "zoo.md").write_text(COPY, encoding="utf-8")
+    index = build_index(pages, open_minilm(), tmp_path / "cache")
+    question = "Can my cat fly with me in the cabin?"
+    both = files(retriever(index, min_score=0, top_k=2).find(question))
+    assert sorted(both) == ["pets.md", "zoo.md"]
+    once = files(retriever(index, min_score=0, top_k=2, dedupe=0.95).find(question))
+    assert once[0] in both
+    assert once[1] not in both, "its place goes to one that says something else"
+
+
+def test_by_value_a_long_passage_gives_way_to_short_ones(pages: Path, tmp_path: Path) -> None:
+    padding = " ".join(f"Sentence {k} is about the weather of another town." for k in range(15))
+    (pages / "pets.md").write_text(f"# Pets\nA cat costs $110.\n{padding}\n", encoding="utf-8")
+    (pages / "cats.md").write_text("# Cats\nA cat travels in the cabin.\n", encoding="utf-8")
+    (pages / "price.md").write_text("# Prices\nTo fly with a cat costs $110.\n", encoding="utf-8")
+    index = build_index(pages, open_minilm(), tmp_path / "cache")
+    question = "What does it cost to fly with my cat?"
+    nearest = retriever(index, min_score=0.2, max_tokens=190).find(question)
+    value = retriever(index, min_score=0.2, max_tokens=190, choose="value").find(question)
+
+    def tokens(passages: tuple[Passage, ...]) -> int:
+        return sum(open_minilm().count(f"{p.heading} {p.text}") for p in passages)
+
+    assert {"price.md", "cats.md"} <= set(files(value))
+    assert tokens(value) < tokens(nearest)
+    assert [p.score for p in value] == sorted((p.score for p in value), reverse=True)
+
+
+def test_what_fits_the_tokens_is_found_behind_what_does_not(index: Index) -> None:
+    question = "What about my bag and my dog and my refund?"
+    for choose in ("nearest", "value"):
+        found = retriever(index, min_score=0, max_tokens=25, choose=choose).find(question)
+        assert sum(open_minilm().count(f"{p.heading} {p.text}") for p in found) <= 25

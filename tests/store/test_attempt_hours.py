@@ -72,6 +72,18 @@ def test_what_was_not_asked_is_no_attempt_of_a_model(engine: Engine) -> None:
     assert [cell[-1] for cell in cells] == ["cooling"]
 
 
+def test_an_answer_that_was_turned_down_is_none_that_was_refused(
+    engine: Engine, spool: Spool
+) -> None:
+    turned_down = Attempt("big", "rejected", 300, Usage(1, 1), provider="openai")
+    refused = Attempt("big", "model_rejected", 300, provider="openai", cause="rejected")
+    spool.append(a_record(attempts=(turned_down, refused, GOOD)))
+    drain(spool, engine)
+    found = tried_by(engine, ("model",), *DAY)[("big",)]
+    assert found.attempts == {"ok": 1, "rejected": 1, "turned_down": 1}
+    assert (found.asked, found.ok) == (3, 2)
+
+
 def test_a_record_that_was_given_up_as_lost_and_comes_after_all_counts_once(
     engine: Engine, spool: Spool
 ) -> None:

@@ -151,3 +151,15 @@ def test_without_a_provider_there_is_no_word_in_the_navigation(shared: Plane) ->
     shown = visitor.see("/providers")
     assert "No service asks a provider." in shown.words
     assert 'href="/providers"' not in shown.source
+
+
+def test_the_page_of_a_request_tells_what_was_wrong_and_what_was_asked_again(
+    plane: Plane, upstream: FaultyUpstream
+) -> None:
+    (row, *_) = plane.get("/api/requests?service=reply")["requests"]
+    record = plane.get(f"/api/requests/{row['id']}")
+    first = record["attempts"][0]
+    assert (first["status"], first["cause"], first["retry"]) == ("cooling", "server", 0)
+    assert (first["provider"], first["ms"]) == ("first", 0)
+    words = Visitor(plane, plane.secret).see(f"/requests/{row['id']}").words
+    assert "not asked: left alone for" in words

@@ -18,6 +18,7 @@ from ..store.evaluations import newest_evaluation
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.tables import drafts, outcomes
 from ..types import HOUR_US
+from .token_changes import change_of_releases
 
 MOST_TEXT_BYTES = 256_000
 """Of a file that is compared line by line; a larger one counts as data."""
@@ -49,7 +50,9 @@ def compare_releases(
             f"expected two releases of one service, got one of `{ours.service}` and one of "
             f"`{theirs.service}`"
         )
-    return compare(*(_side(state, artifacts, one, since_us) for one in (ours, theirs)))
+    tokens = change_of_releases(state, ours, theirs)
+    a_side, b_side = (_side(state, artifacts, one, since_us) for one in (ours, theirs))
+    return compare(a_side, b_side, tokens)
 
 
 def _side(state: Engine, artifacts: Artifacts, release: Release, since_us: int) -> Side:

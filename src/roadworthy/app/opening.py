@@ -19,6 +19,7 @@ from ..types import OpenSource
 from .desks import look_at_desk
 from .ground import Ground
 from .rooms import ENFORCES, open_signals
+from .token_rates import learn_rates
 
 
 def open_stored(
@@ -63,6 +64,7 @@ def open_stored(
         open_desk or partial(_desk_that_asks_nobody, ground),
         upstreams,
     )
+    learn_rates(ground.state, ground.clock, (opened,))
     return msgspec.structs.replace(opened, warnings=differs) if differs else opened
 
 

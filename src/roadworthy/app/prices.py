@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from ..serve.continuing import Continued
 from ..serve.opened import OpenRelease
 from ..store.jobs import Job
 from ..types import Clock
@@ -28,6 +29,8 @@ def prices_job(clock: Clock, releases: Callable[[], Iterable[OpenRelease]]) -> J
                     meter = link.meter.at(now_us)
                     if meter != link.meter:
                         msgspec.structs.force_setattr(link, "meter", meter)
+                        if isinstance(link.model, Continued):
+                            link.model.meter = meter
                         changed += 1
         return f"{changed} prices changed" if changed else "no price changed"
 

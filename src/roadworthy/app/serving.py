@@ -46,6 +46,7 @@ from .outages import LOOK_EVERY_S, Outages
 from .prices import prices_job
 from .review_room import bodies_job, queue_job
 from .rollouts import Rollouts
+from .token_rates import job_of_token_rates
 from .working_tree import differences_of
 from .worth import worth_job
 
@@ -139,6 +140,18 @@ class Serving:
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
 
+    def _other_jobs(self, ground: Ground) -> list[Job]:
+        outages = Outages(self.upstreams, ground.state, ground.clock)
+        return [
+            job_of_examples(ground),
+            self._books.job(),
+            worth_job(ground, lambda: self.engine.releases),
+            prices_job(ground.clock, self._all_open),
+            Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+            Job("providers", LOOK_EVERY_S, outages.tell),
+            job_of_token_rates(ground, lambda: self.engine.releases.values()),
+        ]
+
     @property
     def shadows(self) -> Mapping[str, Shadows]:
         """What lets the candidates of services answer unseen, by service."""
@@ -167,31 +180,19 @@ class Serving:
             *self._jobs_of_review(),
             *self._jobs_of_bounds(),
             *(sender.job() for sender in self.senders),
-            job_of_examples(ground),
-            self._books.job(),
-            worth_job(ground, lambda: self.engine.releases),
-            prices_job(clock, self._all_open),
-            Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
-            Job("providers", LOOK_EVERY_S, Outages(self.upstreams, state, clock).tell),
+            *self._other_jobs(ground),
         ]
 
     def _jobs_of_data(self) -> list[Job]:
-        if not self._ground.declaration.sources:
-            return []
-        return [
-            Job("features", FILL_EVERY_S, self._fill),
-            Job("skew", MEASURE_EVERY_S, self._measure_skew),
-        ]
+        fill = Job("features", FILL_EVERY_S, self._fill)
+        skew = Job("skew", MEASURE_EVERY_S, self._measure_skew)
+        return [fill, skew] if self._ground.declaration.sources else []
 
     def _jobs_of_bounds(self) -> list[Job]:
+        keep = self._keep_bounds
         return [
-            Job("certify", CERTIFY_EVERY_S, lambda: self._keep_bounds("certify"), lane="bounds"),
-            Job(
-                "calibrate",
-                CALIBRATE_EVERY_S,
-                lambda: self._keep_bounds("calibrate"),
-                lane="bounds",
-            ),
+            Job("certify", CERTIFY_EVERY_S, lambda: keep("certify"), lane="bounds"),
+            Job("calibrate", CALIBRATE_EVERY_S, lambda: keep("calibrate"), lane="bounds"),
         ]
 
     def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:

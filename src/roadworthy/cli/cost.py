@@ -6,6 +6,7 @@ import click
 
 from .cost_estimate import estimate_command
 from .cost_report import report_command
+from .cost_tokens import tokens
 
 
 @click.group()
@@ -13,7 +14,7 @@ def cost() -> None:
     """Say what a service will cost, and what was spent."""
 
 
-for one in (estimate_command, report_command):
+for one in (estimate_command, report_command, tokens):
     cost.add_command(one)
 
 COMMANDS = {"cost": cost}

@@ -7,12 +7,12 @@ so every published price is exact and no float ever touches money.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +24,7 @@ from ..types import MICRO, Usage
 PICO_PER_MICRO = 1_000_000
 IMAGE_TOKENS = 3_000
 RATES_FILE = Path(__file__).with_name("rates.json")
+T = TypeVar("T")
 
 _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8})$")
 
@@ -191,6 +192,7 @@ def _round_up(usd: Decimal) -> int:
 class _Provider(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...]
     models: dict[str, Price]
+    windows: dict[str, int] = {}
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -212,13 +214,29 @@ class Rates(msgspec.Struct, frozen=True):
         date: a snapshot such as `gpt-5-2025-08-07` or `claude-opus-4@20250514` that the file does
         not list has the price of the name without its date.
         """
+        provider = self._provider_at(base_url)
+        return None if provider is None else _named(provider.models, model)
+
+    def window(self, base_url: str, model: str) -> int | None:
+        """The published context window of `model` in tokens, in and out; None if it is unknown.
+
+        Names are read as `find` reads them.
+        """
+        provider = self._provider_at(base_url)
+        return None if provider is None else _named(provider.windows, model)
+
+    def _provider_at(self, base_url: str) -> _Provider | None:
         host = urlsplit(base_url).hostname or ""
-        name = model.lower().removeprefix("models/")
         for provider in self.providers.values():
             if any(fnmatchcase(host, pattern) for pattern in provider.hosts):
-                found = provider.models.get(name)
-                return found or provider.models.get(_SNAPSHOT.sub("", name))
+                return provider
         return None
+
+
+def _named(known: Mapping[str, T], model: str) -> T | None:
+    name = model.lower().removeprefix("models/")
+    found = known.get(name)
+    return known.get(_SNAPSHOT.sub("", name)) if found is None else found
 
 
 def load_rates(path: Path | None = None) -> Rates:

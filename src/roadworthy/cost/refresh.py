@@ -8,8 +8,9 @@ apply it is the dearest, so that a cost is not understated:
 
 A token that is written to the provider's cache has a price of its own, since usage tells how many
 were (a cache for an hour must be asked for, which nothing here does: not in it), and so has one of
-sound. Prices for long prompts are kept beside the others. Not in it: the prices of other service
-tiers, of batches and of searches. A model that reads or writes images or films at a price of their
+sound. Prices for long prompts are kept beside the others, and context
+windows as far as they are known. Not in it: the prices of other service tiers, of batches and of
+searches. A model that reads or writes images or films at a price of their
 own is left out; it counts as unknown.
 """
 
@@ -71,10 +72,12 @@ def compile_rates(clock: Clock | None = None) -> dict[str, Any]:
     now_us = (clock or SystemClock()).now_us()
     today = datetime.fromtimestamp(now_us // MICRO, UTC).date()
     models = {p.id: _compile_provider(p, today) for p in providers if p.id in HOSTS}
+    windows = {p.id: _windows_of(p) for p in providers if p.id in HOSTS}
     for provider in providers:
         if provider.id in HOSTS:
             for other in provider.fallback_model_providers or ():
                 models[provider.id] = models.get(other, {}) | models[provider.id]
+                windows[provider.id] = windows.get(other, {}) | windows[provider.id]
     return {
         "dated": today.isoformat(),
         "source": f"genai-prices {__version__}",
@@ -82,7 +85,11 @@ def compile_rates(clock: Clock | None = None) -> dict[str, Any]:
         " long above so many tokens of input, [the same of long calls], written to cache, sound in,"
         " sound out]; null is the price of other tokens",
         "providers": {
-            name: {"hosts": list(HOSTS[name]), "models": dict(sorted(models[name].items()))}
+            name: {
+                "hosts": list(HOSTS[name]),
+                "windows": dict(sorted(windows[name].items())),
+                "models": dict(sorted(models[name].items())),
+            }
             for name in sorted(models)
         },
     }
@@ -93,9 +100,8 @@ def render_rates(rates: dict[str, Any]) -> str:
     head = {key: value for key, value in rates.items() if key != "providers"}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name, provider in rates["providers"].items():
-        lines.append(
-            f'{json.dumps(name)}: {{"hosts": {json.dumps(provider["hosts"])}, "models": {{'
-        )
+        lines.append(f'{json.dumps(name)}: {{"hosts": {json.dumps(provider["hosts"])},')
+        lines.append(f'"windows": {_row(provider["windows"])}, "models": {{')
         rows = (f"{json.dumps(k)}:{_row(v)}" for k, v in provider["models"].items())
         lines.append(",\n".join(rows))
         lines.append("}},")
@@ -103,7 +109,7 @@ def render_rates(rates: dict[str, Any]) -> str:
     return "\n".join([*lines, "}}"]) + "\n"
 
 
-def _row(row: Sequence[Any]) -> str:
+def _row(row: Any) -> str:
     return json.dumps(row, separators=(",", ":"))
 
 
@@ -118,6 +124,18 @@ def _compile_provider(provider: Provider, today: date) -> dict[str, list[Any]]:
         if prices:
             rows[name] = _compact(_dearest(prices))
     return rows
+
+
+def _windows_of(provider: Provider) -> dict[str, int]:
+    """Tokens of context by the name of a model, where they are known."""
+    windows: dict[str, int] = {}
+    names = {name.lower() for model in provider.models for name in _names(model)}
+    for name in names:
+        model = provider.find_model(name)
+        tokens = None if model is None else model.context_window
+        if tokens:
+            windows[name] = tokens
+    return windows
 
 
 def _names(model: Any) -> Iterator[str]:

@@ -31,7 +31,7 @@ def context_is_for_chats(service: ServiceDeclaration, _: ProjectDeclaration) -> 
     for key, name in given:
         if service.kind != "generate":
             yield Finding(name, "no such key in a `predict`", "one", f"remove `[{key}]`")
-        elif service.chat is None:
+        elif service.chat is None and name != "context.max_input_tokens":
             yield Finding(
                 name,
                 "a `[chat]` beside it, that says which input the question is",

@@ -16,6 +16,7 @@ from .check_prompts import PROMPT_CHECKS, prompt_files
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
+from .check_tokens import TOKEN_CHECKS
 from .files import Findings, check_file
 from .planned import is_reserved_value
 from .project import ProjectDeclaration, Provider
@@ -313,6 +314,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_name_models, ("models",)),
     *BUDGET_CHECKS,
     *CONTEXT_CHECKS,
+    *TOKEN_CHECKS,
     *PROMPT_CHECKS,
     *DATA_CHECKS,
     *REVIEW_CHECKS,

@@ -160,6 +160,20 @@ def _bounds(service: ServiceDeclaration) -> Iterator[str]:
         yield f"review.max_error = {service.review.max_error}"
 
 
+def _token_budgets(service: ServiceDeclaration) -> Iterator[str]:
+    for name in ("max_input_tokens", "max_history_tokens", "max_output_tokens"):
+        value = getattr(service.context, name)
+        if value is not None:
+            yield f"context.{name} = {value}"
+
+
+def _retrieval(service: ServiceDeclaration) -> Iterator[str]:
+    retrieval = service.context.retrieval
+    if retrieval is not None:
+        yield f"context.retrieval.top_k = {retrieval.top_k}"
+        yield f"context.retrieval.max_tokens = {retrieval.max_tokens}"
+
+
 def _caps(service: ServiceDeclaration) -> Iterator[str]:
     names = ("per_day_usd", "per_month_usd", "per_user_per_day_usd", "per_user_per_month_usd")
     for name in names:
@@ -326,9 +340,38 @@ REMEDIES = (
         _deadline,
     ),
     Remedy(
+        23,
+        "budgets of tokens for all that goes in, for history and output, kept by what is oldest",
+        "serve/trimming.py",
+        "context.max_input_tokens",
+        _token_budgets,
+    ),
+    Remedy(
+        24,
+        "few passages, none said twice, within their tokens, and the record tells how many",
+        "signals/search.py",
+        "context.retrieval",
+        _retrieval,
+    ),
+    Remedy(
+        26,
+        "the same texts are counted for both models where a release changes one",
+        "release/token_change.py",
+    ),
+    Remedy(
+        27,
+        "what does not fit a known context window goes to the next model, without a call",
+        "serve/window.py",
+    ),
+    Remedy(
         28,
         "limits are kept before a provider refuses; a refusal is waited for or passed on",
         "serve/breaker.py",
+    ),
+    Remedy(
+        29,
+        "an answer that was cut off is marked, failed over or gone on with, never taken for whole",
+        "serve/continuing.py",
     ),
     Remedy(
         30,

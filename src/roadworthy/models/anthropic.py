@@ -22,6 +22,7 @@ from .chats import (
     read_data_url,
     refused,
 )
+from .chats import in_words as asked_in_words
 from .counts import believed
 from .narrowed import closed, is_closed, narrowed
 from .openai import KeylessModel
@@ -187,12 +188,14 @@ class Messages:
         """See `Dialect`."""
         return PATH
 
-    def body(self, call: Call, *, stream: bool) -> bytes:
+    def body(self, call: Call, *, stream: bool, in_words: bool = False) -> bytes:
         """See `Dialect`."""
         chat = read_chat(call)
         check_parameters(chat.parameters, taken=_TAKEN, dropped=_DROPPED, idle=_IDLE)
         system, messages = _turns(chat)
-        form = _format(chat, system)
+        form = None if in_words else _grammar(chat)
+        if form is None and (chat.schema is not None or chat.is_json):
+            system.append({"type": "text", "text": asked_in_words(chat)})
         body: dict[str, Any] = {
             "model": self._upstream,
             "max_tokens": OUTPUT_TOKENS if chat.max_tokens is None else chat.max_tokens,
@@ -328,18 +331,11 @@ def _source(url: str) -> dict[str, str]:
     raise refused("messages", "expected an image as a `data:` URL in base64 or an https URL")
 
 
-def _format(chat: Chat, system: list[Block]) -> dict[str, Any] | None:
-    """Return what makes the answer keep a schema; what no grammar can say is asked for in words."""
-    if chat.schema is None and not chat.is_json:
+def _grammar(chat: Chat) -> dict[str, Any] | None:
+    """Return what makes the answer keep a schema; None where no grammar can say it."""
+    if chat.schema is None or not is_closed(chat.schema):
         return None
-    if chat.schema is not None and is_closed(chat.schema):
-        return {"type": "json_schema", "schema": closed(narrowed(chat.schema, _WORDS))}
-    text = "Answer with one JSON object and nothing else."
-    if chat.schema is not None:
-        schema = _encode(chat.schema).decode()
-        text = f"Answer with JSON that keeps this JSON Schema, and nothing else:\n{schema}"
-    system.append({"type": "text", "text": text})
-    return None
+    return {"type": "json_schema", "schema": closed(narrowed(chat.schema, _WORDS))}
 
 
 def _parameters(chat: Chat, form: dict[str, Any] | None) -> dict[str, Any]:

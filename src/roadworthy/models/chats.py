@@ -218,6 +218,14 @@ def read_chat(call: Call) -> Chat:
     )
 
 
+def in_words(chat: Chat) -> str:
+    """Return what asks for the JSON that is wanted, for a model without a grammar for it."""
+    if chat.schema is None:
+        return "Answer with one JSON object and nothing else."
+    schema = msgspec.json.encode(chat.schema).decode()
+    return f"Answer with JSON that keeps this JSON Schema, and nothing else:\n{schema}"
+
+
 def _reason(error: msgspec.DecodeError) -> str:
     reason = str(error)
     return f"{reason[:1].lower()}{reason[1:]}"[:200]

@@ -23,6 +23,7 @@ from .chats import (
     read_data_url,
     refused,
 )
+from .chats import in_words as asked_in_words
 from .counts import believed
 from .narrowed import narrowed
 from .openai import KeylessModel
@@ -198,11 +199,14 @@ class GenerateContent:
         """See `Dialect`."""
         return self._path + (":streamGenerateContent?alt=sse" if stream else ":generateContent")
 
-    def body(self, call: Call, *, stream: bool) -> bytes:
+    def body(self, call: Call, *, stream: bool, in_words: bool = False) -> bytes:
         """See `Dialect`."""
         chat = read_chat(call)
         check_parameters(chat.parameters, taken=_TAKEN, dropped=_DROPPED, idle=_IDLE)
         system, contents = self._turns(chat)
+        if in_words and chat.schema is not None:
+            system.append({"text": asked_in_words(chat)})
+            chat.schema, chat.is_json = None, True
         body: dict[str, Any] = {"contents": contents}
         if system:
             body["systemInstruction"] = {"parts": system}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import BadAnswer, ModelError, ModelRejected
-from ..net import MAX_REPLY_BYTES, HttpClient
+from ..net import MAX_REPLY_BYTES, HttpClient, Reply
 from ..types import MICRO, Answer, Call, Clock, Usage
 from .counts import chat_usage
 from .spec import Try, wants_usage
@@ -74,8 +74,13 @@ class Dialect(Protocol):
     def path(self, *, stream: bool) -> str:
         """Return where a call is sent, below the base URL."""
 
-    def body(self, call: Call, *, stream: bool) -> bytes:
+    def body(self, call: Call, *, stream: bool, in_words: bool = False) -> bytes:
         """Return what is sent.
+
+        Args:
+            call: What is asked.
+            stream: Whether the answer is to come in events.
+            in_words: Whether a schema is asked for in words, and told to no grammar.
 
         Raises:
             ModelRejected: It holds what the provider has no word for.
@@ -130,6 +135,7 @@ class RemoteModel:
         self._client = client
         self._dialect = dialect
         self._clock = clock
+        self._in_words = False
 
     async def answer(self, call: Call) -> Answer:
         """Ask for one whole answer.
@@ -140,12 +146,12 @@ class RemoteModel:
         this_try, told = Try(self.name, self._clock), Told()
         try:
             this_try.check_time(call)
-            dialect = self._dialect
-            body = dialect.body(call, stream=False)
-            reply = await self._client.post(dialect.path(stream=False), body)
+            reply = await self._post(call, in_words=self._in_words)
+            if reply.status == 400 and not self._in_words and _tells_schema(call):
+                reply = await self._without_grammar(call, reply)
             if reply.status != 200:
-                raise dialect.refusal(reply.status, reply.headers, reply.body)
-            told = dialect.read(reply.body)
+                raise self._dialect.refusal(reply.status, reply.headers, reply.body)
+            told = self._dialect.read(reply.body)
             _check_whole(told)
         except ModelError as error:
             raise this_try.failed(error, told.usage) from error.__cause__
@@ -162,6 +168,23 @@ class RemoteModel:
             completion["usage"] = chat_usage(told.usage)
         return self._answer(told, this_try, _encode(completion))
 
+    async def _post(self, call: Call, *, in_words: bool) -> Reply:
+        body = self._dialect.body(call, stream=False, in_words=in_words)
+        return await self._client.post(self._dialect.path(stream=False), body)
+
+    async def _without_grammar(self, call: Call, refused: Reply) -> Reply:
+        """Ask again in words, where it may be the declared schema that is refused.
+
+        Not every model has a grammar, or one for each schema. A refusal costs nothing, and answers
+        are held to the schema here anyway. If that helps, it is asked in words from then on.
+        """
+        error = self._dialect.refusal(refused.status, refused.headers, refused.body)
+        if error.cause != "rejected":
+            return refused
+        reply = await self._post(call, in_words=True)
+        self._in_words = reply.status != 400
+        return reply if self._in_words else refused
+
     async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
         """Yield chunks of a chat completion as they come, then the answer.
 
@@ -173,7 +196,7 @@ class RemoteModel:
         this_try, reader, is_good = Try(self.name, self._clock), self._dialect.reader(), False
         try:
             this_try.check_time(call)
-            body = self._dialect.body(call, stream=True)
+            body = self._dialect.body(call, stream=True, in_words=self._in_words)
             async with self._client.stream(self._dialect.path(stream=True), body) as reply:
                 if reply.status != 200:
                     raise self._dialect.refusal(reply.status, reply.headers, await reply.read())
@@ -218,6 +241,11 @@ class RemoteModel:
     async def close(self) -> None:
         """Close the pool."""
         await self._client.close()
+
+
+def _tells_schema(call: Call) -> bool:
+    """Whether the declared schema goes up: a client that says how it wants JSON counts."""
+    return bool(call.output_schema) and "response_format" not in call.body
 
 
 def _check_whole(told: Told) -> None:

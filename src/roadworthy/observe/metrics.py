@@ -199,10 +199,15 @@ class Metrics:
     def _count_tokens(self, service: str, model: str, usage: Usage) -> None:
         self._tokens.add((service, model, "input"), usage.input_tokens)
         self._tokens.add((service, model, "output"), usage.output_tokens)
-        if usage.cached_tokens:
-            self._tokens.add((service, model, "cached"), usage.cached_tokens)
-        if usage.reasoning_tokens:
-            self._tokens.add((service, model, "reasoning"), usage.reasoning_tokens)
+        for kind, tokens in (
+            ("cached", usage.cached_tokens),
+            ("reasoning", usage.reasoning_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("audio_input", usage.audio_input_tokens),
+            ("audio_output", usage.audio_output_tokens),
+        ):
+            if tokens:
+                self._tokens.add((service, model, kind), tokens)
 
     def _durations(self) -> Iterator[str]:
         name = "roadworthy_request_duration_seconds"

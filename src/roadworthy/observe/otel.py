@@ -111,6 +111,9 @@ def _attempt(record: Record, attempt: Attempt, caller: int, start_us: int) -> Sp
         facts["gen_ai.usage.output_tokens"] = attempt.usage.output_tokens
         facts["gen_ai.usage.cache_read.input_tokens"] = attempt.usage.cached_tokens
         facts["gen_ai.usage.reasoning.output_tokens"] = attempt.usage.reasoning_tokens
+        if attempt.usage.cache_write_tokens:
+            written = attempt.usage.cache_write_tokens
+            facts["gen_ai.usage.cache_creation.input_tokens"] = written
     if not is_ok:
         facts["error.type"] = attempt.status
     return SpanFacts(

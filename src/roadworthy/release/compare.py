@@ -23,6 +23,7 @@ from .differing import unified
 from .prompt_diffs import PromptDiff as PromptDiff
 from .prompt_diffs import prompt_diffs
 from .registry import SERVICE_FILE, Manifest, Release
+from .token_change import TokenChange
 
 MOST_LINES = 2_000
 """Lines of one file's difference that are shown."""
@@ -126,6 +127,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         declared: Keys of the declaration that differ.
         parts: Everything else that differs and is no text.
         texts: Files that differ.
+        tokens: Where models changed, what the new one makes of the same texts.
         prompts: How what a model is told differs, beyond the text of the prompt.
         notes: What a reader must know: suites that changed, nothing measured.
     """
@@ -138,11 +140,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     declared: tuple[Differing, ...] = ()
     parts: tuple[Differing, ...] = ()
     texts: tuple[TextDiff, ...] = ()
+    tokens: tuple[TokenChange, ...] = ()
     prompts: tuple[PromptDiff, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def compare(a: Side, b: Side) -> Comparison:
+def compare(a: Side, b: Side, tokens: tuple[TokenChange, ...] = ()) -> Comparison:
     """Return what two releases of one service have not in common, and how both do.
 
     A file that one of them has lost is compared by its digest alone: what is not known is no
@@ -159,8 +162,9 @@ def compare(a: Side, b: Side) -> Comparison:
         declared=tuple(differing("key", a.declared, b.declared)),
         parts=tuple(_parts(a, b)),
         texts=tuple(_texts(a.texts, b.texts)),
+        tokens=tokens,
         prompts=tuple(prompt_diffs((a.declared, a.texts), (b.declared, b.texts))),
-        notes=tuple(_notes(a, b)),
+        notes=(*(change.sentence for change in tokens), *_notes(a, b)),
     )
 
 

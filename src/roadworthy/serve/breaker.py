@@ -89,7 +89,10 @@ class Health:
         is_closed: Whether it is asked without a second look.
         cause: Why it is open; empty while it is closed.
         answer_s, first_token_s: What answers, and first tokens, take lately; 0 where unknown.
+        can_be_away: Whether it may be away at all, so that asking again may help.
     """
+
+    can_be_away = True
 
     def __init__(self, provider: str, model: str, cooldown_s: float) -> None:
         self.provider = provider
@@ -235,3 +238,14 @@ class Health:
             answer_s=self.answer_s,
             first_token_s=self.first_token_s,
         )
+
+
+class Timed(Health):
+    """How long the answers of a model in this process take; it is never away."""
+
+    can_be_away = False
+
+    def failed(
+        self, cause: Cause, now: float, *, advised_s: float | None = None, is_probe: bool = False
+    ) -> None:
+        """Take no note: what fails in this process fails by what it was asked."""

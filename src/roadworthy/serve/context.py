@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,6 @@ from ..declare.prompts import PASSAGES, Prompt, PromptError
 from ..declare.schemas import SchemaCheck, compile_schema
 from ..declare.service import ServiceDeclaration
 from ..errors import (
-    ContractViolation,
     MissingExtra,
     ModelRejected,
     ModelTimeout,
@@ -25,10 +23,7 @@ from ..errors import (
 )
 from ..guard.slot import Guard
 from ..types import Call, OpenSignals, Pages, Passage, Sentence
-
-BYTES_PER_TOKEN = 3
-"""How `context.max_input_tokens` counts, whatever model reads it: tokenizers make of European text
-one token in three to five bytes, so that this counts too many rather than too few."""
+from .trimming import Trimmer
 
 _encode = msgspec.json.Encoder().encode
 _messages = msgspec.json.Decoder(list[dict[str, Any]])
@@ -107,7 +102,7 @@ class Context:
         variable: The input that is the question.
         sources: Where passages are from; None where none are declared.
         prompt: What a model is told; None passes the messages on as they came.
-        max_input_tokens: The most of all messages; None where no limit is declared.
+        trimmer: Keeps the messages within what is declared, and notes what they are made of.
         needs_passages: Name of the guard that denies every answer where no passage was found;
             empty where there is none.
 
@@ -122,7 +117,7 @@ class Context:
         variable: str,
         sources: Sources | None,
         prompt: Prompt | None,
-        max_input_tokens: int | None,
+        trimmer: Trimmer,
         needs_passages: str = "",
     ) -> None:
         self._variable = variable
@@ -133,7 +128,7 @@ class Context:
         self.variables = frozenset(inputs) - {variable}
         self.inputs = _check_of(prompt) if prompt is not None and inputs else None
         self._settings = {} if prompt is None else _settings_of(prompt)
-        self._most = max_input_tokens
+        self._trimmer = trimmer
         self._needs_passages = needs_passages
 
     @property
@@ -158,12 +153,11 @@ class Context:
                     "no passage is near enough to the question: no model was asked, because guard "
                     f"`{self._needs_passages}` would deny its answer"
                 )
-        if self._prompt is not None:
-            self._write(call, self._prompt)
-        if self._most is not None:
-            _check_length(call, self._most)
+        lead = 0 if self._prompt is None else self._write(call, self._prompt)
+        self._trimmer.fit(call, lead)
 
-    def _write(self, call: Call, prompt: Prompt) -> None:
+    def _write(self, call: Call, prompt: Prompt) -> int:
+        """Write the messages, and return how many of the first are the prompt's own."""
         passages = [
             {"file": p.file, "heading": p.heading, "text": p.text, "score": p.score}
             for p in call.passages
@@ -184,6 +178,7 @@ class Context:
         static = prompt.static
         call.static_messages, call.static_characters = static.messages, static.characters
         call.static_key = static.key
+        return len(messages) - len(theirs)
 
     def close(self) -> None:
         """Let go of the pages."""
@@ -208,22 +203,13 @@ def _as_user(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-def _check_length(call: Call, most: int) -> None:
-    tokens = math.ceil(len(memoryview(call.body["messages"])) / BYTES_PER_TOKEN)
-    if tokens > most:
-        raise ContractViolation(
-            f"`messages`: expected at most {most} tokens with the prompt and its passages, got "
-            f"about {tokens}; ask shorter",
-            param="messages",
-        )
-
-
 def open_context(
     service: ServiceDeclaration,
     output_guards: Sequence[Guard],
     folder: Path,
     cache: Path,
     open_signals: OpenSignals,
+    trimmer: Trimmer,
 ) -> Context | None:
     """Open what a service declares of prompt and context; None where it declares neither.
 
@@ -233,19 +219,21 @@ def open_context(
         folder: Where the release's files are.
         cache: Where vectors of pages are kept from one start to the next.
         open_signals: Gives what reads pages.
+        trimmer: Keeps the messages within what is declared.
 
     Raises:
         DeclarationError: A file is missing or is no prompt, or there are no pages.
     """
     context = service.context
-    if service.prompt is None and context.retrieval is None and context.max_input_tokens is None:
+    limits = (context.max_input_tokens, context.max_history_tokens)
+    if service.prompt is None and context.retrieval is None and limits == (None, None):
         return None
     variable = (service.chat and service.chat.variable) or "text"
     return Context(
         variable,
         _open_sources(service, folder, cache, open_signals),
         open_prompt(service, folder),
-        context.max_input_tokens,
+        trimmer,
         next((g.name for g in output_guards if getattr(g, "needs_passages", False)), ""),
     )
 
@@ -263,6 +251,8 @@ def _open_sources(
             top_k=retrieval.top_k,
             max_tokens=retrieval.max_tokens,
             min_score=retrieval.min_score,
+            dedupe=retrieval.dedupe,
+            choose=retrieval.choose,
         )
     except MissingExtra as missing:
         return AbsentSources(missing)

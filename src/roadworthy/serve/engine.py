@@ -221,6 +221,8 @@ class Engine:
         if plan.release.is_paid:
             self._till.reserve(plan, call)
             plan.mark("reserve")
+        if call.forgotten:
+            await self._summarise(plan, call)
         if plan.release.router is not None and plan.route is None:
             try:
                 await plan.release.router.choose(plan, call)
@@ -312,6 +314,19 @@ class Engine:
             return False
         plan.disposition = "cached"
         return True
+
+    async def _summarise(self, plan: Plan, call: Call) -> None:
+        """Let a model write what went out of the chat in few words, from the money set aside."""
+        summariser = plan.release.summariser
+        if summariser is None:
+            return
+        try:
+            tried = await summariser.summarise(call)
+        finally:
+            plan.mark("summary")
+        plan.attempts.extend(tried)
+        if call.max_cost_micro is not None:
+            call.max_cost_micro -= sum([attempt.cost_micro for attempt in tried])
 
     def _accept(self, plan: Plan, answer: Answer) -> None:
         """Take an answer of the chain that the judge let pass."""

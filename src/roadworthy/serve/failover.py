@@ -74,7 +74,7 @@ class Failover:
 
     def unjudged(self) -> Failover:
         """Return the same models in a chain whose answers somebody else judges."""
-        chain = Failover(self.name, self.links, _accept, self.policy)
+        chain = Failover(self.name, self.links, accept_all, self.policy)
         chain.stopped = self.stopped
         return chain
 
@@ -174,5 +174,6 @@ def _took_s(link: Link, *, is_stream: bool) -> float:
     return health.first_token_s if is_stream else health.answer_s
 
 
-def _accept(call: Call, answer: Answer) -> Judgement:
+def accept_all(call: Call, answer: Answer) -> Judgement:
+    """Let an answer pass."""
     return ACCEPTED

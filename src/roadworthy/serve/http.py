@@ -150,6 +150,8 @@ def reply_headers(reply: Reply) -> Headers:
         headers.append((b"x-roadworthy-cost-usd", usd(reply.cost_micro)))
     if reply.review_id:
         headers.append((b"x-roadworthy-review-id", reply.review_id.encode()))
+    if reply.is_cut_off:
+        headers.append((b"x-roadworthy-truncated", b"true"))
     if reply.rates:
         headers += rate_headers(reply.rates)
     if reply.confidence is not None:

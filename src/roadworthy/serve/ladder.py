@@ -173,6 +173,7 @@ class LastGoodModel:
             caller=call.caller,
             deadline=call.deadline,
             body=body,
+            id=call.id,
             size=size,
             max_cost_micro=purse,
             barred=call.barred,

@@ -34,7 +34,7 @@ _OPEN_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\r?\n")
 _OPENING = re.compile(r"[\[{]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SPARE_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(\s*[}\]])', re.DOTALL)
-_LOST_BRACKET = re.compile(r'\s*"(?:[^"\\]|\\.)*"\s*:')
+_NAME = re.compile(r"""["']\s*:""")
 _NO_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:nan|infinity|inf)(?![\w.])", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\.", re.DOTALL)
@@ -42,6 +42,8 @@ _NOTHING = re.compile(r"\bNone\b")
 _TOKEN = re.compile(
     r"""[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[^\s{}\[\],:"'\\`\u2018\u2019\u201c\u201d]"""
 )
+_SIGNS = frozenset('{}[]",\n')
+_SEAM = re.compile(r"""["']\s*[,:\]}]|[,:\[{]\s*["']""")
 _BEFORE_COMMENT = frozenset(" \t\r\n,{}[]\"'") | frozenset("0123456789")
 
 
@@ -224,6 +226,11 @@ def _only_one(text: str) -> tuple[Any] | None:
         NotJson: There are two.
     """
     regions = _regions(text)
+    outside = text
+    for region in regions:
+        outside = outside.replace(region, " ", 1)
+    if regions and (_NAME.search(outside) or set(outside) & set("[]{}")):
+        raise NotJson("JSON with a bracket too many or one missing")
     values = list(_distinct(regions))
     if any(map(_is_broken, regions)):
         return None
@@ -248,8 +255,6 @@ def _is_broken(text: str) -> bool:
 def _regions(text: str) -> list[str]:
     """Return the parts of a text between outermost brackets that fit."""
     found, place = [], 0
-    if _LOST_BRACKET.match(text):
-        raise NotJson("JSON whose first bracket is missing")
     for _ in range(_MOST_PARTS):
         opening = _OPENING.search(text, place)
         end = 0 if opening is None else _closed_at(text, opening.start())
@@ -288,20 +293,16 @@ def _part_of(text: str) -> str:
     opening = _OPENING.search(text)
     if opening is None:
         raise NotJson("text that is no JSON")
+    if '"' in text[: opening.start()]:
+        raise NotJson("JSON whose first bracket is missing")
     end = max(text.rfind("}"), text.rfind("]")) + 1
     part = text[opening.start() : end] if end > opening.start() else text[opening.start() :].strip()
     rest = text[end:] if end > opening.start() else ""
     if '"' in rest:  # a value goes on behind the last bracket
         part = text[opening.start() :].strip()
-    is_closed = part.endswith(("}", "]"))
-    if not is_closed and not (part.endswith('"') and _is_outside(part)):
-        raise NotJson("JSON that is cut off")
+    if not part.endswith(("}", "]", '"')) or '"' in _STRING.sub("", part):
+        raise NotJson("JSON that is cut off, or lacks a quotation mark")
     return part
-
-
-def _is_outside(text: str) -> bool:
-    """Whether a text ends behind a string and not within one."""
-    return '"' not in _STRING.sub("", text)
 
 
 def _check_brackets(text: str) -> None:
@@ -337,9 +338,24 @@ def _repaired(part: str) -> Any:
     scalars = list(_scalars(value))
     if "Infinity" in scalars or "-Infinity" in scalars:
         raise RefusedJson("a number that is too large")
-    if _tokens(_unescaped(part)) != [token for one in scalars for token in _tokens(one)]:
+    source = _unescaped(part)
+    is_same = _tokens(source) == [token for one in scalars for token in _tokens(one)]
+    if not is_same or not all(_is_said(one, source) for one in scalars):
         raise NotJson("JSON that cannot be repaired without a loss")
     return value
+
+
+def _is_said(text: str, source: str) -> bool:
+    """Whether a text with signs of JSON stood so between quotation marks, and has no seam.
+
+    A quotation mark beside a comma or colon may have ended the text before.
+    """
+    if not _SIGNS.intersection(text):
+        return True
+    if _SEAM.search(text):
+        return False
+    text, source = " ".join(text.replace("\\", "").split()), " ".join(source.split())
+    return f'"{text}"' in source or f"'{text}'" in source
 
 
 @cache

@@ -61,5 +61,6 @@ def native_reply(reply: Reply) -> dict[str, Any]:
         "cost_usd": reply.cost_micro / MICRO,
         "latency_ms": reply.latency_us / 1000,
         "reasons": reply.reasons,
+        **({"is_cut_off": True} if reply.is_cut_off else {}),
         **({"review_id": reply.review_id} if reply.review_id else {}),
     }

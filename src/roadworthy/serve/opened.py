@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,22 +24,30 @@ from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
+from ..signals.tokens import Counter, open_counter
 from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
-from .failover import Failover, Link
+from .continuing import MOST_CONTINUATIONS, Continued
+from .failover import Failover, Link, accept_all
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
 from .request import AnswerCache, Router
 from .retries import Policy, RetryBudget
 from .routing import open_router
 from .structured import larger_by_reask
+from .summarising import Summariser
+from .trimming import Trimmer
 from .upstreams import Upstreams
 from .vectors import open_questions
+from .window import Window
 
 FREE = Meter(None, None, "free")
 VECTORS = "vectors"
 """Folder below the artifacts that keeps what was computed of pages; it may be deleted."""
+COUNTED_KINDS = frozenset({"openai", "anthropic", "gemini"})
+"""Kinds whose models go by the names their makers gave them."""
 OpenDesk = Callable[[ServiceDeclaration, str], Desk]
 """Opens the desk of a service with `[review]`, for a release of this id."""
 
@@ -60,6 +69,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         warnings: What is not as it was where it was built, for each record.
         cache: What gives answers again; None where none is declared.
         router: What chooses the model; None where the order of the file does.
+        counters: Model → what counts tokens as it does.
+        summariser: What writes what went out of a chat in few words; None where nothing does.
         user_ceiling: What each user may spend, under the beginning of the scopes of users.
         limits: How much it may be asked, and how much by each user.
         is_shared: Whether it counts in the budgets of its key, its tags and the project, too.
@@ -92,12 +103,16 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     cache: AnswerCache | None = None
     router: Router | None = None
+    counters: Mapping[str, Counter] = {}
+    summariser: Summariser | None = None
     limits: OwnLimits = NO_LIMITS
     is_shared: bool = True
 
     @property
     def is_held(self) -> bool:
         """Whether an answer may be held back, so that a stream of it waits until it is whole."""
+        if self.declaration.context.truncated == "next":
+            return True
         return self.desk is not None or self.judge.has_checks
 
     @property
@@ -117,25 +132,19 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
 
     def full_case_micro(self, size: CallSize) -> int:
         """Return what all paid tries of a request together can cost."""
-        total = self._own_micro(size)
+        total = sum([micro for _, micro in self.tries(size)])
         if self.last_good is not None:
             total += self.last_good.worst_case_micro(size)
         return total
 
     def kept_micro(self, size: CallSize, most: int) -> int:
         """Return what of `most`, set aside for a request, its own models cannot use up."""
-        return max(0, most - self._own_micro(size))
+        return max(0, most - sum([micro for _, micro in self.tries(size)]))
 
-    def _own_micro(self, size: CallSize) -> int:
-        """Return the most that its own models can cost; those that are asked again, twice."""
-        total = 0
-        for link in self.paid_links:
-            total += link.worst_case_micro(size)
-        if self.chain.policy.reasks:
-            larger = larger_by_reask(size)
-            for link in self.chain.paid_links:
-                total += link.worst_case_micro(larger)
-        return total
+    @property
+    def summarising_links(self) -> tuple[Link, ...]:
+        """The model that writes summaries, where it costs something."""
+        return () if self.summariser is None else self.summariser.chain.paid_links
 
     def tries(self, size: CallSize) -> list[tuple[Link, int]]:
         """Return its paid models and rungs, each with the most that its tries can cost."""
@@ -154,7 +163,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     def chains(self) -> tuple[Failover, ...]:
         """The models and all ladders there are."""
         chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder)
-        return tuple(chain for chain in chains if chain is not None)
+        own = None if self.summariser is None else self.summariser.chain
+        return tuple(chain for chain in (*chains, own) if chain is not None)
 
     @property
     def is_paid(self) -> bool:
@@ -231,9 +241,7 @@ def open_release(
     Signals and sources are opened where they are needed; all that is served shares `upstreams`.
 
     Raises:
-        DeclarationError: A model, schema, guard or view cannot be opened or does not fit, or a
-            price is unknown and no ceiling stands in for it.
-        NotFound: A view is not registered.
+        DeclarationError, NotFound: A part is not there, does not fit, or costs nobody knows what.
         MissingExtra: The only model of the chain needs a package that is not installed.
     """
     desk = None if service.review is None else open_desk(service, release_id)
@@ -263,18 +271,37 @@ def open_release(
         deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
-        per_request_micro=service.cost.per_request_micro,
-        user_ceiling=user_ceiling(service.name, service.cost),
         reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
-        service_ceilings=service_ceilings(service.name, service.cost),
-        limits=limits_of(service.name, service.limits),
-        context=_context_of(service, output_guards, project, folder, open_signals),
+        **_money_of(service),
+        context=_context_of(service, output_guards, project, folder, open_signals, opener.trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
         cache=open_cache(service, release_id, clock, questions),
         router=open_router(service, release_id, links, clock, questions),
+        counters=opener.counters,
+        summariser=_open_summariser(service, (*links, *rungs), opener.trimmer),
     )
+
+
+def _open_summariser(
+    service: ServiceDeclaration, links: Sequence[Link], trimmer: Trimmer
+) -> Summariser | None:
+    if service.context.overflow != "summarise":
+        return None
+    own = [link for link in links if link.name == service.context.summarise_with]
+    return Summariser(Failover("summary", own, accept_all), trimmer)
+
+
+def _money_of(service: ServiceDeclaration) -> dict[str, Any]:
+    """Return what a release is told of its ceilings and limits."""
+    name, cost = service.name, service.cost
+    return {
+        "per_request_micro": cost.per_request_micro,
+        "user_ceiling": user_ceiling(name, cost),
+        "service_ceilings": service_ceilings(name, cost),
+        "limits": limits_of(name, service.limits),
+    }
 
 
 def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
@@ -284,6 +311,7 @@ def _policy_of(service: ServiceDeclaration, judge: OutputJudge) -> Policy:
         retries=declared.retries,
         budget=RetryBudget(declared.retry_share),
         restart_streams=declared.restart_streams,
+        truncated=service.context.truncated,
         reasks=bool(judge.told) and service.contract.reasks > 0,
     )
 
@@ -301,9 +329,10 @@ def _context_of(
     project: ProjectDeclaration,
     folder: Path,
     open_signals: OpenSignals,
+    trimmer: Trimmer,
 ) -> Context | None:
     vectors = project.folder / project.store.artifacts / VECTORS
-    return open_context(service, guards, folder, vectors, open_signals)
+    return open_context(service, guards, folder, vectors, open_signals, trimmer)
 
 
 def _features_of(
@@ -386,29 +415,70 @@ class _Opener:
         self._folder = folder
         self._rates = rates
         self._clock = clock
+        self.counters: dict[str, Counter] = {}
 
     def link(self, entry: ModelEntry) -> Link:
         """Open one `[[models]]` entry."""
         provider = self._providers[entry.provider]
         ceiling, now_us = self._service.cost.per_request_micro, self._clock.now_us()
         meter = meter_at(provider, entry.model, self._rates, ceiling, now_us)
+        window = self._window(entry, provider)
+        model = self._open_or_absent(entry, provider)
+        continues = self._service.context.truncated == "continue"
         key = os.environ.get(provider.api_key_env, "") if provider.api_key_env else ""
         deadline_s = self._service.objectives.deadline_ms / 1000
         timeout_s = None if entry.timeout_ms is None else entry.timeout_ms / 1000
         is_instant = provider.kind in INSTANT_KINDS
         return Link(
-            model=self._open_or_absent(entry, provider),
+            model=Continued(model, meter) if continues else model,
             meter=meter,
             is_instant=is_instant,
             timeout_s=timeout_s,
-            max_output_tokens=entry.max_output_tokens,
+            max_output_tokens=self._most_output(entry),
             provider=entry.provider,
             weight=entry.weight,
-            context_tokens=entry.context_tokens,
-            health=self._upstreams.health_of(entry.provider, provider, entry.model, key),
+            context_tokens=None if window is None else window.tokens,
+            window=window,
+            continues=MOST_CONTINUATIONS if continues else 0,
+            health=self._health(entry, provider, key),
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),
             usual_s=timeout_s or deadline_s / max(len(self._service.chain), 1),
         )
+
+    @cached_property
+    def trimmer(self) -> Trimmer:
+        """What keeps chats within their tokens; vocabularies that this needs are read now."""
+        context = self._service.context
+        counters = [self.counters[entry.name] for entry in self._service.chain]
+        if context.max_input_tokens is not None or context.max_history_tokens is not None:
+            for counter in counters:
+                if counter.vocabulary is not None:
+                    counter.vocabulary.read()
+        return Trimmer(context, counters)
+
+    def _most_output(self, entry: ModelEntry) -> int | None:
+        limits = (entry.max_output_tokens, self._service.context.max_output_tokens)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def _window(self, entry: ModelEntry, provider: Provider) -> Window | None:
+        """Return the context window of a model that reads chats, declared or published."""
+        counts = provider.kind in COUNTED_KINDS
+        counter = open_counter(entry.model) if counts else Counter()
+        self.counters[entry.name] = counter
+        if self._service.kind != "generate":
+            return None
+        tokens = entry.context_tokens
+        if tokens is not None and counter.vocabulary is not None:
+            counter.vocabulary.read()
+        if tokens is None and counts:
+            tokens = self._rates.window(provider.base_url or "", entry.model)
+        return None if tokens is None else Window(tokens, counter)
+
+    def _health(self, entry: ModelEntry, provider: Provider, key: str) -> Health | None:
+        shared = self._upstreams.health_of(entry.provider, provider, entry.model, key)
+        if shared is None and self._service.failover.order == "fastest":
+            return Timed(entry.provider, entry.model, 0.0)
+        return shared
 
     def _open_or_absent(self, entry: ModelEntry, provider: Provider) -> Model:
         try:

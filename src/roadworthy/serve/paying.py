@@ -92,6 +92,8 @@ class Till:
         """
         release = plan.release
         call.size = size_of(call.body, len(call.output_schema))
+        if call.forgotten and release.summariser is not None:
+            call.size, call.summary_micro = release.summariser.sizes(call, call.size)
         self._stay_within_a_day(plan)
         ceilings = self._ceilings(plan)
         while True:
@@ -106,7 +108,7 @@ class Till:
         call.max_cost_micro = worst
         call.is_covered = worst == full
         if release.last_good is not None:
-            call.kept_micro = release.kept_micro(call.size, worst)
+            call.kept_micro = release.kept_micro(call.size, max(worst - call.summary_micro, 0))
         self._enter_tree(plan, call, worst)
         if release.prefers_cheap and self._ledger.is_soft((*counted, *ceilings)):
             _ask_cheapest_first(plan, call, call.size)
@@ -137,6 +139,7 @@ class Till:
                 full += release.last_good.worst_case_micro(size)
         else:
             full = release.full_case_micro(size)
+        full += call.summary_micro
         ceiling = release.per_request_micro
         worst = full if ceiling is None or full < ceiling else ceiling
         if plan.below is not None and worst > plan.below.tree.left_micro:
@@ -163,6 +166,10 @@ class Till:
             scope = PROVIDER + link.provider
             if scope in known:
                 parts[scope] = parts.get(scope, 0) + micro
+        for link in plan.release.summarising_links if call.summary_micro else ():
+            scope = PROVIDER + link.provider
+            if scope in known and link.provider not in call.barred:
+                parts[scope] = parts.get(scope, 0) + call.summary_micro
         counted = tuple([known[scope] for scope in parts])
         return counted, {scope: min(part, worst) for scope, part in parts.items()}
 

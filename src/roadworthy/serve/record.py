@@ -17,9 +17,8 @@ _NOTHING = Usage()
 def record_of(plan: Plan, environment_hash: str) -> Record:
     """Return the one row that `plan` leaves."""
     release, caller, request, answer = plan.release, plan.caller, plan.request, plan.answer
-    usage = total_usage(plan)
+    usage, hold = total_usage(plan), plan.hold
     last = plan.attempts[-1] if plan.attempts else None
-    hold = plan.hold
     return Record(
         id=plan.id,
         at_us=plan.at_us,
@@ -73,6 +72,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         warnings=release.warnings,
         route=plan.route,
         is_cut_off=answer is not None and answer.is_cut_off,
+        context=_context_of(plan, usage),
         prompt="" if release.context is None else release.context.version,
     )
 
@@ -81,6 +81,11 @@ def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
     decision = plan.decision
     return () if decision is None or not decision.certificate else (decision.certificate,)
+
+
+def _context_of(plan: Plan, usage: Usage) -> dict[str, Any] | None:
+    context = None if plan.call is None else plan.call.context
+    return None if context is None else {**context, "output_tokens": usage.output_tokens}
 
 
 def _found(plan: Plan) -> tuple[PassageFound, ...] | None:
@@ -128,6 +133,7 @@ def reply_of(plan: Plan) -> Reply:
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
+        is_cut_off=answer is not None and answer.is_cut_off,
         error=plan.error,
         at_us=plan.at_us,
         rates=plan.rates,

@@ -242,6 +242,7 @@ class Reply(msgspec.Struct, kw_only=True):
         completion: The upstream's own chat completion, to be passed on untouched.
         content: The JSON as text, where the output had to be JSON.
         review_id: What waits for a person, for `review`.
+        is_cut_off: Whether the answer ended at its limit of tokens; it is not whole.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
         events: For a stream, the rest of its events; when they end, everything is settled.
@@ -263,6 +264,7 @@ class Reply(msgspec.Struct, kw_only=True):
     latency_us: int = 0
     reasons: tuple[str, ...] = ()
     review_id: str = ""
+    is_cut_off: bool = False
     error: RoadworthyError | None = None
     first: bytes = b""
     events: AsyncGenerator[bytes, None] | None = None

@@ -287,8 +287,12 @@ class Writer:
                 yield from self._call(call)
 
     def _restart(self) -> Iterator[bytes]:
-        """End what another model had begun, as incomplete: the answer begins anew behind it."""
+        """End what another model had begun, as incomplete: the answer begins anew behind it.
+
+        What had come of it is no part of the response in the end.
+        """
         yield from self._close("incomplete")
+        self._output.clear()
         self._told.text, self._told.calls = "", []
 
     def _text(self, text: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import msgspec
 from ..errors import Cause, ModelError
 
 Order = Literal["declared", "weighted", "fastest"]
+Truncated = Literal["mark", "next", "continue"]
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 2.0
@@ -71,6 +72,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         retries: How often one model is asked again.
         budget: How often all of them are.
         restart_streams: Whether a stream that broke off begins anew with the next model.
+        truncated: `next` lets an answer that was cut off count as a failed try, too.
         reasks: Whether a model is asked once more for JSON that broke its schema.
     """
 
@@ -78,6 +80,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 0
     budget: RetryBudget = msgspec.field(default_factory=lambda: RetryBudget(0.0))
     restart_streams: bool = False
+    truncated: Truncated = "mark"
     reasks: bool = False
 
 

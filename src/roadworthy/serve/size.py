@@ -35,7 +35,7 @@ def size_of(body: Mapping[str, msgspec.Raw], schema_bytes: int = 0) -> CallSize:
         total += len(memoryview(value))
         if name in _LIMITS:
             said[name] = _whole(name, value)
-    if not _HIDDEN.isdisjoint(body):
+    if schema_bytes or not _HIDDEN.isdisjoint(body):
         total += HIDDEN_TOKENS
     limit = said.get("max_completion_tokens") or said.get("max_tokens")
     return CallSize(total, _attached(body.get("messages")), limit, said.get("n") or 1)

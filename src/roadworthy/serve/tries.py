@@ -27,6 +27,7 @@ from .pacing import Pace, Turn
 from .retries import Policy, wait_before_retry_s
 from .size import size_of
 from .structured import asked_again, larger_by_reask
+from .window import Window
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """What a priced model may write where nobody says: a call without an end has no worst case."""
@@ -35,6 +36,12 @@ COOLING = "cooling"
 BUSY = "busy"
 """How a try ends for which there was no turn in time."""
 
+TOO_LONG, CUT_OFF = "too_long", "cut_off"
+"""How a try ends that was not made, since its model could not read so much; and one whose answer
+was not whole."""
+ASKED_BYTES = 256
+"""What a model is told, at most, so that it goes on where it stopped, with the JSON around it."""
+_THEIRS = frozenset({ModelRejected.code, TOO_LONG})
 _LATE = frozenset({ModelTimeout.code, "no_time_left"})
 _AWAY = frozenset(
     {ModelUnavailable.code, ModelRateLimited.code, "no_key", "stopped", COOLING, BUSY}
@@ -47,6 +54,8 @@ _WAITS_FOR = 0.5
 _COUNTS_FROM = 0.5
 """A try that was given less than this share of its usual time says nothing where it is late."""
 _LEAST_IDLE_S = 0.01
+_LEAST_RETRY_S = 0.02
+"""What must be left for a retry where nobody knows how long answers take."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +68,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         provider: Whose it is, as roadworthy.toml names it.
         weight: Its share of first tries, where the order is by chance.
         context_tokens: Its window of tokens; None where that is not known.
+        window: Says what does not fit it; None where it is not known.
+        continues: How often it may be asked to go on where an answer was cut off.
         health: Its breaker, which all chains share; None of one that is never away.
         pace: What paces the calls to its provider; None where nothing limits them.
         usual_s: What a try is given where no client asks for less; 0 where that is not known.
@@ -75,6 +86,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     health: Health | None = None
     pace: Pace | None = None
     usual_s: float = 0.0
+    window: Window | None = None
+    continues: int = 0
 
     name: str = ""
     is_free: bool = False
@@ -90,10 +103,14 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return min(wanted, limit) if self.max_output_tokens else wanted
 
     def worst_case_micro(self, size: CallSize) -> int:
-        """Return the most one try can cost."""
-        return self.meter.worst_case_micro(
-            size.input_bytes, self.output_tokens(size) * size.choices, size.images
-        )
+        """Return the most one try can cost, with all that it may be asked to go on."""
+        output = self.output_tokens(size)
+        worst = self.meter.worst_case_micro(size.input_bytes, output * size.choices, size.images)
+        for k in range(1, self.continues + 1):
+            # What was written goes in again: as many tokens as came out, whatever its bytes.
+            grown = size.input_bytes + k * (output + ASKED_BYTES)
+            worst += self.meter.worst_case_micro(grown, output, size.images)
+        return worst
 
 
 class Tries:
@@ -123,7 +140,6 @@ class Tries:
         self._is_again = False
         self._stopped = stopped
         self._spent = call.spent_micro
-        self._tried_micro = 0
         self._started = 0
         self._retry = 0
         self._turn: Turn | None = None
@@ -152,6 +168,7 @@ class Tries:
         if call.barred and link.provider in call.barred:
             return self._skip(link, BudgetExhausted.code)
         call.asked = link.name
+        call.left_micro = None
         self._started = time.perf_counter_ns()
         if not link.is_instant:
             now = time.monotonic()
@@ -163,7 +180,18 @@ class Tries:
                 return self._skip_cooling(link, health, now)
             share = remaining / left if link.timeout_s is None else link.timeout_s
             call.deadline = now + min(share, remaining)
-        return self._set_tokens(link)
+        return self._set_tokens(link) and self._fits(link)
+
+    def _fits(self, link: Link) -> bool:
+        """Whether the call fits the model's window with what it may write; else it is skipped."""
+        if link.window is None:
+            return True
+        call = self.call
+        output = call.max_output_tokens or (call.size and call.size.output_tokens) or 1
+        why = link.window.refuses(call, output)
+        if why:
+            self._not_taken.append("messages")
+        return not why or self._skip(link, TOO_LONG, why, "context_length")
 
     def _set_tokens(self, link: Link) -> bool:
         """Set what the model may write; False if the purse pays for nothing."""
@@ -173,6 +201,8 @@ class Tries:
             call.max_output_tokens = link.max_output_tokens
             return True
         purse = call.max_cost_micro
+        if purse is not None and link.continues:
+            call.left_micro = min(purse - self._spent, link.worst_case_micro(size))
         if purse is None or (call.is_covered and not self._spent):
             call.max_output_tokens = link.output_tokens(size)
             return True
@@ -271,12 +301,17 @@ class Tries:
         is_acceptable = judgement is ACCEPTED or judgement.is_acceptable
         if self._asked is not None:
             answer.mended = "reask"
+        usage = answer.usage
         if len(answer.attempts) > 1:
-            self.attempts.extend(answer.attempts[:-1])
-        if is_acceptable:
-            self._note(link, "ok", answer.usage, answer=answer)
+            self._take_over(answer.attempts[:-1])
+            usage = answer.attempts[-1].usage
+        if not is_acceptable:
+            self._note(link, "rejected", usage, judgement.reason, answer=answer)
+        elif answer.is_cut_off and self._policy.truncated == "next":
+            is_acceptable = False
+            self._note(link, CUT_OFF, usage, "it ended at its limit of tokens", answer=answer)
         else:
-            self._note(link, "rejected", answer.usage, judgement.reason, answer=answer)
+            self._note(link, "ok", usage, answer=answer)
         health = link.health
         if health is not None:
             if self.has_begun:
@@ -297,6 +332,7 @@ class Tries:
         One that was refused costs nothing. One that was cut off while its upstream worked costs
         what it may have cost at most, unless it was counted: nobody knows how far it came.
         """
+        self._take_over(self.call.before)
         is_cut = error.may_cost
         if isinstance(error, ModelTimeout) and not error.attempts and self.call.unfinished:
             error.attempts = (self.call.unfinished,)
@@ -376,12 +412,15 @@ class Tries:
     async def _waits_to_ask_again(self, link: Link, error: ModelError) -> bool:
         """Wait, if the same model is to be asked again after `error`; returns whether it is."""
         policy, health = self._policy, link.health
-        if health is None or self._retry >= policy.retries or self.broken:
+        if health is None or not health.can_be_away or self.broken:
+            return False
+        if self._retry >= policy.retries:
             return False
         draw = random.random()  # noqa: S311 - when, not what
         wait_s = wait_before_retry_s(error, self._retry, draw, is_last=not self.left)
         now = time.monotonic()
-        if wait_s is None or now + wait_s >= self.call.deadline:
+        latest = self.call.deadline - max(health.answer_s, _LEAST_RETRY_S)
+        if wait_s is None or now + wait_s >= latest:
             return False
         if health.for_s(now) > wait_s or not self._affords_again(link):
             return False
@@ -392,23 +431,30 @@ class Tries:
         except asyncio.CancelledError:
             self.call.abandoned = tuple(self.attempts)
             raise
+        if time.monotonic() >= latest:  # a busy machine slept longer than it was told to
+            return False
         self._retry += 1
         self.call.unfinished = None
         self._started = time.perf_counter_ns()
         return self._set_tokens(link)
 
     def _affords_again(self, link: Link) -> bool:
-        """Whether another try can be paid, without taking from what the next models may need."""
-        call = self.call
-        size, purse = call.size, call.max_cost_micro
-        if link.is_free or size is None or purse is None or not self._spent:
-            return True
-        worst = link.worst_case_micro(size)
-        room = self._tried_micro if call.is_covered else purse
-        return room - self._spent >= worst
+        """Whether another try can be paid: money was set aside for one of each model.
+
+        So what may have been charged is not asked for again, where money is counted.
+        """
+        is_counted = self.call.size is not None and self.call.max_cost_micro is not None
+        return link.is_free or not is_counted or not self.attempts[-1].cost_micro
+
+    def _take_over(self, attempts: Sequence[Attempt]) -> None:
+        """Take over tries that are over and priced, of a model that asks several times."""
+        self.call.before = ()
+        self.attempts.extend(attempts)
+        self._spent += sum([attempt.cost_micro for attempt in attempts])
 
     def cancelled(self, link: Link) -> None:
         """Leave on the call what a try may have used when everything was cancelled."""
+        self._take_over(self.call.before)
         unfinished = self.call.unfinished
         usage = unfinished.usage if unfinished else None
         is_cut = unfinished is not None
@@ -438,8 +484,6 @@ class Tries:
                 cost = min(cost, most)
             self._spent += cost
             self.call.spent_micro = self._spent
-            if cost and size is not None and not self._retry:
-                self._tried_micro += link.worst_case_micro(size)
         us = (time.perf_counter_ns() - self._started) // 1000
         self.attempts.append(
             Attempt(
@@ -469,7 +513,7 @@ class Tries:
             error.status = ModelTimeout.status
         elif ends <= _AWAY:
             error.status = ModelUnavailable.status
-        error.retryable = ends != {ModelRejected.code}
+        error.retryable = not ends <= _THEIRS
         if self._not_taken and len(self._not_taken) == len(self.attempts):
             error.status, error.param = 422, self._not_taken[0]  # no model takes the request
         if error.status == ModelUnavailable.status:

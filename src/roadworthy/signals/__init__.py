@@ -10,5 +10,7 @@ ENFORCES: Mapping[str, str] = {
     "context.retrieval.top_k": "signals/search.py",
     "context.retrieval.max_tokens": "signals/search.py",
     "context.retrieval.min_score": "signals/search.py",
+    "context.retrieval.dedupe": "signals/search.py",
+    "context.retrieval.choose": "signals/search.py",
 }
 """Declared key → the file that enforces it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..types import Embedder, Passage, Sentence
 from .embed import open_minilm
 from .grounded import Grounding
-from .search import Retriever, build_index
+from .search import Choose, Retriever, build_index
 from .why import WrittenFrom, written_from
 
 _opening = threading.Lock()
@@ -69,7 +69,15 @@ class LocalSignals:
             return open_minilm()
 
     def open_pages(
-        self, folder: Path, cache: Path, *, top_k: int, max_tokens: int, min_score: float
+        self,
+        folder: Path,
+        cache: Path,
+        *,
+        top_k: int,
+        max_tokens: int,
+        min_score: float,
+        dedupe: float = 1.0,
+        choose: Choose = "nearest",
     ) -> LocalPages:
         """Read the pages below `folder`; their vectors are kept in `cache`.
 
@@ -81,6 +89,12 @@ class LocalSignals:
         embedder = self.embedder()
         index = build_index(folder, embedder, cache)
         retriever = Retriever(
-            index, embedder, top_k=top_k, max_tokens=max_tokens, min_score=min_score
+            index,
+            embedder,
+            top_k=top_k,
+            max_tokens=max_tokens,
+            min_score=min_score,
+            dedupe=dedupe,
+            choose=choose,
         )
         return LocalPages(retriever, Grounding(index, embedder))

@@ -117,14 +117,14 @@ def _switched(act: Action) -> dict[str, Any]:
     }
 
 
-def _reached(act: Action) -> dict[str, Any]:
-    facts = {name: act.detail[name] for name in _OF_CEILING if name in act.detail}
-    return {**facts, "scope": act.subject, "link": "/budgets"}
-
-
 def _of_provider(act: Action) -> dict[str, Any]:
     provider, _, model = act.subject.partition("/")
     return {**act.detail, "provider": provider, "model": model, "link": "/providers"}
+
+
+def _reached(act: Action) -> dict[str, Any]:
+    facts = {name: act.detail[name] for name in _OF_CEILING if name in act.detail}
+    return {**facts, "scope": act.subject, "link": "/budgets"}
 
 
 def _lost(act: Action) -> dict[str, Any]:

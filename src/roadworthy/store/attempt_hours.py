@@ -25,8 +25,15 @@ AttemptCell = tuple[int, str, str, str, str]
 """What is counted together: an hour, service, provider, model and how the tries ended."""
 Dimension = Literal["service", "provider", "model", "hour_us"]
 
-NOT_ASKED = ("stopped", "too_dear", "no_time_left", "no_key")
+NOT_ASKED = ("stopped", "too_dear", "no_time_left", "no_key", "too_long", "budget_exhausted")
 """Ends of tries in which nobody was asked, for a reason that does not lie with the provider."""
+TURNED_DOWN = "turned_down"
+"""How a try ends here that was answered, and whose answer a check or a guard turned down."""
+ANSWERED = ("ok", TURNED_DOWN, "unsure", "cut_off")
+"""Ends of tries that the provider answered, whatever was thought of the answer."""
+
+_OWN = {"cooling": "cooling", "busy": "busy", "rejected": TURNED_DOWN}
+"""Ends of tries that are told as such, whatever was wrong upstream."""
 
 _BUCKETS = tuple(f"b{k:02}" for k in range(LATENCY_BUCKETS))
 _SUMS = (*ATTEMPT_COUNTS, *_BUCKETS)
@@ -69,8 +76,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ok(self) -> int:
-        """How many were answered."""
-        return self.attempts.get("ok", 0)
+        """How many were answered, whatever was thought of the answer."""
+        return sum(self.attempts.get(end, 0) for end in ANSWERED)
 
     @property
     def bytes_per_token(self) -> float | None:
@@ -92,8 +99,8 @@ def tally_attempts(records: Iterable[Record]) -> dict[AttemptCell, list[int]]:
             status = attempt.cause or attempt.status
             if status in NOT_ASKED:
                 continue
-            if attempt.status in ("cooling", "busy"):
-                status = attempt.status
+            if attempt.status in _OWN:
+                status = _OWN[attempt.status]
             us = attempt.us
             sums = cells[hour_us, service, attempt.provider, attempt.model, status]
             sums[0] += 1

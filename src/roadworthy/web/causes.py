@@ -54,6 +54,8 @@ _TRIES = {
     "model_rate_limited": _same("met a provider that refused for now"),
     "model_rejected": _same("met a provider that refused"),
     "too_dear": _same("met a ceiling"),
+    "busy": _same("met a provider at its limits"),
+    "cooling": _same("met a provider that is left alone"),
     "model_unavailable": _same("reached no model"),
     "no_key": _same("reached no model"),
     "stopped": _same("met a stopped model"),

@@ -40,7 +40,10 @@ _ENDS: Mapping[str, str] = {
     "auth": "it refuses the key",
     "content_filter": "its content filter stopped it",
     "context_length": "the input is too long for it",
-    "rejected": "not accepted: by it, or by a check of its answer",
+    "rejected": "it does not take the request",
+    "turned_down": "answered, and turned down by a check or a guard",
+    "unsure": "answered, and not sure enough to be given",
+    "cut_off": "answered, and cut off at its limit of tokens",
     "cancelled": "the client left",
     "cooling": "not asked: it is left alone",
     "busy": "not asked: no turn in time",
@@ -121,7 +124,7 @@ def _rows(ask: Ask) -> Iterator[_Row]:
             if not ask.sees(name):
                 continue
             for link in (link for chain in release.chains for link in chain.links):
-                if link.health is None:
+                if link.health is None or not link.health.can_be_away:
                     continue
                 place = (link.provider, link.name, link.health.model)
                 _, _, services = found.setdefault(place, (link, link.health, []))

@@ -75,8 +75,10 @@ _STATUS = {
     "too_dear": "not asked: too little money was left",
     "cancelled": "the client left",
     "no_key": "not asked: its key is not set",
+    "cooling": "not asked",
+    "busy": "not asked",
 }
-_UNASKED = frozenset({"stopped", "no_time_left", "too_dear", "no_key"})
+_UNASKED = frozenset({"stopped", "no_time_left", "too_dear", "no_key", "cooling", "busy"})
 """How a try ends that asked nobody."""
 
 _ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)

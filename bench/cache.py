@@ -36,7 +36,7 @@ from roadworthy.risk.walk import grid_of, look_once, start_for_one_look
 from roadworthy.serve.request import Request
 from roadworthy.serve.shelves import Shelves
 from roadworthy.signals.embed import open_minilm
-from roadworthy.signals.marks import marks_of, why_not
+from roadworthy.signals.marks import Marks, marks_of, why_not
 from roadworthy.signals.reuse import FEATURES, NEIGHBOURS, features_of, score_of
 from roadworthy.types import Key
 
@@ -179,6 +179,75 @@ def _oracle(hits: Hits, scores: Floats, max_error: float) -> float:
     return round(float(passed[fine].max() / hits.requests), 4) if fine.size else 0.0
 
 
+def online(folder: Path, runs: int = 3, begin: int = 3_000) -> Figures:
+    """Return what a cache gives that fills as questions come, and keeps no question that it hit.
+
+    The first `begin` questions are all answered anew, kept and compared; a threshold is certified
+    from them by one look, of each entry one pair; the rest meet it. So the evidence is of a smaller
+    cache than the one that uses it: what a service does, and no resample.
+    """
+    found = read(folder, "banking77")
+    marks = [marks_of(text) for text in found.texts]
+    figures: Figures = {}
+    for max_error in (0.05, 0.02):
+        told = [_one_run(found, marks, max_error, begin, seed) for seed in range(runs)]
+        names = ("share_from_cache", "wrong_of_hits", "wrong_of_all")
+        figures[f"{max_error:.0%}"] = {
+            name: [round(run[place], 4) for run in told] for place, name in enumerate(names)
+        }
+    return figures
+
+
+def _one_run(
+    found: Texts, marks: list[Marks], max_error: float, begin: int, seed: int
+) -> tuple[float, float, float]:
+    order = np.random.default_rng(seed).permutation(len(found.texts)).tolist()
+    kept = np.empty(found.vectors.shape, np.float32)
+    places: list[int] = []
+    pairs: dict[int, tuple[float, bool]] = {}
+    threshold, hits, wrong = np.inf, 0, 0
+    for number, place in enumerate(order):
+        if number == begin:
+            threshold = _certify(list(pairs.values()), max_error)
+        near = _best(found, marks, kept[: len(places)], places, place)
+        if near is not None:
+            other, score = near
+            is_wrong = found.intents[other] != found.intents[place]
+            if number < begin:
+                pairs.setdefault(other, (score, is_wrong))
+            elif score >= threshold:
+                hits, wrong = hits + 1, wrong + is_wrong
+                continue
+        kept[len(places)] = found.vectors[place]
+        places.append(place)
+    asked = len(order) - begin
+    return hits / asked, wrong / max(hits, 1), wrong / asked
+
+
+def _certify(pairs: list[tuple[float, bool]], max_error: float) -> float:
+    scores, is_wrong = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    grid = grid_of(scores)
+    start = start_for_one_look(scores, grid, len(scores), max_error, SURE)
+    place = look_once(scores, is_wrong, grid, start, max_error, SURE).certified
+    return np.inf if place is None else float(grid[place])
+
+
+def _best(
+    found: Texts, marks: list[Marks], kept: Any, places: list[int], place: int
+) -> tuple[int, float] | None:
+    """Return the entry whose answer would be given, and its score."""
+    if not places:
+        return None
+    cosines = kept @ found.vectors[place]
+    order = np.argsort(-cosines, kind="stable")[:NEIGHBOURS]
+    near = [(places[k], float(cosines[k])) for k in order if cosines[k] >= LEAST_SIMILARITY]
+    for rank, (other, _) in enumerate(near):
+        if not why_not(marks[place], marks[other]):
+            agrees = [found.intents[one] == found.intents[other] for one, _ in near]
+            return other, score_of(features_of([c for _, c in near], agrees, rank))
+    return None
+
+
 def lookups(folder: Path, rows: int = 100_000, asked: int = 200) -> Figures:
     """Return how long a lookup among many questions takes, and what they take of memory."""
     found, bank = read(folder, "clinc150"), read(folder, "banking77")
@@ -308,6 +377,7 @@ def main() -> None:
         return
     figures = {"exact": hits_us(), "semantic": lookups(folder)}
     figures["certified"] = certified(folder, args.resamples)
+    figures["online"] = online(folder)
     print(json.dumps({"bench": "cache", **figures}))
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import MakeProject
+from conftest import InstallPlugin, MakeProject
 from roadworthy.app import Project
+from roadworthy.serve.caches import ReleaseCache
 from roadworthy.serve.request import Reply, Request
 from roadworthy.store.records import read_record
 from roadworthy.types import Key, Record, SettableClock
@@ -318,8 +319,9 @@ def test_memory_is_bounded(make_project: MakeProject) -> None:
     for number in range(8):
         ask(project, f"question {number}")
     cache = project.serving.engine.releases["reply"].cache
-    assert cache.kept.bytes <= 1_000_000  # type: ignore[union-attr]
-    assert 1 <= len(cache.kept) <= 2  # type: ignore[union-attr]
+    assert isinstance(cache, ReleaseCache)
+    assert cache.kept.bytes <= 1_000_000
+    assert 1 <= len(cache.kept) <= 2
 
 
 def test_a_new_release_begins_with_nothing(project: Project) -> None:
@@ -403,3 +405,38 @@ def test_a_number_that_is_none_is_not_mistaken_for_null(make_project: MakeProjec
     for value in values:
         assert service.answer({"p": value}).disposition != "cached"
     assert service.answer({"p": 1}).disposition == "cached"
+
+
+HALF = PAID.replace("paid", "half").replace('"scripted"', '"half"')
+NOT_WHOLE = """
+from roadworthy.models.scripted import ScriptedModel
+from roadworthy.types import Answer
+
+CALL = b'{"choices":[{"message":{"role":"assistant","tool_calls":[{"id":"c"}]}}]}'
+
+def open_it(spec):
+    name = spec.name
+    return ScriptedModel(name, [ANSWER])
+"""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        'Answer(model=name, output={"text": ""}, completion=CALL, finish_reason="tool_calls")',
+        'Answer(model=name, output={"text": ""}, completion=CALL)',
+        'Answer(model=name, output={"text": "cut o"}, finish_reason="length")',
+        'Answer(model=name, output={"p": float("nan")})',
+    ],
+)
+def test_calls_of_tools_and_what_is_not_whole_are_not_kept(
+    make_project: MakeProject, install_plugin: InstallPlugin, answer: str
+) -> None:
+    install_plugin("models", "half", NOT_WHOLE.replace("ANSWER", answer))
+    service = SERVICE.format(cache="", more="", deadline_ms=2000).replace('"paid"', '"half"')
+    project = make_project({"reply": service}, project=HALF)
+    assert ask(project).disposition != "cached"
+    assert ask(project).disposition != "cached"
+    cache = project.serving.engine.releases["reply"].cache
+    assert isinstance(cache, ReleaseCache)
+    assert len(cache.kept) == 0

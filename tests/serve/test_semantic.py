@@ -17,8 +17,10 @@ from roadworthy.serve.caches import ReleaseCache
 from roadworthy.serve.request import Reply, Request
 from roadworthy.serve.semantic import Semantic
 from roadworthy.signals.embed import open_minilm
+from roadworthy.store.pairs import add_pairs
 from roadworthy.store.records import read_record
-from roadworthy.types import Key, Pair, Record, SpoolEntry
+from roadworthy.store.switchboard import move_pointer
+from roadworthy.types import DAY_US, Key, Pair, Record, SettableClock, SpoolEntry
 
 SERVICE = """
 name = "reply"
@@ -58,21 +60,26 @@ class Desk:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        project.serving.jobs.run_now("pairs")  # it is not due again while a test runs
+        self.follow()
         release = project.serving.engine.releases["reply"]
         assert isinstance(release.cache, ReleaseCache)
         self.cache = release.cache
-        serving, self.pairs = project.serving, list[Pair]()
-        self.auditing = Auditing(release, project.clock, serving.ledger, serving.spool)
-        self._append = serving.spool.append
-        self.cache.audits = self.auditing
-        serving.spool.append = self._note  # type: ignore[method-assign]
+        self.pairs: list[Pair] = []
+        spool = project.serving.spool
+        self._append = spool.append
+        spool.append = self._note  # type: ignore[method-assign]
+
+    def follow(self) -> None:
+        self.project.run(self.project.serving.follow()).result()
 
     def _note(self, entry: SpoolEntry) -> None:
         if isinstance(entry, Pair):
             self.pairs.append(entry)
         self._append(entry)
 
-    def certify(self, threshold: float = 0.0, **more: Any) -> None:
+    def certify(self, threshold: float | None = 0.0, **more: Any) -> None:
+        """Let it be in force, as the job that certifies does."""
         within = Within(
             certificate="ct_1",
             threshold=threshold,
@@ -80,7 +87,11 @@ class Desk:
             scorer=self.cache.scorer,
             audit_share=0.0,
         )
-        self.cache.within = msgspec.structs.replace(within, **more)
+        within = msgspec.structs.replace(within, **more)
+        with self.project.state.begin() as connection:
+            move_pointer(connection, "reuse:reply", msgspec.json.encode(within).decode())
+        self.follow()
+        assert self.cache.within.certificate == "ct_1"
 
     def ask(self, text: str, **given: Any) -> Reply:
         messages = [*given.pop("earlier", ()), {"role": "user", "content": text}]
@@ -92,7 +103,8 @@ class Desk:
         return reply
 
     def finish(self) -> None:
-        self.project.run(self.auditing.finish()).result()
+        assert isinstance(self.cache.audits, Auditing)
+        self.project.run(self.cache.audits.finish()).result()
         assert isinstance(self.cache.alike, Semantic)
         self.project.run(self.cache.alike.finish()).result()
 
@@ -146,6 +158,36 @@ def test_what_is_certified_is_given_with_what_let_it(make_project: MakeProject) 
     assert record.cache["similarity"] > 0.8
     assert record.certificates == ("ct_1",)
     assert record.attempts == ()
+
+
+def test_a_service_certifies_its_cache_by_its_own_pairs(make_project: MakeProject) -> None:
+    desk = make(make_project)
+    desk.ask(ONE)
+    desk.ask("How could I track my new card?")
+    (pair,) = desk.pairs
+    assert desk.cache.within.threshold is None
+    found = [
+        msgspec.structs.replace(
+            pair,
+            id=f"pr_{number:04}",
+            request_id=f"rq_{number:04}",
+            entry=str(number),
+            unit=str(number),
+        )
+        for number in range(300)
+    ]
+    with desk.project.state.begin() as connection:
+        add_pairs(connection, found)
+    clock = desk.project.clock
+    assert isinstance(clock, SettableClock)
+    clock.set(clock.now_us() + 8 * DAY_US)
+    desk.project.serving.jobs.run_now("pairs")
+    desk.follow()
+    assert desk.cache.within.certificate
+    desk.ask(ONE)  # what was kept is over by now
+    hit = desk.ask("How could I track my new card?")
+    assert hit.disposition == "cached"
+    assert desk.record(hit).certificates == (desk.cache.within.certificate,)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from roadworthy.bounds.in_force import Within
 from roadworthy.serve.caches import ReleaseCache
 from roadworthy.serve.request import Reply, Request
 from roadworthy.store.pairs import add_pairs
+from roadworthy.store.switchboard import Stop, move_pointer
 from roadworthy.types import Key, Pair
 
 PRICES = """
@@ -50,9 +51,9 @@ def cache_of(plane: Plane, name: str) -> ReleaseCache:
     return cache
 
 
-def ask(plane: Plane, name: str, text: str) -> Reply:
+def ask(plane: Plane, name: str, text: str, user: str = "") -> Reply:
     body = {"messages": msgspec.Raw(msgspec.json.encode([{"role": "user", "content": text}]))}
-    request = Request(service=name, key=KEY, protocol="openai", body=body)
+    request = Request(service=name, key=KEY, protocol="openai", body=body, user=user)
     reply: Reply = plane.project.run(plane.serving.engine.answer(request)).result()
     return reply
 
@@ -77,15 +78,20 @@ def pair(plane: Plane, name: str, number: int, loss: float, *, is_given: bool = 
 
 
 def certify(plane: Plane, name: str, threshold: float, *, is_stopped: bool = False) -> None:
+    """Let a threshold be in force, as the job that certifies does."""
     cache = cache_of(plane, name)
-    cache.within = Within(
+    within = Within(
         certificate="ct_1",
         threshold=threshold,
         release=cache.release_id,
         scorer=cache.scorer,
         audit_share=0.05,
-        is_stopped=is_stopped,
     )
+    with plane.project.state.begin() as connection:
+        move_pointer(connection, f"reuse:{name}", msgspec.json.encode(within).decode())
+        stopped = msgspec.json.encode(Stop("test", 0)).decode() if is_stopped else ""
+        move_pointer(connection, f"stop:{name}/ct_1", stopped)
+    plane.follow()
 
 
 @contextmanager
@@ -100,6 +106,7 @@ def served_caches(folder: Path) -> Iterator[Plane]:
     files = {f"services/{name}/script.jsonl": SCRIPT for name in services}
     project = open_project(write_project(folder / "project", services, files, PRICES))
     plane = Plane(project)
+    plane.serving.jobs.run_now("pairs")  # it is not due again while a test runs
     try:
         for number in range(40):
             ask(plane, "exact", f"question {number % 25}")

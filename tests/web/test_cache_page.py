@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from cache_stage import ask, cache_of, certify, served_caches
+from cache_stage import ask, certify, served_caches
 from visitor import Visitor
 
 from control_plane import Plane
@@ -80,12 +80,11 @@ def test_a_bound_beyond_reach_is_said_with_what_is(stage: Plane, visitor: Visito
 
 
 def test_a_person_s_stop_is_said(stage: Plane) -> None:
-    before = cache_of(stage, "alike").within
     certify(stage, "alike", 0.9, is_stopped=True)
     try:
         twin = twin_of(stage, "alike")
     finally:
-        cache_of(stage, "alike").within = before
+        certify(stage, "alike", 0.9)
     assert (twin["standing"], twin["state"]) == ("off", "off")
     assert "A person stopped it." in " ".join(twin["why"])
 
@@ -157,3 +156,12 @@ def test_the_metrics_tell_it_too(stage: Plane) -> None:
     assert 'roadworthy_cache_hits_total{service="exact",kind="exact"}' in page
     assert 'roadworthy_cache_entries{service="exact"}' in page
     assert 'roadworthy_cache_bytes{service="exact"}' in page
+
+
+def test_a_user_who_is_forgotten_leaves_the_cache_at_once(stage: Plane) -> None:
+    ask(stage, "exact", "who am I?", user="leaver")
+    assert ask(stage, "exact", "who am I?", user="leaver").disposition == "cached"
+    assert stage.ask("DELETE", "/api/users/leaver/records").status == 200
+    assert ask(stage, "exact", "who am I?", user="leaver").disposition == "answered"
+    gone = twin_of(stage, "exact")["kept"]["gone"]
+    assert gone["its user was forgotten"] == 1

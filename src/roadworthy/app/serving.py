@@ -36,6 +36,7 @@ from ..store.spool import Spool
 from ..store.switchboard import Switchboard
 from ..store.writer import Writer
 from ..types import Features, Hold
+from . import paces
 from .beside import Beside
 from .bets import Bets
 from .bound_jobs import BoundJobs
@@ -57,16 +58,6 @@ from .worth import worth_job
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
 
-FILL_EVERY_S = 300
-"""Seconds of the project's time between two runs of the job that fills the online store."""
-EXPLAIN_EVERY_S = 20
-"""Seconds of the project's time between two looks at decisions that nothing explains yet."""
-SCOPE_EVERY_S = 600
-"""Seconds of the project's time between two tries to learn what releases are asked."""
-MEASURE_EVERY_S = 3_600
-"""Seconds of the project's time between two looks at the skew of served features."""
-ROLLOUTS_EVERY_S = 60
-"""Seconds of the project's time between two looks at rollouts that nobody asked for before."""
 ROLLOUTS_LOOK_S = 0.5
 """Real seconds between two looks while a rollout runs."""
 POLL_S = 0.05
@@ -130,11 +121,7 @@ class Serving:
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
         )
-        self.caches = Caches(
-            state,
-            self.switchboard,
-            lambda: [*self.engine.releases.values(), *self._beside.candidates],
-        )
+        self.caches = Caches(state, self.switchboard, self._opened)
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
@@ -146,6 +133,9 @@ class Serving:
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
 
+    def _opened(self) -> list[OpenRelease]:
+        return [*self.engine.releases.values(), *self._beside.candidates]
+
     def _other_jobs(self, ground: Ground) -> list[Job]:
         outages = Outages(self.upstreams, ground.state, ground.clock)
         return [
@@ -153,7 +143,7 @@ class Serving:
             self._books.job(),
             worth_job(ground, lambda: self.engine.releases),
             prices_job(ground.clock, self._all_open),
-            Job("rollouts", ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
+            Job("rollouts", paces.ROLLOUTS_EVERY_S, self._look_at_rollouts, lane="rollouts"),
             Job("providers", LOOK_EVERY_S, outages.tell),
             job_of_token_rates(ground, lambda: self.engine.releases.values()),
         ]
@@ -195,8 +185,8 @@ class Serving:
         return self._bets.audits
 
     def _jobs_of_data(self) -> list[Job]:
-        fill = Job("features", FILL_EVERY_S, self._fill)
-        skew = Job("skew", MEASURE_EVERY_S, self._measure_skew)
+        fill = Job("features", paces.FILL_EVERY_S, self._fill)
+        skew = Job("skew", paces.MEASURE_EVERY_S, self._measure_skew)
         return [fill, skew] if self._ground.declaration.sources else []
 
     def _jobs_of_review(self) -> list[Job]:
@@ -207,8 +197,8 @@ class Serving:
         return [
             queue_job(ground.declaration, ground.state, ground.clock, releases, loop),
             bodies_job(ground.state, ground.clock, releases),
-            Job("explain", EXPLAIN_EVERY_S, self._explain, lane="explain"),
-            Job("scope", SCOPE_EVERY_S, self._learn_scopes, lane="explain"),
+            Job("explain", paces.EXPLAIN_EVERY_S, self._explain, lane="explain"),
+            Job("scope", paces.SCOPE_EVERY_S, self._learn_scopes, lane="explain"),
         ]
 
     def _learn_scopes(self) -> str:
@@ -518,8 +508,7 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self._take_over_levers()
         # It may read thousands of corrections, for which nobody's answer is to wait.
-        desks = [*self.engine.releases.values(), *self._beside.candidates]
-        await asyncio.to_thread(self._desks.refresh, desks)
+        await asyncio.to_thread(self._desks.refresh, self._opened())
         await self.caches.refresh()
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)

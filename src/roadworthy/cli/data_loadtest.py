@@ -10,7 +10,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..app import ENFORCES
-from ..app.serving import FILL_EVERY_S, MEASURE_EVERY_S
+from ..app.paces import FILL_EVERY_S, MEASURE_EVERY_S
 from ..data.load_figures import Bounds, LoadReport, Step, span
 from ..data.loadtest import Asked, Told, load_test, plan_load
 from ..data.peak import memory_mb

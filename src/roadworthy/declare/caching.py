@@ -77,7 +77,7 @@ class Cache(Section):
         description="Most answers that are kept; the least used go first.",
     )
     max_mb: int = Field(
-        256,
+        512,
         ge=1,
         le=65_536,
         description="Most memory (megabytes) of all answers kept; the least used go first.",

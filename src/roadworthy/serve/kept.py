@@ -18,7 +18,7 @@ TOLD: frozenset[Why] = frozenset({"corrected", "forgotten", "wrong"})
 """Those that somebody may want to look into."""
 MOST_TOLD = 20
 OVERHEAD_BYTES = 700
-"""What an entry takes beside its texts (measured, bench/cache.py)."""
+"""What an entry takes beside its texts (tracemalloc, 10,000 of them)."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -33,9 +33,8 @@ class Entry(msgspec.Struct, kw_only=True):
         user: Who asked, so that it can be forgotten with them.
         shelf, marks: Of a question that others may mean too: what both must have in common, and
             what is compared of it.
-        question: What was asked, where others may mean the same.
         is_audited: Whether its reuse was, or is being, held against a fresh answer.
-        extra_bytes: What the index takes for it.
+        extra_bytes: What its marks and the index take.
     """
 
     key: bytes
@@ -50,14 +49,13 @@ class Entry(msgspec.Struct, kw_only=True):
     user: str = ""
     shelf: bytes = b""
     marks: Marks | None = None
-    question: str = ""
     is_audited: bool = False
     extra_bytes: int = 0
 
     @property
     def bytes(self) -> int:
         """About how much memory it takes."""
-        texts = len(self.output) + len(self.completion or b"") + 3 * len(self.question)
+        texts = len(self.output) + len(self.completion or b"")
         return OVERHEAD_BYTES + texts + self.extra_bytes
 
     def answer(self) -> Answer:

@@ -42,10 +42,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         error_code=plan.error_code,
         model=answer.model if answer is not None else (last.model if last else ""),
         attempts=tuple(plan.attempts),
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.cached_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
+        **_counts_of(usage),
         cost_micro=plan.cost_micro,
         reserved_micro=hold.micro if hold else 0,
         price_source=last.price_source if last else "",
@@ -77,6 +74,15 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         context=_context_of(plan, usage),
         prompt="" if release.context is None else release.context.version,
     )
+
+
+def _counts_of(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
 
 
 def certificates_of(plan: Plan) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -92,8 +93,10 @@ def marks_of(text: str) -> Marks:
     ('2',)
     """
     read = folded(text[:MOST_CHARACTERS])
-    every = words_of(read)
-    content = [_stem(word) for word in every if word not in FILLERS and not word.isdigit()]
+    every = [sys.intern(word) for word in words_of(read)]  # thousands of texts share them
+    content = [
+        sys.intern(_stem(word)) for word in every if word not in FILLERS and not word.isdigit()
+    ]
     return Marks(
         numbers=_numbers(read, every),
         negated=_is_negated(read, every),
@@ -171,7 +174,7 @@ def _directions(every: list[str]) -> Iterator[tuple[str, str]]:
         if word in _TURNED:
             way = word
         elif way and word not in FILLERS:
-            yield way, _stem(word)
+            yield way, sys.intern(_stem(word))
             way = ""
 
 

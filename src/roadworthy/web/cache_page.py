@@ -96,7 +96,9 @@ def cache_page(ask: Ask, release: OpenRelease) -> CachePage:
         wrong_of_all=audits.of_all,
         reachable=reachable,
         thresholds=points,
-        kept=None if cache is None else _kept(cache, declared.max_entries, declared.max_mb),
+        kept=None
+        if cache is None
+        else ask.on_loop(_kept, cache, declared.max_entries, declared.max_mb),
     )
 
 

@@ -91,7 +91,8 @@ class Desk:
         with self.project.state.begin() as connection:
             move_pointer(connection, "reuse:reply", msgspec.json.encode(within).decode())
         self.follow()
-        assert self.cache.within.certificate == "ct_1"
+        held = "ct_1" if within.release == self.cache.release_id else ""
+        assert self.cache.within.certificate == held
 
     def ask(self, text: str, **given: Any) -> Reply:
         messages = [*given.pop("earlier", ()), {"role": "user", "content": text}]

@@ -125,6 +125,10 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", kw_only=True):
         model, reference: Who gave the two.
         quality, reference_quality: How good they are (0-1); None until an outcome says.
         loss: What is lost by the cheaper one (0-1); None until it is known.
+        answers: What a label is compared with of every cheaper answer, as JSON; the worst counts,
+            since which of several is given depends on the threshold. Empty where the loss needs
+            no label.
+        reference_answer: Likewise of what they are held against.
         known_at_us: When the loss became known.
         vector: (d,) float16 of the question, for what learns from it; empty where nothing does.
         tags: What the request bears.
@@ -152,3 +156,5 @@ class Pair(msgspec.Struct, frozen=True, array_like=True, tag="p", kw_only=True):
     known_at_us: int | None = None
     vector: bytes = b""
     tags: tuple[str, ...] = ()
+    answers: tuple[bytes, ...] = ()
+    reference_answer: bytes = b""

@@ -198,6 +198,7 @@ class Judgement(msgspec.Struct, frozen=True):
     Attributes:
         schema: Why the output breaks its schema; empty when it keeps it.
         schema_us: Microseconds the schema took.
+        unsure: Why it is not given although it might be shown: a dearer model is asked first.
         mendable: What the model may be told, so that it writes its JSON again; empty where that
             helps nothing.
         confidence: Calibrated probability that the answer is right; None until calibrated.
@@ -207,12 +208,15 @@ class Judgement(msgspec.Struct, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
     confidence: float | None = None
     schema_us: int = 0
+    unsure: str = ""
     mendable: str = ""
 
     @property
     def is_acceptable(self) -> bool:
         """Whether the answer may be shown."""
-        return not self.schema and all(verdict.is_acceptable for verdict in self.verdicts)
+        if self.schema or self.unsure:
+            return False
+        return all(verdict.is_acceptable for verdict in self.verdicts)
 
     @property
     def reason(self) -> str:
@@ -220,7 +224,7 @@ class Judgement(msgspec.Struct, frozen=True):
         if self.schema:
             return f"schema: {self.schema}"
         bad = (verdict for verdict in self.verdicts if not verdict.is_acceptable)
-        return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), "")
+        return next((f"guard `{v.guard}`: {v.reason or v.verdict}" for v in bad), self.unsure)
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -473,6 +477,8 @@ class Call(msgspec.Struct):
         abandoned: All tries of a chain that was cancelled, left here by the chain.
         barred: Providers that are passed over: their own ceilings leave no room.
         first: Names of the models that a router wants to be tried before the others, in order.
+        accepts: Says why a cheaper model's answer is not sure enough to be given, or nothing; left
+            here by a cascade. None takes every answer that may be shown.
         left_micro: Money for all tries of the model that is being asked, left here by the chain;
             None where nothing is metered.
         context: What it is made of in tokens, and what went out of it, for the record.
@@ -481,6 +487,8 @@ class Call(msgspec.Struct):
         output_schema: JSON Schema that the output has to keep, for providers that can be told so;
             empty where none is declared.
         vector: (d,) float32 of the question, once somebody needed it; see `serve/vectors.py`.
+        looked: What the cache found of it, left here until it is settled.
+        reused: Of an answer whose time was over, where it is from; left here by `stale_cache`.
         static_messages: How many of the first messages are the same in each call of a prompt, so
             that a provider can keep what it read of them.
         static_characters: Of the message after those, how many characters of its text are so too.
@@ -510,6 +518,9 @@ class Call(msgspec.Struct):
     first: tuple[str, ...] = ()
     output_schema: bytes = b""
     vector: Any = None
+    looked: Any = None
+    reused: dict[str, Any] | None = None
+    accepts: Callable[[Answer], str] | None = None
     left_micro: int | None = None
     context: dict[str, Any] | None = None
     forgotten: tuple[dict[str, Any], ...] = ()

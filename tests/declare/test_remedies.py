@@ -76,8 +76,14 @@ TESTS = {
     78: "serve/test_explaining.py::test_what_a_person_decided_is_explained_by_a_job",
     79: "cli/test_cli_examples.py::test_a_correction_is_learned_and_read_back",
     88: "app/test_remedies_kept.py::test_a_rule_denies_what_it_does_not_hold_for",
+    89: "serve/test_caches.py::test_the_same_question_gets_the_same_answer_and_costs_nothing",
+    90: "serve/test_semantic.py::test_the_first_confirmed_wrong_hit_evicts",
     91: "models/test_dialects.py::test_what_was_read_before_is_counted_as_cached",
     92: "models/test_llama_cpp_model.py::test_what_was_read_of_a_prompt_is_not_read_again",
+    93: "serve/test_rules.py::test_impact_is_a_signal",
+    94: "serve/test_intents.py::test_what_is_like_an_intent_s_examples_goes_to_its_model",
+    95: "serve/test_cascade.py::test_any_number_of_models_is_climbed_from_the_cheapest",
+    96: "serve/test_cascade.py::test_what_is_not_sure_enough_escalates_and_is_an_attempt",
     97: "models/test_llama_cpp_model.py"
     "::test_the_same_question_gets_the_same_answer_with_its_tokens",
     98: "store/test_rollups.py::test_requests_are_counted_again_by_user_team_tag_and_key",
@@ -99,6 +105,7 @@ TESTS = {
     "::test_what_is_too_slow_or_too_large_is_not_kept_and_says_what_to_do",
     117: "app/test_costs.py::test_a_service_at_a_loss_ships_only_where_that_is_declared",
     118: "web/test_review_api.py::test_a_correction_is_given_to_whoever_asks_the_same_again",
+    121: "serve/test_asking.py::test_anything_else_goes_to_the_default_and_is_recorded",
 }
 """Row → the test that fails without its remedy."""
 
@@ -116,6 +123,8 @@ TOKENS = {23, 24}
 """Rows that a service asks for by budgets of tokens."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
+CACHES = {89, 90}
+"""Rows about answers given again, which a service asks for in `[cache]`."""
 PEOPLE = {68, 69, 70, 72, 73, 118}
 """Rows that a service asks for by naming a queue."""
 
@@ -138,6 +147,10 @@ def test_what_is_to_be_declared_is_a_key_that_something_enforces() -> None:
     asked = {remedy.key for remedy in REMEDIES if remedy.key}
     tables = {key.partition(".")[0] for key in ENFORCES}
     assert asked <= ENFORCES.keys() | tables
+
+
+ROUTED = {93, 94, 95, 96, 121}
+"""What chooses between models."""
 
 
 def test_the_page_lists_every_remedy() -> None:
@@ -165,6 +178,8 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
         SCOPE,
         34,
         111,
+        *ROUTED,
+        *CACHES,
         *PROMPTS,
     }
     assert found[13].evidence == "objectives.latency_p95_ms = 100"
@@ -189,6 +204,8 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         109,
         110,
         SCOPE,
+        *ROUTED,
+        *CACHES,
     }
     names = ("gpt-4o-mini", "practice")
     models = ", ".join(f"models[{n}].name = {name}" for n, name in enumerate(names, 1))
@@ -203,6 +220,7 @@ def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, SCOPE}
     to_declare |= {*TOKENS, *VIEWS, *BOUNDS, *PEOPLE, *EVALUATED, *PROMPTS}
+    to_declare |= ROUTED | CACHES
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

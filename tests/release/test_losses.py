@@ -14,8 +14,8 @@ from roadworthy.release.losses import (
     label_loss,
     losses_of,
 )
-from roadworthy.review.truth import Truth
 from roadworthy.store.met import unit_key
+from roadworthy.store.truth import Truth
 from roadworthy.types import Outcome, Record
 
 

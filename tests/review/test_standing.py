@@ -9,7 +9,8 @@ from sqlalchemy import insert
 from team import START_US, Team
 
 from roadworthy.review.progress import MOST_GROUPS
-from roadworthy.review.standing import Standing, standing_of
+from roadworthy.review.standing import standing_of
+from roadworthy.store.standing import Standing
 from roadworthy.store.tables import switchboard
 from roadworthy.types import DAY_US
 

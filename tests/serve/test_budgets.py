@@ -300,14 +300,23 @@ def test_a_ceiling_that_is_reached_is_told_once_over_restarts(tmp_path: Path) ->
         assert reached(live, "budget.soft") == [("service:reply", "day")] * 2
 
 
-def test_a_ceiling_that_a_person_raises_lets_more_pass_at_once(tmp_path: Path) -> None:
-    with serve(project(tmp_path, service(cost="per_day_usd = 0.0002"))) as live:
+def test_a_ceiling_that_a_person_raises_lets_more_pass_at_once_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    folder = project(tmp_path, service(cost="per_day_usd = 0.0002"))
+    with serve(folder) as live:
+        set_clock(live, NOON_US)
         until_refused(lambda: ask(live))
         state, clock = live.project.state, live.project.clock
         raise_ceiling(state, clock, "service:reply", "day", 1000, by="cli:ana", reason="launch")
         until(lambda: ask(live).status == 200)
         (act,) = list_actions(state, action="budget.raise")
         assert (act.by, act.subject, act.detail["reason"]) == ("cli:ana", "service:reply", "launch")
+    with serve(folder) as live:
+        assert ask(live).status == 200
+        set_clock(live, NOON_US + DAY_US)
+        answered, _ = until_refused(lambda: ask(live))
+        assert answered * COST_MICRO <= 200
 
 
 HOLDER = """

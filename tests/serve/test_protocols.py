@@ -43,6 +43,8 @@ CHAT = chat_service(
     deadline_ms=3000,
     cost="per_request_usd = 0.01, per_day_usd = 1.0",
     more="""
+[failover]
+retries = 0
 [[fallback]]
 use = "static"
 output = { text = "A colleague will answer." }
@@ -264,12 +266,12 @@ def test_a_fallback_reaches_chat_clients_as_a_completion(
 ) -> None:
     from roadworthy.models.faulty import Fault
 
-    upstream.next(Fault.SERVER_ERROR, Fault.SERVER_ERROR)
+    upstream.next(Fault.SERVER_ERROR)
     got = live.chat("reply")
     assert got.headers["x-roadworthy-disposition"] == "fallback"
     assert got.json["choices"][0]["message"]["content"] == "A colleague will answer."
 
-    upstream.next(Fault.SERVER_ERROR, Fault.SERVER_ERROR)
+    upstream.next(Fault.SERVER_ERROR)
     streamed = live.chat("reply", stream=True)
     assert streamed.headers["x-roadworthy-disposition"] == "fallback"
     assert b"A colleague will answer." in streamed.body
@@ -282,7 +284,7 @@ def test_an_answer_that_is_no_upstreams_stream_counts_for_whoever_asks(
 ) -> None:
     from roadworthy.models.faulty import Fault
 
-    upstream.next(Fault.SERVER_ERROR, Fault.SERVER_ERROR)
+    upstream.next(Fault.SERVER_ERROR)
     got = live.chat("reply", stream=True, stream_options={"include_usage": is_wanted})
     assert b"A colleague will answer." in got.body
     lines = [line[6:] for line in got.body.split(b"\n\n") if line.startswith(b"data: {")]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from roadworthy.serve.request import Request
-from roadworthy.serve.shadows import SharedFeatures, _now, _Shadowed
+from roadworthy.serve.unseen import Asked, SharedFeatures, _now
 
 CHAMPION: dict[str, Any] = {
     "values": {"wind": 1.0, "temp": 2.0, "old": 9.0},
@@ -42,7 +42,7 @@ class Source:
 
 
 def given(features: Mapping[str, Any] | None, source: Source) -> dict[str, Any]:
-    asked = _Shadowed(Request(service="late"), "rq_1", 1.0, "ro_1", "", features)
+    asked = Asked(Request(service="late"), "rq_1", "shadow", "ro_1", 1.0, "", features)
     token = _now.set(asked)
     try:
         return SharedFeatures(source).vector({}).as_record()

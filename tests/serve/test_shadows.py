@@ -14,8 +14,9 @@ from roadworthy.app import Project
 from roadworthy.errors import BudgetExhausted
 from roadworthy.serve.identify import LOCAL_KEY
 from roadworthy.serve.request import Reply, Request
-from roadworthy.serve.shadows import MOST_WAITING, Shadows
+from roadworthy.serve.shadows import Shadows
 from roadworthy.serve.splits import OpenSplit
+from roadworthy.serve.unseen import MOST_WAITING
 from roadworthy.store.records import children_of, find_records, read_bodies
 from roadworthy.store.rollups import summarise
 from roadworthy.store.spending import read_spending

@@ -60,7 +60,15 @@ def test_the_examples_of_the_docstrings_hold() -> None:
             {"attempts": (Attempt("small", "rejected", 1), Attempt("frontier", "ok", 2))},
             "reply answered in 1,004 ms with frontier, after 1 other try.",
         ),
-        ({"disposition": "cached"}, "reply answered from its cache in 1,004 ms."),
+        (
+            {"disposition": "cached", "cache": {"kind": "exact", "age_s": 0}},
+            "reply gave again in 1,004 ms what it had answered just before to the same question.",
+        ),
+        (
+            {"disposition": "cached", "cache": {"kind": "semantic", "age_s": 180}},
+            "reply gave again in 1,004 ms what it had answered 3 min before to a question that "
+            "means the same.",
+        ),
         (
             {
                 "disposition": "fallback",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..serve.caches import ReleaseCache
 from ..types import MICRO
 
 if TYPE_CHECKING:
@@ -42,6 +44,18 @@ def show_gauges(serving: Serving) -> None:
         label="service",
     )
     add(
+        "roadworthy_cache_entries",
+        "Answers that are kept to be given again.",
+        lambda: {name: len(cache.kept) for name, cache in _caches(serving)},
+        label="service",
+    )
+    add(
+        "roadworthy_cache_bytes",
+        "About how much memory these answers take.",
+        lambda: {name: cache.kept.bytes for name, cache in _caches(serving)},
+        label="service",
+    )
+    add(
         "roadworthy_upstream_left_alone",
         "Whether (1) a model of a provider is left alone, since it failed.",
         lambda: {
@@ -58,3 +72,9 @@ def show_gauges(serving: Serving) -> None:
         },
         label="provider",
     )
+
+
+def _caches(serving: Serving) -> Iterator[tuple[str, ReleaseCache]]:
+    for name, release in serving.engine.releases.items():
+        if isinstance(release.cache, ReleaseCache):
+            yield name, release.cache

@@ -20,6 +20,7 @@ from ..serve.server import Server
 from ..web.app import control_app
 from ..web.control import Control
 from ..web.session import Sessions, open_secret
+from .cached import asked_by
 from .contract_files import ContractFiles
 from .project import Project
 from .release_desk import shipping_of
@@ -107,7 +108,13 @@ def gateway_of(project: Project, serving: Serving, limits: Limits) -> Gateway:
     return Gateway(
         engine=serving.engine,
         control=control_app(control),
-        desk=OutcomeDesk(serving.keyring, serving.spool, project.clock, serving.asked_by),
+        desk=OutcomeDesk(
+            serving.keyring,
+            serving.spool,
+            project.clock,
+            partial(asked_by, serving, project.state),
+            serving.caches.forget,
+        ),
         waiting=WaitingRoom(serving.keyring, project.state, serving.writer.drain),
         limits=limits,
         clock=project.clock,

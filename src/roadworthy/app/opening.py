@@ -65,7 +65,8 @@ def open_stored(
         upstreams,
     )
     learn_rates(ground.state, ground.clock, (opened,))
-    return msgspec.structs.replace(opened, warnings=differs) if differs else opened
+    warnings = (*opened.warnings, *differs)
+    return msgspec.structs.replace(opened, warnings=warnings) if differs else opened
 
 
 def differs_here(stored: Release) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ from ..release.canary import (
 from ..release.gathered import Gathered, Gatherer, Judged, id_at, time_in
 from ..release.losses import Measures, measures_of, unit_of
 from ..release.promotion import finish_rollout
-from ..review.truth import Truth
 from ..serve.splits import OpenSplit
 from ..store.actions import append_action
 from ..store.rollout_units import save_units
@@ -44,6 +43,7 @@ from ..store.rollouts import (
     save_rollout,
 )
 from ..store.switchboard import hold_pointers, read_pointer
+from ..store.truth import Truth
 from ..types import MICRO, Ids
 from .ground import Ground
 from .traffic import Traffic, measure_traffic

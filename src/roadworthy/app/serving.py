@@ -7,21 +7,23 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import NotFound, NotReady, RoadworthyError, StoreBusy
+from ..errors import NotReady, RoadworthyError, StoreBusy
 from ..observe.metrics import Metrics
 from ..observe.otel import open_otlp_sink
 from ..observe.webhooks import Sender
 from ..plugins import load_plugin
 from ..release import promotion, registry
 from ..release.environment import describe_environment
+from ..serve.auditing import Auditing
+from ..serve.champions import Champions
 from ..serve.engine import Engine
 from ..serve.identify import Keyring
-from ..serve.opened import Champions, OpenRelease
+from ..serve.opened import OpenRelease
 from ..serve.shadows import Shadows
 from ..serve.upstreams import Upstreams
 from ..store.housekeeping import standing_jobs
@@ -29,7 +31,6 @@ from ..store.jobs import Job, JobRunner
 from ..store.keys import load_keys
 from ..store.lock import ProjectLock, hold_project
 from ..store.presence import Presence
-from ..store.records import read_record
 from ..store.spending import read_holds
 from ..store.spool import Spool
 from ..store.switchboard import Switchboard
@@ -37,7 +38,10 @@ from ..store.writer import Writer
 from ..types import Features, Hold
 from . import paces
 from .beside import Beside
+from .bets import Bets
+from .bound_jobs import BoundJobs
 from .budgets import Books
+from .cached import Caches
 from .desks import Desks
 from .examples import job_of_examples
 from .gauges import show_gauges
@@ -53,7 +57,6 @@ from .worth import worth_job
 
 if TYPE_CHECKING:
     from ..serve.explaining import Explainer
-    from .bounds import Bounds
 
 ROLLOUTS_LOOK_S = 0.5
 """Real seconds between two looks while a rollout runs."""
@@ -113,10 +116,12 @@ class Serving:
             environment_hash=describe_environment().hash,
             budgets=ground.declaration.budgets,
         )
+        self._bets = Bets(state, self.switchboard, self._open_audits)
         self._rollouts = Rollouts(ground, lambda: self._beside.splits)
         self._beside = Beside(
             ground, self.switchboard, self._open_release, self._open_shadows, self._rollouts
         )
+        self.caches = Caches(state, self.switchboard, self._opened)
         self.senders = [
             Sender(name, ground.declaration, state, clock, lambda: self._lock.holder.address)
             for name in ground.declaration.webhooks
@@ -127,6 +132,9 @@ class Serving:
         self._is_behind = False
         self._catching_up: asyncio.Task[None] | None = None
         show_gauges(self)
+
+    def _opened(self) -> list[OpenRelease]:
+        return [*self.engine.releases.values(), *self._beside.candidates]
 
     def _other_jobs(self, ground: Ground) -> list[Job]:
         outages = Outages(self.upstreams, ground.state, ground.clock)
@@ -166,38 +174,20 @@ class Serving:
             *standing_jobs(state, clock, self.spool, self._keep_days, left, self.ledger.expire),
             *self._jobs_of_data(),
             *self._jobs_of_review(),
-            *self._jobs_of_bounds(),
+            *BoundJobs(ground, self.writer.drain, lambda: self.engine.releases).jobs(),
             *(sender.job() for sender in self.senders),
             *self._other_jobs(ground),
         ]
+
+    @property
+    def audits(self) -> Mapping[str, Auditing]:
+        """What asks releases again, unseen, to compare; by release."""
+        return self._bets.audits
 
     def _jobs_of_data(self) -> list[Job]:
         fill = Job("features", paces.FILL_EVERY_S, self._fill)
         skew = Job("skew", paces.MEASURE_EVERY_S, self._measure_skew)
         return [fill, skew] if self._ground.declaration.sources else []
-
-    def _jobs_of_bounds(self) -> list[Job]:
-        keep = self._keep_bounds
-        return [
-            Job("certify", paces.CERTIFY_EVERY_S, lambda: keep("certify"), lane="bounds"),
-            Job("calibrate", paces.CALIBRATE_EVERY_S, lambda: keep("calibrate"), lane="bounds"),
-        ]
-
-    def _keep_bounds(self, work: Literal["certify", "calibrate"]) -> str:
-        """Do it for the services that have a bound; without any nothing is imported for it."""
-        desks = [opened.desk for opened in self.engine.releases.values()]
-        if not any(desk is not None and desk.policy.max_error is not None for desk in desks):
-            return "no service has a bound"
-        self.writer.drain()
-        return self._bounds.certify() if work == "certify" else self._bounds.calibrate()
-
-    @cached_property
-    def _bounds(self) -> Bounds:
-        ground = self._ground
-        opened: Bounds = load_plugin("review", "bounds")(
-            ground.state, ground.clock, lambda: self.engine.releases
-        )
-        return opened
 
     def _jobs_of_review(self) -> list[Job]:
         ground = self._ground
@@ -369,6 +359,10 @@ class Serving:
             describe_environment().hash,
         )
 
+    def _open_audits(self, release: OpenRelease) -> Auditing:
+        clock, environment = self._ground.clock, describe_environment().hash
+        return Auditing(release, clock, self.ledger, self.spool, environment)
+
     def _all_open(self) -> Iterator[OpenRelease]:
         """Yield what serves, and the candidates beside it."""
         yield from self.engine.releases.values()
@@ -425,18 +419,6 @@ class Serving:
         facts = {"status": status, "trouble": trouble, "in_flight": self.engine.in_flight}
         return {**facts, "warnings": warnings} if warnings else facts
 
-    async def asked_by(self, request_id: str) -> tuple[str, str] | None:
-        """Return the service and the key of a request that was answered before, or None.
-
-        What was answered a moment ago may still be in the spool, so one drain is waited for.
-        """
-        for _ in range(2):
-            with suppress(NotFound):
-                record = read_record(self._ground.state, request_id)
-                return record.service, record.key
-            await asyncio.to_thread(self.writer.drain)
-        return None
-
     def describe(self) -> list[str]:
         """Return one line a service: what serves, and how the files differ from it."""
         lines = []
@@ -454,6 +436,7 @@ class Serving:
         self.writer.start()
         self._loop = asyncio.get_running_loop()
         await self._open_beside()
+        self._bets.follow(self.engine.releases)
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._watch_files()),
@@ -511,6 +494,7 @@ class Serving:
         self._books.raise_ceilings()
         for opened in (*self.engine.releases.values(), *self._beside):
             self._stop_models(opened)
+        self._bets.obey(self.engine.releases)
         self._beside.drop_ended()
         self.engine.splits = self._beside.splits
 
@@ -524,8 +508,8 @@ class Serving:
         """Take over what the switchboard says now: keys, stops, champions."""
         self._take_over_levers()
         # It may read thousands of corrections, for which nobody's answer is to wait.
-        desks = [*self.engine.releases.values(), *self._beside.candidates]
-        await asyncio.to_thread(self._desks.refresh, desks)
+        await asyncio.to_thread(self._desks.refresh, self._opened())
+        await self.caches.refresh()
         for name, opened in list(self.engine.releases.items()):
             self._stop_models(opened)
             champion = self.switchboard.get(f"champion:{name}")
@@ -539,6 +523,7 @@ class Serving:
                 self._waiting.discard(name)
                 await self._swap(name, champion, None)
         await self._open_beside()
+        self._bets.follow(self.engine.releases)
 
     async def _open_beside(self) -> None:
         """Open what the switchboard says beside the champions, and stop what a person stopped."""
@@ -578,6 +563,7 @@ class Serving:
             with suppress(asyncio.CancelledError):
                 await task
         self.engine.splits = {}
+        await self._bets.close()
         await self._beside.close()
         for opened in self.engine.releases.values():
             await opened.close()

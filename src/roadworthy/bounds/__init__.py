@@ -4,5 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ENFORCES: Mapping[str, str] = {}
+ENFORCES: Mapping[str, str] = {
+    **{
+        f"routing.{key}": "bounds/certify.py"
+        for key in ("max_error", "sure", "of", "lifetime", "reference")
+    },
+    **{
+        f"cache.semantic.{key}": "bounds/certify.py"
+        for key in ("max_error", "sure", "of", "lifetime")
+    },
+}
 """Declared key → the file that enforces it."""

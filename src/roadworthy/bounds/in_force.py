@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+from sqlalchemy import Connection
+
+from ..store.issuing import Pointer
+from ..store.switchboard import read_pointer
+from ..types import PairDecision
 
 
 class Within(msgspec.Struct, frozen=True):
@@ -29,3 +34,22 @@ class Within(msgspec.Struct, frozen=True):
         """Return from which score on may be decided so for a release and score; None from none."""
         is_its = self.release == release and self.scorer == scorer and not self.is_stopped
         return self.threshold if is_its else None
+
+
+_within = msgspec.json.Decoder(Within).decode
+
+
+def pointer_of(service: str, decision: PairDecision, now: Within) -> Pointer:
+    """Return what is to be pointed at, so that every process takes it over."""
+    return Pointer(f"{decision}:{service}", now)
+
+
+def read_within(connection: Connection, service: str, decision: PairDecision) -> Within:
+    """Return what is in force of a decision, as a transaction sees it."""
+    said = read_pointer(connection, f"{decision}:{service}")
+    return within_of(said) or Within()
+
+
+def within_of(said: str) -> Within | None:
+    """Return what a pointer says; None where it says nothing."""
+    return _within(said) if said else None

@@ -98,7 +98,8 @@ class ModelFact(msgspec.Struct, frozen=True):
     """One declared model.
 
     Attributes:
-        asked: `in turn`, or `on the ladder` where a rung keeps it.
+        asked: `in turn`, `on the ladder` where a rung keeps it, or `for the intent` where it only
+            says what is wanted.
         price: Where its price is from: `free`, `override`, `rates:<date>`, `unknown`; `-` where the
             service could not be opened here.
         is_down: Whether it answers nothing here.
@@ -273,7 +274,7 @@ def _look_inside(
 
 
 def _links(opened: OpenRelease) -> list[Link]:
-    return [*opened.chain.links, *(opened.ladder.links if opened.ladder else ())]
+    return [link for chain in opened.chains for link in chain.links]
 
 
 def _volume_warnings(opened: OpenRelease, project: ProjectDeclaration) -> Iterator[Warned]:
@@ -334,7 +335,7 @@ def _model_fact(
     return ModelFact(
         service=service.name,
         name=entry.name,
-        asked="in turn" if entry in service.chain else "on the ladder",
+        asked=_asked(entry, service),
         provider=entry.provider,
         kind=provider.kind,
         upstream=entry.model,
@@ -433,3 +434,10 @@ def _look_at_stops(report: Report, service: ServiceDeclaration, board: Switchboa
         why = f" ({stop.reason})" if stop.reason else ""
         message = f"{what} was stopped by {stop.by}{why}; `{undo}` lets it go on"
         report.warnings.append(Warned("stopped", message, service.name, model))
+
+
+def _asked(entry: ModelEntry, service: ServiceDeclaration) -> str:
+    """Return when a model is asked."""
+    if entry in service.chain:
+        return "in turn"
+    return "for the intent" if entry.name in service.routing.only_asked else "on the ladder"

@@ -62,6 +62,7 @@ def _needs_of_service(service: ServiceDeclaration, project: ProjectDeclaration) 
         yield Need("data", f"`features.views` {of}")
     if service.context.retrieval is not None:
         yield Need("embed", f"`context.retrieval` {of}", _NOTHING_IS_FOUND)
+    yield from _needs_of_routing(service, of)
     for guard in service.guards:
         if is_contract(guard.schema_file or ""):
             yield Need("data", f"guard `{guard.name}` {of}")
@@ -72,3 +73,10 @@ def _needs_of_service(service: ServiceDeclaration, project: ProjectDeclaration) 
         if provider is not None and provider.kind in _EXTRA_OF_KIND:
             until_then = "" if service.chain == (entry,) else _MODEL_IS_DOWN
             yield Need(_EXTRA_OF_KIND[provider.kind], f"model `{entry.name}` {of}", until_then)
+
+
+def _needs_of_routing(service: ServiceDeclaration, of: str) -> Iterator[Need]:
+    routing = service.routing
+    if routing.strategy == "learned" or (routing.strategy == "intent" and not routing.use):
+        asked = f"`{routing.default}` is asked first" if routing.default else ""
+        yield Need("embed", f"`routing.strategy` {of}", asked)

@@ -71,7 +71,16 @@ class Cache(Section):
         "same `role`, or `all`. Roles never share in any case.",
     )
     max_entries: int = Field(
-        100_000, ge=1, le=10_000_000, description="Most answers that are kept; the oldest go first."
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="Most answers that are kept; the least used go first.",
+    )
+    max_mb: int = Field(
+        512,
+        ge=1,
+        le=65_536,
+        description="Most memory (megabytes) of all answers kept; the least used go first.",
     )
     stale_for: LengthOfTime = Field(
         "1d",

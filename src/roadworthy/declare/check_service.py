@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import DeclarationError
 from .check_budgets import BUDGET_CHECKS
+from .check_caching import CACHING_CHECKS
 from .check_context import BUILTINS, CONTEXT_CHECKS, page_names
 from .check_cost import COST_CHECKS
 from .check_data import DATA_CHECKS
@@ -15,6 +16,7 @@ from .check_failover import FAILOVER_CHECKS
 from .check_prompts import PROMPT_CHECKS, prompt_files
 from .check_release import RELEASE_CHECKS
 from .check_review import REVIEW_CHECKS
+from .check_routing import ROUTING_CHECKS
 from .check_rules import check_expression, check_rule, rules_read_what_can_be_there, schema_of
 from .check_tokens import TOKEN_CHECKS
 from .files import Findings, check_file
@@ -312,6 +314,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (rungs_are_whole, ()),
     (static_outputs_keep_the_contract, ("contract.output",)),
     (rungs_name_models, ("models",)),
+    *CACHING_CHECKS,
     *BUDGET_CHECKS,
     *CONTEXT_CHECKS,
     *TOKEN_CHECKS,
@@ -320,6 +323,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     *REVIEW_CHECKS,
     *EVALUATION_CHECKS,
     *RELEASE_CHECKS,
+    *ROUTING_CHECKS,
     *FAILOVER_CHECKS,
     *COST_CHECKS,
 )
@@ -339,6 +343,7 @@ def files_named(service: ServiceDeclaration, project: ProjectDeclaration) -> tup
     if service.features.training is not None:
         files.add(service.features.training)
     files.update(page_names(service))
+    files.update(service.routing.files)
     return tuple(sorted(files))
 
 

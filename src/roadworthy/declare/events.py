@@ -11,8 +11,8 @@ from pydantic import PlainValidator, WithJsonSchema
 from .values import refusal
 
 EVENTS: Mapping[str, str] = {
-    "certificate.issue": "A service may answer more alone than before, within its bound.",
-    "certificate.off": "What a service answered alone broke its bound: it is switched off.",
+    "certificate.issue": "A service may decide more by itself than before, within its bound.",
+    "certificate.off": "What a service decided by itself broke its bound: it is switched off.",
     "release.promote": "Another release serves a service, or the first one does.",
     "release.rollback": "An earlier release serves a service again.",
     "release.reject": "A rollout took a candidate back: it was worse than what serves.",

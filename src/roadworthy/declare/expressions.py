@@ -19,7 +19,14 @@ from typing import Any, Literal
 from .loops import LOOPS, MOST_STEPS, Loops, end_of_call, patterns_of, without_texts
 
 Place = Literal[
-    "guard_input", "guard_output", "model_rule", "fallback_rule", "computed", "review", "outcome"
+    "guard_input",
+    "guard_output",
+    "model_rule",
+    "fallback_rule",
+    "computed",
+    "review",
+    "outcome",
+    "route",
 ]
 
 _ASKED = {
@@ -40,6 +47,12 @@ PLACES: Mapping[Place, Mapping[str, str]] = {
         "features": "map: stored features of the same view",
     },
     "review": {**_ASKED, "output": "what the model answered"},
+    "route": {
+        **_ASKED,
+        "time_left_ms": "whole number: milliseconds until the deadline",
+        "input_tokens": "whole number: about how many tokens go up, four bytes each",
+        "price": "map: model → USD that this request costs there at most",
+    },
     "outcome": {"output": "what was answered", "label": "what turned out to be true"},
 }
 """Place → the names an expression may use there, and what each holds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
+from . import routes_declared as routes
 from .check_prompts import matter_of
 from .service import ServiceDeclaration
 
@@ -158,6 +159,16 @@ def _rules(service: ServiceDeclaration) -> Iterator[str]:
 def _bounds(service: ServiceDeclaration) -> Iterator[str]:
     if service.review is not None and service.review.max_error is not None:
         yield f"review.max_error = {service.review.max_error}"
+
+
+def _exact_cache(service: ServiceDeclaration) -> Iterator[str]:
+    if service.cache.exact_ttl_s is not None:
+        yield f"cache.exact_ttl_s = {service.cache.exact_ttl_s}"
+
+
+def _semantic_cache(service: ServiceDeclaration) -> Iterator[str]:
+    if service.cache.semantic is not None:
+        yield f"cache.semantic.max_error = {service.cache.semantic.max_error:g}"
 
 
 def _token_budgets(service: ServiceDeclaration) -> Iterator[str]:
@@ -443,7 +454,7 @@ REMEDIES = (
     ),
     Remedy(
         46,
-        "a ladder down to a rule or a static answer",
+        "a ladder down to an old answer, a rule or a static answer",
         "serve/ladder.py",
         "fallback",
         _last_rungs,
@@ -575,6 +586,20 @@ REMEDIES = (
         _rules,
     ),
     Remedy(
+        89,
+        "the same question of whoever shares answers costs nothing for a time, and only then",
+        "serve/caches.py",
+        "cache.exact_ttl_s",
+        _exact_cache,
+    ),
+    Remedy(
+        90,
+        "a question that means the same is given an answer within a certified bound, audited",
+        "serve/semantic.py",
+        "cache.semantic",
+        _semantic_cache,
+    ),
+    Remedy(
         91,
         "what is the same in each call of a prompt is marked for the provider to keep, and counted",
         "models/anthropic.py",
@@ -583,6 +608,34 @@ REMEDIES = (
         92,
         "a local model does not read again what it read of a prompt before",
         "models/llama_cpp.py",
+    ),
+    Remedy(
+        93,
+        "rules over complexity, doubt, time left, price and who asks choose the model",
+        "serve/rules.py",
+        "routing.rules",
+        routes.route_rules,
+    ),
+    Remedy(
+        94,
+        "what people want, by examples of it, chooses the model",
+        "serve/intents.py",
+        "routing.intents",
+        routes.intents,
+    ),
+    Remedy(
+        95,
+        "the cheapest model answers, and what it is not sure of goes up, within a certified bound",
+        "serve/cascade.py",
+        "routing.strategy",
+        routes.cascade,
+    ),
+    Remedy(
+        96,
+        "an answer below the certified score is a failed try, like an error",
+        "serve/cascade.py",
+        "routing.strategy",
+        routes.cascade,
     ),
     Remedy(
         97,
@@ -681,10 +734,17 @@ REMEDIES = (
     ),
     Remedy(
         118,
-        "a correction is given at once wherever the same is asked again",
+        "a correction is given at once wherever the same is asked, and its answer leaves the cache",
         "review/desk.py",
         "review.queue",
         _queue,
+    ),
+    Remedy(
+        121,
+        "a small model names what is wanted, and only a declared intent counts",
+        "serve/asking.py",
+        "routing.use",
+        routes.asks_a_model,
     ),
 )
 """The remedies that the code keeps today, in the order of the list."""

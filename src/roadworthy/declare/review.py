@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..risk.schedule import Schedule
 from ..types import MICRO
 from .values import Label, LengthOfTime, Section, Text, seconds_of
 
@@ -53,6 +54,11 @@ class Outcomes(Section):
     def matures_after_us(self) -> int:
         """`matures_after` in microseconds."""
         return seconds_of(self.matures_after) * MICRO
+
+    @property
+    def schedule(self) -> Schedule:
+        """Which windows there are, and when their evidence is complete."""
+        return Schedule(max(self.window_us, 1), self.matures_after_us)
 
 
 class ReviewPolicy(Section):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..errors import DeclarationError
 from .values import Label, Section, Text
 
 Strategy = Literal["first", "rules", "intent", "learned", "cascade"]
+
+
+BETS: frozenset[Strategy] = frozenset({"learned", "cascade"})
+"""Strategies that bet on a cheaper model, within a certified bound."""
 
 
 class RouteRule(Section):
@@ -32,6 +38,20 @@ class Intent(Section):
     file: Text | None = Field(
         None, description="File of more examples, one a line, beside the service file."
     )
+
+    def lines_of(self, folder: Path) -> tuple[str, ...]:
+        """Return the examples in its file; none where it names no file.
+
+        Raises:
+            DeclarationError: The file cannot be read as text.
+        """
+        if self.file is None:
+            return ()
+        try:
+            text = (folder / self.file).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DeclarationError(f"{self.file}: {type(error).__name__}") from error
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 class Routing(Section):
@@ -107,6 +127,21 @@ class Routing(Section):
         description="Share (0.01-1) of the answers of a cheaper model that the reference answers "
         "too, unseen, so that a bound that no longer holds is noticed.",
     )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of examples that are read."""
+        if self.strategy != "intent":
+            return ()
+        return tuple(intent.file for intent in self.intents if intent.file is not None)
+
+    @property
+    def only_asked(self) -> frozenset[str]:
+        """The model that names intents, where none of them and no default leads to it."""
+        named = {intent.use for intent in self.intents}
+        if self.strategy != "intent" or self.use is None or self.use in (*named, self.default):
+            return frozenset()
+        return frozenset({self.use})
 
 
 class FailoverPolicy(Section):

@@ -492,8 +492,12 @@ class ServiceDeclaration(File):
 
     @property
     def chain(self) -> tuple[ModelEntry, ...]:
-        """The models that routing tries: all but those a rung of the ladder names."""
+        """The models that routing tries: all but those a rung of the ladder names.
+
+        A model that only says which of the others is asked answers nothing either.
+        """
         kept = {rung.model for rung in self.fallback if rung.use == "model"}
+        kept |= self.routing.only_asked
         return tuple(entry for entry in self.models if entry.name not in kept)
 
     def model_named(self, name: str) -> ModelEntry:

@@ -100,6 +100,11 @@ class Metrics:
         self._verdicts = _Counter(
             "roadworthy_verdicts_total", "What guards said.", "service", "guard", "verdict"
         )
+        self._reused = _Counter(
+            "roadworthy_cache_hits_total",
+            "Answers given again, by why: exact, semantic, stale, correction.",
+            *("service", "kind"),
+        )
         self._rejected = _Counter(
             "roadworthy_rejected_total",
             "Requests that ended before their key and service were known; they leave no record.",
@@ -150,6 +155,7 @@ class Metrics:
                 self._upstream,
                 self._mended,
                 self._verdicts,
+                self._reused,
                 self._rejected,
             )
             lines = [line for counter in counters for line in _counter(counter, str)]
@@ -188,6 +194,8 @@ class Metrics:
         service = record.service
         if record.is_late:
             self._late.add((service,), 1)
+        if record.cache is not None:
+            self._reused.add((service, str(record.cache.get("kind", ""))), 1)
         for verdict in record.verdicts:
             self._verdicts.add((service, verdict.guard, verdict.verdict), 1)
         buckets = self._buckets.get(service)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from ..review.truth import Truth
 from ..store.met import Met, unit_key
 from ..store.rollout_units import (
     Unit,
@@ -20,6 +19,7 @@ from ..store.rollout_units import (
     units_due,
 )
 from ..store.rollouts import Rollout
+from ..store.truth import Truth
 from ..types import Arm, Outcome, Record
 from .canary import Asked, ClosedUnit
 from .losses import (

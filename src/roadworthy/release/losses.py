@@ -24,7 +24,7 @@ from ..errors import (
     NotSure,
     ServiceStopped,
 )
-from ..review.truth import Said, Truth
+from ..store.truth import Said, Truth
 from ..types import Outcome, Record
 
 CANCELLED = "cancelled"

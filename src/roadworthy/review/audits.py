@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
-from ..risk.audit import Detector, expected_delay, is_alarm, share_on_probation
+from ..risk.audit import (
+    LEAST_RUN,
+    YEAR_DAYS,
+    expected_delay,
+    is_alarm,
+    level_of,
+    share_on_probation,
+)
+from ..risk.recent import since_it_rose
 from ..types import DAY_US
 from .progress import ALL, Progress
-from .recent import since_it_rose
 from .terms import Terms
-
-YEAR_DAYS = 365
-LEAST_RUN = 100
-"""Audits to a false alarm, where there are hardly any in a year."""
 
 
 def run_length(progress: Progress, terms: Terms, place: int, share: float, seen_us: int) -> float:
@@ -102,10 +104,3 @@ def shown(progress: Progress, terms: Terms, length: float, share: float) -> dict
         "delay_audits": round(audits),
         "delay_answers": round(audits / share),
     }
-
-
-def level_of(detector: Detector, length: float) -> float:
-    """Return how near an audit is to its alarm: 0 at rest, 1 is the alarm."""
-    if detector.log_level == -math.inf:
-        return 0.0
-    return min(1.0, max(0.0, detector.log_level / math.log(max(length, math.e))))

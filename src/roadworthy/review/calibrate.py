@@ -21,7 +21,7 @@ from ..store.actions import append_action
 from ..store.calibrations import StoredCalibration, add_calibration, list_calibrations
 from ..store.certificates import list_epochs, read_drafts_with_outcomes, released_at
 from ..store.switchboard import hold_pointers, is_serving, move_pointer
-from .evidence import Schedule, Truth, by_window, cases_of
+from .evidence import Truth, by_window, cases_of
 from .in_force import Work
 from .progress import read_progress
 from .terms import Subject, read_terms
@@ -89,7 +89,7 @@ def outcomes_of(work: Work, subject: Subject) -> tuple[Floats, Flags]:
 
     As everywhere, one outcome of each unit and window counts, and what is missing was wrong.
     """
-    schedule, now_us = Schedule.of(subject.outcomes), work.clock.now_us()
+    schedule, now_us = subject.outcomes.schedule, work.clock.now_us()
     since_us = released_at(work.state, subject.release, now_us)
     until_us = schedule.ripe_until(now_us)
     named = (subject.service, subject.release, subject.scorer)

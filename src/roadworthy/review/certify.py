@@ -17,15 +17,15 @@ from sqlalchemy.exc import IntegrityError
 from ..risk.reviewers import Corrected
 from ..risk.walk import grid_of, start_at_share
 from ..store import certificates as store
-from ..store.actions import append_action
+from ..store import issuing
 from ..store.certificates import Certificate, Epoch
-from ..store.switchboard import certificate_stop, is_serving, move_pointer
+from ..store.switchboard import is_serving
 from ..types import DAY_US, Ids
 from . import audits, progress
 from .audits import Alarm
 from .desk import InForce
 from .evidence import Truth, by_window, cases_of
-from .in_force import Work, keep_shares, point, read_in_force
+from .in_force import Work, keep_shares, point, pointer_of, read_in_force
 from .progress import ALL, Progress
 from .terms import Subject, Terms, id_of, read_terms, terms_of, text_of, what_changed
 
@@ -292,26 +292,7 @@ def _issue(
     scorer = issued.detail["scorer"]
     groups = tuple(issued.detail["groups"]) or None
     now = InForce(issued.id, issued.threshold, issued.release, scorer, share, ask, groups=groups)
-    point(connection, subject.service, now)
-    if before is not None:
-        why = f"superseded by `{issued.id}`, which lets more pass"
-        store.end_certificate(connection, before.id, "superseded", issued.issued_at_us, why)
-    stop = store.last_stop(connection, subject.service, subject.decision)
-    if stop:  # whoever stopped the last one has not let another answer
-        move_pointer(connection, certificate_stop(subject.service, issued.id), stop)
-    store.add_certificate(connection, issued)
-    detail = {
-        "service": issued.service,
-        "release": issued.release,
-        "epoch": issued.epoch,
-        "max_error": issued.max_error,
-        "sure": issued.sure,
-        "threshold": issued.threshold,
-        "n": issued.n,
-        "wrong": issued.wrong,
-        "supersedes": before.id if before is not None else "",
-    }
-    append_action(connection, work.clock, BY, "certificate.issue", issued.id, detail)
+    issuing.issue(connection, _hand(work), issued, before, pointer_of(subject.service, now))
 
 
 def _note_audit(
@@ -331,26 +312,20 @@ def _switch_off(
     found: _Found,
 ) -> None:
     """Switch the automatic decision off: nothing is given alone from the next request on."""
-    alarm, now_us = found.alarm, work.clock.now_us()
+    alarm = found.alarm
     if alarm is None or in_force is None:
         raise ValueError("expected an alarm of what is in force")
-    ask = read_in_force(connection, subject.service).ask_share
-    point(connection, subject.service, InForce(ask_share=ask))
-    store.end_certificate(connection, in_force.id, "off", now_us, alarm.why)
     detector = found.progress.detectors[alarm.group]
     counted = {"n": detector.n, "wrong": round(detector.wrong)}
     audit = {**in_force.audit, **counted, "level": 1.0, "last": [alarm.wrong, alarm.n]}
-    store.write_audit(connection, in_force.id, audit)
-    store.close_epoch(connection, epoch, now_us, f"switched off: {alarm.why}")
-    detail = {
-        "service": subject.service,
-        "why": alarm.why,
-        "audits": alarm.n,
-        "wrong": alarm.wrong,
-        "group": alarm.group,
-        "max_error": in_force.max_error,
-    }
-    append_action(connection, work.clock, BY, "certificate.off", in_force.id, detail)
+    why = issuing.Why(alarm.why, alarm.n, alarm.wrong, alarm.group, audit)
+    ask = read_in_force(connection, subject.service).ask_share
+    now = pointer_of(subject.service, InForce(ask_share=ask))
+    issuing.switch_off(connection, _hand(work), epoch, in_force, why, now)
+
+
+def _hand(work: Work) -> issuing.Hand:
+    return issuing.Hand(work.clock, BY)
 
 
 def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> bool:
@@ -373,7 +348,5 @@ def _close(work: Work, subject: Subject, epoch: Epoch, why: str) -> bool:
         ask = read_in_force(connection, subject.service).ask_share
         point(connection, subject.service, InForce(ask_share=ask))
         if in_force is not None:
-            store.end_certificate(connection, in_force.id, "ended", now_us, why)
-            detail = {"service": subject.service, "why": why}
-            append_action(connection, work.clock, BY, "certificate.end", in_force.id, detail)
+            issuing.end(connection, _hand(work), in_force, why)
     return True

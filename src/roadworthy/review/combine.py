@@ -26,7 +26,7 @@ from ..store.certificates import certificate_in_force, read_drafts_with_outcomes
 from ..store.scorers import StoredScorer, add_scorer, last_scorer
 from ..store.switchboard import hold_pointers, is_serving, move_pointer
 from ..types import Answer, Call
-from .evidence import Case, Schedule, Truth, by_window, cases_of
+from .evidence import Case, Truth, by_window, cases_of
 from .in_force import Work
 from .scoring import SIGNALS, Scored, read_signals
 from .terms import Subject
@@ -99,7 +99,7 @@ def combine(work: Work, subject: Subject) -> str:
 
 def _seen(work: Work, subject: Subject) -> tuple[list[Case], Floats, Floats]:
     """Return units with an outcome, the signals of each, and the scores in use."""
-    schedule, now_us = Schedule.of(subject.outcomes), work.clock.now_us()
+    schedule, now_us = subject.outcomes.schedule, work.clock.now_us()
     since_us = released_at(work.state, subject.release, now_us)
     until_us = schedule.ripe_until(now_us)
     named = (subject.service, subject.release, subject.scorer)

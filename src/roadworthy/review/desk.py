@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..declare.review import Outcomes
 from ..declare.service import ServiceDeclaration
 from ..errors import ModelError
 from ..risk.coin import is_drawn
@@ -137,18 +138,7 @@ class Desk:
         self, request_id: str, at_us: int, call: Call, answer: Answer, scored: Scored
     ) -> Decision:
         """Decide whether `answer` is given alone: on what is known before its outcome."""
-        caller = call.caller
-        rule = self._triggers.first(
-            {
-                "input": call.input,
-                "output": answer.output,
-                "user": caller.user,
-                "role": caller.role,
-                "team": caller.key.team,
-                "tags": list(caller.tags),
-            }
-        )
-        rule = rule or self._beyond_scope(call)
+        rule = self._rule_on(call, answer) or self._beyond_scope(call)
         if rule:
             return self._ask("rule", rule, at_us)
         now = self.in_force
@@ -159,6 +149,36 @@ class Desk:
         if self._is_of_new_group(now, call):
             now = msgspec.structs.replace(now, threshold=None)
         return self._within_bound(now, request_id, at_us, scored)
+
+    def _rule_on(self, call: Call, answer: Answer) -> str:
+        """Return the first rule that always asks a person of this; empty where none does."""
+        caller = call.caller
+        return self._triggers.first(
+            {
+                "input": call.input,
+                "output": answer.output,
+                "user": caller.user,
+                "role": caller.role,
+                "team": caller.key.team,
+                "tags": list(caller.tags),
+            }
+        )
+
+    def lets_again(self, certificate: str, call: Call, answer: Answer) -> bool:
+        """Whether an answer that was given alone may be given alone again, to this call.
+
+        Not once a person wants to be asked, a rule asks for one, or what let it pass at first
+        holds no more.
+
+        Args:
+            certificate: What let it pass; empty where no bound was declared.
+            call: What is asked now.
+            answer: What would be given.
+        """
+        now = self.in_force
+        if now.is_stopped or self._rule_on(call, answer) or self._beyond_scope(call):
+            return False
+        return self.policy.max_error is None or now.certificate == certificate != ""
 
     def _is_of_new_group(self, now: InForce, call: Call) -> bool:
         """Whether an input is of a group of which nothing was known when it was certified."""
@@ -249,7 +269,7 @@ class Desk:
             share=decision.share,
             is_drawn=decision.is_drawn,
             certificate=decision.certificate,
-            unit=self._unit_of(request_id, call),
+            unit=unit_of(self._outcomes, request_id, call),
             groups=tuple([_word(call.input.get(name)) for name in outcomes.groups]),
             predicted=self._compared(output),
             digest=digest,
@@ -296,20 +316,27 @@ class Desk:
         )
 
     def _compared(self, output: Any) -> bytes:
-        """Return what a label is compared with; all of the output where an expression reads it."""
-        if self._outcomes.right is not None:
-            return _encode(output)
-        return _predicted(output) if self._service.kind == "predict" else b""
+        """Return what a label is compared with; nothing where people say what is right."""
+        if self._outcomes.right is None and self._service.kind == "generate":
+            return b""
+        return compared(self._outcomes, output)
 
-    def _unit_of(self, request_id: str, call: Call) -> str:
-        unit = self._outcomes.unit
-        if unit == "user":
-            return call.caller.user
-        if unit == "entity":
-            return "|".join(_word(call.input.get(name)) for name in self._outcomes.entity)
-        if unit == "conversation":
-            return call.caller.conversation or call.caller.user
-        return request_id
+
+def unit_of(outcomes: Outcomes, request_id: str, call: Call) -> str:
+    """Return of what a request is, of which one counts as evidence in a window."""
+    unit = outcomes.unit
+    if unit == "user":
+        return call.caller.user
+    if unit == "entity":
+        return "|".join(_word(call.input.get(name)) for name in outcomes.entity)
+    if unit == "conversation":
+        return call.caller.conversation or call.caller.user
+    return request_id
+
+
+def compared(outcomes: Outcomes, output: Any) -> bytes:
+    """Return what a label is compared with; all of the output where an expression reads it."""
+    return _predicted(output) if outcomes.right is None else _encode(output)
 
 
 def _why_not(threshold: float | None, score: float | None) -> str:

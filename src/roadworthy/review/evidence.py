@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..declare.review import Outcomes
 from ..risk.evidence import Floats
+from ..risk.schedule import Schedule as Schedule
 from ..risk.units import Candidate, pick
 from ..risk.walk import Flags, Of
-from .truth import Said as Said
-from .truth import Truth as Truth
+from ..store.truth import Said as Said
+from ..store.truth import Truth as Truth
 
 AS_REVIEWED = ("review", "audit", "second")
 """The sources of what people decided; what they say of `planted` cases is evidence of them."""
@@ -51,35 +51,6 @@ class Case(NamedTuple):
     groups: tuple[str, ...]
     is_right: bool | None
     is_disputed: bool = False
-
-
-class Schedule(NamedTuple):
-    """Which windows there are, and when their evidence is complete.
-
-    Attributes:
-        window_us: How long a unit counts once.
-        matures_us: How long outcomes are waited for after the window.
-    """
-
-    window_us: int
-    matures_us: int
-
-    @classmethod
-    def of(cls, outcomes: Outcomes) -> Schedule:
-        """Return the schedule that a service declares."""
-        return cls(max(outcomes.window_us, 1), outcomes.matures_after_us)
-
-    def window_of(self, at_us: int) -> int:
-        """Return the number of the window in which a request lies."""
-        return at_us // self.window_us
-
-    def deadline_of(self, window: int) -> int:
-        """Return until when outcomes of a window count."""
-        return (window + 1) * self.window_us + self.matures_us
-
-    def ripe_until(self, now_us: int) -> int:
-        """Return where the last window ends whose outcomes have had their time."""
-        return (now_us - self.matures_us) // self.window_us * self.window_us
 
 
 def cases_of(rows: Iterable[Any], truth: Truth, schedule: Schedule) -> list[Case]:

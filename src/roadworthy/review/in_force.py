@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, select
 
 from ..store import certificates as store
 from ..store.certificates import Certificate, Epoch
-from ..store.switchboard import move_pointer
+from ..store.issuing import Pointer
 from ..store.tables import switchboard
 from ..types import DAY_US, Clock
 from . import audits
@@ -19,7 +19,6 @@ _MOST_DAYS = 1_000
 _SHARE_MOVES = 0.1
 """A share is set anew when it has moved by so much of itself: each time is a change for all."""
 
-_encode = msgspec.json.Encoder().encode
 _in_force = msgspec.json.Decoder(InForce).decode
 
 
@@ -100,4 +99,9 @@ def read_in_force(connection: Connection, service: str) -> InForce:
 
 def point(connection: Connection, service: str, now: InForce) -> None:
     """Put something else in force, from the next request on."""
-    move_pointer(connection, f"automation:{service}", _encode(now).decode())
+    pointer_of(service, now).move(connection)
+
+
+def pointer_of(service: str, now: InForce) -> Pointer:
+    """Return what is to be pointed at for a service."""
+    return Pointer(f"automation:{service}", now)

@@ -12,60 +12,22 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..risk import audit, plain, walk, weighted
+from ..risk import audit, plain, recent, weighted
+from ..risk import strand as strands_of
 from ..risk.audit import Detector
-from ..risk.bets import STRENGTHS
-from ..risk.evidence import Floats, log_evidence, upper_bound
+from ..risk.evidence import upper_bound
+from ..risk.recent import Recent
 from ..risk.reviewers import Corrected, error_behind
+from ..risk.strand import Strand as Strand
 from ..risk.walk import Flags, Walk, last_before_gap
 from ..risk.weighted import WeightedWalk
-from . import recent
 from .evidence import Case, Evidence
-from .recent import Recent
 from .terms import Terms
 
 ALL = ""
 """The name of what holds every case; the others are of one group each."""
 MOST_GROUPS = 200
 """With more groups nothing is certified: a field of so many values was not meant as a group."""
-
-
-class Strand(NamedTuple):
-    """The evidence of one group, or of all.
-
-    Attributes:
-        counts: While all requests of a window were equally likely to be labelled.
-        weights: From the first window on in which they were not; None before. It goes on from the
-            evidence of the counts: a product of evidence is evidence.
-    """
-
-    counts: Walk
-    weights: WeightedWalk | None = None
-
-    @property
-    def crossed(self) -> Flags:
-        """(j,) bool; where the evidence was ever enough."""
-        return self.counts.crossed if self.weights is None else self.weights.crossed
-
-    @property
-    def n(self) -> list[int]:
-        """How many units each threshold lets pass."""
-        found = self.counts if self.weights is None else self.weights
-        return [int(n) for n in found.n]
-
-    @property
-    def wrong(self) -> list[int]:
-        """How many of them were wrong."""
-        found = self.counts if self.weights is None else self.weights
-        return [round(float(wrong)) for wrong in found.wrong]
-
-    @property
-    def error(self) -> Floats:
-        """(j,) float64; the measured error of what each threshold lets pass, NaN without any."""
-        if self.weights is not None:
-            return self.weights.error
-        with np.errstate(invalid="ignore"):
-            return np.where(self.counts.n > 0, self.counts.wrong / self.counts.n, np.nan)
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -107,7 +69,7 @@ class Progress(NamedTuple):
 
 def begin(terms: Terms) -> Progress:
     """Return the progress of an epoch that has seen nothing."""
-    strand = Strand(walk.begin(len(terms.grid), terms.start))
+    strand = strands_of.begin(len(terms.grid), terms.start)
     return Progress({ALL: strand}, {ALL: audit.begin()}, recent={ALL: recent.begin()})
 
 
@@ -124,7 +86,7 @@ def see(progress: Progress, evidence: Evidence, terms: Terms, held: Corrected) -
     latest = dict(progress.recent)
     for key in sorted({key for groups in evidence.groups for key in keys_of(groups, terms)}):
         if len(strands) <= MOST_GROUPS + 1:
-            strands.setdefault(key, Strand(walk.begin(len(terms.grid), terms.start)))
+            strands.setdefault(key, strands_of.begin(len(terms.grid), terms.start))
             detectors.setdefault(key, audit.begin())
     for key, strand in strands.items():
         strands[key] = _advance(strand, evidence, _members(evidence, key, terms), terms, held)
@@ -163,26 +125,14 @@ def _advance(
 ) -> Strand:
     if not is_in.any():
         return strand
-    grid, chances = np.array(terms.grid), evidence.propensities
-    scores, is_wrong = evidence.scores[is_in], evidence.is_wrong[is_in]
-    counts, weights = strand
-    if weights is None and chances is None:
-        counts = walk.advance(
-            counts, scores, is_wrong, grid, held.max_error, held.sure, of=terms.of
-        )
-        return Strand(counts)
-    begun = _weigh(counts, held) if weights is None else weights
-    against = weighted.Terms(grid, terms.start, held.max_error, held.sure, 1.0, terms.of)
-    likely = np.ones(len(scores)) if chances is None else chances[is_in]
-    return Strand(counts, weighted.advance(begun, scores, is_wrong, likely, against))
-
-
-def _weigh(counts: Walk, held: Corrected) -> WeightedWalk:
-    """Return counts as the beginning of a walk with weights: bets start with their evidence."""
-    logs = np.asarray(log_evidence(counts.wrong, counts.n, held.max_error))
-    n, wrong = counts.n.astype(float), counts.wrong.astype(float)
-    bets = np.tile(logs[:, None], (1, len(STRENGTHS)))
-    return WeightedWalk(counts.n, wrong, n, wrong, bets, counts.crossed, counts.start)
+    chances = evidence.propensities
+    return strands_of.advance(
+        strand,
+        evidence.scores[is_in],
+        evidence.is_wrong[is_in],
+        None if chances is None else chances[is_in],
+        weighted.Terms(np.array(terms.grid), terms.start, held.max_error, held.sure, 1.0, terms.of),
+    )
 
 
 def _tally(tally: Tally, evidence: Evidence) -> Tally:

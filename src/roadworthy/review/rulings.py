@@ -23,6 +23,7 @@ from ..store.reviews import (
     lock_review,
     put_correction,
     share_of,
+    turn_down,
 )
 from ..store.state import insert_rows
 from ..store.tables import outcomes
@@ -144,8 +145,7 @@ def rule_on(
         output = _output_of(waiting, ruling, check)
         decided = _write(connection, waiting, ruling, output, by, now_us)
         _write_outcomes(connection, clock, decided, by, now_us)
-        if ruling.decision == "correct" and waiting.review.kind in ("review", "audit"):
-            put_correction(connection, waiting.review, now_us, output)
+        _let_know(connection, waiting.review, ruling, now_us, output)
         queue = (queues or {}).get(waiting.review.queue)
         if queue is not None and is_seconded(waiting.review, queue.second_share):
             add_reviews(connection, [_second_of(waiting.review, clock, now_us)])
@@ -153,6 +153,16 @@ def rule_on(
         append_action(connection, clock, by, "review.decide", review_id, facts)
         tell(connection, waiting.review.queue, "review.decide", review_id, facts)
     return Ruled(decided, is_new=True, is_late=decided.state == "expired")
+
+
+def _let_know(
+    connection: Connection, review: Review, ruling: Ruling, now_us: int, output: Any
+) -> None:
+    """Let every process know that an answer is not given again, and what is given instead."""
+    if ruling.decision == "correct" and review.kind in ("review", "audit"):
+        put_correction(connection, review, now_us, output)
+    elif ruling.decision == "reject":
+        turn_down(connection, review.service, review.id)
 
 
 def check_reviewer(review: Review, key: Key | None) -> None:

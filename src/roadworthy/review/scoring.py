@@ -77,7 +77,7 @@ class LeastSupport:
 
 def read_signals(call: Call, answer: Answer) -> Signals:
     """Return what a generated answer shows of how right it may be."""
-    text = _text_of(answer)
+    text = text_of(answer)
     sentences: tuple[Sentence, ...] | None = None
     if call.support is not None and call.passages and text:
         sentences = tuple(call.support(text, call.passages))
@@ -92,7 +92,7 @@ def read_signals(call: Call, answer: Answer) -> Signals:
     return msgspec.structs.astuple(signals_of(generated))
 
 
-def _text_of(answer: Answer) -> str:
+def text_of(answer: Answer) -> str:
     """Return what an answer says; nobody may have read its completion yet."""
     output: Any = answer.output
     if output is None and answer.completion is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -13,6 +12,9 @@ from ..risk.evidence import Floats
 from ..risk.reviewers import Corrected, corrected_for_misses
 from ..risk.walk import Of, sure_of_epoch
 from ..store.certificates import ANSWER_ALONE, Decision
+from ..store.issuing import id_of as id_of
+from ..store.issuing import text_of as text_of
+from ..store.issuing import what_changed as changed_since
 from .evidence import Schedule
 
 DOUBT_OF_BOUND = 0.05
@@ -119,8 +121,8 @@ def terms_of(subject: Subject, grid: Floats, start: int, from_us: int, number: i
         of=policy.of,
         lifetime=policy.lifetime,
         unit=outcomes.unit,
-        window_us=max(outcomes.window_us, 1),
-        matures_us=outcomes.matures_after_us,
+        window_us=outcomes.schedule.window_us,
+        matures_us=outcomes.schedule.matures_us,
         reported=outcomes.reported,
         right=outcomes.right,
         groups=outcomes.groups,
@@ -134,28 +136,9 @@ def terms_of(subject: Subject, grid: Floats, start: int, from_us: int, number: i
 def what_changed(terms: Terms, subject: Subject) -> str:
     """Return what is not as in `terms` any more, in words; empty where all is."""
     declared = terms_of(subject, np.array(terms.grid), terms.start, terms.from_us, terms.number)
-    changed = [
-        f"{name} was {_shown(getattr(terms, name))}, is {_shown(getattr(declared, name))}"
-        for name in terms.__struct_fields__
-        if name not in _NOT_DECLARED and getattr(terms, name) != getattr(declared, name)
-    ]
-    return "; ".join(changed)
-
-
-def text_of(terms: Terms) -> str:
-    """Return terms as the JSON that is stored and hashed."""
-    return msgspec.json.encode(terms).decode()
+    return changed_since(terms, declared, _NOT_DECLARED)
 
 
 def read_terms(text: str) -> Terms:
-    """Return what `text_of` was given."""
+    """Return the terms that a text holds."""
     return msgspec.json.decode(text, type=Terms)
-
-
-def id_of(text: str) -> str:
-    """Return the id of the epoch of these terms."""
-    return f"ep_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-
-
-def _shown(value: object) -> str:
-    return msgspec.json.encode(value).decode()

@@ -20,6 +20,9 @@ from .evidence import Floats
 TIMES = np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
 """Which errors are looked for, as multiples of the bound."""
 
+YEAR_DAYS = 365
+LEAST_RUN = 100
+"""Audits to a false alarm, where there are hardly any in a year."""
 _HIGHEST = 0.999
 
 
@@ -130,3 +133,10 @@ def share_on_probation(share: float, accepted: int) -> float:
     (0.5, 0.2, 0.05)
     """
     return max(share, LEAST_SHARE, min(0.5, 100 / max(accepted, 1)))
+
+
+def level_of(detector: Detector, length: float) -> float:
+    """Return how near an audit is to its alarm: 0 at rest, 1 is the alarm."""
+    if detector.log_level == -math.inf:
+        return 0.0
+    return min(1.0, max(0.0, detector.log_level / math.log(max(length, math.e))))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import TypeGuard
 
 from ..cost.ledger import Ledger
 from ..declare.budgets import Budgets
@@ -33,7 +34,7 @@ from ..guard.slot import run_guards
 from ..models.spec import wants_usage
 from ..review.desk import Desk, digest_of_input
 from ..review.scoring import Scored
-from ..types import Answer, Call, Clock, Ids
+from ..types import Answer, Call, Clock, Ids, Judgement
 from .chat import read_chat, refuse_choices, write_chat
 from .failover import Failover
 from .identify import Keyring, caller_of
@@ -145,13 +146,14 @@ class Engine:
                     await self._answer(plan)
                 else:
                     call = await self._admit(plan)
-                    async with aclosing(plan.release.chain.stream(call)) as events:
-                        async for event in events:
-                            if isinstance(event, Answer):
-                                self._accept(plan, event)
-                            else:
-                                self._note_first_token(plan)
-                                yield event
+                    if plan.answer is None:  # else it is known already
+                        async with aclosing(plan.release.chain.stream(call)) as events:
+                            async for event in events:
+                                if isinstance(event, Answer):
+                                    self._accept(plan, event)
+                                else:
+                                    self._note_first_token(plan)
+                                    yield event
             except RoadworthyError as error:
                 await self._descend(plan, error)
         finally:
@@ -388,6 +390,8 @@ class Engine:
             plan.attempts.extend(error.attempts)
             if error.attempts:  # nobody was asked where the context could not be filled
                 plan.mark("call")
+        if plan.call is not None:
+            plan.call.first = ()  # what a router wants is said of the chain alone
         ladder = self._ladder_for(plan, error)
         if ladder is None or plan.call is None or plan.first_token_us:
             self._refuse(plan, error)
@@ -423,7 +427,7 @@ class Engine:
 
     def _refuse(self, plan: Plan, error: RoadworthyError) -> None:
         """End without an answer: `refused` if this one may not be given, `failed` if none came."""
-        if isinstance(error, AllModelsFailed) and error.judgement is not None:
+        if isinstance(error, AllModelsFailed) and _was_turned_down(error.judgement):
             plan.reasons.append(error.judgement.reason)
             against = next((v.guard for v in error.judgement.verdicts if not v.is_acceptable), "")
             by = f"guard `{against}`" if against else "the output schema"
@@ -450,6 +454,15 @@ class Engine:
         plan.cost_micro = sum([attempt.cost_micro for attempt in plan.attempts])
         plan.latency_us = (time.perf_counter_ns() - plan.request.started_ns) // 1000
         self._till.settle(plan)
+        try:
+            self._write_down(plan)
+        finally:
+            if plan.release.cache is not None:  # others may wait for what it keeps
+                plan.release.cache.settled(plan)
+        if plan.release.router is not None:
+            plan.release.router.settled(plan)
+
+    def _write_down(self, plan: Plan) -> None:
         record = record_of(plan, self._environment_hash)
         if plan.release.desk is not None:
             for entry in entries_of(plan, record, self._ids):
@@ -457,10 +470,6 @@ class Engine:
         self._spool.append(record)
         if plan.split is not None:
             plan.split.settled(plan)
-        if plan.release.cache is not None:
-            plan.release.cache.settled(plan)
-        if plan.release.router is not None:
-            plan.release.router.settled(plan)
 
     def _note_abandoned(self, plan: Plan) -> None:
         """Nobody waits any more, or our own code failed: what was used until now still counts."""
@@ -481,3 +490,8 @@ def _read_by(desk: Desk, call: Call, answer: Answer) -> Scored:
         return scorer.read(call, answer)._replace(scorer=scorer.id)
     except ModelError:
         return Scored(None, scorer=scorer.id)
+
+
+def _was_turned_down(judgement: Judgement | None) -> TypeGuard[Judgement]:
+    """Whether the last answer may not be shown; one that is only not sure enough might have."""
+    return judgement is not None and not judgement.unsure

@@ -63,6 +63,23 @@ class Incoming(msgspec.Struct):
             )
         return value
 
+    @property
+    def cache(self) -> str:
+        """What the client wants of the cache, in `x-roadworthy-cache` and `cache-control`.
+
+        Of several wishes the strictest counts.
+        """
+        own = {word.strip() for word in self.text(b"x-roadworthy-cache").casefold().split(",")}
+        if unknown := own - {"", "no-cache", "no-store"}:
+            raise RequestError(
+                "`x-roadworthy-cache`: expected `no-cache` (a fresh answer) or `no-store` (that "
+                f"nothing is kept), got `{min(unknown):.40}`"
+            )
+        said = {word.strip() for word in self.text(b"cache-control").casefold().split(",")}
+        if "no-store" in own | said:
+            return "no-store"
+        return "no-cache" if (own | said) & {"no-cache", "max-age=0"} else ""
+
     def common(self) -> dict[str, Any]:
         """Return what every protocol takes from the headers."""
         headers = self.headers
@@ -82,6 +99,8 @@ class Incoming(msgspec.Struct):
             common["tags"] = self.tags
         if b"x-roadworthy-deadline-ms" in headers:
             common["deadline_ms"] = self.deadline_ms
+        if b"x-roadworthy-cache" in headers or b"cache-control" in headers:
+            common["cache"] = self.cache
         return common
 
 
@@ -148,6 +167,8 @@ def reply_headers(reply: Reply) -> Headers:
     ]
     if reply.events is None:
         headers.append((b"x-roadworthy-cost-usd", usd(reply.cost_micro)))
+    if reply.cache:
+        headers.append((b"x-roadworthy-cache", reply.cache.encode()))
     if reply.review_id:
         headers.append((b"x-roadworthy-review-id", reply.review_id.encode()))
     if reply.is_cut_off:

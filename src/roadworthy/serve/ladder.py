@@ -108,6 +108,41 @@ class HumanModel:
         """Nothing is held."""
 
 
+class StaleModel:
+    """The rung where an answer to the same question is given again although its time is over.
+
+    Args:
+        name: What records call it.
+        find: Returns such an answer, where the cache still keeps one.
+    """
+
+    def __init__(self, name: str, find: Callable[[Call], Answer | None]) -> None:
+        self.name = name
+        self._find = find
+
+    async def answer(self, call: Call) -> Answer:
+        """Give an old answer.
+
+        Raises:
+            ModelUnavailable: None is kept, or the client wants none from the cache.
+        """
+        answer = self._find(call)
+        if answer is None:
+            none = "no earlier answer to the same question is kept"
+            attempt = Attempt(self.name, ModelUnavailable.code, 0, detail=none)
+            raise ModelUnavailable(none, attempts=[attempt])
+        answer.usage = None
+        answer.attempts = (Attempt(self.name, "ok", 0),)
+        return answer
+
+    async def stream(self, call: Call) -> AsyncGenerator[bytes | Answer, None]:
+        """Give it whole."""
+        yield await self.answer(call)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
 class LastGoodModel:
     """The rung where the release answers that served before.
 

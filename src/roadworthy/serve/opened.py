@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -19,28 +19,39 @@ from ..declare.check_prompts import open_output
 from ..declare.project import INSTANT_KINDS, PriceOverride, ProjectDeclaration, Provider
 from ..declare.schemas import SchemaCheck, open_schema
 from ..declare.service import Chat, ModelEntry, Rung, ServiceDeclaration
-from ..errors import MissingExtra, ServiceStopped
+from ..errors import MissingExtra
 from ..guard.slot import Guard, open_guard
 from ..models.spec import ModelSpec
 from ..plugins import load_plugin
 from ..review.desk import Desk
 from ..signals.tokens import Counter, open_counter
-from ..types import CallSize, Clock, FeatureSource, Kind, Model, OpenSignals, OpenSource
+from ..types import (
+    Answer,
+    Call,
+    CallSize,
+    Clock,
+    FeatureSource,
+    Kind,
+    Model,
+    OpenSignals,
+    OpenSource,
+)
+from .asking import Asking
 from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
 from .continuing import MOST_CONTINUATIONS, Continued
 from .failover import Failover, Link, accept_all
 from .judge import OutputJudge
-from .ladder import AbsentModel, HumanModel, LastGoodModel, StaticModel
+from .ladder import AbsentModel, HumanModel, LastGoodModel, StaleModel, StaticModel
 from .request import AnswerCache, Router
 from .retries import Policy, RetryBudget
-from .routing import open_router
+from .routing import open_questions_of, open_router
+from .rules import Rules
 from .structured import larger_by_reask
 from .summarising import Summariser
 from .trimming import Trimmer
 from .upstreams import Upstreams
-from .vectors import open_questions
 from .window import Window
 
 FREE = Meter(None, None, "free")
@@ -77,7 +88,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    name: str
     kind: Kind
     declaration: ServiceDeclaration
     declaration_hash: str
@@ -89,7 +99,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     ladder: Failover | None
     free_ladder: Failover | None
     declared_ladder: Failover | None
-    deadline_s: float
     late_us: int | None
     paid_links: tuple[Link, ...]
     per_request_micro: int | None
@@ -107,6 +116,21 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
     summariser: Summariser | None = None
     limits: OwnLimits = NO_LIMITS
     is_shared: bool = True
+
+    @property
+    def asks(self) -> Asking | None:
+        """The small model that names what is wanted; None where none is asked."""
+        return self.router if isinstance(self.router, Asking) else None
+
+    @property
+    def name(self) -> str:
+        """Of its service."""
+        return self.declaration.name
+
+    @property
+    def deadline_s(self) -> float:
+        """How long an answer may take."""
+        return self.declaration.objectives.deadline_ms / 1000
 
     @property
     def is_held(self) -> bool:
@@ -152,6 +176,8 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         if self.chain.policy.reasks:
             larger = larger_by_reask(size)
             found += [(link, link.worst_case_micro(larger)) for link in self.chain.paid_links]
+        if self.asks is not None:
+            found += [(self.asks.link, self.asks.worst_case_micro(size))]
         return found
 
     @property
@@ -164,12 +190,13 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
         """The models and all ladders there are."""
         chains = (self.chain, self.ladder, self.free_ladder, self.declared_ladder)
         own = None if self.summariser is None else self.summariser.chain
-        return tuple(chain for chain in (*chains, own) if chain is not None)
+        asked = None if self.asks is None else self.asks.chain
+        return tuple(chain for chain in (*chains, own, asked) if chain is not None)
 
     @property
     def is_paid(self) -> bool:
         """Whether any try of a request can cost something."""
-        if self.paid_links:
+        if self.paid_links or (self.asks is not None and self.asks.chain.paid_links):
             return True
         before = None if self.last_good is None else self.last_good.opened
         return before is not None and bool(before.chain.paid_links)
@@ -185,43 +212,6 @@ class OpenRelease(msgspec.Struct, frozen=True, kw_only=True):
             await self.cache.close()
         if self.router is not None:
             await self.router.close()
-
-
-class Champions(Mapping[str, OpenRelease]):
-    """Service name → its champion, opened. To ask for one that would not open is an error.
-
-    Args:
-        opened: Those that answer.
-        unopened: Service name → the id of its champion, which could not be opened.
-    """
-
-    def __init__(self, opened: Mapping[str, OpenRelease], unopened: Mapping[str, str]) -> None:
-        self._opened = opened
-        self._unopened = unopened
-
-    def __getitem__(self, name: str) -> OpenRelease:
-        """Return the champion of a service.
-
-        Raises:
-            KeyError: There is no such service.
-            ServiceStopped: Its champion could not be opened.
-        """
-        if name in self._unopened:
-            raise ServiceStopped(
-                f"service `{name}` is stopped: its release `{self._unopened[name]}` could not be "
-                "opened; `/healthz` says why"
-            )
-        return self._opened[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._opened or name in self._unopened
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names of those that answer."""
-        return iter(self._opened)
-
-    def __len__(self) -> int:
-        return len(self._opened)
 
 
 def open_release(
@@ -245,43 +235,59 @@ def open_release(
         MissingExtra: The only model of the chain needs a package that is not installed.
     """
     desk = None if service.review is None else open_desk(service, release_id)
-    opener = _Opener(service, project.providers, folder, rates, clock, desk, upstreams)
+    asked = open_questions_of(service, open_signals)
+    cache = open_cache(service, release_id, clock, asked.questions)
+    opener = _Opener(service, project.providers, folder, rates, clock, desk, upstreams, cache)
     input_check = open_schema(folder, service.contract.input)
-    service_guards = [open_guard(entry, folder) for entry in service.guards]
-    output_guards = [guard for guard in service_guards if guard.on == "output"]
+    input_guards, output_guards = _open_guards(service, folder)
     judge = _judge_of(service, folder, output_guards)
     links = [opener.link(entry) for entry in service.chain]
     rungs = [opener.rung(rung, number) for number, rung in enumerate(service.fallback, 1)]
     ladders = _ladders(rungs, judge, _declared_rungs(service))
-    questions = open_questions(service, open_signals)
+    routed = open_router(service, release_id, links, opener.link, judge, folder, clock, asked)
     return OpenRelease(
         id=release_id,
-        name=service.name,
         kind=service.kind,
         declaration=service,
         declaration_hash=service.hash,
         keeps_bodies=service.records.bodies == "full",
         input_check=input_check,
-        input_guards=tuple(guard for guard in service_guards if guard.on == "input"),
+        input_guards=tuple(input_guards),
         judge=judge,
-        chain=Failover("models", links, judge, _policy_of(service, judge)),
+        chain=Failover("models", routed.links, routed.judge, _policy_of(service, judge)),
+        warnings=routed.warnings,
         ladder=ladders.whole,
         free_ladder=ladders.free,
         declared_ladder=ladders.declared,
-        deadline_s=service.objectives.deadline_ms / 1000,
         late_us=_late_us(service),
         paid_links=tuple(link for link in (*links, *rungs) if not link.is_free),
-        reads_input=bool(input_check or desk) or any(map(_reads_input, service_guards)),
+        reads_input=_is_read(input_check, desk, routed.router, [*input_guards, *output_guards]),
         **_money_of(service),
         context=_context_of(service, output_guards, project, folder, open_signals, opener.trimmer),
         features=_features_of(service, input_check, open_source),
         desk=desk,
         last_good=_last_good(rungs),
-        cache=open_cache(service, release_id, clock, questions),
-        router=open_router(service, release_id, links, clock, questions),
+        cache=cache,
+        router=routed.router,
         counters=opener.counters,
         summariser=_open_summariser(service, (*links, *rungs), opener.trimmer),
     )
+
+
+def _is_read(
+    check: SchemaCheck | None, desk: Desk | None, router: Router | None, guards: list[Guard]
+) -> bool:
+    """Whether anything looks at the input, so that it must be decoded."""
+    if check is not None or desk is not None or any(map(_reads_input, guards)):
+        return True
+    return isinstance(router, Rules) and router.reads_input
+
+
+def _open_guards(service: ServiceDeclaration, folder: Path) -> tuple[list[Guard], list[Guard]]:
+    """Return the guards of the input, and those of the output."""
+    opened = [open_guard(entry, folder) for entry in service.guards]
+    of_output = [guard for guard in opened if guard.on == "output"]
+    return [guard for guard in opened if guard.on == "input"], of_output
 
 
 def _open_summariser(
@@ -407,8 +413,10 @@ class _Opener:
         clock: Clock,
         desk: Desk | None,
         upstreams: Upstreams | None,
+        cache: AnswerCache | None,
     ) -> None:
         self._desk = desk
+        self._cache = cache
         self._upstreams = upstreams or Upstreams()
         self._service = service
         self._providers = providers
@@ -509,6 +517,9 @@ class _Opener:
             return Link(model=StaticModel(name, rung.output or {}), meter=FREE, is_instant=True)
         if rung.use == "last_good":
             return Link(model=LastGoodModel(name), meter=FREE)
+        if rung.use == "stale_cache":
+            stale = StaleModel(name, self._find_stale)
+            return Link(model=stale, meter=FREE, is_instant=True)
         if rung.use == "human":
             human = HumanModel(name, self._takes_one)
             return Link(model=human, meter=FREE, is_instant=True)
@@ -516,6 +527,9 @@ class _Opener:
             model = self._open(name, Provider(kind="rule"), rung.expression or "")
             return Link(model=model, meter=FREE, is_instant=True)
         return self.link(self._service.model_named(rung.model or ""))
+
+    def _find_stale(self, call: Call) -> Answer | None:
+        return None if self._cache is None else self._cache.find_stale(call)
 
     def _takes_one(self) -> bool:
         return self._desk is not None and self._desk.takes_one(self._clock.now_us())

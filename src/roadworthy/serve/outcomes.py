@@ -42,6 +42,8 @@ class OutcomeDesk:
         spool: Where they are written.
         clock: Says when an outcome became known: now.
         asked_by: Request id → its service and key, or None where there is no such request.
+        forget: Called with service and id of a request whose answer was wrong: it is given to
+            nobody again.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class OutcomeDesk:
         spool: Spool,
         clock: Clock,
         asked_by: Callable[[str], Awaitable[tuple[str, str] | None]],
+        forget: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._keyring = keyring
         self._spool = spool
         self._clock = clock
         self._ids = Ids(clock)
         self._asked_by = asked_by
+        self._forget = forget
 
     async def take(self, incoming: Incoming, request_id: str) -> Outgoing:
         """Take what is known now about an earlier answer.
@@ -100,6 +104,8 @@ class OutcomeDesk:
             except OverflowError as error:
                 raise RequestError(f"`{kind}`: expected numbers of at most 64 bits") from error
             ids.append(outcome.id)
+        if body.correct is False or body.correction is not msgspec.UNSET:
+            await self._forget(asked[0], request_id)
         return json_response({"request_id": request_id, "outcomes": ids}, 201)
 
 

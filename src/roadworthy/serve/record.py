@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from .request import Plan, Reply
 
 _encode = msgspec.json.Encoder().encode
 _NOTHING = Usage()
+_NONE: dict[str, Any] = {}
 
 
 def record_of(plan: Plan, environment_hash: str) -> Record:
@@ -49,7 +51,7 @@ def record_of(plan: Plan, environment_hash: str) -> Record:
         conversation=caller.conversation,
         confidence=plan.confidence,
         certificates=certificates_of(plan),
-        cache=plan.cache,
+        cache=reused_by(plan),
         score=plan.score,
         review=plan.review_id,
         decided=plan.decision.why if plan.decision is not None else "",
@@ -85,8 +87,23 @@ def _counts_of(usage: Usage) -> dict[str, Any]:
 
 def certificates_of(plan: Plan) -> tuple[str, ...]:
     """Return the certificates that decided something of a request."""
-    decision = plan.decision
-    return () if decision is None or not decision.certificate else (decision.certificate,)
+    decision, route, cache = plan.decision, plan.route, plan.cache
+    by_cache = "" if cache is None else cache.get("certificate", "")
+    by_desk = "" if decision is None else decision.certificate
+    found = (by_desk, certificate_of_route(route), by_cache)
+    return tuple([certificate for certificate in found if certificate])
+
+
+def reused_by(plan: Plan) -> dict[str, Any] | None:
+    """Return where an answer that was given again is from; None where it was not."""
+    if plan.cache is not None or plan.call is None or plan.disposition != "fallback":
+        return plan.cache
+    return plan.call.reused
+
+
+def certificate_of_route(route: Mapping[str, Any] | None) -> str:
+    """Return the certificate that let a cheaper model answer; empty where none did."""
+    return "" if route is None else str(route.get("certificate", ""))
 
 
 def _context_of(plan: Plan, usage: Usage) -> dict[str, Any] | None:
@@ -139,6 +156,7 @@ def reply_of(plan: Plan) -> Reply:
         latency_us=plan.latency_us,
         reasons=tuple(plan.reasons),
         review_id=plan.review_id,
+        cache=(reused_by(plan) or _NONE).get("kind", ""),
         is_cut_off=answer is not None and answer.is_cut_off,
         error=plan.error,
         at_us=plan.at_us,

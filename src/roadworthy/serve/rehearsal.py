@@ -31,6 +31,7 @@ from .identify import LOCAL_KEY, Keyring
 from .ladder import HumanModel
 from .opened import OpenRelease
 from .request import Reply, Request
+from .routing import without_audits
 
 _given: ContextVar[Mapping[str, Any] | None] = ContextVar("given", default=None)
 _found: ContextVar[list[Passage] | None] = ContextVar("found", default=None)
@@ -170,7 +171,10 @@ class _Still(SystemClock):
 
 
 def beside(opened: OpenRelease) -> OpenRelease:
-    """Return a release that answers beside what is served: no person is asked for it."""
+    """Return a release that answers beside what is served.
+
+    No person is asked for it, and nothing is given again or kept.
+    """
 
     def without_people(ladder: Failover | None) -> Failover | None:
         links = () if ladder is None else ladder.links
@@ -182,6 +186,8 @@ def beside(opened: OpenRelease) -> OpenRelease:
     return msgspec.structs.replace(
         opened,
         desk=None,
+        cache=None,
+        router=without_audits(opened.router),
         user_ceiling=None,
         limits=NO_LIMITS,
         is_shared=False,

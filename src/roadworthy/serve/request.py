@@ -30,6 +30,7 @@ from .trees import Place, Tree
 
 if TYPE_CHECKING:
     from ..review.desk import Decision
+    from .learned import Learned
     from .opened import OpenRelease
 
 Protocol = Literal["native", "openai", "oip", "python"]
@@ -93,10 +94,15 @@ class AnswerCache(Shape):
     Attributes:
         within: What is certified of its reuse for another question; replaced when that changes.
         audits: Asks again, unseen; None in a rehearsal.
+        scorer: Which score its pairs bear: the id of a frozen one, empty where it gives none.
     """
 
     within: Within
     audits: Audits | None
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear."""
 
     async def find(self, plan: Plan, call: Call) -> Answer | None:
         """Return an answer to give again, and note on the plan where it is from."""
@@ -104,8 +110,14 @@ class AnswerCache(Shape):
     def settled(self, plan: Plan) -> None:
         """Take note of how a request ended: keep its answer, or compare what was given again."""
 
+    def find_stale(self, call: Call) -> Answer | None:
+        """Return an answer to the same question whose time is over, for the ladder."""
+
     def forget(self, request_id: str) -> None:
-        """Never give the answer of a request again: it was corrected, or its user forgotten."""
+        """Never give the answer of a request again: it was corrected."""
+
+    def forget_user(self, user: str) -> int:
+        """Forget all that a user was answered, and return how much that was."""
 
     async def close(self) -> None:
         """End what is at work for it."""
@@ -117,10 +129,17 @@ class Router(Shape):
     Attributes:
         within: What is certified of cheaper models; replaced when that changes.
         audits: Asks again, unseen; None in a rehearsal.
+        learned: What predicts how good models are, frozen; None until there is one. Replaced when
+            a better one was fitted.
     """
 
     within: Within
     audits: Audits | None
+    learned: Learned | None
+
+    @property
+    def scorer(self) -> str:
+        """Which score its pairs bear: the id of a frozen one, empty while there is none."""
 
     async def choose(self, plan: Plan, call: Call) -> None:
         """Leave on the call which models are tried first, and on the plan why."""
@@ -143,6 +162,8 @@ class Request(msgspec.Struct, kw_only=True):
         user, role, tags, parent, conversation: From headers or the native body; `user` and `role`
             need `act_as`.
         deadline_ms: A client may ask for less time than declared, never for more.
+        cache: What the client wants of the cache: `no-cache`, a fresh answer, which may be kept;
+            `no-store`, that nothing of it is looked for or kept.
         started_ns: `time.perf_counter_ns()` when the request began to arrive.
     """
 
@@ -159,6 +180,7 @@ class Request(msgspec.Struct, kw_only=True):
     conversation: str = ""
     tags: tuple[str, ...] = ()
     deadline_ms: float | None = None
+    cache: Literal["", "no-cache", "no-store"] = ""
     started_ns: int = msgspec.field(default_factory=time.perf_counter_ns)
 
 
@@ -242,6 +264,7 @@ class Reply(msgspec.Struct, kw_only=True):
         completion: The upstream's own chat completion, to be passed on untouched.
         content: The JSON as text, where the output had to be JSON.
         review_id: What waits for a person, for `review`.
+        cache: Why an answer was given again: `exact`, `semantic`, `stale`, `correction`.
         is_cut_off: Whether the answer ended at its limit of tokens; it is not whole.
         error: Why there is no answer, for `refused` and `failed`.
         first: For a stream, its first events.
@@ -264,6 +287,7 @@ class Reply(msgspec.Struct, kw_only=True):
     latency_us: int = 0
     reasons: tuple[str, ...] = ()
     review_id: str = ""
+    cache: str = ""
     is_cut_off: bool = False
     error: RoadworthyError | None = None
     first: bytes = b""

@@ -10,6 +10,7 @@ import msgspec
 from ..declare.review import Outcomes
 from ..risk.coin import coin_of
 from ..store.rollouts import Split
+from .engine import Engine
 from .opened import OpenRelease
 from .request import Plan
 from .shadows import Shadows
@@ -115,3 +116,13 @@ def entity_of(values: dict[str, Any], names: tuple[str, ...]) -> str:
             return ""
         words.append(value if isinstance(value, str) else msgspec.json.encode(value).decode())
     return "|".join(words)
+
+
+def forget_user(engine: Engine, user: str) -> int:
+    """Forget all that a user was answered, of what serves and of candidates; say how much it was.
+
+    From the event loop: it is what the caches are used on.
+    """
+    splits = [split for split in engine.splits.values() if isinstance(split, OpenSplit)]
+    opened = [*engine.releases.values(), *(split.candidate for split in splits)]
+    return sum(release.cache.forget_user(user) for release in opened if release.cache is not None)

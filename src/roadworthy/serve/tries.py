@@ -306,7 +306,8 @@ class Tries:
             self._take_over(answer.attempts[:-1])
             usage = answer.attempts[-1].usage
         if not is_acceptable:
-            self._note(link, "rejected", usage, judgement.reason, answer=answer)
+            status = "unsure" if judgement.unsure else "rejected"
+            self._note(link, status, usage, judgement.reason, answer=answer)
         elif answer.is_cut_off and self._policy.truncated == "next":
             is_acceptable = False
             self._note(link, CUT_OFF, usage, "it ended at its limit of tokens", answer=answer)

@@ -6,12 +6,22 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
 from ..declare.service import ServiceDeclaration
 from ..errors import ModelTimeout, ModelUnavailable
 from ..types import Call, Embedder, OpenSignals
 
 MOST_CHARACTERS = 4_000
 """Of a question; an embedder reads no more than its window anyway."""
+
+
+class _Message(msgspec.Struct):
+    role: str = ""
+    content: str | list[Any] | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message])
 
 
 class Questions:
@@ -29,7 +39,7 @@ class Questions:
 
     def text(self, call: Call) -> str:
         """Return the question; empty where there is none."""
-        return str(call.input.get(self._variable) or "")
+        return question_of(call, self._variable)
 
     async def vector(self, call: Call) -> Any:
         """Return (d,) float32 of length 1, which stays on the call.
@@ -57,6 +67,26 @@ class Questions:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+def question_of(call: Call, variable: str) -> str:
+    """Return what is asked: the input that is the question, or the last message of a user."""
+    text = call.input.get(variable)
+    if text is None and "messages" in call.body:
+        return _last_said(call.body["messages"])
+    return str(text or "")
+
+
+def _last_said(raw: msgspec.Raw) -> str:
+    """Return the text of the last message of a user in a chat that passes through."""
+    try:
+        messages = _messages.decode(raw)
+    except msgspec.DecodeError:
+        return ""
+    said = next((one.content for one in reversed(messages) if one.role == "user"), None)
+    if isinstance(said, str):
+        return said
+    return "\n".join(str(part.get("text", "")) for part in said or () if isinstance(part, dict))
+
+
 def open_questions(service: ServiceDeclaration, open_signals: OpenSignals) -> Questions | None:
     """Open what makes vectors of a service's questions; None where nothing it declares needs any.
 
@@ -67,5 +97,9 @@ def open_questions(service: ServiceDeclaration, open_signals: OpenSignals) -> Qu
     compares = routing.strategy == "learned" or (routing.strategy == "intent" and not routing.use)
     if not compares and service.cache.semantic is None:
         return None
-    variable = (service.chat and service.chat.variable) or "text"
-    return Questions(open_signals().embedder(), variable)
+    return Questions(open_signals().embedder(), variable_of(service))
+
+
+def variable_of(service: ServiceDeclaration) -> str:
+    """Return the input that is the question."""
+    return (service.chat and service.chat.variable) or "text"

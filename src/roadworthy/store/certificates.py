@@ -92,7 +92,7 @@ def open_epoch_of(engine: Engine, service: str, decision: Decision = ANSWER_ALON
     return None if row is None else Epoch(**row._mapping)
 
 
-def list_epochs(engine: Engine, service: str, decision: Decision = ANSWER_ALONE) -> list[Epoch]:
+def list_epochs(engine: Engine, service: str, decision: str = ANSWER_ALONE) -> list[Epoch]:
     """Return all epochs of a decision, newest first."""
     is_it = (epochs.c.service == service, epochs.c.decision == decision)
     query = select(epochs).where(*is_it).order_by(epochs.c.number.desc())
@@ -183,12 +183,16 @@ def restore_certificate(connection: Connection, id: str, epochs_open: Collection
     return connection.execute(update(certificates).where(*is_it).values(**values)).rowcount == 1
 
 
-def list_certificates(engine: Engine, service: str = "", limit: int = 100) -> list[Certificate]:
+def list_certificates(
+    engine: Engine, service: str = "", limit: int = 100, decision: str = ""
+) -> list[Certificate]:
     """Return the certificates that were issued last, newest first; of one service if named."""
     order = (certificates.c.issued_at_us.desc(), certificates.c.id.desc())
     query = select(certificates).order_by(*order).limit(limit)
     if service:
         query = query.where(certificates.c.service == service)
+    if decision:
+        query = query.where(certificates.c.decision == decision)
     with engine.connect() as connection:
         return [_certificate(row) for row in connection.execute(query)]
 

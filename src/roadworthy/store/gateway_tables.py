@@ -41,8 +41,10 @@ pairs = Table(
     Column("known_at_us", BigInteger),
     Column("vector", LargeBinary, nullable=False),
     Column("tags", Text, nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("reference_answer", LargeBinary, nullable=False),
 )
-"""Two answers to one question, as `drafts.Pair` tells; tags are JSON."""
+"""Two answers to one question, as `drafts.Pair` tells; tags and answers are JSON."""
 Index("pairs_decision", pairs.c.service, pairs.c.decision, pairs.c.at_us)
 Index("pairs_request", pairs.c.request_id)
 Index("pairs_audit", pairs.c.audit_id)

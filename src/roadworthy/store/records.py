@@ -30,6 +30,7 @@ from .data_versions import forget_examples
 from .examples import drop_examples_of
 from .explanations import forget_explanations
 from .met import forget_units_of
+from .pairs import drop_pairs_before, forget_pairs_of
 from .reviews import drop_reviews_before, drop_reviews_of, forget_reviews
 from .tables import (
     bodies,
@@ -371,8 +372,8 @@ def each_record(
 def drop_before(engine: Engine, service: str, at_us: int) -> int:
     """Delete the records of a service from before `at_us`, with all that hangs on them.
 
-    These are bodies, outcomes, examples, drafts, reviews, and what those corrected. Rollups stay:
-    what was counted and spent is not forgotten. Returns how many records there were.
+    These are bodies, outcomes, examples, drafts, pairs, reviews, and what those corrected. Rollups
+    stay: what was counted and spent is not forgotten. Returns how many records there were.
     """
     old = select(records.c.id).where(records.c.service == service, _until(at_us))
     last, dropped = "", 0
@@ -382,6 +383,7 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
             ids = list(connection.execute(query).scalars())
         if not ids:
             drop_reviews_before(engine, service, at_us)
+            drop_pairs_before(engine, service, at_us)
             return dropped
         with engine.begin() as connection:
             _drop_bodies_and_outcomes(connection, ids)
@@ -396,15 +398,15 @@ def drop_before(engine: Engine, service: str, at_us: int) -> int:
 def delete_user(engine: Engine, user: str) -> Forgotten:
     """Remove what is personal about `user`, and keep what was counted and spent.
 
-    Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give them
-    as examples. Drafts and corrections go, and what a rollout keeps of the user until it has
-    counted it; of reviews stays who decided how, and when. Their records stay, so that money,
-    latency and errors still add up; in them a random pseudonym takes the user's place, and
-    features, entity, conversation, cache source, the passages that were found (they tell what was
-    asked about) and the free text of attempts and verdicts are emptied; of reasons, which may hold
-    numbers of the input, only the codes stay. What reports of features tell of these requests goes
-    too. Rollups and spendings per user move to the pseudonym. Tags, role, key and team stay: they
-    say who pays.
+    Bodies and outcomes of the user's requests are deleted, and reports of skew no longer give
+    them as examples. Drafts and corrections go, and what a rollout keeps of the user until it
+    has counted it; of reviews stays who decided how, and when, and of pairs what was lost.
+    Their records stay, so that money, latency and errors still add up; in them a random
+    pseudonym takes the user's place, and features, entity, conversation, cache source, the
+    passages that were found (they tell what was asked about) and the free text of attempts and
+    verdicts are emptied; of reasons, which may hold numbers of the input, only the codes stay.
+    What reports of features tell of these requests goes too. Rollups and spendings per user
+    move to the pseudonym. Tags, role, key and team stay: they say who pays.
 
     What has not been drained yet is not seen, and drained segments of the spool may still lie on
     the disk: before, call `Spool.rotate` and `Writer.drain`. A running ledger keeps what the user
@@ -421,6 +423,7 @@ def delete_user(engine: Engine, user: str) -> Forgotten:
             ids = [record.id for record in found]
             gone = _drop_bodies_and_outcomes(connection, ids)
             forget_reviews(connection, ids)
+            forget_pairs_of(connection, ids)
             forget_units_of(connection, found)
             _rename_spendings(connection, found, user, pseudonym)
             for record in found:

@@ -150,6 +150,33 @@ def put_correction(connection: Connection, review: Review, at_us: int, output: A
     insert_rows(connection, corrections, [(*key, review.id, at_us, _encode(output))])
 
 
+def turn_down(connection: Connection, service: str, review_id: str) -> None:
+    """Let every process know that a person turned an answer of a service down."""
+    move_pointer(connection, f"corrections:{service}", review_id)
+
+
+def answers_turned_down(engine: Engine, service: str, since_us: int) -> list[tuple[str, int]]:
+    """Return requests of whose answers a person said otherwise, with when; at most 1,000.
+
+    Args:
+        engine: The state database.
+        service: Whose.
+        since_us: From this time on; what was decided in that microsecond comes again.
+    """
+    query = (
+        select(reviews.c.request_id, reviews.c.decided_at_us)
+        .where(
+            reviews.c.service == service,
+            reviews.c.decision.in_(("correct", "reject")),
+            reviews.c.decided_at_us >= since_us,
+        )
+        .order_by(reviews.c.decided_at_us.desc())
+        .limit(1_000)
+    )
+    with engine.connect() as connection:
+        return [(row.request_id, row.decided_at_us) for row in connection.execute(query)]
+
+
 def asked_since(engine: Engine, service: str, since_us: int) -> int:
     """Return how many requests of a service people were asked since a time; audits do not count."""
     is_one = (reviews.c.service == service, reviews.c.at_us >= since_us)

@@ -9,12 +9,15 @@ from sqlalchemy import Connection, Engine, Row, insert, select
 
 from .tables import scorers
 
+KIND = "fit_"
+"""How the ids of those begin that say how sure an answer is; `gain_` says it of models."""
+
 
 class StoredScorer(msgspec.Struct, frozen=True, kw_only=True):
     """A score model.
 
     Attributes:
-        id: `fit_` and the beginning of the SHA-256 of what was fitted.
+        id: `fit_` or `gain_`, and the beginning of the SHA-256 of what was fitted.
         release: Whose answers it scores.
         n: The units that it was fitted on: never evidence for it.
         detail: The model as plain values, and how well it and the one before tell right from wrong.
@@ -44,7 +47,11 @@ def read_scorer(engine: Engine, id: str) -> StoredScorer | None:
 
 def last_scorer(engine: Engine, service: str, release: str) -> StoredScorer | None:
     """Return the score model that was fitted last for a release, in use or not."""
-    is_one = (scorers.c.service == service, scorers.c.release == release)
+    is_one = (
+        scorers.c.service == service,
+        scorers.c.release == release,
+        scorers.c.id.startswith(KIND, autoescape=True),
+    )
     order = (scorers.c.at_us.desc(), scorers.c.n.desc())
     with engine.connect() as connection:
         row = connection.execute(select(scorers).where(*is_one).order_by(*order).limit(1)).first()

@@ -11,6 +11,8 @@ every 50 ms and reads the table only when it moved, so a change needs no message
   when and why, as JSON; they are empty while it runs.
 * `ask:<service>` likewise says who wants people to decide every answer.
 * `automation:<service>` is what is certified for its answers, as JSON: see `review/desk.py`.
+* `route:<service>` and `reuse:<service>` are what is certified of its cheaper models and of answers
+  given again, as JSON: see `bounds/in_force.py`. `learned:<service>` is what predicts of models.
 * `corrections:<service>` is the review that corrected an answer last.
 * `calibration:<service>` is what makes a confidence of its scores.
 * `scorer:<service>` is the score model that was fitted on its outcomes.

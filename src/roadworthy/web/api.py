@@ -17,6 +17,7 @@ from ..release import registry
 from ..serve.opened import OpenRelease
 from ..serve.shadows import scope_of
 from ..serve.splits import OpenSplit
+from ..serve.splits import forget_user as forget_in_caches
 from ..store.actions import Chain, list_actions, verify_chain
 from ..store.artifacts import Artifacts
 from ..store.clock import micros_of, time_of
@@ -29,7 +30,17 @@ from ..store.records import read_record
 from ..store.rollups import Summary, summarise, summarise_by
 from ..store.switchboard import Stop
 from ..types import DAY_US, HOUR_US, MICRO, Clock, Record
-from . import cost_routes, figures, lists, providers_page, release_twins, review_twins, shapes
+from . import (
+    cache_twins,
+    cost_routes,
+    figures,
+    lists,
+    providers_page,
+    release_twins,
+    review_twins,
+    routing_twins,
+    shapes,
+)
 from .contract_page import ContractQuery, contract_page
 from .control import Ask
 from .data_figures import ContractPage, ServiceData
@@ -83,6 +94,8 @@ def route_table() -> tuple[Route, ...]:
             errors=(DeclarationError,),
         ),
         *review_twins.routes(),
+        *cache_twins.routes(),
+        *routing_twins.routes(),
         *review_routes(),
         *release_twins.routes(),
         *providers_page.routes(),
@@ -370,6 +383,7 @@ def read_health(ask: Ask) -> shapes.Health:
 def forget_user(ask: Ask, user: str) -> shapes.Forgotten:
     """Delete what is personal in a user's records; what was counted and spent stays."""
     control = ask.control
+    ask.on_loop(forget_in_caches, control.engine, user)
     gone = forget(control.state, control.clock, control.spool, control.drain, user, by=ask.by)
     return show(shapes.Forgotten, gone)
 

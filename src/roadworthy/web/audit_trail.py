@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from ..review.audits import level_of
-from ..review.evidence import Schedule, Truth, by_window, cases_of
-from ..review.standing import Standing
+from ..review.evidence import Truth, by_window, cases_of
 from ..review.terms import Subject
 from ..risk import audit
+from ..risk.audit import level_of
 from ..store import certificates as store
+from ..store.standing import Standing
 from .certificate_figures import AuditPoint
 from .control import Ask
 
@@ -28,7 +28,7 @@ def trail_of(ask: Ask, subject: Subject, stands: Standing) -> tuple[AuditPoint, 
         return ()
     if _is_long(state, stands, stands.from_us):
         return ()
-    schedule = Schedule.of(subject.outcomes)
+    schedule = subject.outcomes.schedule
     named = (subject.service, subject.release, subject.scorer)
     until_us = schedule.ripe_until(ask.control.clock.now_us())
     rows = store.read_drafts_with_outcomes(state, *named, stands.from_us, until_us)

@@ -11,6 +11,7 @@ from ..store.actions import Action, list_actions
 from ..store.clock import time_of
 from ..types import DAY_US
 from . import numbers
+from .certificate_words import DECIDED
 from .figures import Deed
 
 AT_START = "up"
@@ -21,6 +22,7 @@ MOST_SEEN = 200
 """Acts that are looked through, the latest first: a page must not wait for a long chain."""
 
 MOST_SHOWN = 20
+_CERTIFIED = {"route": "cheaper models", "reuse": "answers given again"}
 
 
 def deeds_of(state: Engine, services: Collection[str], now_us: int) -> tuple[Deed, ...]:
@@ -125,7 +127,8 @@ def _deed(act: Action, built: Collection[str]) -> Deed | None:
             link = f"/services/{quote(service, safe='')}#levers"
         case "certificate.issue":
             counted = f"n {act.detail.get('n', 0):,}, {act.detail.get('wrong', 0):,} wrong"
-            says = f"Certified answers from a score of {_score(act)} on: {counted}."
+            what = _CERTIFIED.get(str(act.detail.get("decision", "")), "answers")
+            says = f"Certified {what} from a score of {_score(act)} on: {counted}."
             link = f"/certificates/{quote(act.subject, safe='')}"
         case "certificate.restore":
             says = f"Certified answers from a score of {_score(act)} on again, with their release."
@@ -133,8 +136,11 @@ def _deed(act: Action, built: Collection[str]) -> Deed | None:
         case "certificate.off" | "certificate.end":
             did = "Switched off" if act.action == "certificate.off" else "Ended"
             ended = str(act.detail.get("why", "")).rstrip(". ")
-            says = f"{did} what is given alone{f': {ended}' if ended else ''}."
-            link = f"/certificates/{quote(service, safe='')}"
+            decision = str(act.detail.get("decision", ""))
+            what = DECIDED.get(decision, DECIDED["answer_alone"])
+            says = f"{did} {what}{f': {ended}' if ended else ''}."
+            key = service if decision not in _CERTIFIED else f"{service}:{decision}"
+            link = f"/certificates/{quote(key, safe='')}"
     if not says:
         return None
     return Deed(at=time_of(act.at_us), by=act.by, service=service, says=says, link=link)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from ..errors import Conflict
-from .bounds import in_force, service_of
+from .bounds import decision_of, in_force, service_of
 from .control import Ask
 from .shapes import Given
 
@@ -21,25 +22,32 @@ class LeverWanted(Given, frozen=True):
 
 
 class LeverPulled(Struct, frozen=True, kw_only=True):
-    """What a lever did; every process obeys it within 100 ms."""
+    """What a lever did; every process obeys it within 100 ms.
+
+    Attributes:
+        decision: Of which decision: `answer_alone`, `route` or `reuse`.
+    """
 
     service: str
     certificate: str
     did: Pulled
+    decision: str = "answer_alone"
 
 
 def stop_certificate(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
     """Let a certificate let nothing pass, until it is resumed."""
-    service, certificate = _certificate(ask, id)
-    ask.control.switchboard.stop(service, certificate, by=ask.by, reason=body.reason)
-    return LeverPulled(service=service, certificate=certificate, did="stop")
+    found = _certificate(ask, id)
+    board = ask.control.switchboard
+    board.stop(found.service, found.certificate, by=ask.by, reason=body.reason)
+    return found
 
 
 def resume_certificate(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
     """Let a certificate that a person stopped let answers pass again."""
-    service, certificate = _certificate(ask, id)
-    ask.control.switchboard.resume(service, certificate, by=ask.by, reason=body.reason)
-    return LeverPulled(service=service, certificate=certificate, did="resume")
+    found = _certificate(ask, id)
+    board = ask.control.switchboard
+    board.resume(found.service, found.certificate, by=ask.by, reason=body.reason)
+    return replace(found, did="resume")
 
 
 def ask_of_everything(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
@@ -56,14 +64,14 @@ def trust_again(ask: Ask, id: str, body: LeverWanted) -> LeverPulled:
     return LeverPulled(service=service, certificate="", did="trust_again")
 
 
-def _certificate(ask: Ask, id: str) -> tuple[str, str]:
-    """Return the service and the certificate in force of a decision.
+def _certificate(ask: Ask, id: str) -> LeverPulled:
+    """Return the certificate in force of a decision, as a lever finds it.
 
     Raises:
         Conflict: None is in force.
     """
-    service = service_of(ask, id).name
-    certificate = in_force(ask, service)
+    release, decision = decision_of(ask, id)
+    certificate = in_force(ask, release.name, decision)
     if not certificate:
-        raise Conflict(f"expected a certificate in force of `{service}`, got none")
-    return service, certificate
+        raise Conflict(f"expected a certificate in force of `{release.name}`, got none")
+    return LeverPulled(service=release.name, certificate=certificate, did="stop", decision=decision)

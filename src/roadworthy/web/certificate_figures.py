@@ -20,8 +20,8 @@ class CertificateRow(Struct, frozen=True, kw_only=True):
     """One automatic decision of one service, and whether it may be taken.
 
     Attributes:
-        id: Of its certificate, or the service's name while it has none.
-        decision: `answer_alone`.
+        id: Of its certificate, or else by what its page is found.
+        decision: `answer_alone`, `route` or `reuse`.
         standing: Whether it is `certified`, still `collecting`, or `off`.
         state: The same as a state of the pages.
         says: The same in sentences.
@@ -129,6 +129,7 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
 
     Attributes:
         says: The promise in one sentence.
+        key: By what the page is found, whichever certificate holds.
         row: As the list shows it.
         stopped: Who stopped it; None where nobody did. `asked`: who wants people asked of all.
         automated: About the share of answers that are given alone; None while none is.
@@ -140,6 +141,7 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
         run_length: Audits, in the mean, to one false alarm.
         audit_share: Share of what is given alone that people look at.
         delay_audits, delay_answers: After how many a doubled error is noticed, about.
+        reference: What cheaper models are held against; empty for other decisions.
         unit: What counts once in a window.
         groups: Those that must keep the bound for themselves.
         counted: Units that were counted.
@@ -151,6 +153,7 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
     """
 
     says: str
+    key: str
     row: CertificateRow
     as_of: Time
     stopped: Stopped | None
@@ -159,6 +162,7 @@ class CertificatePage(Struct, frozen=True, kw_only=True):
     epoch: str
     scorer: str
     of: str
+    reference: str
     unit: str
     from_time: Time | None
     until: Time | None

@@ -10,12 +10,38 @@ from . import numbers
 from .words import exactly, few, some
 
 if TYPE_CHECKING:
-    from ..review.standing import Standing
+    from ..store.standing import Standing
     from ..store.switchboard import Stop
     from .certificate_figures import CertificateRow
 
-DECISIONS = {"answer_alone": "answer without a person"}
+DECISIONS = {
+    "answer_alone": "answer without a person",
+    "route": "take a cheaper model",
+    "reuse": "give an answer again",
+}
 """What an automatic decision is called."""
+OTHERWISE = {
+    "answer_alone": "Nothing is given alone: a person decides, or the ladder answers.",
+    "route": "The strongest model answers everything.",
+    "reuse": "No answer is given to another question: a model is asked each time.",
+}
+"""What happens while a decision is not certified."""
+DECIDED = {
+    "answer_alone": "what is given alone",
+    "route": "what cheaper models answer",
+    "reuse": "what is given again",
+}
+"""What a decision is made of, as something that is audited."""
+PASSES = {
+    "answer_alone": "It lets about {} of the answers pass.",
+    "route": "It sends about {} of the requests to a cheaper model.",
+    "reuse": "It lets about {} of the possible hits be given again.",
+}
+STOPS = {
+    "answer_alone": "Nothing is given alone by it, until somebody resumes it.",
+    "route": "The strongest model answers everything, until somebody resumes it.",
+    "reuse": "A model answers each question, until somebody resumes it.",
+}
 STANDINGS: dict[str, str] = {
     "certified": "Certified",
     "collecting": "Collecting",
@@ -48,8 +74,32 @@ def lede(certified: Sequence[CertificateRow]) -> str:
     return f"{said} Of {n} certificates about {few} may be wrong: each is as sure as it says."
 
 
+def promise(decision: str, of: str, max_error: float, reference: str) -> str:
+    """Return what is promised, as a part of a sentence.
+
+    >>> promise("route", "all", 0.05, "large")
+    'at least 95% of the quality of `large` is kept, over all requests'
+    >>> promise("reuse", "hits", 0.05, "")
+    'of the answers given again at most 5% are wrong'
+    """
+    most = numbers.promised(max_error)
+    against = "the strongest model" if reference == "outcomes" else f"`{reference}`"
+    if decision == "route" and of == "all":
+        kept = numbers.promised(round(1 - max_error, 4))
+        return f"at least {kept} of the quality of {against} is kept, over all requests"
+    if decision == "route":
+        return f"of what cheaper models answer at most {most} is lost against {against}"
+    if decision == "reuse":
+        what = "the answers given again" if of == "hits" else "all requests, by answers given again"
+        return f"of {what} at most {most} are wrong"
+    what = "the answers given alone" if of == "accepted" else "all requests"
+    return f"of {what} at most {most} wrong"
+
+
 def certified(stands: Standing) -> tuple[str, ...]:
     """Return what a certificate promises, and on what."""
+    if stands.decision != "answer_alone":
+        return _certified_pairs(stands)
     most, sure = numbers.promised(stands.max_error), numbers.promised(stands.sure)
     bound = numbers.share(stands.bound or 0.0, stands.max_error)
     what = "answers given alone" if stands.of == "accepted" else "all requests, those given alone"
@@ -58,6 +108,17 @@ def certified(stands: Standing) -> tuple[str, ...]:
         f"We are {sure} sure of this: n {exactly(stands.n, stands.unit)}, "
         f"{numbers.count(stands.wrong)} wrong, shown is at most {bound}.",
     )
+
+
+def _certified_pairs(stands: Standing) -> tuple[str, ...]:
+    """Return the same of cheaper models and of answers given again."""
+    said = promise(stands.decision, stands.of, stands.max_error, stands.reference)
+    n, wrong = exactly(stands.n, "pair"), numbers.count(stands.wrong)
+    lost = f"{wrong} answers lost" if stands.decision == "route" else f"{wrong} wrong"
+    counted = f"We are {numbers.promised(stands.sure)} sure of this: n {n} of answers, {lost}"
+    if stands.error is not None:
+        counted += f", measured {numbers.share(max(stands.error, 0.0), stands.max_error)}"
+    return f"{said[0].upper()}{said[1:]}.", f"{counted}."
 
 
 def watched(audit: Mapping[str, Any]) -> str:
@@ -85,7 +146,8 @@ def collecting(stands: Standing) -> tuple[str, ...]:
     if least is not None and least != stands.needed:
         top = "no number" if most is None else numbers.count(most)
         span = f" Between {numbers.count(least)} and {top} of them, as errors go."
-    missing = exactly(stands.needed, "more labelled outcome")
+    what = "more labelled outcome" if stands.decision == "answer_alone" else "more pair"
+    missing = exactly(stands.needed, what)
     are = "is" if stands.needed == 1 else "are"
     return (f"{missing} {are} needed, one of each {stands.unit}.", why + span)
 

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..review.standing import Standing, standing_of
+from ..review.standing import standing_of
 from ..review.terms import Subject, read_terms
 from ..risk.evidence import log_evidence, upper_bound
 from ..risk.walk import last_before_gap
 from ..serve.opened import OpenRelease
 from ..store import certificates as store
 from ..store.clock import time_of
+from ..store.standing import Standing
 from ..store.switchboard import Stop
 from . import certificate_words as words
 from .audit_trail import trail_of
@@ -24,23 +25,15 @@ from .certificate_figures import (
     CertificatePage,
     CertificateRow,
     GroupRisk,
-    HistoryShown,
     PowerPoint,
     RiskPoint,
 )
+from .certificate_parts import history_of, since, state_of, stopped_by, worst_first
 from .control import Ask
-from .shapes import Stopped
-from .states import State
-from .units import show
 
 MOST_SHOWN = 3.0
 """A bound above so many times the promise is not drawn: it says nothing yet."""
-MOST_HISTORY = 20
-NEAR = 20
-"""From this part of its alarm level on (one in so many) an audit puts its certificate at risk."""
 _BOUNDS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4)
-_STATES: dict[str, State] = {"certified": "healthy", "collecting": "collecting", "off": "off"}
-_WORST = ("off", "collecting", "certified")
 
 
 class Decision(NamedTuple):
@@ -73,7 +66,7 @@ class Decision(NamedTuple):
 
 def certificate_rows(ask: Ask, opened: Sequence[OpenRelease]) -> dict[str, CertificateRow]:
     """Return how the decisions of these services stand, by service, the worst first."""
-    rows = sorted((row_of(ask, one) for one in decisions_of(ask, opened)), key=_worst_first)
+    rows = sorted((row_of(ask, one) for one in decisions_of(ask, opened)), key=worst_first)
     return {row.service: row for row in rows}
 
 
@@ -98,10 +91,9 @@ def _subject_of(release: OpenRelease) -> Subject | None:
 
 def row_of(ask: Ask, one: Decision) -> CertificateRow:
     """Return how a decision stands, as the list shows it."""
-    stands, state = one.stands, _STATES[one.state]
-    level, length = float(stands.audit.get("level", 0.0)), stands.audit.get("run_length", 0)
-    if state == "healthy" and is_near(level, float(length)):
-        state = "at_risk"
+    stands = one.stands
+    state = state_of(one.state, stands.audit)
+    level = float(stands.audit.get("level", 0.0))
     return CertificateRow(
         id=stands.certificate or one.service,
         service=one.service,
@@ -131,14 +123,16 @@ def certificate_page(ask: Ask, release: OpenRelease) -> CertificatePage:
     counted = stands.curve[-1].n if stands.curve else 0
     return CertificatePage(
         says=row.says[0],
+        key=one.service,
         row=row,
         as_of=time_of(ask.control.clock.now_us()),
-        stopped=_stopped(one.stop),
-        asked=_stopped(one.asked),
+        stopped=stopped_by(one.stop),
+        asked=stopped_by(one.asked),
         certificate=stands.certificate,
         epoch=stands.epoch,
         scorer=one.subject.scorer,
         of=stands.of,
+        reference="",
         unit=stands.unit,
         from_time=None if stands.from_us is None else time_of(stands.from_us),
         until=None if stands.to_us is None else time_of(stands.to_us),
@@ -159,21 +153,8 @@ def certificate_page(ask: Ask, release: OpenRelease) -> CertificatePage:
         uncovered=stands.uncovered,
         most_missed=stands.most_missed,
         feasible=stands.feasible,
-        history=tuple(_history(ask, one.service)),
+        history=tuple(history_of(ask, one.service, stands.decision)),
     )
-
-
-def is_near(level: float, run_length: float) -> bool:
-    """Whether an audit stands above a twentieth of its alarm level.
-
-    >>> is_near(0.6, 10_000), is_near(0.7, 10_000), is_near(0.0, 0)
-    (False, True, False)
-    """
-    return level > 0 and level >= 1 - math.log(NEAR) / math.log(max(run_length, math.e))
-
-
-def _worst_first(row: CertificateRow) -> tuple[int, float, str]:
-    return _WORST.index(row.standing), -row.level, row.service
 
 
 def _says(ask: Ask, one: Decision) -> tuple[str, ...]:
@@ -193,18 +174,7 @@ def _says(ask: Ask, one: Decision) -> tuple[str, ...]:
 
 def _since(ask: Ask, one: Decision) -> datetime | None:
     """Return from when on a decision stands as it does."""
-    for stop in filter(None, (one.asked, one.stop)):
-        return time_of(stop.since_us)
-    if one.stands.issued_us is not None:
-        return time_of(one.stands.issued_us)
-    last = next(iter(store.list_certificates(ask.control.state, one.service, 1)), None)
-    if last is not None and last.ended_at_us is not None:
-        return time_of(last.ended_at_us)
-    return None if one.stands.opened_us is None else time_of(one.stands.opened_us)
-
-
-def _stopped(stop: Stop | None) -> Stopped | None:
-    return None if stop is None else show(Stopped, stop)
+    return since(ask, one.stands, one.asked or one.stop)
 
 
 def _curve(stands: Standing, sure: float, most: float) -> Iterator[RiskPoint]:
@@ -252,21 +222,3 @@ def _power(ask: Ask, one: Decision) -> Iterator[PowerPoint]:
         if max_error <= max(4 * stands.max_error, 0.1):
             now, more = automated(max_error, 1), automated(max_error, MORE)
             yield PowerPoint(max_error=max_error, now=now, more=more)
-
-
-def _history(ask: Ask, service: str) -> list[HistoryShown]:
-    """Return what happened to a decision, newest first."""
-    found: list[HistoryShown] = []
-    for one in store.list_certificates(ask.control.state, service, MOST_HISTORY):
-        issued = f"From {one.threshold:.3f} on, n {one.n:,}, {one.wrong:,} wrong."
-        found.append(_event(one.issued_at_us, "certified", issued, one.id))
-        if one.ended_at_us is not None and one.state != "superseded":
-            found.append(_event(one.ended_at_us, one.state, f"{one.why_ended}.", one.id))
-    for epoch in store.list_epochs(ask.control.state, service)[:MOST_HISTORY]:
-        says = f"Epoch {epoch.number}: evidence starts anew."
-        found.append(_event(epoch.opened_at_us, "collecting", says, epoch.id))
-    return sorted(found, key=lambda event: event.at, reverse=True)[:MOST_HISTORY]
-
-
-def _event(at_us: int, what: str, says: str, id: str) -> HistoryShown:
-    return HistoryShown(at=time_of(at_us), what=what, says=f"{says[:1].upper()}{says[1:]}", id=id)

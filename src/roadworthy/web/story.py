@@ -162,6 +162,16 @@ def story_of(
     )
 
 
+def _asked_before(record: Record) -> str:
+    """Say to what a cached answer was given first, and how long before."""
+    cache = record.cache or {}
+    age_s = float(cache.get("age_s", 0))
+    before = f"{numbers.span(age_s)} before" if age_s >= 1 else "just before"
+    if cache.get("kind") == "semantic":
+        return f"{before} to a question that means the same"
+    return f"{before} to the same question"
+
+
 def sentence(record: Record) -> str:
     """Return what became of a request, and why, in one sentence."""
     name, took, model = record.service, numbers.ms(record.latency_us / 1000), record.model
@@ -175,7 +185,7 @@ def sentence(record: Record) -> str:
         case "cached":
             if record.cache and record.cache.get("kind") == "correction":
                 return f"{name} gave in {took} what a person had said instead of its answer."
-            return f"{name} answered from its cache in {took}."
+            return f"{name} gave again in {took} what it had answered {_asked_before(record)}."
         case "fallback":
             return f"{name} fell back to {model}: {because}."
         case "review":

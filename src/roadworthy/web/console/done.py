@@ -82,16 +82,23 @@ _PULLED = {
     "ask_people": "People are asked of every answer of {}",
     "trust_again": "{} answers alone again, as far as it is certified",
 }
+_PULLED_OF_PAIRS = {
+    "stop": "{} decides nothing by this certificate",
+    "resume": "{} decides by this certificate again",
+}
 _BACK = {"stop": ("Resume", "resume"), "ask_people": ("Trust it again", "trust")}
 
 
 def pulled(value: LeverPulled, who: str, now: datetime) -> Done:
     """Return what a lever of a decision did; what was switched off, a click takes back."""
     undo, act = _BACK.get(value.did, ("", ""))
+    is_alone = value.decision == "answer_alone"
+    key = value.service if is_alone else f"{value.service}:{value.decision}"
+    said = (_PULLED if is_alone else _PULLED_OF_PAIRS)[value.did].format(value.service)
     return Done(
-        says=f"{_PULLED[value.did].format(value.service)}, since {at(now, now)}, by {who}.",
+        says=f"{said}, since {at(now, now)}, by {who}.",
         undo=undo,
-        path=f"/certificates/{quote(value.service, safe='')}/{act}" if act else "",
+        path=f"/certificates/{quote(key, safe='')}/{act}" if act else "",
     )
 
 

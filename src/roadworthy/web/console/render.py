@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from .. import (
     bodies,
+    cache_words,
     certificate_words,
     charts,
     cost_words,
@@ -24,11 +25,13 @@ from .. import (
     numbers,
     release_words,
     review_words,
+    routing_words,
     states,
     svg,
     words,
 )
 from . import (
+    cache_pictures,
     cost_pictures,
     data_pictures,
     evaluation_pictures,
@@ -36,6 +39,7 @@ from . import (
     provider_pictures,
     release_pictures,
     review_pictures,
+    routing_pictures,
 )
 
 POLICY = (
@@ -214,6 +218,10 @@ def _open_environment() -> Environment:
         data_pictures=data_pictures,
         provider_pictures=provider_pictures,
         review_pictures=review_pictures,
+        cache_pictures=cache_pictures,
+        cache_words=cache_words,
+        routing_pictures=routing_pictures,
+        routing_words=routing_words,
         words_of=review_words,
         words_of_certificates=certificate_words,
         evaluation_pictures=evaluation_pictures,

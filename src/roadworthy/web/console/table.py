@@ -32,12 +32,14 @@ from urllib.parse import quote
 from ...types import Scope
 from .. import (
     api,
+    cache_twins,
     cost_routes,
     example_routes,
     providers_page,
     release_acts,
     release_twins,
     review_twins,
+    routing_twins,
 )
 from ..bounds import has_bounds
 from ..case_acts import act_on_case, page_of, take_case, take_first
@@ -254,6 +256,18 @@ PAGES: tuple[Page, ...] = (
         "/services/{name}/calibration",
         review_twins.read_calibration,
         "calibration.html",
+        thing="service",
+    ),
+    Page(
+        "/services/{name}/cache",
+        cache_twins.read_cache,
+        "cache.html",
+        thing="service",
+    ),
+    Page(
+        "/services/{name}/routing",
+        routing_twins.read_routing,
+        "routing.html",
         thing="service",
     ),
     Page(

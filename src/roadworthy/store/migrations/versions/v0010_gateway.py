@@ -36,6 +36,8 @@ def upgrade() -> None:
         sa.Column("known_at_us", sa.BigInteger),
         sa.Column("vector", sa.LargeBinary, nullable=False),
         sa.Column("tags", sa.Text, nullable=False),
+        sa.Column("answers", sa.Text, nullable=False),
+        sa.Column("reference_answer", sa.LargeBinary, nullable=False),
     )
     op.create_index("pairs_decision", "pairs", ["service", "decision", "at_us"])
     op.create_index("pairs_request", "pairs", ["request_id"])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..risk.audit import TIMES
-from ..risk.evidence import Counts, Floats
+from .audit import TIMES
+from .evidence import Counts, Floats
 
 _HIGHEST = 0.999
 

@@ -314,14 +314,18 @@ def test_the_secret_of_a_key_is_shown_once_and_opens_what_it_may(plane: Plane) -
 
 def test_a_job_runs_when_it_is_told_to(plane: Plane) -> None:
     assert [job["name"] for job in plane.get("/api/jobs")["jobs"]] == [
+        "budgets",
         "calibrate",
         "certify",
         "examples",
         "leases",
+        "prices",
         "providers",
         "retention",
         "rollouts",
         "rollup",
+        "tokens",
+        "worth",
     ]
     ran = plane.ask("POST", "/api/jobs/retention/run")
     assert ran.status == 200

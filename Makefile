@@ -8,7 +8,7 @@ AIRLINE := examples/airline
 export ROADWORTHY_DATA := $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-slow demo demo-llm bench bench-canary bench-console bench-data bench-evaluate bench-explain bench-extractive bench-gateway bench-peers bench-predict bench-queues bench-records bench-review bench-risk bench-scope bench-signals bench-start docs screenshots lock clean
+.PHONY: help setup check format test test-slow demo demo-llm bench bench-budgets bench-cache bench-canary bench-console bench-data bench-dialects bench-evaluate bench-explain bench-extractive bench-faults bench-gateway bench-intents bench-peers bench-policies bench-predict bench-queues bench-records bench-review bench-risk bench-routing bench-scope bench-signals bench-start bench-structured bench-tokens docs screenshots lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
@@ -81,7 +81,13 @@ demo: $(VENV)/.demo ## Real flights through a real service on http://127.0.0.1:8
 demo-llm: $(VENV)/.demo $(VENV)/.llm ## The same with a small language model in the process; takes 4 minutes
 	@$(BIN)/python examples/airline/demo.py --port $(PORT) --days 2 --speed 900
 
-bench: bench-start bench-evaluate bench-risk bench-canary bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-predict bench-gateway ## Every benchmark
+bench: bench-start bench-evaluate bench-risk bench-canary bench-review bench-scope bench-explain bench-signals bench-data bench-extractive bench-records bench-queues bench-console bench-policies bench-budgets bench-faults bench-structured bench-tokens bench-dialects bench-intents bench-cache bench-routing bench-predict bench-gateway ## Every benchmark
+
+bench-budgets: $(VENV)/.dev ## Ceilings under 1,000 requests at once, and what a reservation takes
+	@$(BIN)/python bench/budgets.py --json
+
+bench-cache: $(VENV)/.dev ## Answers given again: exact, semantic at 100,000 entries, certified on banking77
+	@$(BIN)/python bench/cache.py --json
 
 bench-canary: $(VENV)/.dev ## Rollouts beside naive rules: how often a good release is rolled back
 	@$(BIN)/python bench/canary.py
@@ -93,6 +99,9 @@ bench-console: $(VENV)/.dev ## The console over HTTP: 20 services and 1 M record
 bench-data: $(VENV)/.dev ## Validation, point-in-time joins, the online store, a load test
 	@failed=0; for part in $(wildcard bench/data.py) bench/features.py bench/loadtest.py; do $(BIN)/python $$part || failed=1; done; exit $$failed
 
+bench-dialects: $(VENV)/.dev ## What it takes to speak to Anthropic and Gemini
+	@$(BIN)/python bench/dialects.py --json
+
 bench-evaluate: $(VENV)/.dev ## What an evaluation adds to the answers of 1,000 cases
 	@$(BIN)/python bench/evaluate.py
 
@@ -102,11 +111,20 @@ bench-explain: $(VENV)/.dev ## What it takes to explain a prediction of 34 featu
 bench-extractive: $(VENV)/.dev ## Answers from 500 passages: time, memory
 	@$(BIN)/python bench/extractive.py
 
+bench-faults: $(VENV)/.dev ## Sixteen faults of an upstream against a live gateway
+	@$(BIN)/python bench/faults.py
+
 bench-gateway: $(VENV)/.dev ## The chat gateway beside nginx and installed peers
 	@$(BIN)/python bench/gateway.py
 
+bench-intents: $(VENV)/.dev ## What is wanted: accuracy and time on clinc150
+	@$(BIN)/python bench/intents.py
+
 bench-peers: $(VENV)/.dev ## Install other gateways into .bench, to measure beside
 	@$(BIN)/python bench/peers.py
+
+bench-policies: $(VENV)/.dev ## Routing, caches, budgets and limits beside the plain path
+	@$(BIN)/python bench/policies.py
 
 bench-predict: $(VENV)/.dev ## Tabular predictions over HTTP
 	@$(BIN)/python bench/predict.py
@@ -123,6 +141,9 @@ bench-review: $(VENV)/.dev ## Certifying from 10,000 outcomes, and deciding of o
 bench-risk: $(VENV)/.dev ## Certified thresholds beside guesses: how often a promise is broken
 	@$(BIN)/python bench/risk.py
 
+bench-routing: $(VENV)/.dev ## Learned routing on real outcomes: gain, floor, violations
+	@$(BIN)/python bench/routing.py --json
+
 bench-scope: $(VENV)/.dev ## How well texts and rows are told apart that a release is not for
 	@$(BIN)/python bench/scope.py
 
@@ -131,6 +152,12 @@ bench-signals: $(VENV)/.dev ## What the signals of a generated answer tell of ma
 
 bench-start: $(VENV)/.dev ## Start-up times, memory, size on disk
 	@$(BIN)/python bench/start.py
+
+bench-structured: $(VENV)/.dev ## Reading, checking and mending JSON
+	@$(BIN)/python bench/structured.py
+
+bench-tokens: $(VENV)/.dev ## Counting tokens, windows, retrieval
+	@$(BIN)/python bench/tokens.py
 
 docs: $(VENV)/.dev $(VENV)/.docs ## Write the generated reference, and the site into build/site
 	@$(BIN)/python docs/make_reference.py

@@ -79,6 +79,8 @@ ATTEMPT = {
     "mended": "What its output needed to keep its schema: nothing, `repair` or `reask`.",
     "is_cut_off": "Whether the answer ended at its limit of tokens.",
     "retry": "Which try of this model it was, from 0.",
+    "cause": "What was wrong upstream: see [attempts](errors.md#attempts); empty where nothing was.",
+    "input_bytes": "Bytes of JSON that went up, where that was counted.",
 }
 
 VERDICT = {
@@ -113,4 +115,5 @@ HOLD = {
     "service": "Whose request it is.",
     "key": "Whose key asked.",
     "kind": "The kind of that service.",
+    "parts": "Scope to micro-dollars, where a ceiling holds less than all of it: a provider's part.",
 }

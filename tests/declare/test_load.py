@@ -125,6 +125,7 @@ restart_streams = true
 exact_ttl_s = 3600
 scope = "team"
 max_entries = 1000
+max_mb = 64
 stale_for = "2d"
 [cache.semantic]
 max_error = 0.05

@@ -121,6 +121,8 @@ BOUNDS = {74, 76}
 """Rows that a service asks for by a bound."""
 TOKENS = {23, 24}
 """Rows that a service asks for by budgets of tokens."""
+MONEY = {101, 102, 117}
+"""Rows that a service asks for by saying what it costs beside its models, and what a loss does."""
 SCOPE = 75
 """The row that a service asks for by saying what is strange."""
 CACHES = {89, 90}
@@ -175,6 +177,7 @@ def test_the_rows_of_the_airlines_prediction(tmp_path: Path) -> None:
     found = airline("flight-delay", tmp_path / "airline")
     assert {row for row, one in found.items() if one.grade == "declare"} == {
         *TOKENS,
+        *MONEY,
         SCOPE,
         34,
         111,
@@ -203,6 +206,7 @@ def test_the_rows_of_the_airlines_chat(tmp_path: Path) -> None:
         *BOUNDS,
         109,
         110,
+        *MONEY,
         SCOPE,
         *ROUTED,
         *CACHES,
@@ -220,7 +224,7 @@ def test_the_rows_of_the_smallest_service(tmp_path: Path) -> None:
     found = {one.row: one for one in graded_remedies(load_text(tmp_path, EIGHT_LINES))}
     to_declare = {12, 13, 14, 31, 45, 46, ROLLOUT, 88, SCOPE}
     to_declare |= {*TOKENS, *VIEWS, *BOUNDS, *PEOPLE, *EVALUATED, *PROMPTS}
-    to_declare |= ROUTED | CACHES
+    to_declare |= ROUTED | CACHES | MONEY | {104}
     assert {row for row, one in found.items() if one.grade == "declare"} == to_declare
     assert found[31].evidence == "`contract.output` is not declared"
     assert found[99].evidence == "cost.per_day_usd = 20"

@@ -8,6 +8,7 @@ import pytest
 from command_line import run
 
 from roadworthy.app import open_project
+from roadworthy.store.actions import list_actions
 
 PROJECT = """
 [project]
@@ -131,3 +132,26 @@ def test_nothing_spent_is_said_plainly(desk: Path) -> None:
         pass
     ran = run("cost", "report", "--project", desk)
     assert (ran.code, "$0.00 spent" in ran.out) == (0, True)
+
+
+def test_a_ceiling_is_raised_until_its_day_ends(desk: Path) -> None:
+    asked(desk, 1)
+    words = ("cost", "raise", "answers", "--to", "75", "--reason", "launch", "--project", desk)
+    ran = run(*words, "--json")
+    assert (ran.code, ran.json["scope"], ran.json["usd"]) == (0, "service:answers", 75.0)
+    with open_project(desk) as project:
+        (act,) = list_actions(project.state, action="budget.raise")
+        assert (act.subject, act.detail["reason"]) == ("service:answers", "launch")
+
+
+@pytest.mark.parametrize(
+    ("scope", "code", "says"),
+    [
+        ("nobody", 4, "no service `nobody`"),
+        ("colour:red", 2, "expected a service, `project` or `service:…`"),
+        ("team:", 2, "expected a service, `project` or"),
+    ],
+)
+def test_an_unknown_scope_is_refused(desk: Path, scope: str, code: int, says: str) -> None:
+    ran = run("cost", "raise", scope, "--to", "5", "--project", desk)
+    assert (ran.code, says in ran.err) == (code, True)

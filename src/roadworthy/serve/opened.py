@@ -41,6 +41,7 @@ from .breaker import Health, Timed
 from .caches import open_cache
 from .context import Context, open_context
 from .continuing import MOST_CONTINUATIONS, Continued
+from .counted import counter_for
 from .failover import Failover, Link, accept_all
 from .judge import OutputJudge
 from .ladder import AbsentModel, HumanModel, LastGoodModel, StaleModel, StaticModel
@@ -447,6 +448,7 @@ class _Opener:
             weight=entry.weight,
             context_tokens=None if window is None else window.tokens,
             window=window,
+            counter=counter_for(entry.model, self.counters[entry.name]),
             continues=MOST_CONTINUATIONS if continues else 0,
             health=self._health(entry, provider, key),
             pace=None if is_instant else self._upstreams.pace_of(entry.provider, provider),

@@ -20,8 +20,10 @@ from ..errors import (
     ModelUnavailable,
 )
 from ..net import StreamLimit
+from ..signals.tokens import Counter
 from ..types import Answer, Attempt, Call, CallSize, Judgement, Model, Usage
 from .breaker import Health
+from .counted import COUNTED, counted_cost
 from .judge import ACCEPTED
 from .pacing import Pace, Turn
 from .retries import Policy, wait_before_retry_s
@@ -68,6 +70,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         provider: Whose it is, as roadworthy.toml names it.
         weight: Its share of first tries, where the order is by chance.
         context_tokens: Its window of tokens; None where that is not known.
+        counter: Counts its answers where its provider does not; None where that is not exact.
         window: Says what does not fit it; None where it is not known.
         continues: How often it may be asked to go on where an answer was cut off.
         health: Its breaker, which all chains share; None of one that is never away.
@@ -86,6 +89,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     health: Health | None = None
     pace: Pace | None = None
     usual_s: float = 0.0
+    counter: Counter | None = None
     window: Window | None = None
     continues: int = 0
 
@@ -479,6 +483,10 @@ class Tries:
         size = self.call.size
         if is_billed and not link.is_free:
             cost, source = self._meter.cost(usage)
+            if source == "unknown" and answer is not None and usage is None:
+                found = counted_cost(link.counter, self._meter, self.call, answer)
+                if found is not None:
+                    (usage, cost), source = found, COUNTED
             if (is_cut or source == "unknown") and size is not None:
                 most = link.worst_case_micro(size)
                 cost, source = self._meter.cost(usage, most)

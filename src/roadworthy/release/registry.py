@@ -176,13 +176,20 @@ def read_release(engine: Engine, release_id: str) -> Release:
     return _release(row)
 
 
+class _Trained(msgspec.Struct):
+    training: Training | None = None
+
+
 def trainings(engine: Engine, service: str, since_us: int, until_us: int) -> int:
     """Return how many trainings were first released in a span: one a training set that is named."""
     first: dict[str, int] = {}
-    for release in list_releases(engine, service, limit=1_000):
-        if release.manifest.training is not None:
-            id = release.manifest.training.id
-            first[id] = min(first.get(id, release.created_at_us), release.created_at_us)
+    query = select(releases.c.manifest, releases.c.created_at_us)
+    with engine.connect() as connection:
+        rows = connection.execute(query.where(releases.c.service == service)).all()
+    for row in rows:  # of a release that was changed in the store, this is read all the same
+        training = msgspec.json.decode(row.manifest, type=_Trained).training
+        if training is not None:
+            first[training.id] = min(first.get(training.id, row.created_at_us), row.created_at_us)
     return sum(since_us <= at_us < until_us for at_us in first.values())
 
 

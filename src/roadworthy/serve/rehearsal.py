@@ -232,6 +232,10 @@ class _Noting(Context):
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def __getattr__(self, name: str) -> Any:
+        """Return whatever else there is of the context that it stands before."""
+        return getattr(self._context, name)
+
     @property
     def missing(self) -> str:
         return self._context.missing

@@ -25,7 +25,7 @@ def test_a_job_runs_now_and_is_listed_then(shop: Path) -> None:
 def test_an_unknown_job_could_not_be_done(shop: Path) -> None:
     ran = run("jobs", "run", "nothing", "--project", shop)
     assert ran.code == 4
-    assert "expected one of calibrate, certify, examples, leases" in ran.err
+    assert "expected one of budgets, calibrate, certify, examples, learn, leases" in ran.err
 
 
 def test_a_server_that_does_not_answer_is_told_and_no_key_is_left(shop: Path) -> None:

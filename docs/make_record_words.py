@@ -79,7 +79,7 @@ ATTEMPT = {
     "mended": "What its output needed to keep its schema: nothing, `repair` or `reask`.",
     "is_cut_off": "Whether the answer ended at its limit of tokens.",
     "retry": "Which try of this model it was, from 0.",
-    "cause": "What was wrong upstream: see [attempts](errors.md#attempts); empty where nothing was.",
+    "cause": "What was wrong upstream, as [attempts](errors.md#attempts) tell; empty: nothing was.",
     "input_bytes": "Bytes of JSON that went up, where that was counted.",
 }
 
@@ -115,5 +115,5 @@ HOLD = {
     "service": "Whose request it is.",
     "key": "Whose key asked.",
     "kind": "The kind of that service.",
-    "parts": "Scope to micro-dollars, where a ceiling holds less than all of it: a provider's part.",
+    "parts": "Scope to micro-dollars, where a ceiling holds only a part: that of a provider.",
 }

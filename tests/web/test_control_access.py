@@ -159,7 +159,7 @@ def test_a_hidden_service_answers_like_one_that_is_not_there(plane: Plane) -> No
 
 
 def test_what_concerns_the_whole_project_is_closed_to_limited_keys(plane: Plane) -> None:
-    _, key = plane.make_key("read", "admin", "release", services=["risk"])
+    _, key = plane.make_key("read", "admin", "release", "budget", services=["risk"])
     for route in ROUTES:
         if route.whole:
             refused = plane.ask(route.method, target_of(route), BODIES.get(route.path), key=key)

@@ -75,7 +75,7 @@ def validate(
     try:
         return Draft(model.model_validate(data), frozenset())
     except ValidationError as error:
-        errors = [e for e in error.errors() if not _is_echo(e)]
+        errors = [_as_written(data, e) for e in error.errors() if not _is_echo(e)]
     told = {finding.path for finding in findings}
     findings.extend(f for f in map(_finding, errors) if f.path not in told)
     sound = copy.deepcopy(data)
@@ -90,6 +90,21 @@ def _is_echo(error: ErrorDetails) -> bool:
     """
     is_short = error["type"] == "too_short" and bool(error["input"])
     return is_short or error["type"] == "default_factory_not_called"
+
+
+def _as_written(data: dict[str, Any], error: ErrorDetails) -> ErrorDetails:
+    """Return an error at its place in the file, where one table may stand for a list of one."""
+    kept: list[int | str] = []
+    here: Any = data
+    for step in error["loc"]:
+        if isinstance(step, int) and isinstance(here, dict):
+            continue
+        kept.append(step)
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            here = None
+    return {**error, "loc": tuple(kept)}
 
 
 def _stand_in(data: dict[str, Any], loc: tuple[int | str, ...], stand_ins: StandIns) -> str:

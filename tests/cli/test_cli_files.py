@@ -44,7 +44,7 @@ def test_refreshed_prices_are_a_rates_file_and_what_changed_is_said(tmp_path: Pa
     text = out.read_text()
     provider, entry = next(iter(rates.providers.items()))
     name = next(iter(entry.models))
-    out.write_text(text.replace(f'"{name}":', '"gone-away":', 1))
+    out.write_text(text.replace(f'"{name}":[', '"gone-away":[', 1))
     again = run("prices", "refresh", "--out", out, "--json").json
     assert again["removed"] == [f"{provider}/gone-away"]
     assert again["added"] == [f"{provider}/{name}"]

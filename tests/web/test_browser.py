@@ -599,7 +599,7 @@ def test_a_key_of_several_services_has_pages_that_fit_it(chromium: Any, stage: S
     seen = Seen(chromium, stage)
     seen.log_in(secret)
     words = seen.page.get_by_role("navigation", name="Pages").inner_text().split()
-    assert words == ["Home", "Requests", "Releases"]
+    assert words == ["Home", "Requests", "Releases", "Costs"]
     for word in words:
         seen.page.get_by_role("link", name=word, exact=True).click()
         shown = seen.page.locator("main").inner_text()

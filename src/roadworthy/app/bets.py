@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Engine
@@ -11,11 +12,13 @@ from sqlalchemy import Engine
 from ..bounds.in_force import Within, within_of
 from ..plugins import load_plugin
 from ..serve.auditing import Auditing
-from ..serve.learned import Learned
 from ..serve.opened import OpenRelease
 from ..store.scorers import read_scorer
 from ..store.switchboard import Switchboard
 from ..types import PairDecision
+
+if TYPE_CHECKING:
+    from ..serve.learned import Learned  # at work it would import what computes
 
 
 class Bets:

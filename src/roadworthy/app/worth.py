@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from ..cost.worth import DAYS, LEAST_ACCEPTED, read_yield
 from ..release.registry import trainings
+from ..serve.opened import OpenRelease
 from ..store.actions import append_action, list_actions
 from ..store.jobs import Job
 from ..types import DAY_US
-from .bounds import Releases
 from .ground import Ground
+
+Releases = Callable[[], Mapping[str, OpenRelease]]
 
 EVERY_S = 3_600
 EVENT = "value.lost"

@@ -109,11 +109,6 @@ def read_providers(ask: Ask) -> ProvidersPage:
     )
 
 
-def has_providers(ask: Ask) -> bool:
-    """Whether any model is somewhere else, so that it may be away."""
-    return any(True for _ in _rows(ask))
-
-
 def _rows(ask: Ask) -> Iterator[_Row]:
     """Yield each model of a provider once, with the services that ask it."""
     found: dict[tuple[str, str, str], tuple[Link, Health, list[str]]] = {}

@@ -288,8 +288,6 @@ PAGES: tuple[Page, ...] = (
         "/providers",
         providers_page.read_providers,
         "providers.html",
-        nav="Providers",
-        is_there=providers_page.has_providers,
     ),
     Page("/keys", api.read_keys, "keys.html", scope="admin", whole=True, nav="Keys"),
     Page("/words", api.read_words, "words.html"),

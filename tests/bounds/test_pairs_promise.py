@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Risk = Callable[[Floats], Floats]
 PER_DAY = 150
-LIVES = 100
+LIVES = 40
 SURE = 0.9
 ALLOWED = 0.1 + 1.64 * (0.1 * 0.9 / LIVES) ** 0.5
 

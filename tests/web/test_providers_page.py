@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,12 +146,11 @@ def test_metrics_tell_of_upstreams(plane: Plane) -> None:
     assert 'roadworthy_provider_waiting{provider="first"} 0' in text
 
 
-def test_without_a_provider_there_is_no_word_in_the_navigation(shared: Plane) -> None:
+def test_without_a_provider_its_page_says_so(shared: Plane) -> None:
     visitor = Visitor(shared)
     visitor.log_in(shared.secret)
     shown = visitor.see("/providers")
     assert "No service asks a provider." in shown.words
-    assert 'href="/providers"' not in shown.source
 
 
 def test_the_page_of_a_request_tells_what_was_wrong_and_what_was_asked_again(
@@ -163,3 +163,16 @@ def test_the_page_of_a_request_tells_what_was_wrong_and_what_was_asked_again(
     assert (first["provider"], first["ms"]) == ("first", 0)
     words = Visitor(plane, plane.secret).see(f"/requests/{row['id']}").words
     assert "not asked: left alone for" in words
+
+
+def test_a_model_without_its_key_is_said_to_lack_it(tmp_path: Path) -> None:
+    text = PROVIDERS.format(url="http://127.0.0.1:9/v1")
+    text = text.replace(
+        "[providers.second]\n", '[providers.second]\napi_key_env = "NOT_SET_HERE"\n'
+    )
+    write_project(tmp_path, {"reply": SERVICE.format(name="reply")}, None, text)
+    with open_project(tmp_path) as project:
+        page: Any = Plane(project).get("/api/providers")
+    stands = {one["model"]: (one["asked"], one["word"]) for one in page["models"]}
+    assert stands == {"main": ("asked", "Asked"), "spare": ("no_key", "No key")}
+    assert page["says"] == "2 models of providers; without a key: second/spare."

@@ -9,7 +9,7 @@ from msgspec import Struct
 from .states import State
 from .units import Time
 
-Asked = Literal["asked", "left_alone", "tried"]
+Asked = Literal["asked", "left_alone", "tried", "no_key"]
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class ModelStands(Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The name that the services give it; `upstream` the provider's own.
-        asked: Whether it is asked, left alone, or tried with one request.
+        asked: Whether it is asked, left alone, tried with one request, or lacks its key.
         state: The same as a colour and a shape, with `word`.
         cause: Why it is left alone; empty while it is asked.
         says: The same in one sentence, with until when.

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ..errors import ServiceStopped
+from ..models.openai import KeylessModel
 from ..serve.breaker import WHY, Health, Standing
 from ..serve.failover import Link
 from ..store.attempt_hours import Tried, tried_by
@@ -53,6 +54,7 @@ _WORDS: Mapping[Asked, tuple[State, str]] = {
     "asked": ("healthy", "Asked"),
     "left_alone": ("breached", "Left alone"),
     "tried": ("at_risk", "Tried again"),
+    "no_key": ("off", "No key"),
 }
 
 
@@ -132,9 +134,13 @@ def _rows(ask: Ask) -> Iterator[_Row]:
 def says(models: Iterable[ModelStands]) -> str:
     """Return how the providers are doing, in one sentence."""
     models = list(models)
-    away = [one for one in models if one.asked != "asked"]
+    keyless = [one for one in models if one.asked == "no_key"]
+    away = [one for one in models if one.asked not in ("asked", "no_key")]
     if not models:
         return "No service asks a provider."
+    if not away and keyless:
+        named = listed([f"{one.provider}/{one.model}" for one in keyless], 3)
+        return f"{exactly(len(models), 'model')} of providers; without a key: {named}."
     if not away:
         return f"{exactly(len(models), 'model')} of providers, all asked."
     named = listed([f"{one.provider}/{one.model}" for one in away], 3)
@@ -150,6 +156,9 @@ def _model(
 ) -> ModelStands:
     standing = row.health.standing(monotonic)
     asked: Asked = {"closed": "asked", "open": "left_alone", "half_open": "tried"}[standing.state]  # type: ignore[assignment]
+    says = _says(standing)
+    if isinstance(row.link.model, KeylessModel):
+        asked, says = "no_key", "the variable that its `api_key_env` names is not set"
     state, word = _WORDS[asked]
     place = (row.link.provider, row.link.name)
     again_us = int(now.timestamp() * MICRO) + int(standing.for_s * MICRO)
@@ -162,7 +171,7 @@ def _model(
         state=state,
         word=word,
         cause=standing.cause,
-        says=_says(standing),
+        says=says,
         again=time_of(again_us) if standing.state == "open" else None,
         hour=_span(tried["hour"].get(place, NEVER)),
         day=_span(tried["day"].get(place, NEVER)),

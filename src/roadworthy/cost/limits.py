@@ -79,24 +79,31 @@ class Limiter:
             Overloaded: A limit is reached, with when there is room again; nothing is counted.
         """
         now_ns = int(self._clock.monotonic() * SECOND_NS)
-        wanted = []
+        known_of = self._gone.get
+        wanted: list[tuple[Limit, int, int]] = []
         worst: tuple[int, Limit] | None = None
-        for limit in limits:
+        for limit in limits:  # written out: five limits take 5 us so, and 12 in small functions
+            scope, unit, per_minute, _ = limit
             # In units of a minute's worth of nanoseconds, so that N flow off in a nanosecond.
-            gone = self._gone_by(limit, now_ns)
-            full = limit.per_minute * MINUTE_NS
-            wants = min(_amount(limit, tokens) * MINUTE_NS, full)
-            lacks = gone + wants - full
-            if lacks > 0 and (worst is None or _wait_ns(lacks, limit) > worst[0]):
-                worst = (_wait_ns(lacks, limit), limit)
+            full = per_minute * MINUTE_NS
+            wants = MINUTE_NS if unit == "requests" else min(tokens * MINUTE_NS, full)
+            known = known_of((scope, unit))
+            gone = 0 if known is None else known[0] - per_minute * (now_ns - known[1])
+            if gone < 0:
+                gone = 0
+            if gone + wants > full:
+                wait_ns = _wait_ns(gone + wants - full, limit)
+                if worst is None or wait_ns > worst[0]:
+                    worst = (wait_ns, limit)
             wanted.append((limit, gone, wants))
         if worst is not None:
             raise self._refusal(*worst, wanted)
-        for limit, gone, wants in wanted:
-            self._gone[limit.scope, limit.unit] = (gone + wants, now_ns, limit.per_minute)
+        used = [(limit, gone + wants) for limit, gone, wants in wanted]
+        for limit, gone in used:
+            self._gone[limit[0], limit[1]] = (gone, now_ns, limit[2])
         if len(self._gone) > self._sweep_at:
             self._sweep(now_ns)
-        return _rates([(limit, gone + wants) for limit, gone, wants in wanted])
+        return _rates(used)
 
     def correct(self, limits: Sequence[Limit], counted: int, tokens: int) -> None:
         """Count `tokens` in the place of `counted`, once it is known how many they were."""
@@ -142,24 +149,28 @@ class Limiter:
         return error
 
 
-def _amount(limit: Limit, tokens: int) -> int:
-    return tokens if limit.unit == "tokens" else 1
-
-
 def _wait_ns(lacks: int, limit: Limit) -> int:
     return -(-lacks // limit.per_minute)
 
 
 def _rates(used: Sequence[tuple[Limit, int]]) -> tuple[Rate, ...]:
     """Return, of each unit, the limit with the least share left."""
-    least: dict[Unit, Rate] = {}
+    least: dict[Unit, tuple[Limit, int]] = {}
     for limit, gone in used:
-        remaining = max(0, limit.per_minute - -(-gone // MINUTE_NS))
-        rate = Rate(limit.unit, limit.per_minute, remaining, _wait_ns(gone, limit))
-        known = least.get(limit.unit)
-        if known is None or remaining * known.per_minute < known.remaining * limit.per_minute:
-            least[limit.unit] = rate
-    return tuple(least.values())
+        known = least.get(limit[1])
+        if known is None or gone * known[0][2] > known[1] * limit[2]:
+            least[limit[1]] = (limit, gone)
+    return tuple(
+        [
+            Rate(
+                limit.unit,
+                limit.per_minute,
+                max(0, limit.per_minute - -(-gone // MINUTE_NS)),
+                _wait_ns(gone, limit),
+            )
+            for limit, gone in least.values()
+        ]
+    )
 
 
 def rate_headers(rates: Sequence[Rate]) -> tuple[tuple[bytes, bytes], ...]:

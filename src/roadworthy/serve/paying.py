@@ -76,7 +76,8 @@ class Till:
         release, caller, shared = plan.release, plan.caller, self._shared_limits
         found, of_user = release.limits
         if of_user:
-            own = [limit._replace(scope=limit.scope + caller.user) for limit in of_user]
+            user = caller.user
+            own = [Limit(scope + user, unit, most, what) for scope, unit, most, what in of_user]
             found = (*own, *found)
         if not shared.is_empty and release.is_shared:
             found = (*found, *shared.of(caller.key, caller.tags))

@@ -226,6 +226,7 @@ def test_a_raise_is_no_way_to_lower_a_ceiling(books: Books) -> None:
     raised = Raised("service:s", "day", 1, day_of(NOON_US)[1])
     ledger.raised = {("service:s", "day"): raised}
     spend(ledger, 100, "rq_1")
+    assert ledger.spent("service:s") == (100, 0)
 
 
 def test_the_standings_say_what_pages_show(books: Books) -> None:

@@ -183,14 +183,15 @@ def _from_sizes(
     size, notes = _input_bytes(service)
     found = []
     for entry, share in _shares(service, meters):
-        inputs = tuple(round(size / per) for per in _BYTES_PER_TOKEN)
+        low, expected, high = (round(size / per) for per in _BYTES_PER_TOKEN)
+        inputs = low, expected, high
         most = service.context.max_input_tokens
         if most is not None:
-            inputs = tuple(min(most, tokens) for tokens in inputs)
+            inputs = min(most, low), min(most, expected), min(most, high)
         if input_tokens is not None:
-            inputs = (input_tokens,) * 3
+            inputs = input_tokens, input_tokens, input_tokens
         outputs = _outputs(service, entry, output_tokens)
-        found.append(Guess(entry.name, meters[entry.name], share, inputs, outputs))  # type: ignore[arg-type]
+        found.append(Guess(entry.name, meters[entry.name], share, inputs, outputs))
     if input_tokens is None:
         notes.append(f"about {size:,} bytes go up with a request")
     if output_tokens is None:

@@ -82,7 +82,7 @@ class Limiter:
         known_of = self._gone.get
         wanted: list[tuple[Limit, int, int]] = []
         worst: tuple[int, Limit] | None = None
-        for limit in limits:  # written out: five limits take 5 us so, and 12 in small functions
+        for limit in limits:  # written out, since it is on the way of every request
             scope, unit, per_minute, _ = limit
             # In units of a minute's worth of nanoseconds, so that N flow off in a nanosecond.
             full = per_minute * MINUTE_NS
